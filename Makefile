@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: `make app` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 7860
+
+.PHONY: app test lint setup setup-dev browser bench
+
+app: setup ## serve the page
+	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
+
+test: setup-dev lint ## everything that CI checks
+	$(BIN)/python -m pytest
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup ## the kernels beside their rivals, on this machine's GPU
+	$(BIN)/python -m kernels.bench
+
+setup: .venv/installed
+setup-dev: .venv/installed-dev browser
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/pip install --quiet -r requirements.txt
+	@ldconfig -p | grep -q libseccomp.so.2 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	touch $@
+
+# Debian's chromium where we may install it, else Playwright's own.
+browser: .venv/installed-dev
+	@command -v chromium >/dev/null || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium fonts-liberation >/dev/null) || $(BIN)/playwright install chromium

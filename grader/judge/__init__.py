@@ -1,0 +1,1 @@
+"""The trusted half: it owns inputs, expected answers, memory, clock and verdict."""

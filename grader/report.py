@@ -1,0 +1,236 @@
+"""Verdict, CaseResult and Report: what a grading says, as plain data that goes to JSON and back.
+
+Nothing here computes; the judge fills it in, and the page, the terminal and the archive only read it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+FORMAT = 1  # raised when a field changes its meaning; an older report is still read
+
+
+class Verdict(enum.StrEnum):
+    """What became of a case, or of a whole attempt (then: the first thing that went wrong)."""
+
+    PASSED = "passed"
+    WRONG_ANSWER = "wrong_answer"
+    NOT_FINITE = "not_finite"  # NaN or Inf where the expected value is finite
+    NOT_WRITTEN = "not_written"  # cells of `out` still hold what the judge filled them with
+    OUT_OF_BOUNDS = "out_of_bounds"  # read or wrote outside a buffer
+    INPUT_CHANGED = "input_changed"
+    REFUSED = "refused"  # used what the lab does not allow (a torch operator, tl.softmax, too much scratch)
+    COMPILE_ERROR = "compile_error"
+    RUNTIME_ERROR = "runtime_error"
+    TIME_LIMIT = "time_limit"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"  # printed or wrote more than is allowed
+    CRASHED = "crashed"  # the process ended without an answer
+    SYNTAX_ERROR = "syntax_error"  # costs no attempt
+    BAD_ENTRY = "bad_entry"  # no entry function, or one of another signature
+    NOT_RUN = "not_run"  # an earlier end left no process to run it in
+    CANCELLED = "cancelled"
+
+    @property
+    def sentence(self) -> str:
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Verdict.PASSED: "Right in every case.",
+    Verdict.WRONG_ANSWER: "The values are not right.",
+    Verdict.NOT_FINITE: "NaN or Inf stands where a number is expected.",
+    Verdict.NOT_WRITTEN: "Part of out was never written.",
+    Verdict.OUT_OF_BOUNDS: "Memory outside a tensor was touched.",
+    Verdict.INPUT_CHANGED: "An input was overwritten.",
+    Verdict.REFUSED: "Something was used that this lab does not allow.",
+    Verdict.COMPILE_ERROR: "Triton could not compile the kernel.",
+    Verdict.RUNTIME_ERROR: "The code raised an error.",
+    Verdict.TIME_LIMIT: "It did not finish in time.",
+    Verdict.MEMORY_LIMIT: "It needed more memory than is allowed.",
+    Verdict.OUTPUT_LIMIT: "It printed or wrote more than is allowed.",
+    Verdict.CRASHED: "The process ended before it gave an answer.",
+    Verdict.SYNTAX_ERROR: "Python could not read the file; no attempt is spent.",
+    Verdict.BAD_ENTRY: "The entry function is missing or takes other arguments.",
+    Verdict.NOT_RUN: "Not run, since an earlier case ended the run.",
+    Verdict.CANCELLED: "Cancelled.",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The worst cell of `out`. A NaN or Inf is carried as text, since JSON has no number for it."""
+
+    index: tuple[int, ...]
+    got: float | str
+    expected: float | str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """Bytes moved, counted by the interpreter at load, store and atomic; masked lanes apart."""
+
+    loaded_bytes: int = 0
+    stored_bytes: int = 0
+    atomic_bytes: int = 0
+    masked_bytes: int = 0  # lanes that the mask switched off: no memory was touched
+    ideal_bytes: int = 0  # the least that this lab needs for this case
+    scratch_bytes: int = 0
+
+    @property
+    def moved_bytes(self) -> int:
+        return self.loaded_bytes + self.stored_bytes + self.atomic_bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CaseResult:
+    """One case. `sentence`, `worst` and `error_map` are empty for a hidden case: it shows its name and pass or fail."""
+
+    name: str
+    group: str  # visible | hidden | hostile
+    verdict: Verdict
+    sentence: str = ""
+    shape: str = ""  # "rows=7, cols=300, float16"
+    error: float | None = None  # worst row's ‖out − expected‖ / ‖expected‖
+    limit: float | None = None
+    worst: Cell | None = None
+    error_map: tuple[tuple[float | None, ...], ...] = ()  # error ÷ limit by tile; None where the tile holds NaN
+    traffic: Traffic | None = None
+    duration_ms: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """`sentence` names the bug; `name` finds its hints; `line` is the learner's own."""
+
+    sentence: str
+    name: str = ""
+    line: int | None = None
+    detail: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Anatomy:
+    """One compiled kernel as launched, for one GPU. Registers per thread, bytes per block."""
+
+    kernel: str
+    target: str  # "sm_90"
+    grid: tuple[int, int, int]
+    num_warps: int
+    registers: int
+    spill_bytes: int
+    shared_bytes: int
+    blocks_per_sm: int
+    limited_by: str  # registers | shared memory | warps | blocks
+    occupancy: float  # warps in flight ÷ warps possible
+    launches: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timing:
+    """GPU times of the timed case: medians, with the spread (interquartile range ÷ median)."""
+
+    latency_ms: float
+    spread: float
+    bytes_moved: int  # by the ideal kernel
+    bandwidth_gb_s: float
+    roof_gb_s: float  # a copy measured on this device in the same run
+    roof_share: float
+    reference_ms: float
+    reference_ratio: float  # reference_ms / latency_ms: above 1 the submission is faster
+    tflops: float = 0.0
+    bound: str = ""  # one sentence on what bounds it
+    within_noise: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Points:
+    """Points earned, each out of its maximum. `performance` is None where nothing was timed."""
+
+    visible: float = 0.0
+    hidden: float = 0.0
+    hostile: float = 0.0
+    performance: float | None = None
+    prediction: float | None = None
+    maxima: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def total(self) -> float:
+        parts = (self.visible, self.hidden, self.hostile, self.performance, self.prediction)
+        return math.fsum(part or 0.0 for part in parts)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """The whole of one grading, in the order in which it is read."""
+
+    lab: str
+    title: str
+    mode: str  # check (visible cases) | submit (everything)
+    device: str
+    verdict: Verdict
+    diagnosis: Diagnosis
+    points: Points
+    cases: tuple[CaseResult, ...]
+    costs_attempt: bool = True
+    timing: Timing | None = None
+    anatomy: tuple[Anatomy, ...] = ()
+    anatomy_note: str = ""  # why there is no anatomy, when there is none
+    output: str = ""  # what the submission printed, cut and cleaned
+    raw_error: str = ""
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    started: str = ""  # ISO 8601, UTC
+    duration_s: float = 0.0
+    phases_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASSED
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: not a report, or one of a newer format.
+        """
+        try:
+            data = json.loads(text)
+            if data["format"] > FORMAT:
+                raise ValueError(f"format={data['format']} is newer than {FORMAT}")
+            return _report(data)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a report: {error!r}") from error
+
+
+def _report(data: dict[str, Any]) -> Report:
+    def each(kind: type, items: Any) -> tuple[Any, ...]:
+        return tuple(kind(**item) for item in items)
+
+    cases = []
+    for item in data["cases"]:
+        worst = item["worst"] and Cell(**{**item["worst"], "index": tuple(item["worst"]["index"])})
+        traffic = item["traffic"] and Traffic(**item["traffic"])
+        error_map = tuple(tuple(row) for row in item["error_map"])
+        fields = {"verdict": Verdict(item["verdict"]), "worst": worst, "traffic": traffic, "error_map": error_map}
+        cases.append(CaseResult(**{**item, **fields}))
+    anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
+    fields = {
+        "verdict": Verdict(data["verdict"]),
+        "diagnosis": Diagnosis(**data["diagnosis"]),
+        "points": Points(**data["points"]),
+        "cases": tuple(cases),
+        "timing": data["timing"] and Timing(**data["timing"]),
+        "anatomy": anatomy,
+    }
+    return Report(**{**data, **fields})

@@ -1,0 +1,77 @@
+"""The labs: one folder each, found by name. `load("lab02_safe_softmax")` gives what `lab.py` declares and where it stands.
+
+Adding a folder adds a lab; nothing else has to be told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import re
+from pathlib import Path
+
+from labs.declaration import Lab
+
+ROOT = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class LabFolder:
+    """A lab with the files beside its declaration."""
+
+    id: str
+    lab: Lab
+    path: Path
+
+    @property
+    def spec(self) -> str:
+        return (self.path / "spec.md").read_text(encoding="utf-8")
+
+    @property
+    def starter(self) -> str:
+        return (self.path / "starter.py").read_text(encoding="utf-8")
+
+    @property
+    def solution(self) -> str:
+        return (self.path / "solution.py").read_text(encoding="utf-8")
+
+    @property
+    def mistakes(self) -> tuple[Path, ...]:
+        """`mistakes/<verdict>__<what>.py`; its docstring's "Diagnosis:" line is part of what the report must say."""
+        return tuple(sorted((self.path / "mistakes").glob("*.py")))
+
+    @property
+    def honest(self) -> tuple[Path, ...]:
+        return tuple(sorted((self.path / "honest").glob("*.py")))
+
+    @property
+    def hints(self) -> dict[str, tuple[str, ...]]:
+        """By the name of a diagnosis, from the vaguest to the plainest; "general" is for everything else.
+
+        `hints.md` holds a section `## name` for each, with a numbered list below it.
+        """
+        hints: dict[str, tuple[str, ...]] = {}
+        for section in re.split(r"^## ", (self.path / "hints.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
+            name, _, body = section.partition("\n")
+            steps = re.split(r"^\d+\. ", body, flags=re.M)[1:]
+            hints[name.strip()] = tuple(" ".join(step.split()) for step in steps)
+        return hints
+
+
+def lab_ids() -> tuple[str, ...]:
+    """Every lab's id (its folder's name), in the order of the ladder."""
+    return tuple(sorted(path.parent.name for path in ROOT.glob("lab*/lab.py")))
+
+
+@functools.cache
+def load(lab_id: str) -> LabFolder:
+    """The lab of that id.
+
+    Raises:
+        KeyError: there is no such lab.
+    """
+    if lab_id not in lab_ids():
+        raise KeyError(lab_id)
+    module = importlib.import_module(f"labs.{lab_id}.lab")
+    return LabFolder(lab_id, module.LAB, ROOT / lab_id)
