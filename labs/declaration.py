@@ -85,7 +85,7 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Performance:
-    """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case` (a GPU's sizes, never shown as a test)."""
+    """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case`: no test, of a size for GPUs."""
 
     measure: str  # "roof": share of the measured copy bandwidth; "reference": reference's time ÷ the submission's
     zero_at: float
