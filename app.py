@@ -1,0 +1,54 @@
+"""The app: the tabs put together over one course, and launched. No logic lives here.
+
+    python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+from typing import Any
+
+import gradio as gr
+
+from tabs import load_tabs
+from tabs.middleware import app_kwargs
+from tabs.theme import STYLES, theme
+
+
+def build(course: Any) -> gr.Blocks:
+    """The page over `course`; `?tab=ID` opens that tab."""
+    tabs = load_tabs()
+    with gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False) as page:
+        with gr.Tabs(elem_id="tabs") as strip:
+            for tab in tabs:
+                with gr.Tab(tab.TITLE, id=tab.ID):
+                    tab.build(course)
+
+        def open_tab(request: gr.Request):
+            wanted = request.query_params.get("tab")
+            return gr.Tabs(selected=wanted) if wanted in {tab.ID for tab in tabs} else gr.skip()
+
+        page.load(open_tab, None, strip, api_visibility="private", show_progress="hidden", queue=False)
+    return page.queue(max_size=64, default_concurrency_limit=8)
+
+
+def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]:
+    """Serve the page; `options` go to `gr.Blocks.launch`."""
+    return page.launch(
+        theme=theme(),
+        css_paths=STYLES,
+        ssr_mode=False,
+        max_file_size="1mb",
+        allowed_paths=[],
+        enable_monitoring=False,
+        run_history=False,
+        mcp_server=False,
+        show_error=False,
+        footer_links=["api"],
+        app_kwargs=app_kwargs(course.health),
+        **options,
+    )
