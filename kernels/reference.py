@@ -1,0 +1,134 @@
+"""What every kernel is held to: the same functions in eager PyTorch, float64, as plain as the formula.
+
+NOT fast and NOT a kernel: memory grows with seqlen_q * seqlen_kv. Works on any device, on any strides, in any floating dtype.
+"""
+
+import torch
+
+ROWS_AT_ONCE = 1024  # query rows whose scores are held at the same time: 16384 keys x 16 heads stay under 3 GB
+
+
+def scores_reference(query: torch.Tensor, key: torch.Tensor, *, softmax_scale: float) -> torch.Tensor:
+    """The scores of one query.
+
+        out[n] = sum_d query[d] * key[n, d] * softmax_scale
+
+    Args:
+        query: [head_dim]
+        key: [seqlen_kv, head_dim]
+
+    Returns:
+        [seqlen_kv], float64.
+    """
+    return key.double() @ query.double() * softmax_scale
+
+
+def softmax_reference(x: torch.Tensor) -> torch.Tensor:
+    """The softmax of each row of [rows, cols], in float64. A row of nothing but -inf is NaN, as in PyTorch."""
+    return torch.softmax(x.double(), dim=-1)
+
+
+def attention_reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    causal: bool = False,
+    softmax_scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention, with grouped heads and a mask aligned to the bottom-right corner.
+
+        out = softmax(query @ key^T * softmax_scale) @ value
+
+    Args:
+        query: [batch, num_heads_q, seqlen_q, head_dim]
+        key: [batch, num_heads_kv, seqlen_kv, head_dim]; num_heads_q is a multiple of num_heads_kv, and query head h reads
+            key head h // group_size.
+        value: like key.
+        causal: query i sees key j where j <= i + seqlen_kv - seqlen_q; seqlen_q=2, seqlen_kv=4 keeps
+
+            1 1 1 0
+            1 1 1 1
+
+        softmax_scale: default ``head_dim ** -0.5``.
+
+    Returns:
+        out: [batch, num_heads_q, seqlen_q, head_dim], float64. A row with no visible key is all zero.
+        lse: [batch, num_heads_q, seqlen_q], float64, natural log; -inf for such a row.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1 (https://arxiv.org/abs/1706.03762).
+    """
+    batch, num_heads_q, seqlen_q, head_dim = query.shape
+    _, num_heads_kv, seqlen_kv, _ = key.shape
+    if softmax_scale is None:
+        softmax_scale = head_dim**-0.5
+    group_size = num_heads_q // num_heads_kv
+    # [batch, num_heads_kv, group_size, seqlen_q, head_dim] against [batch, num_heads_kv, 1, seqlen_kv, head_dim]
+    grouped = query.double().unflatten(1, (num_heads_kv, group_size))
+    keys = key.double().unsqueeze(2)
+    values = value.double().unsqueeze(2)
+
+    out = torch.zeros_like(grouped)
+    lse = torch.full(grouped.shape[:-1], -torch.inf, dtype=torch.float64, device=query.device)
+    if seqlen_kv == 0:
+        return out.flatten(1, 2), lse.flatten(1, 2)
+    for start in range(0, seqlen_q, ROWS_AT_ONCE):
+        rows = slice(start, min(start + ROWS_AT_ONCE, seqlen_q))
+        scores = grouped[..., rows, :] @ keys.transpose(-1, -2) * softmax_scale
+        if causal:
+            last_visible = torch.arange(rows.start, rows.stop, device=query.device) + seqlen_kv - seqlen_q
+            hidden = torch.arange(seqlen_kv, device=query.device)[None, :] > last_visible[:, None]
+            scores = scores.masked_fill(hidden, -torch.inf)
+        lse[..., rows] = torch.logsumexp(scores, dim=-1)
+        # A row with no visible key has lse = -inf, and exp(-inf - -inf) would be NaN.
+        shift = lse[..., rows, None].masked_fill(lse[..., rows, None] == -torch.inf, 0.0)
+        probs = torch.exp(scores - shift)
+        out[..., rows, :] = probs @ values
+    return out.flatten(1, 2), lse.flatten(1, 2)
+
+
+def decode_reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    kv_len: torch.Tensor,
+    *,
+    softmax_scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of one query per sequence over a cache that is filled to a length of its own.
+
+    Args:
+        query: [batch, num_heads_q, head_dim]
+        key: [batch, num_heads_kv, seqlen_kv, head_dim]; what lies at or beyond kv_len is never read and may be NaN.
+        value: like key.
+        kv_len: [batch], integers in 0 .. seqlen_kv.
+        softmax_scale: default ``head_dim ** -0.5``.
+
+    Returns:
+        out: [batch, num_heads_q, head_dim], float64. Zero where kv_len is 0.
+        lse: [batch, num_heads_q], float64, natural log; -inf where kv_len is 0.
+    """
+    batch, num_heads_q, head_dim = query.shape
+    out = torch.zeros(query.shape, dtype=torch.float64, device=query.device)
+    lse = torch.zeros(query.shape[:-1], dtype=torch.float64, device=query.device)
+    for sequence, length in enumerate(kv_len.tolist()):
+        one = slice(sequence, sequence + 1)
+        seen = attention_reference(
+            query[one, :, None, :], key[one, :, :length], value[one, :, :length], softmax_scale=softmax_scale
+        )
+        out[one], lse[one] = seen[0].squeeze(2), seen[1].squeeze(2)
+    return out, lse
+
+
+def gather_pages(cache: torch.Tensor, page_table: torch.Tensor) -> torch.Tensor:
+    """The contiguous cache that a page table describes.
+
+    Args:
+        cache: [num_pages, num_heads_kv, page_size, head_dim]
+        page_table: [batch, pages_per_sequence], the page that holds tokens ``i * page_size`` onwards of each sequence.
+
+    Returns:
+        [batch, num_heads_kv, pages_per_sequence * page_size, head_dim], in the cache's dtype.
+    """
+    # [batch, pages, num_heads_kv, page_size, head_dim] -> [batch, num_heads_kv, pages, page_size, head_dim]
+    return cache[page_table.long()].transpose(1, 2).flatten(2, 3)
