@@ -1,0 +1,98 @@
+"""A report's words and numbers as people read them: used unchanged by the page and by the terminal, so that both say the same."""
+
+from __future__ import annotations
+
+import math
+
+from grader.report import CaseResult, Report, Verdict
+
+# One word each; the sentence that goes with it is `Verdict.sentence`.
+WORDS = {
+    Verdict.PASSED: "Passed",
+    Verdict.WRONG_ANSWER: "Wrong",
+    Verdict.NOT_FINITE: "NaN",
+    Verdict.NOT_WRITTEN: "Unwritten",
+    Verdict.OUT_OF_BOUNDS: "Overrun",
+    Verdict.INPUT_CHANGED: "Overwritten",
+    Verdict.REFUSED: "Refused",
+    Verdict.COMPILE_ERROR: "Uncompiled",
+    Verdict.RUNTIME_ERROR: "Error",
+    Verdict.TIME_LIMIT: "Timeout",
+    Verdict.MEMORY_LIMIT: "Overweight",
+    Verdict.OUTPUT_LIMIT: "Flooded",
+    Verdict.CRASHED: "Crashed",
+    Verdict.SYNTAX_ERROR: "Unreadable",
+    Verdict.BAD_ENTRY: "Misnamed",
+    Verdict.NOT_RUN: "Skipped",
+    Verdict.CANCELLED: "Cancelled",
+}
+
+_NEUTRAL = (Verdict.NOT_RUN, Verdict.CANCELLED)
+
+PARTS = ("visible", "hidden", "hostile", "performance", "prediction")
+GROUPS = PARTS[:3]
+
+
+def sign(verdict: Verdict) -> str:
+    """✓ passed, – nothing to judge, ✗ anything else. It goes with the colour wherever one is shown."""
+    if verdict is Verdict.PASSED:
+        return "✓"
+    return "–" if verdict in _NEUTRAL else "✗"
+
+
+def tone(verdict: Verdict) -> str:
+    """The colour's role: "right", "wrong" or "muted"."""
+    return {"✓": "right", "–": "muted"}.get(sign(verdict), "wrong")
+
+
+def quantity(value: float) -> str:
+    """Three significant digits without an exponent where that stays readable: 0.0123, 12.3, 1230, 1.2e-05."""
+    if not math.isfinite(value):
+        return str(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+        text = f"{value:.{digits}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{value:.1e}"
+
+
+def byte_size(count: float) -> str:
+    """1 KiB = 1024 B: "512 B", "1.5 KiB", "32 MiB"."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            break
+        count /= 1024
+    else:
+        unit = "TiB"
+    return f"{quantity(count)} {unit}"
+
+
+def seconds(value: float) -> str:
+    return f"{quantity(value * 1e3)} ms" if value < 1 else f"{quantity(value)} s"
+
+
+def times(ratio: float) -> str:
+    """ "1.50×": a ratio, two digits behind the point, none from 100 on."""
+    return f"{ratio:.2f}×" if ratio < 100 else f"{ratio:.0f}×"
+
+
+def part_points(report: Report, part: str) -> tuple[float | None, float, str]:
+    """Earned (None: not measured), maximum, and why nothing was measured."""
+    earned = getattr(report.points, part)
+    maximum = float(report.points.maxima.get(part, 0.0))
+    if part in GROUPS and not any(case.group == part for case in report.cases):
+        return None, maximum, "run by Submit" if report.mode == "check" and part != "visible" else "not run"
+    if earned is None:
+        return None, maximum, report.points.note or "not measured" if part == "performance" else "not stated"
+    return earned, maximum, ""
+
+
+def failed_in_view(report: Report) -> tuple[CaseResult, ...]:
+    """The cases that failed and may be talked about; a hidden one shows its name and nothing else."""
+    return tuple(case for case in report.cases if case.group != "hidden" and case.verdict not in (Verdict.PASSED, Verdict.NOT_RUN))
+
+
+def counted(report: Report) -> tuple[CaseResult, ...]:
+    """The cases in view whose bytes were counted, the largest first."""
+    seen = [case for case in report.cases if case.group != "hidden" and case.traffic and case.traffic.ideal_bytes > 0]
+    return tuple(sorted(seen, key=lambda case: -case.traffic.ideal_bytes))
