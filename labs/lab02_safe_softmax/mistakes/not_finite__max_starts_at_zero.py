@@ -1,0 +1,26 @@
+"""The running maximum starts at 0, so a row far below zero underflows.
+
+Diagnosis: maximum was taken to be at least 0
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def softmax_kernel(x_ptr, out_ptr, cols, stride_x, stride_out, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    offs = tl.arange(0, BLOCK)
+    mask = offs < cols
+    x = tl.load(x_ptr + row * stride_x + offs, mask=mask, other=-float("inf")).to(tl.float32)
+    m = tl.maximum(0.0, tl.max(x, axis=0))
+    numerator = tl.exp(x - m)
+    total = tl.sum(numerator, axis=0)
+    tl.store(out_ptr + row * stride_out + offs, numerator / total, mask=mask)
+
+
+def softmax(x, out):
+    rows, cols = x.shape
+    block = triton.next_power_of_2(cols)
+    softmax_kernel[(rows,)](x, out, cols, x.stride(0), out.stride(0), BLOCK=block)
