@@ -15,6 +15,6 @@ Read in the order of the chapter:
     decode_paged.py      decoding over a cache in pages
     dispatch.py          which kernel and which block sizes run on which device, and why
 
-``python -m kernels.bench`` measures them beside their rivals; ``python -m kernels.tune`` finds the choices of dispatch.py again.
-Each kernel is imported from its own module: importing this package loads nothing.
+``python -m kernels.bench`` measures them beside their rivals; ``python -m kernels.tune`` finds the choices of dispatch.py
+again. Each kernel is imported from its own module: importing this package loads nothing.
 """

@@ -1,0 +1,61 @@
+"""Which kernel runs on which device, with which block sizes, and why: in one place, and nothing is tried out at a first call.
+
+The choices were measured by ``python -m kernels.tune``, which finds them again; those for devices that were not measured follow
+from the sizes of registers, shared memory and L2 cache, and say so.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the choices depend on."""
+
+    capability: int  # 90 for compute capability 9.0; 0 for the interpreter
+    num_sms: int
+    l2_bytes: int
+
+
+INTERPRETER = Device(capability=0, num_sms=4, l2_bytes=1 << 20)
+
+
+@cache
+def device_of(device: torch.device) -> Device:
+    if device.type != "cuda":
+        return INTERPRETER
+    properties = torch.cuda.get_device_properties(device)
+    return Device(
+        capability=properties.major * 10 + properties.minor,
+        num_sms=properties.multi_processor_count,
+        l2_bytes=properties.L2_cache_size,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxPlan:
+    kernel: str  # "registers", "shared row" or "two passes"
+    block: int
+    num_warps: int
+    pieces: int = 1
+    programs: int = 1
+    num_stages: int = 2
+
+
+@cache
+def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpreting: bool = False) -> SoftmaxPlan:
+    """How softmax_online takes rows of this length.
+
+    - to 16384 columns a row sits in the registers of one program, two programs to a multiprocessor: one read, one write
+    - to 131072 columns on Hopper several programs share a row, 16384 columns each: still one read
+    - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
+    """
+    block = 1 << (cols - 1).bit_length()
+    here = device_of(device)
+    if block <= 16384:
+        return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 16))
+    if here.capability == 90 and cols <= 131072:
+        return SoftmaxPlan(kernel="shared row", block=16384, num_warps=16, pieces=block // 16384, programs=2 * here.num_sms)
+    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
