@@ -1,1 +1,76 @@
-"""The trusted half: it owns inputs, expected answers, memory, clock and verdict."""
+"""The trusted half: it owns inputs, expected answers, memory, clock and verdict. `Judge` is its front door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grader.faults import SandboxError
+from grader.judge.attempt import Attempt, Progress, request
+from grader.report import Report
+from grader.sandbox.selftest import SelfTest, selftest
+from grader.sandbox.supervisor import Nursery, harden_this_process
+
+__all__ = ["Judge", "Progress"]
+
+DEFAULT_TARGET = "sm_90"
+
+
+class Judge:
+    """Grades submissions one at a time. Keeps the sandbox's warm parent; one per grading process.
+
+    Args:
+        device: "cpu", where kernels run in Triton's interpreter.
+        target: the GPU that kernels are compiled for where there is none, as "sm_90".
+    """
+
+    def __init__(self, *, device: str = "cpu", target: str = DEFAULT_TARGET) -> None:
+        self.device = device
+        self.target = target
+        harden_this_process()
+        self._nursery = Nursery()
+        self._self_test: SelfTest | None = None
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def self_test(self) -> SelfTest:
+        """Whether the walls hold on this machine, probed once."""
+        if self._self_test is None:
+            self._self_test = selftest()
+        return self._self_test
+
+    def grade(
+        self,
+        source: bytes,
+        lab_id: str,
+        *,
+        mode: str = "submit",
+        prediction: float | None = None,
+        seed: bytes | None = None,
+        progress: Callable[[Progress], None] = lambda progress: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Report:
+        """Grade one submission.
+
+        Args:
+            mode: "check" runs the visible cases, "submit" all of them.
+            prediction: the number that the lab asks the learner to state.
+            seed: 32 secret bytes that sizes and values are drawn from; new ones by default.
+            progress: called as the attempt moves on.
+            cancelled: asked several times a second; once it answers True the submission is killed.
+
+        Raises:
+            NotGradable: nothing was run; the message is for whoever handed it in.
+            GraderError: our fault.
+        """
+        walls = self.self_test()
+        if not walls.ok:
+            raise SandboxError(f"grading is off: {walls.reason}")
+        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=self.target)
+        return Attempt(self._nursery, asked, progress=progress, cancelled=cancelled).grade()
+
+    def close(self) -> None:
+        self._nursery.close()

@@ -1,0 +1,179 @@
+"""The same grader from a terminal: `python -m grader grade LAB FILE`, `selftest`, `labs`, `worker`.
+
+Exit codes: 0 every case right and nothing refused; 1 a gradable submission that is not right; 2 not gradable; 3 our own fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from grader.faults import NotGradable
+from grader.report import Report
+from grader.terminal import ProgressLine, render
+
+PASSED, NOT_PASSED, NOT_GRADABLE, OUR_FAULT = range(4)
+READ_LIMIT = 1 << 20  # bytes read of a file before it is called too large
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is the answer for scripts."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(arguments)
+    except SystemExit as ended:
+        return NOT_GRADABLE if ended.code else PASSED
+    try:
+        return options.run(options)
+    except NotGradable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOT_GRADABLE
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return NOT_PASSED
+    except Exception as error:  # whatever else reaches this line is ours, never the learner's
+        logging.getLogger("grader").exception("the grader failed")
+        print(f"error: the grader failed, the submission is not to blame: {error}", file=sys.stderr)
+        return OUR_FAULT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m grader", description="Grade Triton kernels of the chapter's labs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    grade = commands.add_parser("grade", help="grade a file")
+    grade.add_argument("lab", metavar="LAB", help="a lab's id, or its number: lab02_safe_softmax, lab02 or 2")
+    grade.add_argument("file", metavar="FILE", type=Path, help="the submission; - reads standard input")
+    grade.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it is judged (default: cpu)")
+    grade.add_argument("--target", default="sm_90", metavar="SM", help="GPU to compile for without one (default: sm_90)")
+    grade.add_argument("--visible-only", action="store_true", help="run the visible cases alone, as Check does")
+    grade.add_argument("--prediction", type=float, metavar="NUMBER", help="the number that the lab asks for")
+    grade.add_argument("--json", type=Path, metavar="OUT", help="also write the report as JSON; - prints only that")
+    grade.add_argument("--gradescope", type=Path, metavar="OUT", help="also write Gradescope's results.json")
+    grade.add_argument("--no-colour", action="store_true", help="plain text")
+    grade.set_defaults(run=_grade)
+
+    labs = commands.add_parser("labs", help="list the labs")
+    labs.set_defaults(run=_labs)
+
+    selftest = commands.add_parser("selftest", help="probe the walls on this machine")
+    selftest.set_defaults(run=_selftest)
+
+    worker = commands.add_parser("worker", help="grade what is queued, until stopped")
+    worker.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    worker.set_defaults(run=_worker)
+    return parser
+
+
+def _grade(options: argparse.Namespace) -> int:
+    source = _read(options.file)
+    lab_id = _lab_id(options.lab)
+    only_json = options.json is not None and str(options.json) == "-"
+    if options.device == "cuda":
+        _require_gpu()
+    from grader.judge import Judge
+
+    mode = "check" if options.visible_only else "submit"
+    with (
+        Judge(device=options.device, target=options.target) as judge,
+        ProgressLine(sys.stderr, enabled=sys.stderr.isatty()) as line,
+    ):
+        report = judge.grade(source, lab_id, mode=mode, prediction=options.prediction, progress=line.show)
+    if only_json:
+        print(report.to_json())
+    else:
+        colour = sys.stdout.isatty() and not options.no_colour and "NO_COLOR" not in os.environ
+        print(render(report, colour=colour, width=_width()))
+    _write(options.json if not only_json else None, report, Report.to_json)
+    _write(options.gradescope, report, gradescope)
+    return PASSED if report.passed else NOT_PASSED
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(READ_LIMIT)
+        with path.open("rb") as file:
+            return file.read(READ_LIMIT)
+    except OSError as error:
+        raise NotGradable(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _lab_id(text: str) -> str:
+    """A lab's id from its id, its first part ("lab02") or its number ("2")."""
+    from labs import lab_ids
+
+    number = f"lab{int(text):02d}" if text.isdigit() else text
+    return next((lab for lab in lab_ids() if lab == text or lab.split("_")[0] == number), text)
+
+
+def _require_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        raise NotGradable("--device cuda: this machine has no GPU that torch can use; leave it out to grade on the CPU.")
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size().columns
+    except OSError:
+        return 100
+
+
+def _write(path: Path | None, report: Report, form: Callable[[Report], str]) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(form(report) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise NotGradable(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def gradescope(report: Report) -> str:
+    """The report in the form of Gradescope's results.json."""
+    tests = []
+    for case in report.cases:
+        share = report.points.maxima.get(case.group, 0.0) / sum(other.group == case.group for other in report.cases)
+        test = {
+            "name": case.name,
+            "score": round(share if case.verdict == "passed" else 0.0, 4),
+            "max_score": round(share, 4),
+            "output": case.sentence,
+            "visibility": "visible" if case.group == "visible" else "after_due_date",
+        }
+        tests.append(test)
+    results = {"score": round(report.points.total, 4), "output": report.diagnosis.sentence, "tests": tests}
+    return json.dumps(results, ensure_ascii=False, indent=2)
+
+
+def _labs(options: argparse.Namespace) -> int:
+    from labs import lab_ids, load
+
+    for lab_id in lab_ids():
+        lab = load(lab_id).lab
+        print(f"{lab_id:24} {lab.points:4g} points  {lab.title}")
+    return PASSED
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from grader.sandbox.selftest import selftest
+
+    result = selftest()
+    print(result)
+    return PASSED if result.ok else OUR_FAULT
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from grader.course.worker import main as work
+
+    return work(["--device", options.device]) or PASSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

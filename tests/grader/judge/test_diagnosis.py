@@ -1,0 +1,115 @@
+"""The diagnosis names a known wrong answer, else the pattern, else the worst cell."""
+
+import torch
+from doubling_lab import lab
+
+from grader.judge.diagnosis import Finding, diagnose
+from grader.judge.gate import compare, limit_for
+from grader.judge.inputs import prepare
+from grader.report import Verdict
+from labs.declaration import Case, Oracle, Symptom
+
+HALVED = Oracle(name="halved", sentence="It is halved.", answer=lambda inputs: inputs["x"].double() / 2)
+COPIED = Oracle(name="copied", sentence="It is a copy.", answer=lambda inputs: inputs["x"].double())
+
+
+def find(declared, answer, *cases, failing=lambda case: True):
+    findings = []
+    for case in cases:
+        prepared = prepare(declared, case, b"k" * 32)
+        expected = declared.expected(prepared.inputs)
+        out = (answer(prepared.inputs) if failing(case) else expected).float()
+        comparison = compare(out, expected, limit_for(torch.float32, 0.0))
+        unwritten = torch.zeros(out.shape, dtype=torch.bool)
+        finding = Finding(prepared=prepared, verdict=comparison.verdict, out=out, comparison=comparison, unwritten=unwritten)
+        findings.append(finding)
+    return findings
+
+
+def case(name, rows=4, cols=64, **more):
+    return Case(name=name, sizes={"rows": rows, "cols": cols}, **more)
+
+
+def test_an_oracle_that_fits_names_the_bug():
+    declared = lab(oracles=(HALVED, COPIED))
+
+    diagnosis = diagnose(declared, find(declared, COPIED.answer, case("a"), case("b")))
+
+    assert (diagnosis.name, diagnosis.sentence) == ("copied", "It is a copy.")
+    assert "a, b" in diagnosis.detail
+
+
+def test_an_oracle_that_one_case_contradicts_is_not_named():
+    declared = lab(oracles=(COPIED,))
+    findings = find(declared, COPIED.answer, case("a")) + find(declared, lambda inputs: inputs["x"] * 3, case("b"))
+
+    assert diagnose(declared, findings).name == "wrong_answer"
+
+
+def test_two_oracles_that_fit_are_both_said():
+    twin = Oracle(name="twin", sentence="Or a twin.", answer=COPIED.answer)
+    declared = lab(oracles=(COPIED, twin))
+
+    sentence = diagnose(declared, find(declared, COPIED.answer, case("a"))).sentence
+
+    assert "It is a copy." in sentence
+    assert "Or a twin." in sentence
+
+
+def test_a_symptom_needs_its_passing_cases_to_pass():
+    symptom = Symptom(name="late", sentence="Wrong when b.", failing=("b*",), passing=("a",))
+    declared = lab(symptoms=(symptom,))
+    junk = lambda inputs: inputs["x"] * 0.3  # noqa: E731 (a wrong answer that no oracle knows)
+
+    only_b = find(declared, junk, case("a"), case("b1"), case("b2"), failing=lambda case: case.name != "a")
+    all_wrong = find(declared, junk, case("a"), case("b1"))
+
+    assert diagnose(declared, only_b).name == "late"
+    assert diagnose(declared, all_wrong).name != "late"
+
+
+def test_only_strided_cases_failing_names_the_tensor():
+    declared = lab()
+    findings = find(
+        declared, lambda inputs: inputs["x"] * 5, case("a"), case("s", strided=("x",)), failing=lambda case: case.strided
+    )
+
+    diagnosis = diagnose(declared, findings)
+
+    assert diagnosis.name == "strides"
+    assert "x.stride(" in diagnosis.sentence
+
+
+def test_only_ragged_cases_failing_says_where():
+    declared = lab()
+    findings = find(
+        declared,
+        lambda inputs: inputs["x"] * 5,
+        case("a"),
+        case("r", cols=129),
+        failing=lambda case: case.sizes["cols"] == 129,
+    )
+
+    diagnosis = diagnose(declared, findings)
+
+    assert diagnosis.name == "ragged_tail"
+    assert "cols=129" in diagnosis.sentence
+
+
+def test_without_a_pattern_the_worst_cell_is_shown_but_never_of_a_hidden_case():
+    declared = lab()
+    junk = lambda inputs: inputs["x"] + 1  # noqa: E731
+    shown = diagnose(declared, find(declared, junk, case("a"))).sentence
+    hidden = diagnose(declared, find(declared, junk, case("h", group="hidden"))).sentence
+
+    assert "worst at out[" in shown
+    assert hidden == "Case h is wrong."
+
+
+def test_all_right_says_so():
+    declared = lab()
+
+    findings = find(declared, declared.expected, case("a"))
+
+    assert findings[0].verdict is Verdict.PASSED
+    assert diagnose(declared, findings).name == "passed"

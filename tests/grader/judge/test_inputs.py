@@ -1,0 +1,44 @@
+"""Inputs come from the seed alone, and strides are what a case asks for."""
+
+import pytest
+import torch
+from doubling_lab import CASE, lab
+
+from grader.judge.inputs import contiguous_strides, extent, gapped_strides, prepare
+from labs.declaration import Case
+
+
+def test_the_same_seed_gives_the_same_case():
+    first, second = (prepare(lab(), CASE, b"k" * 32) for _ in range(2))
+
+    assert first.sizes == second.sizes
+    assert torch.equal(first.inputs["x"], second.inputs["x"])
+
+
+def test_another_seed_or_name_gives_another():
+    first = prepare(lab(), CASE, b"k" * 32)
+    other_seed = prepare(lab(), CASE, b"l" * 32)
+    other_name = prepare(lab(), Case(name="wide", sizes=CASE.sizes), b"k" * 32)
+
+    assert len({first.sizes["cols"], other_seed.sizes["cols"], other_name.sizes["cols"]}) > 1
+    assert 5 <= first.sizes["cols"] <= 500
+
+
+def test_a_case_says_its_shape():
+    prepared = prepare(lab(), Case(name="a", sizes={"rows": 3, "cols": 5}, dtype=torch.float16), b"k" * 32)
+
+    assert prepared.shape == "rows=3, cols=5, float16"
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (2, 3, 5), (2, 3, 7, 16), (1, 1, 1, 8)])
+def test_gapped_strides_never_let_cells_meet(shape):
+    strides = gapped_strides(shape, 0)
+    cells = torch.zeros(extent(shape, strides), dtype=torch.int32)
+
+    cells.as_strided(shape, strides).add_(1)
+
+    assert cells.max() == 1
+    assert cells.sum() == torch.Size(shape).numel()
+    assert strides[-1] == 1
+    assert strides != contiguous_strides(shape)
+    assert strides != gapped_strides(shape, 1)

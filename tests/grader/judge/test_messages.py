@@ -1,0 +1,47 @@
+"""Faults become sentences."""
+
+import pytest
+
+from grader.judge.messages import explain
+from grader.report import Verdict
+from grader.sandbox.protocol import Fault
+
+
+@pytest.mark.parametrize(
+    ("stage", "error_type", "text", "name", "says"),
+    [
+        ("run", "ValueError", "arange's range must be a power of 2", "arange_power_of_two", "power of two"),
+        ("compile", "CompilationError", "Input shapes should have M >= 1, N >= 1 and K >= 16", "dot_too_small", "16"),
+        (
+            "compile",
+            "CompilationError",
+            "Loop-carried variable acc has initial type <['16'], fp16> but is re-assigned to <['16'], fp32> in loop!",
+            "loop_carried_type",
+            "acc starts the loop as",
+        ),
+        ("run", "NotImplementedError", "Write the kernel's body.", "not_implemented", "Write the kernel's body."),
+        ("run", "NameError", "name 'foo' is not defined", "undefined_in_kernel", "foo is not defined"),
+        ("run", "ZeroDivisionError", "division by zero", "run", "ZeroDivisionError: division by zero."),
+    ],
+)
+def test_a_known_text_is_translated(stage, error_type, text, name, says):
+    verdict, diagnosis = explain(Fault(stage=stage, error_type=error_type, text=text, line=7))
+
+    assert diagnosis.name == name
+    assert says in diagnosis.sentence
+    assert diagnosis.sentence.startswith("Line 7: ")
+    assert diagnosis.line == 7
+    assert verdict in (Verdict.COMPILE_ERROR, Verdict.RUNTIME_ERROR)
+
+
+def test_a_syntax_error_has_its_own_verdict():
+    verdict, diagnosis = explain(Fault(stage="syntax", error_type="SyntaxError", text="'(' was never closed", line=3))
+
+    assert verdict is Verdict.SYNTAX_ERROR
+    assert "never closed" in diagnosis.sentence
+
+
+def test_braces_in_a_text_do_no_harm():
+    _, diagnosis = explain(Fault(stage="run", error_type="KeyError", text="{0} {x} %s", line=None))
+
+    assert diagnosis.sentence == "KeyError: {0} {x} %s."
