@@ -59,3 +59,44 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
     if here.capability == 90 and cols <= 131072:
         return SoftmaxPlan(kernel="shared row", block=16384, num_warps=16, pieces=block // 16384, programs=2 * here.num_sms)
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HopperPlan:
+    """Tiles of the Gluon kernel."""
+
+    block_n: int
+    consumers: int  # warpgroups of 64 query rows each
+    num_stages: int  # tiles of keys, and of values, on their way
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionPlan:
+    block_m: int
+    block_n: int
+    num_warps: int
+    num_stages: int
+    hopper: HopperPlan | None = None  # set where the Gluon kernel is the faster one
+
+
+@cache
+def attention_plan(
+    device: torch.device, dtype: torch.dtype, head_dim: int, causal: bool, *, interpreting: bool = False
+) -> AttentionPlan:
+    """How flash_attention cuts its work.
+
+    - in the interpreter: few large operations, because each costs the same
+    - float32: no tensor cores, so small tiles that stay in registers
+    - sm_75: 64 KB of shared memory and no asynchronous copies, so one stage
+    """
+    here = device_of(device)
+    if interpreting or dtype == torch.float32:
+        return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
+    if here.capability < 80:
+        return AttentionPlan(block_m=64, block_n=32 if head_dim > 64 else 64, num_warps=4, num_stages=1)
+    if head_dim <= 64:
+        return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3)
+    if here.capability in (80, 90):
+        return AttentionPlan(block_m=128, block_n=64, num_warps=8, num_stages=3)
+    # 86, 89 and 120 have 100 KB of shared memory
+    return AttentionPlan(block_m=128, block_n=32, num_warps=8, num_stages=3)
