@@ -1,0 +1,231 @@
+"""The judge's door to the sandbox: a `Nursery` of warm parents, from which `start_worker` takes a walled `Worker`.
+
+with Nursery() as nursery, nursery.start_worker(Kind.INTERPRET, [inputs_fd, out_fd], Limits()) as worker:
+    worker.send({"kind": "load", ...})
+    kind, fields = worker.receive(time_limit_s=20)
+
+this process      Nursery, Worker: trusted, hold no submission's code
+  └ nursery       the warm parents (`grader.sandbox.nursery`)
+      └ warden    one per attempt (`grader.sandbox.warden`)
+          └ worker    behind the walls (`grader.sandbox.lockdown`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from grader.faults import SandboxError
+from grader.sandbox import lockdown, nursery, policy, roots, scratch
+from grader.sandbox.ending import Ended, Ending, Reason
+from grader.sandbox.handle import Worker
+from grader.sandbox.limits import Kind, Limits
+from grader.sandbox.watchdog import Watchdog
+
+__all__ = ["Ended", "Ending", "Kind", "Limits", "Nursery", "Reason", "Worker", "harden_this_process"]
+
+START_LIMIT_S = 120.0  # importing torch from a cold disk
+_LOCK_LIMIT_S = 20.0  # fork and lock down: 20 ms
+_KINDS = (Kind.INTERPRET, Kind.RECORD)
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import nursery; nursery.run(sys.argv[2:])"
+_WORKER_MAIN = "grader.sandbox.worker:main"
+
+
+def harden_this_process() -> None:
+    """Hide this process's memory from others of its user, and inherit what loses its parent below it.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    lockdown.hide_memory()
+    lockdown.adopt_orphans()
+
+
+class Nursery:
+    """Warm parents of every kind. Safe to use from several threads; starts anew by itself when a process of it died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
+        self._sockets: dict[Kind, socket.socket] = {}
+        self._own_fd = os.pidfd_open(os.getpid())
+        with self._lock:
+            self._start()
+
+    def start_worker(self, kind: Kind, lent_fds: Sequence[int], limits: Limits) -> Worker:
+        """A fresh process behind the walls of `kind`; returns once they stand.
+
+        Args:
+            lent_fds: what the worker sees as its descriptors 5 and 6: inputs and out. They stay the caller's.
+
+        Raises:
+            SandboxError: the walls could not be put up.
+        """
+        return self._start_worker(kind, lent_fds, limits)
+
+    def close(self) -> None:
+        """End the warm parents. Workers that still run end when they are stopped."""
+        with self._lock:
+            self._end()
+            if self._own_fd >= 0:
+                os.close(self._own_fd)
+                self._own_fd = -1
+
+    def __enter__(self) -> Nursery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The first process of the nursery."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _start_worker(
+        self,
+        kind: Kind,
+        lent_fds: Sequence[int],
+        limits: Limits,
+        *,
+        main: str = _WORKER_MAIN,
+        search: Sequence[str] = (),
+        without: Sequence[str] = (),
+    ) -> Worker:
+        """`main`, `search` and `without` (walls left out) are for the walls' own tests and the self-test."""
+        path = scratch.make()
+        request = {
+            "limits": dataclasses.asdict(limits),
+            "scratch": path,
+            "main": main,
+            "search": list(search),
+            "without": list(without),
+            "program": policy.program(kind).hex(),
+        }
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            ours.callback(scratch.remove, path)
+
+            def pipe(*, to_worker: bool) -> tuple[int, int]:
+                """Our end and theirs."""
+                read_fd, write_fd = os.pipe()
+                our_fd, their_fd = (write_fd, read_fd) if to_worker else (read_fd, write_fd)
+                ours.callback(os.close, our_fd)
+                theirs.callback(os.close, their_fd)
+                return our_fd, their_fd
+
+            command, reply, output = pipe(to_worker=True), pipe(to_worker=False), pipe(to_worker=False)
+            lifeline, status = pipe(to_worker=True), pipe(to_worker=False)
+            fds = [command[1], reply[1], output[1], lifeline[1], self._own_fd, status[1], *lent_fds]
+            warden_pid, warden_fd = self._ask(kind, request, fds)
+            ours.callback(os.close, warden_fd)
+            theirs.close()
+            worker_pid = _locked(status[0])
+            watchdog = Watchdog(
+                kind=kind,
+                limits=limits,
+                warden=warden_pid,
+                worker=worker_pid,
+                scratch=path,
+                lent_bytes=sum(os.fstat(fd).st_size for fd in lent_fds),
+            )
+            ours.pop_all()
+        return Worker(
+            command_fd=command[0],
+            reply_fd=reply[0],
+            output_fd=output[0],
+            lifeline_fd=lifeline[0],
+            status_fd=status[0],
+            warden_fd=warden_fd,
+            warden_pid=warden_pid,
+            limits=limits,
+            watchdog=watchdog,
+            scratch_path=path,
+        )
+
+    def _ask(self, kind: Kind, request: dict[str, Any], fds: Sequence[int]) -> tuple[int, int]:
+        """A warden's process id and pidfd, from a warm parent that is started anew once if it is gone."""
+        with self._lock:
+            for attempt in range(2):
+                try:
+                    socket.send_fds(self._sockets[kind], [json.dumps(request).encode()], list(fds))
+                    answer, (warden_fd,) = _receive(self._sockets[kind], _LOCK_LIMIT_S, fds=1)
+                    return answer["warden"], warden_fd
+                except (OSError, SandboxError, ValueError, KeyError) as error:
+                    if attempt:
+                        raise SandboxError(f"no worker could be started: {error}") from error
+                    self._end()
+                    self._start()
+        raise AssertionError
+
+    def _start(self) -> None:
+        if self._own_fd < 0:
+            raise SandboxError("the nursery is closed")
+        pairs = {kind: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for kind in _KINDS}
+        try:
+            theirs = {str(kind): pair[1].fileno() for kind, pair in pairs.items()}
+            arguments = json.dumps({"sockets": theirs, "supervisor_fd": self._own_fd})
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-u", "-c", _BOOT, str(roots.application_directory()), arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                pass_fds=(*theirs.values(), self._own_fd),
+                cwd="/",
+            )
+            self._sockets = {kind: pair[0] for kind, pair in pairs.items()}
+            for _, their_end in pairs.values():
+                their_end.close()
+            for kind in _KINDS:
+                _receive(self._sockets[kind], START_LIMIT_S)
+        except (OSError, SandboxError) as error:
+            self._end()
+            raise SandboxError(f"the nursery did not start: {error}") from error
+
+    def _end(self) -> None:
+        for each in self._sockets.values():
+            each.close()
+        self._sockets = {}
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tuple[dict[str, Any], list[int]]:
+    """One message of a warm parent."""
+    if not select.select([channel], [], [], time_limit_s)[0]:
+        raise SandboxError(f"no answer within {time_limit_s:g} s")
+    data, received, _, _ = socket.recv_fds(channel, nursery.MESSAGE_BYTES, fds)
+    if not data:
+        raise SandboxError("a warm parent died")
+    message = json.loads(data)
+    if "failed" in message:
+        raise SandboxError(message["failed"])
+    return message, received
+
+
+def _locked(status_fd: int) -> int:
+    """The worker's process id, once it says that its walls stand; nothing untrusted has run by then.
+
+    Raises:
+        SandboxError: they do not.
+    """
+    if not select.select([status_fd], [], [], _LOCK_LIMIT_S)[0]:
+        raise SandboxError(f"a worker was not locked within {_LOCK_LIMIT_S:g} s")
+    line = bytearray()
+    while (byte := os.read(status_fd, 1)) not in (b"", b"\n"):  # no further: the warden's report may already follow
+        line += byte
+    message = json.loads(line or '{"failed": "it died"}')
+    if "failed" in message:
+        raise SandboxError(f"a worker could not be locked: {message['failed']}")
+    return message["locked"]

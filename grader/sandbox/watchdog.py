@@ -1,0 +1,72 @@
+"""Looks at a worker twenty times a second and says which limit it has crossed, if any. Measures; kills nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+import psutil
+
+from grader.sandbox import scratch, warden
+from grader.sandbox.ending import Reason
+from grader.sandbox.limits import MIB, Kind, Limits
+
+TICK_S = 0.05
+_SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a worker has to go
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+class Watchdog:
+    """Of one worker. `lent_bytes` is memory of the judge's that the worker maps: it is not counted against it."""
+
+    def __init__(self, *, kind: Kind, limits: Limits, warden: int, worker: int, scratch: str, lent_bytes: int) -> None:
+        self._kind = kind
+        self._limits = limits
+        self._warden = warden
+        self._worker = worker
+        self._scratch = scratch
+        self._deadline = time.monotonic() + limits.time_limit_s
+        self._allowed = limits.memory_mib * MIB + lent_bytes + _resident_bytes(worker)
+
+    def crossed(self) -> tuple[Reason, str] | None:
+        """The first limit that is crossed now, with a sentence."""
+        limits = self._limits
+        if time.monotonic() > self._deadline:
+            return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
+        # Where no process can be forked, the worker is the only one.
+        pids = [self._worker] if self._kind is Kind.INTERPRET else warden.session(self._warden)
+        if sum(map(_resident_bytes, pids)) > self._allowed:
+            return Reason.MEMORY_LIMIT, f"It needed more than {limits.memory_mib} MiB of memory."
+        if sum(map(_tasks, pids)) > limits.processes:
+            return Reason.PROCESS_LIMIT, f"It started more than {limits.processes} processes and threads."
+        if scratch.exceeds(self._scratch, most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes):
+            return Reason.SCRATCH_LIMIT, f"It wrote more than {limits.scratch_mib} MiB or {limits.inodes} files."
+        if _short_of_memory():
+            return Reason.MEMORY_LIMIT, "The machine ran short of memory."
+        return None
+
+
+def _resident_bytes(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).memory_info().rss
+    return 0
+
+
+def _tasks(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).num_threads()
+    return 0
+
+
+def _short_of_memory() -> bool:
+    machine = psutil.virtual_memory()
+    if machine.available < machine.total * _SHORT_OF_MEMORY:
+        return True
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        cache = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no cgroup of our own, or one without a limit
+        return False
+    return limit - used + int(cache.get("inactive_file", 0)) < limit * _SHORT_OF_MEMORY
