@@ -1,6 +1,6 @@
 """The app: the tabs put together over one course, and launched. No logic lives here.
 
-    python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
+python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
 """
 
 from __future__ import annotations

@@ -88,8 +88,9 @@ def part_points(report: Report, part: str) -> tuple[float | None, float, str]:
 
 
 def failed_in_view(report: Report) -> tuple[CaseResult, ...]:
-    """The cases that failed and may be talked about; a hidden one shows its name and nothing else."""
-    return tuple(case for case in report.cases if case.group != "hidden" and case.verdict not in (Verdict.PASSED, Verdict.NOT_RUN))
+    """The cases that failed and of which more may be told than the name; never a hidden one."""
+    done = (Verdict.PASSED, Verdict.NOT_RUN)
+    return tuple(case for case in report.cases if case.group != "hidden" and case.verdict not in done and case.sentence)
 
 
 def counted(report: Report) -> tuple[CaseResult, ...]:

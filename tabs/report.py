@@ -157,7 +157,7 @@ def _bytes(report: Report) -> str:
         return ""
     first, rest = cases[0], cases[1:]
     more = "".join(bytes_bars(case) for case in rest)
-    folded = f"<details><summary>The other {len(rest)} cases</summary>{more}</details>" if rest else ""
+    folded = f"<details><summary>The same for {len(rest)} more</summary>{more}</details>" if rest else ""
     note = '<p class="note">Counted at every load, store and atomic, masked lanes left out. Information, not points.</p>'
     return _section("bytes", "Bytes moved", bytes_bars(first) + note + folded)
 

@@ -1,0 +1,213 @@
+"""Reports as the judge writes them, made up for the page's tests: one for each thing that a report can say."""
+
+from __future__ import annotations
+
+from grader.report import Anatomy, CaseResult, Cell, Diagnosis, Points, Report, Timing, Traffic, Verdict
+
+MAXIMA = {"visible": 4.0, "hidden": 3.2, "hostile": 2.4, "performance": 4.8, "prediction": 1.6}
+NOTE = "needs a GPU"
+VERSIONS = {"torch": "2.13.0", "triton": "3.7.1", "python": "3.11.7"}
+PHASES = {"wait": 0.004, "inputs": 0.12, "run": 1.04, "compare": 0.11, "anatomy": 0.62}
+
+ANATOMY = (
+    Anatomy(
+        kernel="_softmax_kernel",
+        target="sm_90",
+        grid=(300, 1, 1),
+        num_warps=4,
+        registers=48,
+        spill_bytes=0,
+        shared_bytes=2048,
+        blocks_per_sm=10,
+        limited_by="registers",
+        occupancy=0.625,
+        launches=2,
+    ),
+    Anatomy(
+        kernel="_rescale_kernel",
+        target="sm_90",
+        grid=(1024, 32, 1),
+        num_warps=8,
+        registers=255,
+        spill_bytes=96,
+        shared_bytes=65536,
+        blocks_per_sm=1,
+        limited_by="shared memory",
+        occupancy=0.125,
+    ),
+)
+
+
+def _traffic(ideal: int, factor: float, scratch: int = 0) -> Traffic:
+    return Traffic(
+        loaded_bytes=int(ideal * (factor - 0.5)),
+        stored_bytes=ideal // 2,
+        masked_bytes=512,
+        ideal_bytes=ideal,
+        scratch_bytes=scratch,
+    )
+
+
+def _case(name: str, group: str = "visible", verdict: Verdict = Verdict.PASSED, **fields) -> CaseResult:
+    return CaseResult(name=name, group=group, verdict=verdict, duration_ms=40.0, **fields)
+
+
+def _hidden(failing: tuple[str, ...] = ()) -> tuple[CaseResult, ...]:
+    names = (
+        ("rows_at_different_levels", "hidden"),
+        ("wide_rows", "hidden"),
+        ("huge_scores", "hostile"),
+        ("one_infinite", "hostile"),
+    )
+    return tuple(_case(name, group, Verdict.WRONG_ANSWER if name in failing else Verdict.PASSED) for name, group in names)
+
+
+def _report(verdict: Verdict, diagnosis: Diagnosis, points: Points, cases: tuple[CaseResult, ...], **fields) -> Report:
+    fields = {"mode": "check", "device": "CPU, Triton's interpreter", **fields}
+    return Report(
+        lab="lab03_online_softmax",
+        title="Lab 3 · Online softmax",
+        verdict=verdict,
+        diagnosis=diagnosis,
+        points=points,
+        cases=cases,
+        versions=VERSIONS,
+        started="2026-01-02T10:20:30Z",
+        duration_s=1.31,
+        phases_s=PHASES,
+        **fields,
+    )
+
+
+VISIBLE = (
+    _case("ones", shape="rows=4, cols=64, float32", traffic=_traffic(2048, 1.0)),
+    _case("ragged_tail", shape="rows=7, cols=300, float16", traffic=_traffic(8400, 1.5)),
+    _case("ascending", shape="rows=3, cols=4000, float32", traffic=_traffic(96000, 1.5, 48)),
+)
+
+
+def passed() -> Report:
+    return _report(
+        Verdict.PASSED,
+        Diagnosis(sentence=Verdict.PASSED.sentence, name="passed"),
+        Points(visible=4.0, hidden=3.2, hostile=2.4, prediction=1.6, maxima=MAXIMA, note=NOTE),
+        VISIBLE + _hidden(),
+        mode="submit",
+        anatomy=ANATOMY[:1],
+    )
+
+
+def timed() -> Report:
+    timing = Timing(
+        latency_ms=0.2134,
+        spread=0.006,
+        bytes_moved=536870912,
+        bandwidth_gb_s=2515.0,
+        roof_gb_s=3012.0,
+        roof_share=0.835,
+        reference_ms=0.1998,
+        reference_ratio=0.936,
+        tflops=1.3,
+        bound="Memory bounds it: 84% of the bytes per second that a plain copy reaches.",
+    )
+    return _report(
+        Verdict.PASSED,
+        Diagnosis(sentence=Verdict.PASSED.sentence, name="passed"),
+        Points(visible=4.0, hidden=3.2, hostile=2.4, performance=3.9, prediction=0.0, maxima=MAXIMA),
+        VISIBLE + _hidden(),
+        mode="submit",
+        device="NVIDIA H100",
+        timing=timing,
+        anatomy=ANATOMY,
+    )
+
+
+def wrong() -> Report:
+    tiles = tuple(
+        tuple(round(0.2 + 0.3 * ((x * 7 + y) % 3) + (8.0 * x if x > 3 else 0.0), 2) for x in range(8)) for y in range(3)
+    )
+    failing = _case(
+        "ascending",
+        verdict=Verdict.WRONG_ANSWER,
+        sentence="The values are not right in 3 of 3 rows.",
+        shape="rows=3, cols=4000, float32",
+        error=0.392,
+        limit=1e-5,
+        worst=Cell(index=(2, 3999), got=0.51234, expected=0.8417),
+        error_map=tiles,
+        traffic=_traffic(96000, 1.5),
+    )
+    return _report(
+        Verdict.WRONG_ANSWER,
+        Diagnosis(
+            sentence="The old sum is not rescaled when a larger maximum arrives: rows whose maximum comes first are right, the others are not.",
+            name="no_rescale",
+            line=23,
+            detail="1 of 3 visible cases fails.",
+        ),
+        Points(visible=2.6667, hidden=1.6, hostile=1.2, prediction=0.0, maxima=MAXIMA, note=NOTE),
+        (*VISIBLE[:2], failing, *_hidden(("wide_rows", "huge_scores"))),
+        mode="submit",
+        anatomy=ANATOMY,
+        output="row 0 max 3.1\nrow 1 max 2.9\n",
+    )
+
+
+def not_finite() -> Report:
+    tiles = tuple(tuple(None if y >= 2 else 0.4 for _ in range(12)) for y in range(5))
+    failing = _case(
+        "shifted_scores",
+        verdict=Verdict.NOT_FINITE,
+        sentence="NaN stands in 4 of 7 rows.",
+        shape="rows=7, cols=300, float16",
+        limit=2e-3,
+        worst=Cell(index=(2, 0), got="nan", expected=0.00321),
+        error_map=tiles,
+    )
+    return _report(
+        Verdict.NOT_FINITE,
+        Diagnosis(sentence="The maximum is not subtracted: it is right until exp overflows (x > 88.7 in fp32).", name="no_max"),
+        Points(visible=2.6667, maxima=MAXIMA, note=NOTE),
+        (*VISIBLE[:2], failing),
+    )
+
+
+def ended_early() -> Report:
+    cases = tuple(
+        _case(name, verdict=verdict) for name, verdict in (("ones", Verdict.TIME_LIMIT), ("ragged_tail", Verdict.NOT_RUN))
+    )
+    return _report(
+        Verdict.TIME_LIMIT,
+        Diagnosis(sentence="It did not finish within 20 s: does a loop's counter move?", name="time_limit", line=14),
+        Points(maxima=MAXIMA, note=NOTE),
+        cases,
+        anatomy_note="No anatomy: the kernel was never launched.",
+    )
+
+
+def syntax_error() -> Report:
+    return _report(
+        Verdict.SYNTAX_ERROR,
+        Diagnosis(sentence="Python could not read line 3: '(' was never closed.", name="syntax", line=3),
+        Points(maxima=MAXIMA, note=NOTE),
+        tuple(_case(name, verdict=Verdict.NOT_RUN) for name in ("ones", "ragged_tail", "ascending")),
+        costs_attempt=False,
+        raw_error="  File \"submission.py\", line 3\n    x = tl.load(x_ptr\n               ^\nSyntaxError: '(' was never closed\n",
+    )
+
+
+HINTS = (
+    "Which cases are right: those whose largest value comes first, or last?",
+    "What does the running sum mean after the maximum has changed?",
+    "The old sum was taken relative to the old maximum; bring it to the new one before adding.",
+    "Multiply l_i by exp(m_old - m_new) in the line before you add the tile's sum.",
+)
+
+ALL = {
+    "passed": passed,
+    "timed": timed,
+    "wrong": wrong,
+    "not_finite": not_finite,
+    "ended_early": ended_early,
+    "syntax_error": syntax_error,
+}
