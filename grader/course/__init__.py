@@ -1,1 +1,12 @@
-"""Who submitted what and when: queue, store, limits, archive. Nothing that it has acknowledged is ever lost."""
+"""Who submitted what and when: queue, store, limits, archive. Nothing that it has acknowledged is ever lost.
+
+from grader.course import Course, Supervisor
+"""
+
+from grader.course.course import Course
+from grader.course.limits import LimitReached, Limits
+from grader.course.states import AttemptNotFound, State, Status
+from grader.course.store import StoreError
+from grader.course.supervise import Supervisor
+
+__all__ = ["AttemptNotFound", "Course", "LimitReached", "Limits", "State", "Status", "StoreError", "Supervisor"]

@@ -1,0 +1,177 @@
+"""Every accepted submission and every end of an attempt as one immutable JSON file: what is left when the database is lost.
+
+    submissions/ab/abcd….json   who handed in what, when
+    ends/ab/abcd….json          how it ended: state, charge and report
+    set_aside/                  files that could not be read
+
+A file is complete or not there: written under another name, flushed to the disk, then renamed. The first file of a name
+stands; whoever comes later gets what it says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from grader.course.states import State
+from grader.course.submission import Submission
+from grader.report import Report
+
+FORMAT = 1
+LEFTOVER_AFTER_S = 3600.0  # an unfinished file of that age belongs to a process that died
+CANNOT_LINK = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class End:
+    """How an attempt ended. `report` is there where the state is done and the attempt was graded itself."""
+
+    id: str
+    state: State
+    charged: bool
+    fault: str
+    worker: str
+    started: float | None
+    finished: float
+    report: Report | None
+
+
+class Archive:
+    """The directory. Raises OSError where it cannot be written; reading never raises for a bad file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        for name in ("submissions", "ends", "set_aside"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+
+    def keep_submission(self, submission: Submission) -> None:
+        self._keep("submissions", submission.id, dataclasses.asdict(submission))
+
+    def withdraw(self, attempt_id: str) -> None:
+        """Forget a submission that the database then refused: it was never acknowledged."""
+        self._path("submissions", attempt_id).unlink(missing_ok=True)
+
+    def keep_end(self, end: End) -> End:
+        """Store it, or get the end that already stands."""
+        fields = {**dataclasses.asdict(end), "report": end.report and json.loads(end.report.to_json())}
+        for _ in range(2):
+            if self._keep("ends", end.id, fields):
+                return end
+            standing = self.end(end.id)
+            if standing is not None:
+                return standing
+            # it could not be read and was set aside: the name is free now
+        raise OSError(
+            errno.EIO, "an unreadable file stands in the way and cannot be set aside", str(self._path("ends", end.id))
+        )
+
+    def submission(self, attempt_id: str) -> Submission | None:
+        data = self._read("submissions", attempt_id)
+        if data is None:
+            return None
+        try:
+            submission = Submission(**{field.name: data[field.name] for field in dataclasses.fields(Submission)})
+            if hashlib.sha256(submission.source.encode()).hexdigest() != submission.source_sha256:
+                raise ValueError("the source does not match its fingerprint")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._set_aside("submissions", attempt_id, error)
+            return None
+        return submission
+
+    def end(self, attempt_id: str) -> End | None:
+        data = self._read("ends", attempt_id)
+        if data is None:
+            return None
+        try:
+            report = data["report"] and Report.from_json(json.dumps(data["report"]))
+            fields = {field.name: data[field.name] for field in dataclasses.fields(End)}
+            return End(**{**fields, "state": State(data["state"]), "report": report})
+        except (KeyError, TypeError, ValueError) as error:
+            self._set_aside("ends", attempt_id, error)
+            return None
+
+    def ids(self, kind: str) -> Iterator[str]:
+        """The attempts that have a file of that kind (submissions | ends); unfinished files of dead processes are removed."""
+        for shard in sorted((self.directory / kind).iterdir()):
+            for path in shard.iterdir() if shard.is_dir() else ():
+                if path.suffix == ".json":
+                    yield path.stem
+                elif time.time() - path.stat().st_mtime > LEFTOVER_AFTER_S:
+                    path.unlink(missing_ok=True)
+
+    def _path(self, kind: str, attempt_id: str) -> Path:
+        return self.directory / kind / attempt_id[:2] / f"{attempt_id}.json"
+
+    def _keep(self, kind: str, attempt_id: str, fields: dict[str, Any]) -> bool:
+        """True if the file is new, False if one stands already."""
+        path = self._path(kind, attempt_id)
+        path.parent.mkdir(exist_ok=True)
+        data = json.dumps({"format": FORMAT, **fields}, ensure_ascii=False, allow_nan=False).encode()
+        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            _write(part, data, os.O_EXCL)
+            try:
+                os.link(part, path)  # unlike a rename, it never replaces a file that stands
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in CANNOT_LINK:
+                    raise
+                if path.exists():
+                    return False
+                part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        _flush_directory(path.parent)
+        return True
+
+    def _read(self, kind: str, attempt_id: str) -> dict[str, Any] | None:
+        try:
+            data = json.loads(self._path(kind, attempt_id).read_bytes())
+            if data["id"] != attempt_id or data["format"] > FORMAT:
+                raise ValueError(f"id={data['id']!r:.40}, format={data['format']!r:.10} do not belong to this name and version")
+            return data
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            logger.error("archive file not readable", extra={"kind": kind, "attempt": attempt_id, "why": repr(error)})
+            return None
+        except (KeyError, TypeError, ValueError) as error:
+            self._set_aside(kind, attempt_id, error)
+            return None
+
+    def _set_aside(self, kind: str, attempt_id: str, error: Exception) -> None:
+        logger.error("archive file set aside", extra={"kind": kind, "attempt": attempt_id, "why": repr(error)})
+        with contextlib.suppress(OSError):
+            target = self.directory / "set_aside" / f"{kind}-{attempt_id}-{uuid.uuid4().hex[:8]}.json"
+            self._path(kind, attempt_id).replace(target)
+
+
+def _write(path: Path, data: bytes, flags: int) -> None:
+    """Write it and have it on the disk; on a bucket's mount a file is durable once it is closed."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flags, 0o640)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _flush_directory(path: Path) -> None:
+    """The new name itself must survive too; some mounts cannot be asked for that."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,254 @@
+"""The attempts' rows: every statement that reads or changes them. The row is the truth; queue and archive follow it.
+
+A running attempt is fenced: each take raises `fence`, and who writes must name the one it got. A worker that was frozen,
+given up and comes back finds another fence and leaves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import sqlalchemy as sa
+
+from grader.course.archive import End
+from grader.course.states import OPEN, State, Status
+from grader.course.store import attempts, insert, reports, sources
+from grader.course.submission import Submission
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Taken:
+    """An attempt in a worker's hands."""
+
+    id: str
+    fence: int
+    lab: str
+    mode: str
+    prediction: float | None
+    source: str
+    cancel: bool
+    started: float
+
+
+def add(connection: sa.Connection, submission: Submission, end: End | None = None) -> None:
+    """The row, queued, or already ended as `end` says."""
+    fields = dataclasses.asdict(submission)
+    source = fields.pop("source")
+    connection.execute(
+        insert(connection.engine, sources).values(sha256=submission.source_sha256, source=source).on_conflict_do_nothing()
+    )
+    blank = {
+        "fence": 0,
+        "worker": "",
+        "cancel": False,
+        "phase": "",
+        "done": 0,
+        "total": 0,
+        "case_name": "",
+        "fault": "",
+        "verdict": "",
+    }
+    charged = submission.mode == "submit" and submission.same_as is None
+    connection.execute(sa.insert(attempts).values(**fields, **blank, state=State.QUEUED, charged=charged))
+    if end is not None:
+        close(connection, end)
+
+
+def add_again(connection: sa.Connection, submission: Submission, earlier: sa.Row[Any]) -> None:
+    """A row that shows an earlier attempt's report: the very same source was handed in again. Costs nothing."""
+    add(connection, submission)
+    connection.execute(
+        sa.update(attempts)
+        .where(attempts.c.id == submission.id)
+        .values(
+            state=State.DONE,
+            verdict=earlier.verdict,
+            points=earlier.points,
+            started=submission.created,
+            finished=submission.created,
+        )
+    )
+
+
+def twin_open(connection: sa.Connection, submission: Submission) -> str | None:
+    """This user's attempt with the same source, lab and mode that still waits or runs: a button was pressed twice."""
+    return connection.execute(
+        sa.select(attempts.c.id).where(*_same(submission), attempts.c.state.in_(OPEN), sa.not_(attempts.c.cancel)).limit(1)
+    ).scalar()
+
+
+def twin_done(connection: sa.Connection, submission: Submission) -> sa.Row[Any] | None:
+    """This user's newest graded attempt with the same source, lab, mode, prediction, device and edition of the lab."""
+    return connection.execute(
+        sa.select(attempts)
+        .where(*_same(submission), attempts.c.state == State.DONE, attempts.c.same_as.is_(None))
+        .order_by(attempts.c.created.desc())
+        .limit(1)
+    ).first()
+
+
+def _same(submission: Submission) -> tuple[sa.ColumnElement[bool], ...]:
+    names = ("user", "lab", "mode", "device", "edition", "source_sha256", "prediction")
+    return tuple(attempts.c[name].is_not_distinct_from(getattr(submission, name)) for name in names)
+
+
+def take(connection: sa.Connection, attempt_id: str, *, worker: str, now: float) -> Taken | None:
+    """Take it up; whoever held it before may no longer write. None: it has ended."""
+    row = connection.execute(
+        sa.update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state.in_(OPEN))
+        .values(
+            fence=attempts.c.fence + 1,
+            worker=worker,
+            state=State.RUNNING,
+            started=now,
+            phase="starting",
+            done=0,
+            total=0,
+            case_name="",
+        )
+        .returning(attempts)
+    ).first()
+    if row is None:
+        return None
+    source = connection.execute(sa.select(sources.c.source).where(sources.c.sha256 == row.source_sha256)).scalar_one()
+    return Taken(
+        id=row.id,
+        fence=row.fence,
+        lab=row.lab,
+        mode=row.mode,
+        prediction=row.prediction,
+        source=source,
+        cancel=row.cancel,
+        started=now,
+    )
+
+
+def note_progress(connection: sa.Connection, taken: Taken, *, phase: str, done: int, total: int, case: str) -> bool | None:
+    """Show how far it is. Returns whether to cancel; None: it is no longer ours."""
+    return connection.execute(
+        sa.update(attempts)
+        .where(_held(taken))
+        .values(phase=phase[:64], done=done, total=total, case_name=case[:128])
+        .returning(attempts.c.cancel)
+    ).scalar()
+
+
+def release(connection: sa.Connection, taken: Taken) -> None:
+    """Back to the queue: the worker is shutting down."""
+    connection.execute(
+        sa.update(attempts).where(_held(taken)).values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
+    )
+
+
+def finish(connection: sa.Connection, taken: Taken, end: End) -> bool:
+    """Record how it ended, once. False: it is no longer ours."""
+    held = connection.execute(sa.select(attempts.c.id).where(_held(taken)).with_for_update()).first()
+    if held is None:
+        return False
+    close(connection, end)
+    return True
+
+
+def holds(connection: sa.Connection, taken: Taken) -> bool:
+    return connection.execute(sa.select(attempts.c.id).where(_held(taken))).first() is not None
+
+
+def _held(taken: Taken) -> sa.ColumnElement[bool]:
+    return sa.and_(attempts.c.id == taken.id, attempts.c.fence == taken.fence, attempts.c.state == State.RUNNING)
+
+
+def close(connection: sa.Connection, end: End) -> None:
+    """Write an end over an open row; a row that has ended stays as it is."""
+    report = end.report
+    closed = connection.execute(
+        sa.update(attempts)
+        .where(attempts.c.id == end.id, attempts.c.state.in_(OPEN))
+        .values(
+            state=end.state,
+            charged=sa.and_(attempts.c.charged, sa.literal(end.charged)),
+            fault=end.fault,
+            worker=end.worker,
+            started=sa.func.coalesce(attempts.c.started, end.started),
+            finished=end.finished,
+            verdict=report.verdict if report else "",
+            points=report.points.total if report else None,
+            phase="",
+            case_name="",
+        )
+    ).rowcount
+    if closed and report is not None:
+        connection.execute(sa.insert(reports).values(attempt=end.id, report=report.to_json()))
+
+
+def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:
+    """Cancel it if it waits, ask its worker to stop if it runs, leave it if it has ended. Returns the state after that."""
+    waiting = sa.and_(attempts.c.id == attempt_id, attempts.c.state == State.QUEUED)
+    if connection.execute(
+        sa.update(attempts).where(waiting).values(state=State.CANCELLED, finished=now, charged=False)
+    ).rowcount:
+        return State.CANCELLED
+    running = sa.and_(attempts.c.id == attempt_id, attempts.c.state == State.RUNNING)
+    connection.execute(sa.update(attempts).where(running).values(cancel=True))
+    return State(connection.execute(sa.select(attempts.c.state).where(attempts.c.id == attempt_id)).scalar_one())
+
+
+def place(connection: sa.Connection, row: sa.Row[Any]) -> int:
+    """Place in the queue if users took turns, Checks before Submits: 1 is next. An estimate, since the turn is drawn."""
+    if row.state != State.QUEUED:
+        return 0
+    order = (sa.case((attempts.c.mode == "check", 0), else_=1), attempts.c.created, attempts.c.id)
+    turns = (
+        sa.select(
+            attempts.c.id,
+            attempts.c.created,
+            sa.func.row_number().over(partition_by=attempts.c.user, order_by=order).label("turn"),
+        )
+        .where(attempts.c.state == State.QUEUED, attempts.c.device == row.device)
+        .subquery()
+    )
+    mine = sa.select(turns.c.turn).where(turns.c.id == row.id).scalar_subquery()
+    earlier_in_turn = sa.and_(turns.c.turn == mine, sa.tuple_(turns.c.created, turns.c.id) < sa.tuple_(row.created, row.id))
+    ahead = connection.execute(
+        sa.select(sa.func.count()).select_from(turns).where(sa.or_(turns.c.turn < mine, earlier_in_turn))
+    )
+    return ahead.scalar_one() + 1
+
+
+def status(connection: sa.Connection, row: sa.Row[Any]) -> Status:
+    return Status(
+        id=row.id,
+        lab=row.lab,
+        mode=row.mode,
+        device=row.device,
+        state=State(row.state),
+        phase=row.phase,
+        done=row.done,
+        total=row.total,
+        case=row.case_name,
+        place=place(connection, row),
+        cancelling=row.cancel and row.state == State.RUNNING,
+        charged=row.charged,
+        same_as=row.same_as,
+        fault=row.fault,
+        verdict=row.verdict,
+        points=row.points,
+        created=row.created,
+        started=row.started,
+        finished=row.finished,
+    )
+
+
+def end_of(row: sa.Row[Any], report: Any) -> End:
+    """An ended row as the archive keeps it."""
+    return End(
+        id=row.id,
+        state=State(row.state),
+        charged=row.charged,
+        fault=row.fault,
+        worker=row.worker,
+        started=row.started,
+        finished=row.finished,
+        report=report,
+    )

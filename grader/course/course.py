@@ -1,0 +1,257 @@
+"""Everything that a page may ask of the grader: hand in, look, cancel, read back. Fast, and safe from many threads.
+
+    course = Course("var")
+    attempt_id = course.submit(user="ada", lab_id="lab02_safe_softmax", source=text, mode="check")
+    course.status(attempt_id, user="ada").state
+    course.report(attempt_id, user="ada")
+
+What `submit` has acknowledged survives the death of any process and the loss of the database or of the archive. Grading
+itself happens in worker processes (`grader.course.worker`); `grader.course.supervise` keeps one running beside the page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+import labs
+from grader.course import attempts, fleet, limits, schema
+from grader.course.archive import Archive
+from grader.course.limits import Limits
+from grader.course.queue import Queue
+from grader.course.restore import restore
+from grader.course.settings import Settings
+from grader.course.states import AttemptNotFound, State, Status
+from grader.course.store import StoreError, open_engine, reports, sources, writing
+from grader.course.store import attempts as rows
+from grader.course.submission import Submission, checked
+from grader.faults import NotGradable
+from grader.report import Report
+
+DEFAULT_LIMITS = Limits()
+NO_WORKER = "No grading process is running; one should start within seconds."
+logger = logging.getLogger(__name__)
+
+
+class Course:
+    """A context manager; closing it leaves everything that was handed in where it is."""
+
+    def __init__(
+        self,
+        where: str | Path | None = None,
+        *,
+        archive: Path | None = None,
+        device: str = "cpu",
+        limits: Limits = DEFAULT_LIMITS,
+        lab_ids: Callable[[], tuple[str, ...]] = labs.lab_ids,
+    ) -> None:
+        """
+        Args:
+            where: a directory for database and archive, or a database URL; default: GRADER_DB_URL, else var/.
+            archive: default: GRADER_ARCHIVE, else archive/ beside the database.
+            device: the kind of device that grades what is handed in here: cpu or cuda.
+
+        Raises:
+            StoreError: database or archive cannot be opened, or stand where a database must not.
+        """
+        self.settings = Settings.read(where, archive=archive)
+        self.device = device
+        self._limits = limits
+        self._lab_ids = lab_ids
+        self._engine = open_engine(self.settings.db_url)
+        with _storing("The grader's database or archive cannot be opened"):
+            schema.prepare(self._engine)
+            self._archive = Archive(self.settings.archive)
+            self._queue = Queue(self._engine)
+            restore(self._engine, self._archive, self._queue)
+
+    def __enter__(self) -> Course:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._queue.close()
+        self._engine.dispose()
+
+    def submit(self, *, user: str, lab_id: str, source: str | bytes, mode: str, prediction: float | None = None) -> str:
+        """Hand a source in. Returns the attempt's id once nothing can lose it any more.
+
+        Pressed twice, the attempt that already waits or runs is returned. A Submit of a source that was graded before
+        becomes an attempt that names the earlier one and shows its report, at no cost.
+
+        Raises:
+            NotGradable: it breaks a rule or a limit (then `LimitReached`); nothing was stored or spent.
+            StoreError: it could not be stored; nothing was spent.
+        """
+        submission = checked(
+            user=user,
+            lab_id=lab_id,
+            lab_ids=self._lab_ids(),
+            source=source,
+            mode=mode,
+            prediction=prediction,
+            device=self.device,
+            edition=_edition(lab_id),
+        )
+        with self._engine.connect() as connection:
+            # once before anything is written, so that a flood of refused requests stays cheap
+            found = self._admit(connection, submission)
+        if isinstance(found, str):
+            return found
+        submission = dataclasses.replace(submission, same_as=found and found.id)
+        with _storing("The submission could not be stored, and nothing was spent"):
+            # the slow disk is waited for outside the transaction, so that nobody else waits for it
+            self._archive.keep_submission(submission)
+            try:
+                standing = self._store(submission, found)
+            except BaseException:
+                self._archive.withdraw(submission.id)
+                raise
+        if standing != submission.id:
+            self._archive.withdraw(submission.id)
+        logger.info("attempt stored", extra={"attempt": standing, "lab": lab_id, "mode": mode, "same_as": submission.same_as})
+        return standing
+
+    def _admit(self, connection: sa.Connection, submission: Submission) -> str | sa.Row[Any] | None:
+        """The same attempt's id while it is open, its row where it was graded before, else None: new, and within the limits."""
+        off = fleet.why_off(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
+        if off:
+            raise NotGradable(f"Grading is off: {off}")
+        twin = attempts.twin_open(connection, submission)
+        if twin is not None:
+            return twin
+        earlier = attempts.twin_done(connection, submission) if submission.mode == "submit" else None
+        limits.admit(connection, self._limits, submission, free=earlier is not None)
+        return earlier
+
+    def _store(self, submission: Submission, earlier: sa.Row[Any] | None) -> str:
+        with writing(self._engine, only_one=submission.user) as connection:
+            if connection.execute(sa.select(rows.c.id).where(rows.c.id == submission.id)).first():
+                return submission.id  # another process that is starting has just restored it from the archive
+            found = self._admit(connection, submission)
+            if isinstance(found, str):
+                return found
+            if earlier is not None:
+                attempts.add_again(connection, submission, earlier)
+            else:
+                attempts.add(connection, submission)
+                self._queue.put(
+                    connection, attempt_id=submission.id, user=submission.user, device=submission.device, mode=submission.mode
+                )
+        return submission.id
+
+    def status(self, attempt_id: str, *, user: str) -> Status:
+        """Where it stands.
+
+        Raises:
+            AttemptNotFound: there is none of that id, or it is someone else's (as in all methods below).
+        """
+        with self._engine.connect() as connection:
+            return attempts.status(connection, self._row(connection, attempt_id, user))
+
+    def cancel(self, attempt_id: str, *, user: str) -> State:
+        """A waiting attempt never runs and costs nothing; a running one stops within two seconds; one that ended stays."""
+        with writing(self._engine) as connection:
+            before = self._row(connection, attempt_id, user)
+            state = attempts.cancel(connection, attempt_id, now=time.time())
+            row = self._row(connection, attempt_id, user)
+        if before.state == State.QUEUED and state is State.CANCELLED:
+            with _storing("The cancelled attempt could not be archived"):
+                self._queue.drop(attempt_id)
+                self._archive.keep_end(attempts.end_of(row, None))
+        logger.info("cancel asked for", extra={"attempt": attempt_id, "state": state})
+        return state
+
+    def report(self, attempt_id: str, *, user: str) -> Report | None:
+        """The report, once there is one."""
+        with self._engine.connect() as connection:
+            row = self._row(connection, attempt_id, user)
+            wanted = (row.id, row.same_as) if row.same_as else (row.id,)
+            found = connection.execute(sa.select(reports.c.report).where(reports.c.attempt.in_(wanted)).limit(1)).scalar()
+        return found and Report.from_json(found)
+
+    def source(self, attempt_id: str, *, user: str) -> str:
+        with self._engine.connect() as connection:
+            row = self._row(connection, attempt_id, user)
+            return connection.execute(sa.select(sources.c.source).where(sources.c.sha256 == row.source_sha256)).scalar_one()
+
+    def history(self, *, user: str, lab_id: str | None = None, most: int = 200) -> list[Status]:
+        """The user's attempts, newest first."""
+        query = sa.select(rows).where(rows.c.user == user).order_by(rows.c.created.desc(), rows.c.id).limit(most)
+        if lab_id is not None:
+            query = query.where(rows.c.lab == lab_id)
+        with self._engine.connect() as connection:
+            return [attempts.status(connection, row) for row in connection.execute(query).all()]
+
+    def latest(self, user: str, lab_id: str) -> Status | None:
+        """The user's newest attempt at this lab: what a page shows after a reload."""
+        newest = self.history(user=user, lab_id=lab_id, most=1)
+        return newest[0] if newest else None
+
+    def tokens_left(self, user: str, lab_id: str) -> int:
+        """How many Submits the user has at this lab now."""
+        with self._engine.connect() as connection:
+            return int(limits.tokens_left(connection, self._limits, user=user, lab=lab_id, now=time.time()))
+
+    def health(self) -> dict[str, Any]:
+        """What is up, as plain data.
+
+        `grading` is on where a living worker passed its self-test; else off, and `reason` is one sentence.
+        """
+        with self._engine.connect() as connection:
+            workers = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
+            queue = limits.waiting(connection, device=self.device)
+        alive = [worker for worker in workers if worker["alive"]]
+        ready = any(worker["state"] == "ready" for worker in alive)
+        reason = "" if ready else next((worker["reason"] for worker in alive), NO_WORKER)
+        return {
+            "grading": "on" if ready else "off",
+            "reason": reason,
+            "device": self.device,
+            "queue": queue,
+            "workers": workers,
+            "versions": fleet.versions(),
+            "database": self._engine.dialect.name,
+        }
+
+    def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
+        row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()
+        if row is None:
+            raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
+        return row
+
+
+@contextlib.contextmanager
+def _storing(sentence: str) -> Iterator[None]:
+    """A full disk or a lost database as one sentence."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        logger.exception("not stored")
+        raise StoreError(f"{sentence}: {cause}.") from error
+
+
+@functools.lru_cache(maxsize=256)
+def _fingerprint(path: Path, modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _edition(lab_id: str) -> str:
+    """Fingerprint of the lab's declaration: a source is graded anew once that has changed."""
+    path = labs.ROOT / lab_id / "lab.py"
+    try:
+        return _fingerprint(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return ""  # no such lab: refused a moment later

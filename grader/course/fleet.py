@@ -1,0 +1,149 @@
+"""The grading processes seen together: who is alive, whose jobs must go to others, which jobs ended without a word.
+
+DBOS itself restarts the jobs of a process that comes back under its own name; that ANOTHER machine died is found out here,
+by heartbeats. Every worker runs `tend`; any number may at once, since each step changes only what it has just found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import platform
+import time
+from importlib import metadata
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS
+
+from grader.course import attempts
+from grader.course.archive import Archive, End
+from grader.course.queue import Queue
+from grader.course.states import OPEN, State
+from grader.course.store import attempts as rows
+from grader.course.store import clock, insert, workers, writing
+
+KEEP_JOBS_S = 7 * 86400.0  # DBOS's own record of a finished job; the attempt stays for ever
+ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+GIVEN_UP = "The grader failed on this submission several times; nothing was spent, and the log says why."
+logger = logging.getLogger(__name__)
+
+
+def beat(engine: sa.Engine, *, worker: str, device: str, pid: int, started: float, state: str, reason: str) -> None:
+    """Say that this worker is alive. One statement: an UPDATE and then an INSERT would race."""
+    fields = {
+        "device": device,
+        "pid": pid,
+        "started": started,
+        "state": state,
+        "reason": reason,
+        "versions": json.dumps(versions()),
+    }
+    statement = insert(engine, workers).values(id=worker, seen=clock(engine), **fields)
+    with engine.begin() as connection:
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={**fields, "seen": clock(engine)}))
+
+
+def sign_off(engine: sa.Engine, worker: str) -> None:
+    """This worker ends on purpose: whoever is alive may take its jobs at once."""
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(workers).where(workers.c.id == worker).values(seen=0.0, state="off", reason="It was stopped.")
+        )
+
+
+def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) -> list[dict[str, Any]]:
+    """The workers for that kind of device, the most recently seen first."""
+    age = clock(connection.engine) - workers.c.seen
+    found = connection.execute(sa.select(workers, age.label("age")).where(workers.c.device == device).order_by(age))
+    return [
+        {
+            "id": row.id,
+            "pid": row.pid,
+            "alive": row.age < dead_after_s,
+            "silent_s": round(max(0.0, row.age), 1),
+            "state": row.state,
+            "reason": row.reason,
+            "started": row.started,
+            "versions": json.loads(row.versions),
+        }
+        for row in found
+    ]
+
+
+def why_off(connection: sa.Connection, *, device: str, dead_after_s: float) -> str:
+    """Why nobody will grade: living workers, and in each the self-test failed. Empty where one grades or may soon."""
+    living = [worker for worker in roll_call(connection, device=device, dead_after_s=dead_after_s) if worker["alive"]]
+    return living[0]["reason"] if living and all(worker["state"] == "off" for worker in living) else ""
+
+
+def versions() -> dict[str, str]:
+    """What runs here, by name."""
+    packages = ("torch", "triton", "dbos", "sqlalchemy")
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+
+
+def tend(engine: sa.Engine, archive: Archive, queue: Queue, *, dead_after_s: float) -> None:
+    """One round: recover, then reconcile. Called again and again, since the database may fail in the middle of any round."""
+    recover(engine, dead_after_s=dead_after_s)
+    reconcile(engine, archive, queue)
+
+
+def recover(engine: sa.Engine, *, dead_after_s: float) -> list[str]:
+    """Put the jobs of silent workers back into their queues. Returns the workers that were given up."""
+    running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+    with engine.connect() as connection:
+        alive = set(connection.execute(sa.select(workers.c.id).where(clock(engine) - workers.c.seen < dead_after_s)).scalars())
+    dead = sorted({job.executor_id for job in running if job.executor_id} - alive)
+    if dead:
+        logger.warning("jobs of silent workers go back", extra={"workers": dead})
+        # no public call does this on the condition that the job is still theirs; a contract test guards this one
+        DBOS._recover_pending_workflows(dead)
+    return dead
+
+
+def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
+    """End the open attempts whose job has ended without them; give those that lost their job a new one."""
+    with engine.connect() as connection:
+        open_rows = connection.execute(sa.select(rows).where(rows.c.state.in_(OPEN)).limit(1000)).all()
+    if not open_rows:
+        return []
+    jobs = DBOS.list_workflows(workflow_ids=[row.id for row in open_rows], load_input=False, load_output=False)
+    outcome = {job.workflow_id: job.status for job in jobs}
+    changed = [row for row in open_rows if outcome.get(row.id) is None or outcome[row.id] in ENDED]
+    for row in changed:
+        # only if it stands as it stood before the job was looked up
+        unchanged = sa.and_(rows.c.id == row.id, rows.c.fence == row.fence, rows.c.state == row.state)
+        with writing(engine) as connection:
+            if connection.execute(sa.select(rows.c.id).where(unchanged).with_for_update()).first() is None:
+                continue
+            if row.id not in outcome:
+                queue.put(connection, attempt_id=row.id, user=row.user, device=row.device, mode=row.mode)
+                continue
+            end = archive.end(row.id) or _end_without_report(row, outcome[row.id])
+            attempts.close(connection, end)
+        archive.keep_end(end)
+        logger.error("attempt ended without a report", extra={"attempt": row.id, "job": outcome[row.id], "state": end.state})
+    return [row.id for row in changed]
+
+
+def _end_without_report(row: sa.Row[Any], outcome: str) -> End:
+    cancelled = row.cancel or outcome == "CANCELLED"
+    return dataclasses.replace(
+        attempts.end_of(row, None),
+        state=State.CANCELLED if cancelled else State.SYSTEM_ERROR,
+        fault="" if cancelled else GIVEN_UP,
+        charged=False,
+        finished=time.time(),
+    )
+
+
+def sweep(*, older_than_s: float = KEEP_JOBS_S) -> int:
+    """Forget DBOS's own records of jobs that ended long ago; without that they are kept for ever. Returns how many."""
+    before = datetime.datetime.fromtimestamp(time.time() - older_than_s, datetime.UTC).isoformat()
+    old = DBOS.list_workflows(status=list(ENDED), completed_before=before, limit=1000, load_input=False, load_output=False)
+    if old:
+        DBOS.delete_workflows([job.workflow_id for job in old])
+    return len(old)

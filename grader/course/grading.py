@@ -1,0 +1,272 @@
+"""One attempt in a worker's hands: taken under a fence, judged, archived, recorded once; and the desk where it is judged.
+
+DBOS calls from its own threads; judging happens in the process's main thread. There the signals arrive, and a sandbox that
+dies with the thread that started it (PDEATHSIG) lives as long as the worker.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from dbos import DBOS
+
+from grader.course import attempts
+from grader.course.archive import Archive, End
+from grader.course.attempts import Taken
+from grader.course.queue import MOST_RUNS, WORKFLOW
+from grader.course.states import State
+from grader.course.store import writing
+from grader.faults import NotGradable, SandboxError
+from grader.report import Report, Verdict
+
+LOOK_EVERY_S = 0.2  # how often progress is written and the wish to cancel is read, however often the judge asks
+OUR_FAULT = "The grader failed on this submission; nothing was spent, and the log says why."
+logger = logging.getLogger(__name__)
+
+
+class Judges(Protocol):
+    """What a worker asks of `grader.judge.Judge`."""
+
+    def self_test(self) -> Any: ...
+
+    def grade(
+        self,
+        source: bytes,
+        lab_id: str,
+        *,
+        mode: str,
+        prediction: float | None,
+        progress: Callable[[Any], None],
+        cancelled: Callable[[], bool],
+    ) -> Report: ...
+
+    def close(self) -> None: ...
+
+
+class WallsDown(SandboxError):
+    """The self-test did not pass; the text says why."""
+
+
+class Watch:
+    """The two callbacks that a judge gets: progress goes to the row, and the row says whether to stop."""
+
+    def __init__(self, engine: sa.Engine, taken: Taken, stopping: threading.Event) -> None:
+        self._engine = engine
+        self._taken = taken
+        self._stopping = stopping
+        self._looked = 0.0
+        self._shown = {"phase": "starting", "done": 0, "total": 0, "case": ""}
+        self.fenced = False
+        self.cancel = taken.cancel
+
+    def progress(self, progress: Any) -> None:
+        new_phase = progress.phase != self._shown["phase"]
+        self._shown = {"phase": progress.phase, "done": progress.done, "total": progress.total, "case": progress.case}
+        self._look(at_once=new_phase)
+
+    def cancelled(self) -> bool:
+        self._look(at_once=False)
+        return self.cancel or self.fenced or self._stopping.is_set()
+
+    def _look(self, *, at_once: bool) -> None:
+        if not at_once and time.monotonic() - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        try:
+            with self._engine.begin() as connection:
+                answer = attempts.note_progress(connection, self._taken, **self._shown)
+        except sa.exc.SQLAlchemyError:
+            # the attempt goes on: a database that is away for a moment must not cost a grading
+            logger.warning("progress not written", extra={"attempt": self._taken.id}, exc_info=True)
+            return
+        self.fenced = answer is None
+        self.cancel = bool(answer)
+
+
+class Desk:
+    """Where DBOS's thread lays a task down and waits, and the main thread does it."""
+
+    def __init__(self) -> None:
+        self._tasks: queue.Queue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = queue.Queue()
+
+    def ask(self, task: Callable[[], Any]) -> Any:
+        answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._tasks.put((task, answer))
+        return answer.result()
+
+    def serve(self, *, timeout_s: float) -> None:
+        """Do one task, if one comes within the time."""
+        try:
+            task, answer = self._tasks.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        try:
+            answer.set_result(task())
+        except Exception as error:
+            answer.set_exception(error)
+
+
+class Grader:
+    """Grades attempts by their id, one at a time."""
+
+    def __init__(
+        self, *, engine: sa.Engine, archive: Archive, desk: Desk, open_judge: Callable[[], Judges], worker: str
+    ) -> None:
+        self._engine = engine
+        self._archive = archive
+        self._desk = desk
+        self._open_judge = open_judge
+        self._worker = worker
+        self._judge: Judges | None = None
+        self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
+        self.stopping = threading.Event()
+        self.handed_back = threading.Event()
+        self.busy_since: float | None = None  # monotonic
+
+    def judge(self) -> Judges:
+        """The judge; a new one must pass its self-test first. Main thread only.
+
+        Raises:
+            WallsDown: it does not.
+        """
+        if self._judge is None:
+            self._judge = self._open_judge()
+            result = self._judge.self_test()
+            if not result.ok:
+                self.drop_judge()
+                raise WallsDown(result.reason)
+        return self._judge
+
+    def drop_judge(self) -> None:
+        """Close it; the next attempt gets a new one. Main thread only."""
+        judge, self._judge = self._judge, None
+        if judge is not None:
+            try:
+                judge.close()
+            except Exception:
+                logger.exception("judge did not close")
+
+    def grade(self, attempt_id: str) -> str:
+        """Grade it unless it has ended. Returns what came of it. Raises where database or disk fail: then it is tried again."""
+        with writing(self._engine) as connection:
+            taken = attempts.take(connection, attempt_id, worker=self._worker, now=time.time())
+        if taken is None:
+            return "had ended"
+        self.busy_since = time.monotonic()
+        try:
+            end = self._known_end(attempt_id) or self._new_end(taken)
+            return "left" if end is None else self._record(taken, end)
+        finally:
+            self.busy_since = None
+
+    def _known_end(self, attempt_id: str) -> End | None:
+        """The end that an earlier run reached without recording it: nothing is judged twice."""
+        if self._unrecorded is not None and self._unrecorded.id == attempt_id:
+            return self._unrecorded
+        return self._archive.end(attempt_id)
+
+    def _new_end(self, taken: Taken) -> End | None:
+        """Judge it. None: it was taken away, or this worker is stopping and it went back to the queue."""
+        watch = Watch(self._engine, taken, self.stopping)
+        logger.info("attempt taken", extra={"attempt": taken.id, "fence": taken.fence, "lab": taken.lab, "mode": taken.mode})
+        if watch.cancel:
+            return self._end(taken, State.CANCELLED)
+        report: Report | None = None
+        fault = OUR_FAULT
+        try:
+            report = self._desk.ask(lambda: self._judged(taken, watch))
+        except NotGradable as error:
+            fault = str(error)
+        except WallsDown:
+            logger.exception("the walls came down; this worker stops", extra={"attempt": taken.id})
+            self.stopping.set()
+        except Exception:
+            logger.exception("grading failed", extra={"attempt": taken.id})
+        stopped = report is None or report.verdict is Verdict.CANCELLED
+        if watch.fenced:
+            logger.warning("attempt was taken over by another worker", extra={"attempt": taken.id, "fence": taken.fence})
+            return None
+        if watch.cancel:
+            return self._end(taken, State.CANCELLED, charged=True)
+        if stopped and self.stopping.is_set():
+            self._hand_back(taken)
+        if stopped:
+            return self._end(taken, State.SYSTEM_ERROR, fault=fault)
+        return self._end(taken, State.DONE, charged=report.costs_attempt, report=report)
+
+    def _hand_back(self, taken: Taken) -> None:
+        """Put it back and wait for this process to end: a job that ends before would be over for good."""
+        with writing(self._engine) as connection:
+            attempts.release(connection, taken)
+        self.handed_back.set()
+        threading.Event().wait()
+
+    def _judged(self, taken: Taken, watch: Watch) -> Report:
+        """In the main thread. A judge that fails is thrown away and a new one tries once more."""
+        for last in (False, True):
+            try:
+                return self.judge().grade(
+                    taken.source.encode(),
+                    taken.lab,
+                    mode=taken.mode,
+                    prediction=taken.prediction,
+                    progress=watch.progress,
+                    cancelled=watch.cancelled,
+                )
+            except (NotGradable, WallsDown):
+                raise
+            except Exception:
+                self.drop_judge()
+                if last or watch.cancelled():
+                    raise
+                logger.exception("judge failed; a new one tries again", extra={"attempt": taken.id})
+        raise AssertionError("unreachable")
+
+    def _end(self, taken: Taken, state: State, *, charged: bool = False, fault: str = "", report: Report | None = None) -> End:
+        return End(
+            id=taken.id,
+            state=state,
+            charged=charged,
+            fault=fault,
+            worker=self._worker,
+            started=taken.started,
+            finished=time.time(),
+            report=report,
+        )
+
+    def _record(self, taken: Taken, end: End) -> str:
+        """The archive first, then the row: what the row says is never only in the database."""
+        self._unrecorded = end
+        with self._engine.connect() as connection:
+            if not attempts.holds(connection, taken):
+                self._unrecorded = None
+                return "fenced"
+        end = self._archive.keep_end(end)
+        with writing(self._engine) as connection:
+            recorded = attempts.finish(connection, taken, end)
+        self._unrecorded = None
+        logger.info(
+            "attempt ended" if recorded else "attempt was taken over by another worker",
+            extra={"attempt": taken.id, "fence": taken.fence, "state": end.state, "verdict": end.report and end.report.verdict},
+        )
+        return "recorded" if recorded else "fenced"
+
+
+def register(grader: Grader) -> None:
+    """Tell DBOS what a job is; before its launch."""
+
+    # a database that is away for a minute, or a full disk, must not end the job
+    @DBOS.step(name="grade", retries_allowed=True, max_attempts=8, interval_seconds=0.5, backoff_rate=2.0)
+    def step(attempt_id: str) -> str:
+        return grader.grade(attempt_id)
+
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MOST_RUNS)
+    def workflow(attempt_id: str) -> str:
+        return step(attempt_id)

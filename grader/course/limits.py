@@ -1,0 +1,109 @@
+"""How much one person, and all together, may ask for; each refusal is one sentence that says when to come back.
+
+Nothing is stored besides the attempts: the tokens left are computed from those that were charged, so a refund is a
+flag on a row, and a restored database has the right balance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import sqlalchemy as sa
+
+from grader.course.states import OPEN, State
+from grader.course.store import attempts
+from grader.course.submission import Submission
+from grader.faults import NotGradable
+
+
+class LimitReached(NotGradable):
+    """Too much at once; `retry_after_s` says when it will be taken (0: unknown)."""
+
+    def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Submits per user and lab come from a token bucket; everything handed in, Checks too, is rate limited per user."""
+
+    tokens: int = 10
+    token_every_s: float = 360.0
+    rate: int = 30
+    rate_window_s: float = 300.0
+    open_per_user: int = 10  # queued or running
+    open_overall: int = 500
+
+
+def tokens_left(connection: sa.Connection, limits: Limits, *, user: str, lab: str, now: float) -> float:
+    """What the bucket holds now: full at first, one token spent by each charged attempt, one back every `token_every_s`."""
+    times = connection.execute(
+        sa.select(attempts.c.created)
+        .where(attempts.c.user == user, attempts.c.lab == lab, attempts.c.charged)
+        .order_by(attempts.c.created.desc())
+    ).scalars()
+    recent: list[float] = []
+    for time in times:
+        # a pause in which an empty bucket fills up: what came before it no longer matters
+        if (recent[-1] if recent else now) - time >= limits.tokens * limits.token_every_s:
+            break
+        recent.append(time)
+    level, last = float(limits.tokens), -math.inf
+    for time in reversed(recent):
+        level = min(limits.tokens, level + (time - last) / limits.token_every_s) - 1
+        last = time
+    return min(limits.tokens, level + (now - last) / limits.token_every_s)
+
+
+def admit(connection: sa.Connection, limits: Limits, submission: Submission, *, free: bool) -> None:
+    """Raise LimitReached where this submission would be one too many. `free`: it needs no grading, and so no token."""
+    user, now = submission.user, submission.created
+    recent = connection.execute(
+        sa.select(sa.func.count(), sa.func.min(attempts.c.created)).where(
+            attempts.c.user == user, attempts.c.created > now - limits.rate_window_s
+        )
+    ).one()
+    if recent[0] >= limits.rate:
+        wait = recent[1] + limits.rate_window_s - now
+        raise LimitReached(
+            f"That is more than {limits.rate} attempts in {_span(limits.rate_window_s)}; the next is taken in {_span(wait)}.",
+            wait,
+        )
+    is_open = attempts.c.state.in_(OPEN)
+    mine = connection.execute(sa.select(sa.func.count()).where(attempts.c.user == user, is_open)).scalar_one()
+    if mine >= limits.open_per_user:
+        raise LimitReached(f"{mine} of your attempts are still waiting or running; at most {limits.open_per_user} may.")
+    everyone = connection.execute(sa.select(sa.func.count()).where(is_open)).scalar_one()
+    if everyone >= limits.open_overall:
+        raise LimitReached(
+            f"{everyone} attempts are waiting; at most {limits.open_overall} may, so try again in a few minutes."
+        )
+    if submission.mode == "submit" and not free:
+        left = tokens_left(connection, limits, user=user, lab=submission.lab, now=now)
+        if left < 1:
+            wait = (1 - left) * limits.token_every_s
+            raise LimitReached(
+                f"No Submit is left for this lab: one comes back every {_span(limits.token_every_s)}, "
+                f"the next in {_span(wait)}; Check is free.",
+                wait,
+            )
+
+
+def waiting(connection: sa.Connection, *, device: str) -> dict[str, int]:
+    """How many attempts are queued and running on that kind of device."""
+    counted = connection.execute(
+        sa.select(attempts.c.state, sa.func.count())
+        .where(attempts.c.device == device, attempts.c.state.in_(OPEN))
+        .group_by(attempts.c.state)
+    )
+    return {State.QUEUED.value: 0, State.RUNNING.value: 0} | {state: count for state, count in counted}
+
+
+def _span(seconds: float) -> str:
+    """ "40 seconds", "6 minutes": rounded up, so that who waits so long is not refused again."""
+    whole = max(1, math.ceil(seconds))
+    if whole < 90:
+        return f"{whole} second{'s' if whole > 1 else ''}"
+    return f"{math.ceil(whole / 60)} minutes"

@@ -1,0 +1,50 @@
+"""Where an attempt stands, and what a page that polls it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class State(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    SYSTEM_ERROR = "system_error"  # our fault: logged, never charged
+
+
+OPEN = (State.QUEUED, State.RUNNING)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Status:
+    """One attempt, without its source and report. Times are seconds since 1970, UTC."""
+
+    id: str
+    lab: str
+    mode: str
+    device: str
+    state: State
+    phase: str  # what the judge is doing, while it runs
+    done: int  # cases judged, of `total`
+    total: int
+    case: str
+    place: int  # in the queue, 1 is next; 0 where it does not wait
+    cancelling: bool
+    charged: bool
+    same_as: str | None  # an earlier attempt with the very same source, whose report this one shows
+    fault: str  # one sentence where the state is system_error
+    verdict: str  # the report's, once there is one
+    points: float | None
+    created: float
+    started: float | None
+    finished: float | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+
+class AttemptNotFound(LookupError):
+    """There is no such attempt, or it is someone else's: the two are never told apart."""

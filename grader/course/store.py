@@ -1,0 +1,144 @@
+"""The tables and how they are opened: SQLite beside the web process, PostgreSQL by URL, the same statements for both.
+
+DBOS keeps its own tables in the same database, so an attempt and its job are stored in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from grader.course.mounts import require_locks
+from grader.faults import GraderError
+
+BUSY_TIMEOUT_MS = 30_000
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+attempts = sa.Table(
+    "course_attempts",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("user", sa.String(200), nullable=False),
+    sa.Column("lab", sa.String(64), nullable=False),
+    sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("device", sa.String(16), nullable=False),
+    sa.Column("edition", sa.String(64), nullable=False),  # fingerprint of the lab's declaration when it was handed in
+    sa.Column("source_sha256", sa.String(64), nullable=False),
+    sa.Column("prediction", sa.Float),
+    sa.Column("same_as", sa.String(32)),  # the attempt whose report this one shows
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),  # how often a worker took it up; only the last one may write
+    sa.Column("worker", sa.String(200), nullable=False),
+    sa.Column("cancel", sa.Boolean, nullable=False),  # asked for while it runs
+    sa.Column("charged", sa.Boolean, nullable=False),  # costs one of the user's attempts at this lab
+    sa.Column("phase", sa.String(64), nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("case_name", sa.String(128), nullable=False),
+    sa.Column("fault", sa.Text, nullable=False),  # one sentence where the state is system_error
+    sa.Column("verdict", sa.String(32), nullable=False),
+    sa.Column("points", sa.Float),
+    sa.Column("created", sa.Float, nullable=False),  # seconds since 1970, UTC, as the two below
+    sa.Column("started", sa.Float),
+    sa.Column("finished", sa.Float),
+    sa.Index(None, "user", "lab", "created"),
+    sa.Index(None, "user", "created"),
+    sa.Index(None, "state"),
+)
+
+sources = sa.Table(
+    "course_sources",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+)
+
+reports = sa.Table(
+    "course_reports",
+    metadata,
+    sa.Column("attempt", sa.String(32), sa.ForeignKey("course_attempts.id"), primary_key=True),
+    sa.Column("report", sa.Text, nullable=False),
+)
+
+workers = sa.Table(
+    "course_workers",
+    metadata,
+    sa.Column("id", sa.String(200), primary_key=True),
+    sa.Column("device", sa.String(16), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started", sa.Float, nullable=False),
+    sa.Column("seen", sa.Float, nullable=False),  # by the database's clock, since two machines' clocks differ
+    sa.Column("state", sa.String(16), nullable=False),  # starting | ready | off
+    sa.Column("reason", sa.Text, nullable=False),  # one sentence where it is not ready
+    sa.Column("versions", sa.Text, nullable=False),  # JSON
+)
+
+
+class StoreError(GraderError):
+    """The database or the archive cannot take what it is given; nothing of the request was kept."""
+
+
+def open_engine(url: str) -> sa.Engine:
+    """An engine for our tables and DBOS's.
+
+    Args:
+        url: sqlite:///path or postgresql://…
+
+    Raises:
+        StoreError: the SQLite file would stand on a mount without file locks.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    try:
+        require_locks(parsed.database or "")
+    except OSError as error:
+        raise StoreError(str(error)) from error
+    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, pool_size=16, max_overflow=32)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = "IMMEDIATE"  # a read that later writes could otherwise not be upgraded
+        for pragma in (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+@contextlib.contextmanager
+def writing(engine: sa.Engine, *, only_one: str = "") -> Iterator[sa.Connection]:
+    """A transaction whose reads cannot go stale before its writes.
+
+    Args:
+        only_one: on PostgreSQL, transactions of the same name wait for each other; SQLite has one writer anyway.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # sqlite3 opens a transaction only at the first write: what was read before it would not be protected
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        elif only_one:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(only_one))))
+        yield connection
+
+
+def insert(engine: sa.Engine, table: sa.Table) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return (sqlite if engine.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def clock(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """Seconds since 1970 by the database's own clock."""
+    if engine.dialect.name == "sqlite":
+        return (sa.func.julianday("now") - 2440587.5) * 86400.0  # 2440587.5: the Julian day of 1970-01-01
+    return sa.cast(sa.func.extract("epoch", sa.func.clock_timestamp()), sa.Float)

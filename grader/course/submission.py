@@ -1,0 +1,122 @@
+"""What is handed in, checked: every rule that needs no database. What breaks one is refused with one sentence."""
+
+from __future__ import annotations
+
+import codecs
+import dataclasses
+import hashlib
+import math
+import re
+import time
+import uuid
+
+from grader.faults import NotGradable
+
+MODES = ("check", "submit")
+SOURCE_LIMIT_BYTES = 64 * 1024
+USER_LIMIT = 200
+CODING_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)  # PEP 263
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One attempt as it is handed in; what an archive file holds."""
+
+    id: str
+    user: str
+    lab: str
+    mode: str  # check (visible cases, free) | submit (everything, counts)
+    device: str
+    edition: str  # fingerprint of the lab's declaration
+    source: str
+    source_sha256: str
+    prediction: float | None
+    same_as: str | None  # the attempt whose report this one shows
+    created: float
+
+
+def checked(
+    *,
+    user: str,
+    lab_id: str,
+    lab_ids: tuple[str, ...],
+    source: str | bytes,
+    mode: str,
+    prediction: float | None,
+    device: str,
+    edition: str,
+) -> Submission:
+    """A submission that keeps every rule.
+
+    Raises:
+        NotGradable: it does not; one sentence says what, where and what was expected.
+    """
+    if not user or len(user) > USER_LIMIT or not user.isprintable():
+        raise NotGradable(f"user={user[:40]!r} must be a name of 1 to {USER_LIMIT} printable characters.")
+    if mode not in MODES:
+        raise NotGradable(f"mode={mode!r:.40} must be one of {', '.join(MODES)}.")
+    if lab_id not in lab_ids:
+        raise NotGradable(f"There is no lab {lab_id!r:.80}; the labs are {', '.join(lab_ids)}.")
+    if prediction is not None and not (isinstance(prediction, int | float) and math.isfinite(prediction)):
+        raise NotGradable(f"prediction={prediction!r:.40} must be a finite number, or none.")
+    text = checked_source(source)
+    return Submission(
+        id=uuid.uuid4().hex,
+        user=user,
+        lab=lab_id,
+        mode=mode,
+        device=device,
+        edition=edition,
+        source=text,
+        source_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        prediction=None if prediction is None else float(prediction),
+        same_as=None,
+        created=time.time(),
+    )
+
+
+def checked_source(source: str | bytes) -> str:
+    """The source as text: strict UTF-8, 1 byte to 64 KiB, no NUL, no other encoding declared. A byte order mark is dropped.
+
+    Raises:
+        NotGradable: one sentence that says what, where and what was expected.
+    """
+    if isinstance(source, str):
+        try:
+            source = source.encode()
+        except UnicodeEncodeError as error:
+            line = source.count("\n", 0, error.start) + 1
+            raise NotGradable(
+                f"Line {line} of the source holds half of a surrogate pair (U+{ord(source[error.start]):04X}); "
+                "expected text that UTF-8 can hold."
+            ) from None
+    if len(source) > SOURCE_LIMIT_BYTES:
+        raise NotGradable(f"The source is {len(source):,} bytes long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken.")
+    nul = source.find(b"\0")
+    if nul >= 0:
+        line = source.count(b"\n", 0, nul) + 1
+        raise NotGradable(f"Line {line} of the source holds a NUL byte (byte {nul}); expected Python source text.")
+    try:
+        text = source.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = source.count(b"\n", 0, error.start) + 1
+        raise NotGradable(
+            f"Line {line} of the source is not UTF-8 (byte {error.start} is 0x{source[error.start]:02x}); "
+            "save the file as UTF-8."
+        ) from None
+    if not text.strip():
+        raise NotGradable("The source is empty; expected a Python file that defines the lab's entry function.")
+    for number, line in enumerate(text.splitlines()[:2], start=1):
+        cookie = CODING_COOKIE.match(line)
+        if cookie and not _is_utf8(cookie[1]):
+            raise NotGradable(
+                f"Line {number} of the source declares the encoding {cookie[1]!r:.40}; expected UTF-8, or no declaration."
+            )
+    return text
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return codecs.lookup(name).name in ("utf-8", "utf-8-sig")
+    except LookupError:
+        return False
