@@ -1,6 +1,8 @@
 """Softmax of every row: the row is read once, stays in registers, and is written once.
 
-m = max(x), out = exp(x − m) / sum(exp(x − m)); the maximum's own term is exp(0) = 1, so nothing overflows and the sum is never 0.
+    m = max(x),  out = exp(x − m) / sum(exp(x − m))
+
+The maximum's own term is exp(0) = 1: nothing overflows, and the sum is never 0.
 """
 
 import triton
