@@ -111,7 +111,10 @@ class CpuRunner:
         limits = Limits(time_limit_s=max(1.0, self._deadline - time.monotonic()))
         self._worker = self._nursery.start_worker(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
         try:
-            self._receive()  # ready
+            self._receive()  # ready; nothing of the submission has been sent yet
+        except Ended as ended:
+            raise SandboxError(f"a worker ended before it was given anything: {ended.ending}") from ended
+        try:
             self._worker.send(self._submission.load_message)
             kind, fields = self._receive()
         except Ended as ended:
