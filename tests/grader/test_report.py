@@ -1,0 +1,105 @@
+"""A report goes to JSON and back unchanged, and a broken one is refused."""
+
+import dataclasses
+import json
+
+import pytest
+
+from grader.report import (
+    FORMAT,
+    Anatomy,
+    CaseResult,
+    Cell,
+    Diagnosis,
+    Points,
+    Report,
+    Timing,
+    Traffic,
+    Verdict,
+)
+
+
+def full_report(**changes):
+    case = CaseResult(
+        name="ragged_tail_129",
+        group="visible",
+        verdict=Verdict.NOT_FINITE,
+        sentence="NaN",
+        shape="rows=2, cols=129, float16",
+        error=0.5,
+        limit=2e-3,
+        worst=Cell(index=(1, 128), got="nan", expected=0.25),
+        error_map=((0.0, None), (2.5, 1.0)),
+        traffic=Traffic(loaded_bytes=10, stored_bytes=5, ideal_bytes=12),
+        duration_ms=1.5,
+    )
+    anatomy = Anatomy(
+        kernel="k",
+        target="sm_90",
+        grid=(4, 1, 1),
+        num_warps=4,
+        registers=32,
+        spill_bytes=0,
+        shared_bytes=1024,
+        blocks_per_sm=16,
+        limited_by="warps",
+        occupancy=1.0,
+    )
+    timing = Timing(
+        latency_ms=1.0,
+        spread=0.01,
+        bytes_moved=100,
+        bandwidth_gb_s=2.0,
+        roof_gb_s=3.0,
+        roof_share=0.66,
+        reference_ms=1.1,
+        reference_ratio=1.1,
+    )
+    fields = {
+        "lab": "lab02_safe_softmax",
+        "title": "Safe softmax",
+        "mode": "submit",
+        "device": "cpu",
+        "verdict": Verdict.NOT_FINITE,
+        "diagnosis": Diagnosis(sentence="Right until exp overflows.", name="max_not_subtracted", line=7),
+        "points": Points(visible=1.0, prediction=0.5, maxima={"visible": 2.0}),
+        "cases": (case,),
+        "timing": timing,
+        "anatomy": (anatomy,),
+        "versions": {"triton": "3.7.1"},
+    }
+    return Report(**{**fields, **changes})
+
+
+def test_json_there_and_back():
+    report = full_report()
+
+    assert Report.from_json(report.to_json()) == report
+
+
+def test_json_holds_no_nan():
+    assert ": NaN" not in full_report().to_json()
+    with pytest.raises(ValueError, match="JSON"):
+        full_report(duration_s=float("nan")).to_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '{"format": 1}', json.dumps({"format": FORMAT + 1})],
+    ids=["nothing", "list", "empty", "null", "bare", "newer"],
+)
+def test_what_is_no_report_is_refused(text):
+    with pytest.raises(ValueError, match=r"not a report|newer|Expecting"):
+        Report.from_json(text)
+
+
+def test_every_verdict_has_a_sentence():
+    for verdict in Verdict:
+        assert verdict.sentence.endswith((".", "spent."))
+
+
+def test_points_add_up():
+    points = Points(visible=2.5, hidden=2.0, hostile=1.5, performance=None, prediction=1.0)
+
+    assert points.total == 7.0
+    assert dataclasses.replace(points, performance=3.0).total == 10.0
