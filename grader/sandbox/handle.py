@@ -31,7 +31,7 @@ _CHUNK = 65536
 class Worker:
     """A walled process. Made by `Nursery.start_worker`; used by one thread of the judge.
 
-    Owns every descriptor that it is given and the scratch directory.
+    Owns every descriptor that it is given and the scratch directory. `warden_pid` also names its session.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Worker:
         self._lifeline_fd = lifeline_fd
         self._status_fd = status_fd
         self._warden_fd = warden_fd
-        self._warden_pid = warden_pid
+        self.warden_pid = warden_pid
         self._limits = limits
         self._watchdog = watchdog
         self._scratch_path = scratch_path
@@ -229,13 +229,14 @@ class Worker:
     def _kill(self, decided: tuple[Reason, str] | None) -> Ending:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._lifeline_fd, b"k")
-        gone = select.poll()
-        gone.register(self._warden_fd, select.POLLIN)
-        if not gone.poll(_KILL_LIMIT_S * 1000):
-            os.kill(self._warden_pid, signal.SIGKILL)
+        reported = select.poll()
+        reported.register(self._status_fd, select.POLLIN)
+        if not reported.poll(_KILL_LIMIT_S * 1000):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._warden_fd, signal.SIGKILL)
         survivors = self._survivors()
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._warden_pid, os.WNOHANG)  # ours only if its own parent died
+            os.waitpid(self.warden_pid, os.WNOHANG)  # ours only if its own parent died
         while self._read_output() and select.select([self._output_fd], [], [], 0)[0]:
             pass
         if survivors:
@@ -247,10 +248,10 @@ class Worker:
     def _survivors(self) -> list[int]:
         """What is left of the attempt's session after a last try to kill it from here."""
         for _ in range(100):
-            left = warden.session(self._warden_pid)
+            left = warden.session(self.warden_pid)
             if not left:
                 return []
-            warden.kill_session(self._warden_pid)
+            warden.kill_session(self.warden_pid)
             time.sleep(0.01)
         return left
 

@@ -12,6 +12,7 @@ import platform
 import resource
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 import landlockpy
 from landlockpy import AccessFS, AccessNet, Scope
@@ -29,6 +30,7 @@ _PR_SET_DUMPABLE, _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRI
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _STACK_MIB = 64
+_MOST_TASKS = 1 << 15
 _HEADROOM_MIB = 256  # for thread stacks and fragments; the watchdog holds the limit itself, this stops a burst
 
 _READ = AccessFS.READ_FILE | AccessFS.READ_DIR
@@ -51,6 +53,11 @@ def prctl(option: int, value: int = 0) -> None:
     """
     if _LIBC.prctl(*(ctypes.c_ulong(each) for each in (option, value, 0, 0, 0))) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}, {value})")
+
+
+def warm_up() -> None:
+    """Do once, before the forks, what the first use of Landlock does: load the C library, ask for the version."""
+    landlockpy.abi_version()
 
 
 def hide_memory() -> None:
@@ -164,34 +171,34 @@ def close_all_but(kept: Sequence[int]) -> None:
 
 
 def tasks_in_use() -> int:
-    """Tasks that the kernel charges to this user, wherever they run, found by bisection: nothing tells it outright.
+    """Tasks that the kernel charges to this user, wherever they run, rounded up to a power of two: nothing tells it outright.
 
-    Each probe starts a file that is not there: a spawned process shares our memory until then, so it costs microseconds, and
-    the error says whether the limit or the missing file stopped it.
+    Each probe lowers the limit and starts a file that is not there. A spawned process shares our memory until then, so it
+    costs microseconds, and the error says whether the limit or the missing file stopped it.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
-    low, high = 0, 1 << 15 if hard == resource.RLIM_INFINITY else min(hard, 1 << 15)
+    most = _MOST_TASKS if hard == resource.RLIM_INFINITY else min(hard, _MOST_TASKS)
+    guess = 4
     try:
-        while low < high:
-            middle = (low + high) // 2
-            resource.setrlimit(resource.RLIMIT_NPROC, (middle, hard))
+        while guess < most:
+            resource.setrlimit(resource.RLIMIT_NPROC, (guess, hard))
             try:
                 os.posix_spawn("/nonexistent", ["/nonexistent"], {})
             except FileNotFoundError:
-                high = middle
+                break
             except BlockingIOError:
-                low = middle + 1
+                guess *= 2
     finally:
         resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
-    return low
+    return min(guess, most)
 
 
 def _allow(rules: landlockpy.Ruleset, path: str, access: AccessFS) -> None:
     try:
-        status = os.stat(path)
+        directory = stat.S_ISDIR(Path(path).stat().st_mode)
     except OSError:  # a root that this machine has not, or that the user cannot reach: then nothing is granted
         return
-    if not stat.S_ISDIR(status.st_mode):
+    if not directory:
         access &= _OF_FILES
     rules.allow_path(path, access)
 

@@ -76,14 +76,12 @@ def _warm_parent(kind: Kind, control: socket.socket, supervisor_fd: int) -> NoRe
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens need no reaping
         lockdown.hide_memory()
         os.environ["TRITON_INTERPRET"] = "1" if kind is Kind.INTERPRET else "0"
-        import triton.language  # noqa: F401
-        import triton.runtime
-
-        import grader.sandbox.probes
-
+        for module in ("triton.language", "grader.sandbox.probes"):
+            importlib.import_module(module)
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("grader.sandbox.worker")
         check_modules()
+        lockdown.warm_up()
         roots.forget_application()
         uid = lockdown.DROPPED_UID if os.getuid() == 0 else os.getuid()
         readable = roots.prepare(uid=uid, executables=roots.ptxas() if kind is Kind.RECORD else ())
@@ -167,7 +165,7 @@ def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> N
         _fail(STATUS_FD)
     os.close(STATUS_FD)
     command_fd, reply_fd, *lent_fds = protocol_fds
-    inputs_fd, out_fd = (*lent_fds, -1, -1)[:2]
+    inputs_fd, out_fd = (*lent_fds, None, None)[:2]
     code = 1
     try:
         entry(kind=str(kind), command_fd=command_fd, reply_fd=reply_fd, inputs_fd=inputs_fd, out_fd=out_fd)

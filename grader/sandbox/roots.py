@@ -64,7 +64,7 @@ def prepare(*, uid: int, executables: Sequence[str]) -> Roots:
     moved: dict[str, str] = {}
     packages = [entry for entry in dict.fromkeys(sys.path) if Path(entry).exists()]
     for entry in packages:
-        if any(entry.startswith(known + "/") for known in moved) or walkable(entry, uid):
+        if any(entry.startswith(known + "/") for known in moved) or barrier(entry, uid) is None:
             continue
         fd = os.open(entry, os.O_PATH | os.O_CLOEXEC)
         held.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_HELD_FD))
@@ -80,20 +80,21 @@ def prepare(*, uid: int, executables: Sequence[str]) -> Roots:
     )
 
 
-def walkable(path: str, uid: int) -> bool:
-    """Whether user `uid` may read `path` and walk every directory above it; another user than ours has no group of ours."""
+def barrier(path: str, uid: int) -> str | None:
+    """The first part of `path` that user `uid` may not walk or read; None if there is none.
+
+    A user other than ours is taken to be in no group of ours.
+    """
     if uid == os.getuid():
-        return os.access(path, os.R_OK)
-    for place in (Path(path), *Path(path).resolve().parents):
+        return None if os.access(path, os.R_OK) else path
+    for place in (*reversed(Path(path).absolute().parents), Path(path), Path(path).resolve(), *Path(path).resolve().parents):
         status = place.stat()
-        needed = stat.S_IROTH | stat.S_IXOTH if place == Path(path) and place.is_dir() else stat.S_IXOTH
-        if place == Path(path) and not place.is_dir():
-            needed = stat.S_IROTH
-        if status.st_uid == uid:
-            needed <<= 6
+        last = place in (Path(path), Path(path).resolve())
+        needed = (stat.S_IROTH if last else 0) | (stat.S_IXOTH if place.is_dir() else 0)
+        needed = needed << 6 if status.st_uid == uid else needed
         if status.st_mode & needed != needed:
-            return False
-    return True
+            return str(place)
+    return None
 
 
 def ptxas() -> tuple[str, ...]:

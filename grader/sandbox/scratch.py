@@ -6,6 +6,7 @@ import itertools
 import os
 import stat
 import tempfile
+from pathlib import Path
 
 from grader.sandbox import lockdown
 
@@ -73,7 +74,7 @@ def remove(path: str) -> bool:
         os.close(top)
     if left <= 0:
         return False
-    os.rmdir(path)
+    Path(path).rmdir()
     return True
 
 

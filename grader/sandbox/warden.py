@@ -16,6 +16,8 @@ import signal
 from collections.abc import Callable
 from typing import NoReturn
 
+import psutil
+
 from grader.sandbox import lockdown
 
 _KILL_PAUSE_MS = 1
@@ -93,11 +95,10 @@ def _kill_everything(worker: int, scoped: bool) -> int:
 def session(leader: int) -> list[int]:
     """The processes of the session that `leader` began, itself apart. Zombies count until they are reaped."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != leader:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                if os.getsid(int(name)) == leader:
-                    found.append(int(name))
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid != leader and os.getsid(pid) == leader:
+                found.append(pid)
     return found
 
 
