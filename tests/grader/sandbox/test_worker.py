@@ -1,0 +1,308 @@
+"""The worker, driven over its pipes as the judge does, without walls."""
+
+import textwrap
+
+import pytest
+import torch
+from worker_process import WorkerProcess
+
+HEAD = """\
+import torch
+import triton
+import triton.language as tl
+
+"""
+
+SOFTMAX = (
+    HEAD
+    + """
+@triton.jit
+def _softmax(x_ptr, out_ptr, cols, row_stride, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    offs = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * row_stride + offs, mask=offs < cols, other=-float("inf")).to(tl.float32)
+    x = tl.exp(x - tl.max(x, 0))
+    tl.store(out_ptr + row * cols + offs, x / tl.sum(x, 0), mask=offs < cols)
+
+
+def entry(x, out):
+    rows, cols = x.shape
+    _softmax[(rows,)](x, out, cols, x.stride(0), triton.next_power_of_2(cols))
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def worker():
+    process = WorkerProcess("interpret")
+    yield process
+    process.close()
+
+
+def normal(*shape, dtype=torch.float32, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def program(body, kernel="    pass"):
+    """A submission whose kernel and entry function have the given bodies."""
+    head = "@triton.jit\ndef _kernel(x_ptr, out_ptr, n, BLOCK: tl.constexpr):\n"
+    kernel_text = head + textwrap.indent(textwrap.dedent(kernel), "    ") + "\n\n\n"
+    return HEAD + "\n" + kernel_text + "def entry(x, out):\n" + textwrap.indent(textwrap.dedent(body), "    ") + "\n"
+
+
+LAUNCH = "_kernel[(1,)](x, out, x.numel(), 32)"
+
+
+def line_of(source, text):
+    return next(number for number, line in enumerate(source.splitlines(), start=1) if text in line)
+
+
+def run(worker, source, *, x=None, out=None, **options):
+    assert worker.load(source) == ("loaded", {})
+    x = normal(20) if x is None else x
+    return worker.case(inputs={"x": x}, out=torch.empty_like(x) if out is None else out, **options)
+
+
+# Right answers
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("strided", [(), ("x",)], ids=["contiguous", "strided"])
+def test_runs_a_softmax(worker, strided, dtype):
+    x = normal(5, 37, dtype=dtype)
+
+    kind, done, out = run(worker, SOFTMAX, x=x, strided=strided)
+
+    assert kind == "done", done
+    tolerance = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}[dtype]
+    torch.testing.assert_close(out.float(), torch.softmax(x.float(), -1), atol=tolerance, rtol=tolerance)
+    assert done["loaded_bytes"] == done["stored_bytes"] == 5 * 37 * dtype.itemsize
+    assert done["masked_bytes"] == 2 * 5 * (64 - 37) * dtype.itemsize
+
+
+def test_tensors_without_elements_work(worker):
+    kind, done, _ = run(worker, SOFTMAX, x=torch.empty(0, 8))
+
+    assert (kind, done["loaded_bytes"]) == ("done", 0)
+
+
+def test_scratch_is_counted_poisoned_and_filled(worker):
+    source = program(
+        """
+        empty = torch.empty(x.numel(), device="cuda", dtype=torch.float32)
+        zeros = torch.zeros_like(x)
+        full = x.new_full((x.numel(),), 2.0)
+        _kernel[(1,)](x, out, empty, zeros, full, x.numel(), 32)
+        """
+    ).replace("(x_ptr, out_ptr, n,", "(x_ptr, out_ptr, empty_ptr, zeros_ptr, full_ptr, n,")
+    source = source.replace(
+        "    pass\n",
+        """\
+    offs = tl.arange(0, BLOCK)
+    empty = tl.load(empty_ptr + offs, mask=offs < n)
+    zeros = tl.load(zeros_ptr + offs, mask=offs < n)
+    full = tl.load(full_ptr + offs, mask=offs < n)
+    tl.store(out_ptr + offs, tl.where(empty != empty, zeros + full, -1.0), mask=offs < n)
+""",
+    )
+
+    kind, done, out = run(worker, source)
+
+    assert kind == "done", done
+    assert done["scratch_bytes"] == 3 * 20 * 4
+    assert (out == 2.0).all()
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        pytest.param("def entry(:\n", "invalid syntax", id="broken"),
+        pytest.param("x = 1\0\n", "NUL", id="nul"),
+        pytest.param("# -*- coding: latin-1 -*-\n", "names an encoding", id="coding_cookie"),
+        pytest.param("#" * 70_000, "65,536 are allowed", id="too_large"),
+        pytest.param("\udc80", "UTF-8", id="lone_surrogate"),
+        pytest.param("return 1\n", "outside function", id="return_outside"),
+        pytest.param("(" * 300 + ")" * 300, "", id="nested"),
+        pytest.param("x = " + "-" * 60_000 + "1", "", id="deep"),
+    ],
+)
+def test_text_that_is_no_python_is_a_syntax_fault(worker, source, said):
+    kind, fault = worker.load(source)
+
+    assert (kind, fault["stage"]) == ("fault", "syntax")
+    assert said in fault["text"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "line"),
+    [
+        pytest.param("x = 1\n", "entry(x, out) is missing", None, id="missing"),
+        pytest.param("\ndef entry(x):\n    pass\n", "does not take", 2, id="too_few"),
+        pytest.param("def entry(x, out, scale):\n    pass\n", "does not take", 1, id="too_many"),
+        pytest.param("def entry(y, out):\n    pass\n", "does not take", 1, id="renamed"),
+        pytest.param("entry = 3\n", "plain function", None, id="a_number"),
+    ],
+)
+def test_the_entry_function_must_fit(worker, source, said, line):
+    kind, fault = worker.load(source)
+
+    assert (kind, fault["stage"], fault["line"]) == ("fault", "entry", line)
+    assert said in fault["text"]
+
+
+def test_a_further_argument_with_a_default_fits(worker):
+    assert worker.load("def entry(x, out, block=64):\n    pass\n") == ("loaded", {})
+
+
+def test_an_error_at_import_has_its_line(worker):
+    kind, fault = worker.load(HEAD + "\nx = 1 / 0\n")
+
+    assert (kind, fault["stage"], fault["error_type"], fault["line"]) == ("fault", "import", "ZeroDivisionError", 6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stage", "said"),
+    [
+        ("x = tl.load(x_ptr + tl.arange(0, BLOCK))  # here", "bounds", "load reaches 12 elements past the end of x"),
+        ("tl.store(out_ptr + tl.arange(0, BLOCK), 0.0)  # here", "bounds", "store reaches 12 elements past the end of out"),
+        ("x = tl.load(x_ptr - 3)  # here", "bounds", "load reaches 3 elements before the start of x"),
+        ("x = tl.load(x_ptr + 2000000000)  # here", "bounds", "far outside x"),
+        ("tl.atomic_add(out_ptr + n, 1.0)  # here", "bounds", "atomic reaches 1 element past the end of out"),
+        ("tl.store(x_ptr, 0.0)  # here", "input_changed", "would change the input x"),
+        ("x = tl.arange(0, 7)  # here", "compile", "power of 2"),
+        ("x = tl.arange(0, n)  # here", "compile", "constexpr"),
+        ("x = tl.nothing(x_ptr)  # here", "compile", "no attribute 'nothing'"),
+        ("tl.assume(n < 0)  # here", "run", "Assume failed"),
+        ("tl.static_assert(BLOCK < 0, 'too big')  # here", "compile", "too big"),
+        ("x = tl.zeros([16, 8], tl.float32)\ny = tl.dot(x, tl.trans(x))  # here", "compile", "K >= 16"),
+    ],
+)
+def test_a_fault_in_a_kernel_has_its_stage_and_line(worker, kernel, stage, said):
+    source = program(LAUNCH, kernel)
+
+    kind, fault, _ = run(worker, source)
+
+    assert (kind, fault["stage"]) == ("fault", stage), fault
+    assert said in fault["text"]
+    assert fault["line"] == line_of(source, "# here")
+
+
+@pytest.mark.parametrize(
+    ("body", "stage", "said"),
+    [
+        ("raise NotImplementedError('write the launch')  # here", "run", "write the launch"),
+        ("import sys; sys.exit(3)  # here", "run", "called exit(3)"),
+        ("out.copy_(torch.softmax(x, -1))  # here", "refused", "torch.softmax is not allowed here"),
+        ("torch.nn.functional.softmax(x, -1)  # here", "refused", "torch.nn.functional.softmax is not allowed here"),
+        ("x @ x  # here", "refused", ".matmul() (@) is not allowed here"),
+        ("y = x + 1  # here", "refused", ".add() (+) is not allowed here"),
+        ("torch.ops.aten.exp(x)  # here", "refused", "exp"),
+        ("out[0] = 1.0  # here", "refused", "assigning to a part of a tensor"),
+        ("x.max()  # here", "refused", ".max() is not allowed here"),
+        ("x.max().item()  # here", "refused", ".max() is not allowed here"),
+        ("x[0].item()  # here", "refused", "reads a tensor's values on the host"),
+        ("float(x[0])  # here", "refused", "reads a tensor's values on the host"),
+        ("x.tolist()  # here", "refused", "reads a tensor's values on the host"),
+        ("x.cpu()  # here", "refused", "reads a tensor's values on the host"),
+        ("print(x)  # here", "refused", "reads a tensor's values on the host"),
+        ("bool(x[0] )  # here", "refused", "reads a tensor's values on the host"),
+        ("x[::2].contiguous()  # here", "refused", ".contiguous() is not allowed here: it copies"),
+        ("x.to(torch.float16)  # here", "refused", ".to() is not allowed here: it copies"),
+        ("x.zero_()  # here", "refused", "would change x"),
+        ("torch.empty(1 << 20)  # here", "refused", "4,194,304 bytes of scratch; this case allows 65,536"),
+        ("try:\n    x.max()  # here\nexcept Exception:\n    pass", "refused", ".max() is not allowed here"),
+    ],
+)
+def test_what_the_host_must_not_do_is_named(worker, body, stage, said):
+    source = program(body)
+
+    kind, fault, _ = run(worker, source, scratch_limit_bytes=65_536)
+
+    assert (kind, fault["stage"]) == ("fault", stage), fault
+    assert said in fault["text"]
+    assert fault["line"] == line_of(source, "# here")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = x.view(4, 5).t()[1:, None].expand(-1, 3, -1).permute(2, 0, 1).unsqueeze(0)",
+        "assert x.contiguous() is x or x.contiguous().data_ptr() == x.data_ptr()",
+        "assert x.reshape(5, 4).data_ptr() == x.data_ptr()",
+        "assert x.is_cuda and x.device.type == 'cuda' and out.device == x.device",
+        "assert torch.cuda.get_device_properties(x.device).multi_processor_count == 132",
+        "assert torch.cuda.get_device_capability() == (9, 0) and torch.cuda.current_device() == 0",
+        "with torch.cuda.device(x.device):\n    torch.cuda.synchronize()",
+        "y = torch.empty(3, 4, device='cuda:0'); y.zero_(); y[1:].fill_(3); torch.full((2,), 1.5, device=x.device)",
+        "out.zero_()",
+        "x.to('cuda'); x.cuda(); x.to(x.dtype)",
+        "triton.cdiv(x.numel(), 16); x.element_size(); x.stride(); x.dtype; x.numel(); x.dim(); x.size(0); x.is_contiguous()",
+    ],
+)
+def test_what_the_host_may_do(worker, body):
+    kind, fault, _ = run(worker, program(body))
+
+    assert kind == "done", fault
+
+
+def test_out_can_be_filled(worker):
+    kind, done, out = run(worker, program("out.fill_(7.0)"))
+
+    assert kind == "done", done
+    assert (out == 7.0).all()
+
+
+def test_a_tensor_of_an_earlier_call_is_refused(worker):
+    source = program("_kernel[(1,)](KEPT, out, 1, 32)").replace(
+        "def entry", "KEPT = torch.zeros(4, device='cuda')\n\n\ndef entry"
+    )
+
+    kind, fault, _ = run(worker, source)
+
+    assert (kind, fault["stage"]) == ("fault", "refused")
+    assert "x_ptr is a tensor that the entry function neither got nor made" in fault["text"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["tl.softmax(x)  # here", "triton.language.softmax(x)  # here", "tl.standard.softmax(x)  # here", "softmax(x)  # here"],
+)
+def test_a_forbidden_name_is_refused_at_load(worker, use):
+    source = program(LAUNCH, f"x = tl.load(x_ptr + tl.arange(0, BLOCK))\ny = {use}")
+    if use.startswith("softmax"):
+        source = "from triton.language import softmax\n" + source
+
+    kind, fault = worker.load(source, forbidden=("softmax",))
+
+    assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
+    assert "tl.softmax is not allowed here" in fault["text"]
+
+
+def test_a_forbidden_name_found_by_getattr_is_refused_when_called(worker):
+    source = program(LAUNCH, "y = getattr(tl, 'soft' + 'max')(tl.zeros([BLOCK], tl.float32))  # here")
+
+    assert worker.load(source, forbidden=("softmax",)) == ("loaded", {})
+    kind, fault, _ = worker.case(inputs={"x": normal(20)}, out=torch.empty(20))
+
+    assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
+
+
+def test_text_is_cut_and_cleaned(worker):
+    kind, fault, _ = run(worker, program("raise ValueError('\\x1b[31m' + 'a' * 100_000)"))
+
+    assert (kind, fault["stage"]) == ("fault", "run")
+    assert len(fault["text"]) <= 8192 and len(fault["raw"]) <= 8192
+    assert "\x1b" not in fault["text"] + fault["raw"]
+
+
+def test_a_fault_costs_only_its_case(worker):
+    source = SOFTMAX.replace("    rows, cols = x.shape\n", "    rows, cols = x.shape\n    assert cols != 5\n")
+    assert worker.load(source) == ("loaded", {})
+
+    first, *_ = worker.case(inputs={"x": normal(2, 5)}, out=torch.empty(2, 5))
+    second, *_ = worker.case(inputs={"x": normal(2, 6)}, out=torch.empty(2, 6))
+
+    assert (first, second) == ("fault", "done")
