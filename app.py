@@ -1,4 +1,4 @@
-"""The app: the tabs put together over one course, and launched. No logic lives here.
+"""The app: the tabs put together over one course, and launched with a grading process beside it. No logic lives here.
 
 python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
 """
@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 from typing import Any
 
 import gradio as gr
+import torch
 
+from grader.course.course import Course
+from grader.course.logs import start_logging
+from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.middleware import app_kwargs
 from tabs.theme import STYLES, theme
@@ -52,3 +56,14 @@ def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]
         app_kwargs=app_kwargs(course.health),
         **options,
     )
+
+
+def main() -> None:
+    start_logging()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with Course(device=device) as course, Supervisor(course.settings, device=device):
+        launch(build(course), course)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A report's words and numbers as people read them: used unchanged by the page and by the terminal, so that both say the same."""
+"""A report's words and numbers as people read them, used unchanged by the page and by the terminal."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _NEUTRAL = (Verdict.NOT_RUN, Verdict.CANCELLED)
 PARTS = ("visible", "hidden", "hostile", "performance", "prediction")
 GROUPS = PARTS[:3]
 
+_BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
 
 def sign(verdict: Verdict) -> str:
     """✓ passed, – nothing to judge, ✗ anything else. It goes with the colour wherever one is shown."""
@@ -58,13 +60,11 @@ def quantity(value: float) -> str:
 
 def byte_size(count: float) -> str:
     """1 KiB = 1024 B: "512 B", "1.5 KiB", "32 MiB"."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            break
+    power = 0
+    while abs(count) >= 1024 and power < len(_BYTE_UNITS) - 1:
         count /= 1024
-    else:
-        unit = "TiB"
-    return f"{quantity(count)} {unit}"
+        power += 1
+    return f"{quantity(count)} {_BYTE_UNITS[power]}"
 
 
 def seconds(value: float) -> str:

@@ -55,7 +55,7 @@ class Identities:
             written = key_file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
-            os.rename(written, key_file)
+            written.rename(key_file)
         return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only)
 
     def issue(self, account: str = "") -> User:

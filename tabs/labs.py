@@ -1,4 +1,4 @@
-"""The Labs tab: pick a lab, read, write, Check or Submit, watch, read the report. Layout and events; `labs_desk` has the answers.
+"""The Labs tab: pick a lab, read, write, Check or Submit, watch, read the report. Layout and events; `labs_desk` answers.
 
 The browser polls by the attempt's id twice a second while something is in work. No event cancels another: a press of Cancel
 goes to the course, which alone knows when the machine is free.
@@ -6,6 +6,7 @@ goes to the course, which alone knows when the machine is free.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -26,25 +27,58 @@ TOKEN_KEY = "attention-labs-token"
 # Gradio encrypts what it keeps in the browser with a key that it also sends there; the token's own signature is the proof.
 BROWSER_KEY = "attention-labs"
 
+_ABOUT_TOKENS = "It stands for you. This browser keeps it, and programs hand in with it; whoever has it hands in as you."
 _SCRIPTS = Path(__file__).parent / "labs_page.js"
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False, "concurrency_limit": None}
 
 
-def _script(name: str) -> str:
-    """One named function of labs_page.js, as the expression that Gradio's `js=` takes."""
-    text = _SCRIPTS.read_text(encoding="utf-8")
-    begin = text.index(f"// {name}\n") + len(f"// {name}\n")
-    end = text.find("\n// ", begin)
-    return text[begin:end].strip().removesuffix(";")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """The tab's components by what they are to the reader."""
+
+    token: gr.BrowserState
+    shown_token: gr.Textbox
+    picker: gr.Dropdown
+    spec: gr.Markdown
+    code: gr.Code
+    length: gr.Number  # of the code in characters, told by the browser
+    prediction: gr.Textbox
+    check: gr.Button
+    submit: gr.Button
+    cancel: gr.Button
+    restart: gr.Button
+    allowance: gr.Markdown
+    state: gr.HTML
+    report: gr.HTML
+    earlier: gr.Dropdown
+    take_source: gr.Button
+    current: gr.State  # the attempt on show
+    timer: gr.Timer
+
+    @property
+    def of_lab(self) -> list[Any]:
+        return [self.spec, self.code, self.prediction]
+
+    @property
+    def beside(self) -> list[Any]:
+        return [self.state, self.report, self.timer, self.check, self.submit, self.cancel, self.current]
+
+    @property
+    def around(self) -> list[Any]:
+        return [self.allowance, self.earlier]
 
 
 def build(course: Any) -> None:
     desk = Desk(course, Identities.from_environment())
-    choices = [(labs.load(lab_id).lab.title, lab_id) for lab_id in labs.lab_ids()]
-    first = labs.load(choices[0][1])
+    parts = _lay_out()
+    _wire_lab(desk, parts)
+    _wire_attempt(desk, parts)
+    labs_api.publish(desk)
 
-    token = gr.BrowserState("", storage_key=TOKEN_KEY, secret=BROWSER_KEY)
-    current = gr.State("")  # the attempt on show
+
+def _lay_out() -> _Parts:
+    choices = [(_label(labs.load(lab_id)), lab_id) for lab_id in labs.lab_ids()]
+    first = labs.load(choices[0][1])
     with gr.Row(elem_classes="desk"):
         with gr.Column(scale=5, min_width=320):
             picker = gr.Dropdown(choices, value=first.id, label="Lab", elem_id="lab-picker", filterable=False)
@@ -53,133 +87,152 @@ def build(course: Any) -> None:
             if on_space():
                 gr.LoginButton()
             code = gr.Code(first.starter, language="python", label="Your file", lines=20, max_lines=32, elem_id="editor")
-            prediction = gr.Textbox(
-                label=_question(first),
-                placeholder="a number, or nothing",
-                max_lines=1,
-                elem_id="prediction",
-                visible=_asks(first),
-            )
+            prediction = gr.Textbox(elem_id="prediction", max_lines=1, **_prediction_field(first))
             with gr.Row(elem_classes="presses"):
-                check = gr.Button("Check", variant="primary", elem_id="check", min_width=96)
-                submit = gr.Button("Submit", elem_id="submit", min_width=96)
-                cancel = gr.Button("Cancel", elem_id="cancel", min_width=96, interactive=False)
-                restart = gr.Button("Back to the starter", elem_id="restart", min_width=160)
-            allowance = gr.Markdown(desk.submits_left(first.id, None), elem_id="allowance", elem_classes="note")
+                check = gr.Button("Check", variant="primary", elem_id="check", scale=0, min_width=112)
+                submit = gr.Button("Submit", elem_id="submit", scale=0, min_width=112)
+                cancel = gr.Button("Cancel", elem_id="cancel", scale=0, min_width=112, interactive=False)
+                restart = gr.Button("Back to the starter", elem_id="restart", scale=0, min_width=176)
+            allowance = gr.Markdown(elem_id="allowance")
             state = gr.HTML(elem_id="state", js_on_load=_script("watch the connection"))
             report = gr.HTML(elem_id="report")
             with gr.Accordion("Earlier attempts", open=False, elem_id="earlier"):
                 earlier = gr.Dropdown([], label="Open the report of", value=None, elem_id="history", filterable=False)
-                with gr.Row():
-                    take_source = gr.Button("Put its code into the editor", elem_id="take-source", min_width=96)
+                take_source = gr.Button("Put its code into the editor", elem_id="take-source", size="sm")
             with gr.Accordion("Your token", open=False, elem_id="token-fold"):
-                gr.Markdown(
-                    "It stands for you: this browser keeps it, and programs use it with the API below. Whoever has it hands in as you.",
-                    elem_classes="note",
-                )
-                shown_token = gr.Textbox(
-                    show_label=False, interactive=False, type="password", buttons=["copy"], elem_id="token"
-                )
-    length = gr.Number(0, visible=False)
-    timer = gr.Timer(POLL_S, active=False)
+                gr.Markdown(_ABOUT_TOKENS)
+                shown_token = gr.Textbox(label="Token", interactive=False, type="password", buttons=["copy"], elem_id="token")
+    return _Parts(
+        token=gr.BrowserState("", storage_key=TOKEN_KEY, secret=BROWSER_KEY),
+        shown_token=shown_token,
+        picker=picker,
+        spec=spec,
+        code=code,
+        length=gr.Number(0, visible=False),
+        prediction=prediction,
+        check=check,
+        submit=submit,
+        cancel=cancel,
+        restart=restart,
+        allowance=allowance,
+        state=state,
+        report=report,
+        earlier=earlier,
+        take_source=take_source,
+        current=gr.State(""),
+        timer=gr.Timer(POLL_S, active=False),
+    )
 
-    beside = [state, report, timer, check, submit, cancel, current]
-    around = [allowance, earlier]
 
-    def user_of(held: str, profile: gr.OAuthProfile | None = None):
-        return desk.identities.issue(profile.username) if profile else desk.identities.read(held)
+def _wire_lab(desk: Desk, parts: _Parts) -> None:
+    """Opening the page, picking a lab, the editor's draft."""
 
-    def enter(held: str, request: gr.Request, profile: gr.OAuthProfile | None):
-        user = user_of(held, profile) or desk.identities.issue()
+    def enter(token: str, request: gr.Request, profile: gr.OAuthProfile | None):
+        user = desk.identities.issue(profile.username) if profile else desk.identities.read(token) or desk.identities.issue()
         wanted = request.query_params.get("lab")
-        folder = labs.load(wanted) if wanted in labs.lab_ids() else first
-        view = desk.newest(folder.id, user)
-        lab_parts = [folder.id, *_lab_parts(folder)]
-        return [user.token, user.token, *lab_parts, *_beside(view), *_around(desk, folder.id, user)]
+        lab_id = wanted if wanted in labs.lab_ids() else labs.lab_ids()[0]
+        return [user.token, user.token, lab_id, *opened(lab_id, user)]
 
-    def pick(lab_id: str, held: str):
+    def opened(lab_id: str, user: Any) -> list[Any]:
         folder = labs.load(lab_id)
-        user = desk.identities.read(held)
-        return [*_lab_parts(folder), *_beside(desk.newest(lab_id, user)), *_around(desk, lab_id, user)]
+        field = gr.Textbox(value="", **_prediction_field(folder))
+        return [folder.spec, folder.starter, field, *_beside(desk.newest(lab_id, user)), *_around(desk, lab_id, user)]
+
+    def pick(lab_id: str, token: str):
+        return opened(lab_id, desk.identities.read(token))
+
+    def starter(lab_id: str):
+        return labs.load(lab_id).starter
+
+    shown = [*parts.of_lab, *parts.beside, *parts.around]
+    draft = [parts.picker, parts.code]
+    restore = {"fn": None, "inputs": draft, "outputs": parts.code, "js": _script("restore the draft"), **_QUIET}
+    Context.root_block.load(enter, parts.token, [parts.token, parts.shown_token, parts.picker, *shown], **_QUIET).then(
+        **restore
+    )
+    parts.picker.input(pick, [parts.picker, parts.token], shown, **_QUIET).then(**restore)
+    parts.code.input(None, draft, None, js=_script("save the draft"), **_QUIET)
+    parts.restart.click(starter, parts.picker, parts.code, js=_script("forget the draft"), **_QUIET)
+
+
+def _wire_attempt(desk: Desk, parts: _Parts) -> None:
+    """Handing in, watching, cancelling, looking back."""
+    unchanged = [gr.skip()] * len(parts.beside)
 
     def hand_in(mode: str):
-        def handler(held: str, lab_id: str, source: str, size: float, predicted: str, shown: str):
+        def press(token: str, lab_id: str, source: str, length: float | None, prediction: str):
             view, attempt = desk.hand_in(
-                token=held, lab_id=lab_id, source=source, length=int(size or 0), mode=mode, prediction=predicted
+                token=token, lab_id=lab_id, source=source, length=int(length or 0), mode=mode, prediction=prediction
             )
             if attempt is None:
-                return [view.state, *[gr.skip()] * (len(beside) - 1), *[gr.skip()] * len(around)]
-            return [*_beside(view), *_around(desk, lab_id, desk.identities.read(held))]
+                return [view.state, *unchanged[1:], *[gr.skip()] * len(parts.around)]
+            return [*_beside(view), *_around(desk, lab_id, desk.identities.read(token))]
 
-        return handler
+        return press
 
-    def tick(held: str, lab_id: str, shown: str):
-        user = desk.identities.read(held)
-        view = desk.look(shown, user) if shown and user else desk.newest(lab_id, user)
+    def tick(token: str, lab_id: str, attempt: str):
+        user = desk.identities.read(token)
+        view = desk.look(attempt, user) if attempt and user else desk.newest(lab_id, user)
         if view.live:
-            return [*_beside(view, report=False), *[gr.skip()] * len(around)]
+            return [*_beside(view, with_report=False), *[gr.skip()] * len(parts.around)]
         return [*_beside(view), *_around(desk, lab_id, user)]
 
-    def stop(held: str, shown: str):
-        user = desk.identities.read(held)
-        return _beside(desk.cancel(shown, user), report=False) if user and shown else [gr.skip()] * len(beside)
+    def stop(token: str, attempt: str):
+        user = desk.identities.read(token)
+        return _beside(desk.cancel(attempt, user), with_report=False) if user and attempt else unchanged
 
-    def open_earlier(attempt: str, held: str):
-        user = desk.identities.read(held)
-        return _beside(desk.look(attempt, user)) if user and attempt else [gr.skip()] * len(beside)
+    def look_back(attempt: str | None, token: str):
+        user = desk.identities.read(token)
+        return _beside(desk.look(attempt, user)) if user and attempt else unchanged
 
-    def source_of(attempt: str, held: str):
-        user = desk.identities.read(held)
-        return course.source(attempt, user=user.id) if user and attempt else gr.skip()
+    def source_of(attempt: str | None, token: str):
+        user = desk.identities.read(token)
+        return desk.course.source(attempt, user=user.id) if user and attempt else gr.skip()
 
-    lab_outputs = [spec, code, prediction]
-    save, restore, forget, cut = (
-        _script(name) for name in ("save the draft", "restore the draft", "forget the draft", "cut what is far too long")
-    )
-
-    Context.root_block.load(enter, [token], [token, shown_token, picker, *lab_outputs, *beside, *around], **_QUIET).then(
-        None, [picker, code], code, js=restore, **_QUIET
-    )
-    picker.input(pick, [picker, token], [*lab_outputs, *beside, *around], **_QUIET).then(
-        None, [picker, code], code, js=restore, **_QUIET
-    )
-    code.input(None, [picker, code], None, js=save, **_QUIET)
-    handed = [token, picker, code, length, prediction, current]
-    for button, mode in ((check, "check"), (submit, "submit")):
-        button.click(hand_in(mode), handed, [*beside, *around], js=cut, trigger_mode="once", **_QUIET)
-    timer.tick(tick, [token, picker, current], [*beside, *around], **_QUIET)
-    cancel.click(stop, [token, current], beside, **_QUIET)
-    restart.click(lambda lab_id: labs.load(lab_id).starter, picker, code, js=forget, **_QUIET)
-    earlier.input(open_earlier, [earlier, token], beside, **_QUIET)
-    take_source.click(source_of, [earlier, token], code, **_QUIET).then(None, [picker, code], None, js=save, **_QUIET)
-    labs_api.publish(desk)
+    everything = [*parts.beside, *parts.around]
+    handed = [parts.token, parts.picker, parts.code, parts.length, parts.prediction]
+    cut, save = _script("cut what is far too long"), _script("save the draft")
+    parts.check.click(hand_in("check"), handed, everything, js=cut, trigger_mode="once", **_QUIET)
+    parts.submit.click(hand_in("submit"), handed, everything, js=cut, trigger_mode="once", **_QUIET)
+    parts.timer.tick(tick, [parts.token, parts.picker, parts.current], everything, **_QUIET)
+    parts.cancel.click(stop, [parts.token, parts.current], parts.beside, **_QUIET)
+    parts.earlier.input(look_back, [parts.earlier, parts.token], parts.beside, **_QUIET)
+    taken = parts.take_source.click(source_of, [parts.earlier, parts.token], parts.code, **_QUIET)
+    taken.then(None, [parts.picker, parts.code], None, js=save, **_QUIET)
 
 
-def _asks(folder: labs.LabFolder) -> bool:
-    return folder.lab.prediction is not None
-
-
-def _question(folder: labs.LabFolder) -> str:
-    asked = folder.lab.prediction
-    return f"Predict first: {asked.question} ({asked.unit})" if asked else ""
-
-
-def _lab_parts(folder: labs.LabFolder) -> list[Any]:
-    return [folder.spec, folder.starter, gr.Textbox(label=_question(folder), value="", visible=_asks(folder))]
-
-
-def _beside(view: View, *, report: bool = True) -> list[Any]:
+def _beside(view: View, *, with_report: bool = True) -> list[Any]:
+    """Values for `_Parts.beside`. While an attempt is in work its report is left alone: there is none to show yet."""
     busy = bool(view.live and view.attempt)
     return [
         view.state,
-        view.report if report else gr.skip(),
+        view.report if with_report else gr.skip(),
         gr.Timer(active=view.live),
         gr.Button(interactive=not busy),
         gr.Button(interactive=not busy),
         gr.Button(interactive=busy),
-        view.attempt if report else gr.skip(),
+        view.attempt if with_report else gr.skip(),
     ]
 
 
 def _around(desk: Desk, lab_id: str, user: Any) -> list[Any]:
     return [desk.submits_left(lab_id, user), gr.Dropdown(choices=desk.history(lab_id, user), value=None)]
+
+
+def _label(folder: labs.LabFolder) -> str:
+    """ "2 · Safe softmax · 8 points"."""
+    number = int("".join(char for char in folder.id.partition("_")[0] if char.isdigit()))
+    points = f"{folder.lab.points:g} points" if folder.lab.points else "no points"
+    return f"{number} · {folder.lab.title} · {points}"
+
+
+def _prediction_field(folder: labs.LabFolder) -> dict[str, Any]:
+    asked = folder.lab.prediction
+    label = f"Predict first: {asked.question}" if asked else ""
+    return {"label": label, "visible": asked is not None, "placeholder": f"{asked.unit}, or nothing" if asked else ""}
+
+
+def _script(name: str) -> str:
+    """One named function of labs_page.js, as the expression that Gradio's `js=` takes."""
+    _, _, rest = _SCRIPTS.read_text(encoding="utf-8").partition(f"\n// {name}\n")
+    return rest.partition("\n// ")[0].strip()

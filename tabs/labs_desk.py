@@ -1,4 +1,4 @@
-"""The desk of the Labs tab: what one press or one tick shows, from the course's answers. No gradio here, so it is tested plainly.
+"""The desk of the Labs tab: what one press or one tick shows, from the course's answers. It needs no gradio.
 
 Everything shown about an attempt comes from the course by the attempt's id and the user; the browser keeps the id, nothing
 else, so a reload, a second window or a restart of the server shows the same.

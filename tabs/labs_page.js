@@ -18,9 +18,9 @@
 }
 
 // cut what is far too long
-(token, lab, code, length, prediction, attempt) => {
+(token, lab, code, length, prediction) => {
   const text = code ?? "";
-  return [token, lab, text.length > 200000 ? text.slice(0, 1) : text, text.length, prediction, attempt];
+  return [token, lab, text.length > 200000 ? text.slice(0, 1) : text, text.length, prediction];
 }
 
 // watch the connection

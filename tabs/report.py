@@ -142,13 +142,12 @@ def _speed(report: Report) -> str:
     if timing is None:
         return ""
     noise = " They are within noise of each other." if timing.within_noise else ""
-    ratio = (
-        f"{wording.quantity(timing.latency_ms)} ms ± {timing.spread * 100:.1f}%: {wording.times(timing.reference_ratio)} the speed"
-        f" of the reference ({wording.quantity(timing.reference_ms)} ms).{noise}"
-    )
+    latency = f"{wording.quantity(timing.latency_ms)} ms ± {timing.spread * 100:.1f}%"
+    ratio = wording.times(timing.reference_ratio)
+    beside = f"{latency}: {ratio} the speed of the reference ({wording.quantity(timing.reference_ms)} ms).{noise}"
     flops = f" {wording.quantity(timing.tflops)} TFLOP/s." if timing.tflops else ""
     bound = f"<p>{escape(timing.bound)}</p>" if timing.bound else ""
-    return _section("speed", "Bandwidth", bandwidth_bars(timing) + f"<p>{ratio}{flops}</p>{bound}")
+    return _section("speed", "Bandwidth", bandwidth_bars(timing) + f"<p>{beside}{flops}</p>{bound}")
 
 
 def _bytes(report: Report) -> str:

@@ -92,8 +92,9 @@ def bytes_bars(case: CaseResult) -> str:
         kinds.append(f"{wording.byte_size(traffic.atomic_bytes)} by atomics")
     ratio = wording.times(traffic.moved_bytes / traffic.ideal_bytes)
     yours = f"{wording.byte_size(traffic.moved_bytes)}, {ratio} the minimum"
+    title = f'<code>{escape(case.name)}</code> <span class="note">{escape(case.shape)}</span>'
     return (
-        f'<div class="bars"><p class="bars-title"><code>{escape(case.name)}</code> <span class="note">{escape(case.shape)}</span></p>'
+        f'<div class="bars"><p class="bars-title">{title}</p>'
         + _bar("minimum", traffic.ideal_bytes / top, wording.byte_size(traffic.ideal_bytes), "roof")
         + _bar("yours", traffic.moved_bytes / top, yours, "yours")
         + f'<p class="note">{", ".join(kinds)}</p></div>'

@@ -78,7 +78,7 @@ _BOUND = {
 
 
 def colours(*, dark: bool) -> dict[str, str]:
-    """The colours of one mode by name: ``colours(dark=False)["query"]`` is ``"#0b63a5"``. For Plotly, which knows no variables."""
+    """The colours of one mode, for Plotly, which knows no variables: ``colours(dark=False)["query"]`` is ``"#0b63a5"``."""
     light_text, _, dark_text = LOOK.read_text(encoding="utf-8").partition("\n.dark {")
     pattern = re.compile(r"--([a-z-]+): (#[0-9a-f]{6});")
     return dict(pattern.findall(light_text)) | (dict(pattern.findall(dark_text)) if dark else {})
@@ -91,6 +91,7 @@ def theme() -> gr.themes.Base:
     return base.set(
         **both_modes,
         color_accent="var(--accent)",
+        block_padding="0px",
         block_title_text_weight="400",
         button_large_text_weight="500",
         button_small_text_weight="500",
