@@ -1,0 +1,76 @@
+"""The cases that every decode lab runs, and a short way to write one. Used unchanged by labs 7 to 10.
+
+Sizes are small enough for Triton's interpreter on a CPU; cases of a real cache's size run on a GPU alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from labs.declaration import Case
+
+Size = int | tuple[int, int]
+GPU = ("cuda",)
+
+
+def decode_case(
+    name: str,
+    group: str = "visible",
+    values: str = "drawn",
+    *,
+    batch: Size = 1,
+    num_heads_kv: Size = 2,
+    group_size: Size = 4,
+    seqlen_kv: Size = 128,
+    head_dim: Size = 64,
+    strided: tuple[str, ...] = (),
+    dtype: torch.dtype = torch.float16,
+    devices: tuple[str, ...] = ("cpu", "cuda"),
+) -> Case:
+    """A case of `labs.decode_inputs`, with the sizes that its name does not speak of left as they are."""
+    sizes: Mapping[str, Size] = {
+        "batch": batch,
+        "num_heads_kv": num_heads_kv,
+        "group_size": group_size,
+        "seqlen_kv": seqlen_kv,
+        "head_dim": head_dim,
+    }
+    return Case(name=name, group=group, values=values, sizes=sizes, strided=strided, dtype=dtype, devices=devices)
+
+
+def hidden_cases() -> tuple[Case, ...]:
+    """Sizes that the secret seed draws."""
+    return (
+        decode_case(
+            "drawn_sizes", "hidden", "drawn uneven", batch=2, num_heads_kv=(2, 3), group_size=(1, 8), seqlen_kv=(70, 190)
+        ),
+        decode_case("needle_at_tile_edge", "hidden", "needle_at_tile_edge", num_heads_kv=1, seqlen_kv=(129, 190)),
+        decode_case("group_of_one", "hidden", group_size=1, num_heads_kv=(2, 3), seqlen_kv=(65, 120)),
+        decode_case("group_of_eight", "hidden", group_size=8, num_heads_kv=(1, 2), seqlen_kv=(65, 120)),
+        decode_case("head_dim_32", "hidden", head_dim=32, num_heads_kv=1, seqlen_kv=(65, 120)),
+        decode_case("head_dim_128", "hidden", head_dim=128, num_heads_kv=1, seqlen_kv=(65, 120)),
+        decode_case("one_key", "hidden", num_heads_kv=1, seqlen_kv=1),
+        decode_case("strided_query", "hidden", batch=2, num_heads_kv=1, seqlen_kv=(65, 120), strided=("query",)),
+        decode_case("bf16", "hidden", dtype=torch.bfloat16, seqlen_kv=(129, 2000), devices=GPU),
+        decode_case("long_cache", "hidden", head_dim=128, num_heads_kv=2, seqlen_kv=(65537, 70000), devices=GPU),
+        decode_case(
+            "many_sequences", "hidden", "drawn uneven", batch=(200, 260), num_heads_kv=8, seqlen_kv=(100, 300), devices=GPU
+        ),
+    )
+
+
+def hostile_cases() -> tuple[Case, ...]:
+    """Numbers that break a careless softmax, each with a ragged tail."""
+    return (
+        decode_case("kv_len_zero", "hostile", "drawn zero", batch=3, num_heads_kv=1, seqlen_kv=(65, 100)),
+        decode_case("nan_beyond_kv_len", "hostile", "drawn nan", batch=3, num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("huge_scores", "hostile", "huge_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("shifted_scores", "hostile", "shifted_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("negative_scores", "hostile", "negative_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("ascending", "hostile", "ascending", num_heads_kv=1, seqlen_kv=(200, 260)),
+        decode_case("descending", "hostile", "descending", num_heads_kv=1, seqlen_kv=(200, 260)),
+        decode_case("heads_at_levels", "hostile", "heads_at_levels", num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("large_value", "hostile", "large_value", num_heads_kv=1, seqlen_kv=(200, 260)),
+    )

@@ -1,0 +1,143 @@
+"""What the decode labs draw: a query for each sequence, a cache, and how far the cache is filled.
+
+Used unchanged by labs 7 to 10; a lab rounds or quantises what it gets. A case's `values` is "what" or "what length":
+
+    what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key, needle_at_tile_edge,
+             front_loaded, ascending, descending, huge_scores, shifted_scores, negative_scores, heads_at_levels, large_value
+    length   full (the default), uneven (only the last is full), few (0 to 3 keys), zero (the first has none),
+             nan (uneven, and the first channels are NaN beyond kv_len)
+
+Beyond kv_len the cache holds numbers that would show if they were read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+
+from labs.declaration import Draw
+
+TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
+NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
+SHIFT = 200.0  # exp overflows fp32 above 88.7
+STEEP = 6.0  # scores climb from -6 to 6
+FEW_CHANNELS = 16  # one block of NVFP4; large or NaN beside others that are not
+
+
+@dataclasses.dataclass
+class Cache:
+    """Float32, not yet rounded. query: [batch, num_heads_kv * group_size, head_dim]; kv_len: [batch], int32;
+    key, value: [batch, num_heads_kv, seqlen_kv, head_dim].
+    """
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    kv_len: torch.Tensor
+    softmax_scale: float
+
+
+def draw_cache(draw: Draw) -> Cache:
+    """The inputs that `draw.values` names, from `draw.generator` alone."""
+    what, _, length = draw.values.partition(" ")
+    sizes = draw.sizes
+    batch, heads, group = sizes["batch"], sizes["num_heads_kv"], sizes["group_size"]
+    tokens, head_dim = sizes["seqlen_kv"], sizes["head_dim"]
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=draw.generator)
+
+    factor = 1.0 if what == "normal" else 0.6 + 1.1 * float(torch.rand((), generator=draw.generator))
+    cache = Cache(
+        query=randn(batch, heads * group, head_dim),
+        key=randn(batch, heads, tokens, head_dim),
+        value=randn(batch, heads, tokens, head_dim),
+        kv_len=_lengths(length or "full", batch, tokens, draw.generator),
+        softmax_scale=factor * head_dim**-0.5,
+    )
+    _shape_values(what, cache, group, draw)
+    _spoil_beyond(cache, nan=length == "nan")
+    return cache
+
+
+def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -> torch.Tensor:
+    drawn = torch.randint(1, tokens + 1, (batch,), generator=generator, dtype=torch.int32)
+    match length:
+        case "full":
+            drawn[:] = tokens
+        case "uneven" | "nan":
+            drawn = drawn.clamp(max=max(tokens - 1, 1))
+            drawn[-1] = tokens
+        case "few":
+            drawn = torch.arange(batch, dtype=torch.int32).flip(0).clamp(max=min(3, tokens))
+        case "zero":
+            drawn[0] = 0
+            drawn[-1] = tokens
+        case _:
+            raise ValueError(f"values end in {length!r}; it must be full, uneven, few, zero or nan")
+    return drawn
+
+
+def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
+    batch, heads, tokens, head_dim = cache.key.shape
+    if what in ("normal", "drawn"):
+        return
+    if what == "ones":
+        cache.value.fill_(1.0)
+        return
+    if what == "identity_value":
+        cache.value[:] = torch.eye(tokens, head_dim)
+        return
+    if what == "large_value":
+        large = cache.value[..., FEW_CHANNELS:]
+        large[:] = 3000.0 * (1.0 + 0.1 * large)
+        return
+    if what == "huge_scores":
+        cache.query *= 16.0
+        cache.key *= 16.0
+        return
+    # All heads of a group look in one direction, so that a key can be given its score. That of `direction` itself is 1.
+    signs = torch.randint(0, 2, (batch, heads, 1, head_dim), generator=draw.generator) * 2.0 - 1.0
+    direction = signs / (cache.softmax_scale * head_dim)
+    cache.query = (signs + 0.1 * cache.query.view(batch, heads, group, head_dim)).flatten(1, 2)
+    climb = torch.linspace(-STEEP, STEEP, tokens)[:, None]
+    match what:
+        case "needle_in_last_key":
+            last = (cache.kv_len.long() - 1).clamp(min=0)
+            cache.key[torch.arange(batch), :, last] = NEEDLE_SCORE * direction[:, :, 0]
+        case "needle_at_tile_edge":
+            edges = [edge for edge in TILE_EDGES if edge < tokens]
+            at = edges[int(torch.randint(len(edges), (), generator=draw.generator))]
+            cache.key[:, :, at] = NEEDLE_SCORE * direction[:, :, 0]
+        case "front_loaded":
+            cache.key[:, :, : max(tokens // 64, 1)] += STEEP * direction
+        case "ascending":
+            cache.key = 0.1 * cache.key + climb * direction
+        case "descending":
+            cache.key = 0.1 * cache.key - climb * direction
+        case "shifted_scores":
+            cache.key += SHIFT * direction
+        case "negative_scores":
+            cache.key -= SHIFT * direction
+        case "heads_at_levels":
+            levels = torch.linspace(-1.0, 1.0, group)[:, None]
+            own = torch.randn((batch, heads, group, head_dim), generator=draw.generator)
+            cache.query = (levels * signs + 0.5 * own).flatten(1, 2)
+            cache.key += SHIFT * direction
+        case _:
+            raise ValueError(f"values={draw.values!r} is not known to the decode labs")
+
+
+def _spoil_beyond(cache: Cache, *, nan: bool) -> None:
+    """Past kv_len: values far from zero under keys like the others, and NaN in FEW_CHANNELS of both where `nan` asks for it.
+
+    The other channels stay numbers, so that what reads a NaN with a weight of 0 differs from what gives it a weight.
+    """
+    tokens = cache.key.shape[2]
+    beyond = (torch.arange(tokens)[None, :] >= cache.kv_len[:, None])[:, None, :, None]
+    cache.value += 5.0 * beyond
+    if nan:
+        cache.key[..., :FEW_CHANNELS].masked_fill_(beyond, math.nan)
+        cache.value[..., :FEW_CHANNELS].masked_fill_(beyond, math.nan)

@@ -1,0 +1,95 @@
+"""Lab 7: one query per sequence over a cache, with grouped heads and a length of its own for each sequence."""
+
+from __future__ import annotations
+
+import torch
+
+from kernels.reference import decode_reference
+from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
+from labs.decode_answers import Decode, cache_bytes, decode_oracles, decode_symptoms, only
+from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.decode_inputs import draw_cache
+
+TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
+
+
+def _inputs(draw: Draw) -> dict[str, object]:
+    cache = draw_cache(draw)
+    return {
+        "query": cache.query.to(draw.dtype),
+        "key": cache.key.to(draw.dtype),
+        "value": cache.value.to(draw.dtype),
+        "kv_len": cache.kv_len,
+        "softmax_scale": cache.softmax_scale,
+    }
+
+
+def _expected(inputs: Inputs) -> torch.Tensor:
+    query, key, value, kv_len = (inputs[name] for name in ("query", "key", "value", "kv_len"))
+    return decode_reference(query, key, value, kv_len, softmax_scale=inputs["softmax_scale"])[0]
+
+
+def _read(inputs: Inputs) -> Decode:
+    return Decode(**inputs)
+
+
+def _ideal_bytes(inputs: Inputs) -> int:
+    head_dim = inputs["key"].shape[-1]
+    return cache_bytes(inputs, 2 * head_dim * inputs["key"].element_size())
+
+
+CASES = (
+    decode_case("small", values="normal", batch=2),
+    decode_case("ones", values="ones", num_heads_kv=1, seqlen_kv=100),
+    decode_case("identity_value", values="identity_value", num_heads_kv=1, seqlen_kv=64),
+    decode_case("own_scale", num_heads_kv=1, seqlen_kv=128),
+    decode_case("ragged_tail", seqlen_kv=100),
+    decode_case("kv_len_uneven", values="drawn uneven", batch=3, num_heads_kv=1, seqlen_kv=130),
+    decode_case("group_of_seven", group_size=7, seqlen_kv=128),
+    decode_case("needle_in_last_key", values="needle_in_last_key uneven", batch=2, num_heads_kv=1, seqlen_kv=193),
+    decode_case("strided_cache", batch=2, num_heads_kv=2, strided=("key", "value")),
+    *hidden_cases(),
+    *hostile_cases(),
+)
+
+LAB = Lab(
+    title="Decode: one query, a long cache",
+    objectives=(3, 5),
+    points=12,
+    entry="decode",
+    arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
+    inputs=_inputs,
+    out_shape=lambda inputs: tuple(inputs["query"].shape),
+    expected=_expected,
+    ideal_bytes=_ideal_bytes,
+    cases=CASES,
+    oracles=decode_oracles(_read),
+    symptoms=(
+        *decode_symptoms(CASES),
+        only(
+            CASES,
+            "group_size",
+            "Wrong only where group_size is no power of two: tl.arange needs one, so round up and mask the rows beyond.",
+            ("group_of_seven",),
+            (),
+            ("drawn_sizes",),
+        ),
+    ),
+    prediction=Prediction(
+        question=(
+            "16 sequences of 4096 tokens each, 8 cache heads, head_dim 128, fp16: how many megabytes (10⁶ bytes) of cache does "
+            "one decoding step read?"
+        ),
+        unit="MB",
+        answer=2 * 16 * 4096 * 8 * 128 * 2 / 1e6,
+    ),
+    performance=Performance(
+        measure="roof",
+        zero_at=0.30,
+        full_at=0.85,
+        case=decode_case("timed", values="normal", **TIMED_SIZES),
+        reference="kernels.decode:decode_attention",
+    ),
+    score_scale=lambda inputs: _read(inputs).largest_score(),
+    scratch_limit=lambda inputs: 64 * 2**20,
+)
