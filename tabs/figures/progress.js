@@ -1,0 +1,24 @@
+// What the reader has answered, kept in this browser alone.
+const Progress = (() => {
+  const KEY = "attention-labs.progress";
+  const read = () => {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEY));
+      return kept && typeof kept.quiz === "object" && kept.quiz !== null ? kept : { quiz: {} };
+    } catch {
+      return { quiz: {} };
+    }
+  };
+  // A question once answered right stays so.
+  const record = (id, right) => {
+    const kept = read(), before = kept.quiz[id] || { right: false, tries: 0 };
+    kept.quiz[id] = { right: before.right || right, tries: before.tries + 1 };
+    try {
+      localStorage.setItem(KEY, JSON.stringify(kept));
+    } catch {
+      // A full or forbidden store: the answer still shows, it is only not remembered.
+    }
+    window.dispatchEvent(new CustomEvent("figures:progress"));
+  };
+  return { read, record, KEY };
+})();

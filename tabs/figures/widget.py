@@ -1,0 +1,100 @@
+"""How a figure reaches the page: its JavaScript put together, its defaults and guided cards beside it.
+
+`head()` goes into the page once (the layer that all figures share); `figure(...)` gives the arguments of one `gr.HTML`.
+Each figure is three files named by its idea: `<idea>.py` (NumPy, the truth), `<idea>.js` (the same mathematics without a
+DOM, checked against it in V8) and `<idea>.view.js` (the drawing). Neither gradio nor torch is imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SHARED = ("numbers.js", "tree.js", "controls.js", "progress.js", "figure.js", "quiz.js")
+STYLE = HERE / "widget.css"
+
+# A tab may be opened before the shared layer has run; its figures then wait for it.
+WHEN_READY = "const start = () => {{ {body} }};\nwindow.Figures ? start() : addEventListener('figures:ready', start, {{once: true}});"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
+    """One answer of a question, and what is said to the reader who picks it."""
+
+    text: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Card:
+    """One step of guided mode: `ask` before the reveal, which merges `after` into the state that `before` set up."""
+
+    text: str
+    ask: str
+    options: Sequence[Option]
+    right: int
+    before: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    after: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@functools.cache
+def script(*names: str) -> str:
+    """The named files of this folder, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+def head() -> str:
+    """The shared layer as one script for the page's head: `window.Figures`."""
+    names = "Numbers, Tree, Controls, Progress, Figure, Quiz"
+    return (
+        f"<script>window.Figures || (() => {{\n{script(*SHARED)}\nwindow.Figures = {{{names}}};\n"
+        "dispatchEvent(new Event('figures:ready'));\n})();</script>"
+    )
+
+
+def on_load(body: str) -> str:
+    """`js_on_load` of a component whose `body` uses the shared layer's names."""
+    return WHEN_READY.format(body=f"const {{Numbers, Tree, Controls, Progress, Figure, Quiz}} = window.Figures;\n{body}")
+
+
+def figure(
+    idea: str,
+    *,
+    title: str,
+    tab: str,
+    defaults: Mapping[str, Any],
+    ids: Sequence[str],
+    cards: Sequence[Card] = (),
+    mathematics: Sequence[str] = (),
+    **data: Any,
+) -> dict[str, Any]:
+    """The arguments of the `gr.HTML` that shows one figure.
+
+    Args:
+        idea: the file name without its ending, with underscores; the figure's id in links has hyphens.
+        defaults: the state on load and after Reset; must obey the rules in `<idea>.view.js`.
+        ids: ids of all figures of the tab, this one among them; the first answers a link that names none of them.
+        mathematics: further DOM-free files that the view needs, in front of `<idea>.js`.
+        data: anything else the view reads from `props`.
+    """
+    name = idea.replace("_", "-")
+    files = [*mathematics, *([f"{idea}.js"] if (HERE / f"{idea}.js").exists() else []), f"{idea}.view.js"]
+    return {
+        "value": "",
+        "html_template": "<div class='fig-place'></div>",
+        "apply_default_css": False,
+        "js_on_load": on_load(script(*files)),
+        "elem_id": f"place-{name}",
+        "id": name,
+        "tab": tab,
+        "title": title,
+        "defaults": dict(defaults),
+        "ids": list(ids),
+        "lead": ids[0] == name,
+        "cards": [dataclasses.asdict(card) for card in cards],
+        **data,
+    }
