@@ -100,3 +100,48 @@ def attention_plan(
         return AttentionPlan(block_m=128, block_n=64, num_warps=8, num_stages=3)
     # 86, 89 and 120 have 100 KB of shared memory
     return AttentionPlan(block_m=128, block_n=32, num_warps=8, num_stages=3)
+
+
+def converts_e4m3(device: torch.device, *, interpreting: bool = False) -> bool:
+    """Whether the hardware turns E4M3 into float16 (from sm_89 on); elsewhere integer operations do."""
+    return not interpreting and device_of(device).capability >= 89
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodePlan:
+    block_n: int  # keys of a tile
+    num_warps: int
+    num_stages: int
+    num_kv_splits: int
+
+
+# Keys of a tile, warps, stages, and programs that share a multiprocessor, by what the cache holds. On sm_90, measured.
+DECODE_TILES = {
+    "half": (64, 4, 3, 3),
+    "fp8": (32, 2, 3, 8),
+    "nvfp4": (32, 1, 3, 12),
+}
+SHORTEST_SPLIT = 4  # tiles; below, a split costs more than it gains
+MOST_SPLITS = 128
+
+
+@cache
+def decode_plan(
+    device: torch.device, cache: str, pairs: int, seqlen_kv: int, head_dim: int, *, interpreting: bool = False
+) -> DecodePlan:
+    """How a decode kernel cuts the caches of ``pairs`` (sequences x kv heads).
+
+    Few registers and small tiles, so that several programs share a multiprocessor: while one waits for its tile, others
+    compute. The cache is split until every multiprocessor is full. The lengths in kv_len are on the GPU and are not looked at:
+    seqlen_kv stands for all of them.
+    """
+    here = device_of(device)
+    if interpreting:
+        return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
+    block_n, num_warps, num_stages, programs = DECODE_TILES[cache]
+    if here.capability < 80:
+        block_n, num_stages = 32, 1
+    tiles = -(-seqlen_kv // block_n)
+    wanted = -(-programs * here.num_sms // max(pairs, 1))
+    num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    return DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=num_kv_splits)
