@@ -1,8 +1,8 @@
 """Every accepted submission and every end of an attempt as one immutable JSON file: what is left when the database is lost.
 
-    submissions/ab/abcd….json   who handed in what, when
-    ends/ab/abcd….json          how it ended: state, charge and report
-    set_aside/                  files that could not be read
+    submissions/ef/…ef.json   who handed in what, when
+    ends/ef/…ef.json          how it ended: state, charge and report
+    set_aside/                files that could not be read
 
 A file is complete or not there: written under another name, flushed to the disk, then renamed. The first file of a name
 stands; whoever comes later gets what it says.
@@ -111,7 +111,7 @@ class Archive:
                     path.unlink(missing_ok=True)
 
     def _path(self, kind: str, attempt_id: str) -> Path:
-        return self.directory / kind / attempt_id[:2] / f"{attempt_id}.json"
+        return self.directory / kind / attempt_id[-2:] / f"{attempt_id}.json"
 
     def _keep(self, kind: str, attempt_id: str, fields: dict[str, Any]) -> bool:
         """True if the file is new, False if one stands already."""

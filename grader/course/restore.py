@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 def restore(engine: sa.Engine, archive: Archive, queue: Queue) -> None:
     submitted, ended = set(archive.ids("submissions")), set(archive.ids("ends"))
     with engine.connect() as connection:
-        states = dict(connection.execute(sa.select(rows.c.id, rows.c.state)).tuples().all())
+        states = {row.id: row.state for row in connection.execute(sa.select(rows.c.id, rows.c.state))}
     missing = sorted(submitted - set(states))
     restored = sum(_restore_row(engine, archive, queue, attempt_id) for attempt_id in missing)
     finished = [attempt_id for attempt_id, state in states.items() if state in OPEN and attempt_id in ended]

@@ -34,19 +34,16 @@ class Settings:
         """
         Args:
             where: a directory for grader.db and archive/, or a database URL; default: the environment's.
-            archive: default: the environment's where `where` is none or a URL, else archive/ in that directory.
+            archive: default: archive/ in a directory given as `where`; otherwise the environment's, else archive/ beside it.
         """
         given = os.environ.get
-        if where is None:
-            where = given("GRADER_DB_URL") or HOME
-        in_directory = isinstance(where, Path) or "://" not in where
-        db_url = f"sqlite:///{Path(where).resolve() / 'grader.db'}" if in_directory else str(where)
-        if archive is None:
-            from_environment = given("GRADER_ARCHIVE")
-            if from_environment and (not in_directory or where == HOME):
-                archive = Path(from_environment)
-            else:
-                archive = _beside(db_url) / "archive"
+        named = where if where is not None else given("GRADER_DB_URL") or HOME
+        is_url = isinstance(named, str) and "://" in named
+        db_url = str(named) if is_url else f"sqlite:///{Path(named).resolve() / 'grader.db'}"
+        if archive is None and (where is None or is_url):
+            archive = Path(given("GRADER_ARCHIVE") or _beside(db_url) / "archive")
+        elif archive is None:
+            archive = Path(where) / "archive"
         return cls(
             db_url=db_url,
             archive=archive.resolve(),

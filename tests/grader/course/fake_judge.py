@@ -1,4 +1,4 @@
-"""A judge for tests of everything around the judge: real processes use it by `--judge tests.grader.course.fake_judge:FakeJudge`.
+"""A judge for tests of everything around the judge; a worker process takes it by its `--judge`.
 
 What it does is written in the source that is handed in, one word a line:
 

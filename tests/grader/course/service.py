@@ -1,0 +1,140 @@
+"""A whole service for one test: database, archive, and real worker and web processes that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from grader.course import Course, Limits, State, schema
+from grader.course.settings import Settings
+from grader.course.store import attempts, clock, open_engine, workers
+
+ROOT = Path(__file__).parents[3]
+LAB = "lab02_safe_softmax"
+FAKE = "tests.grader.course.fake_judge:FakeJudge"
+UNLIMITED = Limits(tokens=10_000, rate=100_000, open_per_user=10_000, open_overall=100_000)
+HEARTBEAT_S, DEAD_AFTER_S = 0.3, 3.0
+PATIENCE_S = 90.0  # for a machine that does many things at once; nothing waits so long on a free one
+
+
+class Service:
+    def __init__(self, directory: Path, db_url: str | None = None) -> None:
+        self.directory = directory
+        self.where: str | Path = db_url or directory
+        self.archive = directory / "archive"
+        self.runs = directory / "runs.jsonl"
+        self.log = directory / "log.jsonl"
+        self.engine = self._open()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.environment = os.environ | {
+            "GRADER_DB_URL": str(db_url or directory),
+            "GRADER_ARCHIVE": str(self.archive),
+            "GRADER_LOG": str(self.log),
+            "GRADER_HEARTBEAT_S": str(HEARTBEAT_S),
+            "GRADER_DEAD_AFTER_S": str(DEAD_AFTER_S),
+            "FAKE_RUNS": str(self.runs),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    @contextlib.contextmanager
+    def course(self, limits: Limits = UNLIMITED) -> Iterator[Course]:
+        with Course(self.where, archive=self.archive, limits=limits, lab_ids=lambda: (LAB,)) as course:
+            yield course
+
+    def start_worker(self, name: str = "one", *, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "grader.course.worker", "--id", name, "--judge", FAKE]
+        process = self._start(command, environment)
+        if wait:
+            until(lambda: name in self.ready_workers(pid=process.pid) or process.poll() is not None, self)
+            assert process.poll() is None, self.log_text()
+        return process
+
+    def start_web(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """`web_process.py`: opens a course with its supervised worker, submits, prints ids, waits to be killed."""
+        command = [sys.executable, "-m", "tests.grader.course.web_process", *arguments]
+        return self._start(command, environment)
+
+    def _start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        with (self.directory / "stderr.txt").open("ab") as errors:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment | environment,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+        self.engine.dispose()
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.wait()
+
+    def _open(self, *, revision: str = "head") -> sa.Engine:
+        engine = open_engine(Settings.read(self.where, archive=self.archive).db_url)
+        schema.prepare(engine, revision=revision)
+        return engine
+
+    def lose_database(self, *, revision: str = "head") -> None:
+        self.engine.dispose()
+        for path in self.directory.glob("grader.db*"):
+            path.unlink()
+        self.engine = self._open(revision=revision)
+
+    def ready_workers(self, *, pid: int | None = None) -> list[str]:
+        with self.engine.connect() as connection:
+            fresh = clock(self.engine) - workers.c.seen < DEAD_AFTER_S
+            rows = connection.execute(sa.select(workers.c.id, workers.c.pid).where(workers.c.state == "ready", fresh)).all()
+        return [row.id for row in rows if pid in (None, row.pid)]
+
+    def rows(self) -> dict[str, sa.Row[Any]]:
+        with self.engine.connect() as connection:
+            return {row.id: row for row in connection.execute(sa.select(attempts)).all()}
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """What the fake judges noted: start, end, stopped."""
+        if not self.runs.exists():
+            return []
+        return [line for line in map(json.loads, self.runs.read_text().splitlines()) if line["event"] == event]
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        if not self.log.exists():
+            return []
+        return [line for line in map(json.loads, self.log.read_text().splitlines()) if message in line["message"]]
+
+    def log_text(self) -> str:
+        parts = [path.read_text()[-4000:] for path in (self.log, self.directory / "stderr.txt") if path.exists()]
+        return "\n".join(parts)
+
+
+def until(condition: Callable[[], Any], service: Service | None = None, within_s: float = PATIENCE_S) -> float:
+    """Wait for it; returns how long that took."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > within_s:
+            raise AssertionError(f"not within {within_s} s\n{service.log_text() if service else ''}")
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def state_is(course: Course, attempt_id: str, *states: State, user: str = "ada") -> Callable[[], bool]:
+    return lambda: course.status(attempt_id, user=user).state in states
