@@ -1,4 +1,4 @@
-"""The memory a submission's tensors lie in: lent by the judge, or throw-away of the same form where nothing is computed."""
+"""The memory a submission's tensors lie in: lent by the judge, or addresses of the same form where nothing is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import torch
 from grader.sandbox.address_map import Region
 from grader.sandbox.protocol import LentTensor
 
-_MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it
+_PROT_NONE = 0  # the mmap module has no name for these two
+_MAP_NORESERVE = 0x4000
+_ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
 POISON = 0xFF  # in every byte of scratch that nobody filled: NaN in each float format, -1 in each integer
 
 
@@ -35,10 +37,14 @@ class Memory:
         return cls(mmap.mmap(fd, os.fstat(fd).st_size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ | mmap.PROT_WRITE))
 
     @classmethod
-    def throw_away(cls, size: int) -> Memory:
-        """`size` bytes of zeros, which cost nothing until they are written."""
-        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+    def zeros(cls, size: int) -> Memory:
+        """`size` bytes of zeros, which cost nothing until they are touched."""
+        return cls(mmap.mmap(-1, max(size, 1), flags=_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+
+    @classmethod
+    def untouchable(cls, size: int) -> Memory:
+        """`size` bytes of addresses with nothing behind them: they cost no memory, however many they are."""
+        return cls(mmap.mmap(-1, max(size, 1), flags=_ANONYMOUS, prot=_PROT_NONE))
 
     def poison(self) -> None:
         ctypes.memset(self.address, POISON, self.size)
@@ -71,11 +77,11 @@ def region_of(name: str, tensor: torch.Tensor, *, writable: bool) -> Region:
     return Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable)
 
 
-def throw_away(lent: LentTensor) -> torch.Tensor:
-    """Memory of the form of a lent tensor, for a recorder: with what lies in it nothing is computed."""
+def stand_in(lent: LentTensor) -> torch.Tensor:
+    """A tensor of the form of a lent one, for a recorder: nothing lies in it, and nothing may look."""
     dtype = getattr(torch, lent.dtype)
     size = extent(lent.shape, lent.strides) * dtype.itemsize
-    return Memory.throw_away(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
+    return Memory.untouchable(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

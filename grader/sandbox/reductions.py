@@ -55,12 +55,9 @@ def install() -> None:
 
 
 def reduce_pairs(arrays: Arrays, combine: Callable[[Arrays, Arrays], Arrays]) -> Arrays:
-    """Reduce the first axis: neighbours first, then neighbouring pairs, and so on."""
+    """Reduce the first axis, a power of two long: neighbours first, then neighbouring pairs, and so on."""
     while len(arrays[0]) > 1:
-        count = len(arrays[0])
-        even = count - count % 2
-        combined = combine([array[0:even:2] for array in arrays], [array[1:even:2] for array in arrays])
-        arrays = [np.concatenate([new, old[even:]]) for new, old in zip(combined, arrays, strict=True)]
+        arrays = combine([array[0::2] for array in arrays], [array[1::2] for array in arrays])
     return [array[0] for array in arrays]
 
 
@@ -68,8 +65,9 @@ def scan_pairs(arrays: Arrays, combine: Callable[[Arrays, Arrays], Arrays]) -> A
     """Inclusive scan of the first axis. Source: Hillis, Steele, "Data Parallel Algorithms", 1986."""
     distance = 1
     while distance < len(arrays[0]):
-        combined = combine([array[:-distance] for array in arrays], [array[distance:] for array in arrays])
-        arrays = [np.concatenate([old[:distance], new]) for new, old in zip(combined, arrays, strict=True)]
+        # whole blocks, since a block's sides are powers of two; what was rolled over from the end is dropped again
+        combined = combine([np.roll(array, distance, axis=0) for array in arrays], arrays)
+        arrays = [np.concatenate([old[:distance], new[distance:]]) for new, old in zip(combined, arrays, strict=True)]
         distance *= 2
     return arrays
 

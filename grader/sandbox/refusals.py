@@ -133,7 +133,7 @@ class HostRules:
         if self._limit is not None and self.scratch_bytes > self._limit:
             text = f"this call allocates {self.scratch_bytes:,} bytes of scratch; this case allows {self._limit:,}"
             raise self.refuse(f"{text}.")
-        memory = Memory.throw_away(size)
+        memory = Memory.zeros(size) if self._compute else Memory.untouchable(size)
         if value is None and self._compute:
             memory.poison()
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)
