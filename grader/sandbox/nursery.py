@@ -24,6 +24,9 @@ from typing import Any, NoReturn
 from grader.sandbox import lockdown, roots, warden
 from grader.sandbox.limits import Kind, Limits
 
+# What a worker of that kind would import late, when the application's files are out of its reach.
+_BACKENDS = {Kind.INTERPRET: "grader.sandbox.interpreter", Kind.RECORD: "grader.sandbox.recorder"}
+
 MESSAGE_BYTES = 64 * 1024
 MOST_FDS = 16
 STATUS_FD = 7  # in the worker, until it is locked
@@ -79,7 +82,8 @@ def _warm_parent(kind: Kind, control: socket.socket, supervisor_fd: int) -> NoRe
         for module in ("triton.language", "grader.sandbox.probes"):
             importlib.import_module(module)
         with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module("grader.sandbox.worker")
+            importlib.import_module("grader.sandbox.worker").warm_up(str(kind))
+            importlib.import_module(_BACKENDS[kind])
         check_modules()
         lockdown.warm_up()
         roots.forget_application()
