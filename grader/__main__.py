@@ -162,9 +162,9 @@ def _labs(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from grader.sandbox.selftest import selftest
+    from grader.sandbox import selftest
 
-    result = selftest()
+    result = selftest.run()
     print(result)
     return PASSED if result.ok else OUR_FAULT
 

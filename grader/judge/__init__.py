@@ -7,7 +7,7 @@ from collections.abc import Callable
 from grader.faults import SandboxError
 from grader.judge.attempt import Attempt, Progress, request
 from grader.report import Report
-from grader.sandbox.selftest import SelfTest, selftest
+from grader.sandbox import selftest
 from grader.sandbox.supervisor import Nursery, harden_this_process
 
 __all__ = ["Judge", "Progress"]
@@ -28,7 +28,7 @@ class Judge:
         self.target = target
         harden_this_process()
         self._nursery = Nursery()
-        self._self_test: SelfTest | None = None
+        self._self_test: selftest.SelfTest | None = None
 
     def __enter__(self) -> Judge:
         return self
@@ -36,10 +36,10 @@ class Judge:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def self_test(self) -> SelfTest:
+    def self_test(self) -> selftest.SelfTest:
         """Whether the walls hold on this machine, probed once."""
         if self._self_test is None:
-            self._self_test = selftest()
+            self._self_test = selftest.run(self._nursery)
         return self._self_test
 
     def grade(

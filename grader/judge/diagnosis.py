@@ -92,7 +92,9 @@ def _fits(answer, finding: Finding) -> bool | None:
     wrong = answer(finding.prepared.inputs).to(finding.out.dtype).double()
     to_oracle = relative_distance(finding.out, wrong)
     if comparison.verdict is Verdict.NOT_FINITE:
-        return to_oracle <= FIT_LIMITS * comparison.limit
+        if to_oracle > FIT_LIMITS * comparison.limit:
+            return False
+        return True if bool(torch.isfinite(finding.out).any()) else None  # NaN everywhere is like any other NaN everywhere
     if to_oracle <= FIT_LIMITS * comparison.limit and comparison.error is not None:
         to_truth = comparison.error
         return True if to_oracle * FIT_MARGIN <= to_truth else None
