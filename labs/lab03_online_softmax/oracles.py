@@ -94,7 +94,8 @@ ORACLES = (
     Oracle(
         name="sum_not_rescaled",
         sentence=(
-            "The old sum is not rescaled: when the maximum grows, multiply l by exp(m_old − m_new) before adding the tile's sum."
+            "The old sum is not rescaled: when the maximum grows, multiply l by exp(m_old − m_new) "
+            "before adding the tile's sum."
         ),
         answer=_not_rescaled,
     ),

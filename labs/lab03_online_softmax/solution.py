@@ -30,7 +30,7 @@ def _softmax_kernel(x_ptr, out_ptr, cols, stride_x, stride_out, BLOCK: tl.conste
 
     # read cols elements again, write cols elements
     num_tiles = tl.cdiv(cols, BLOCK)
-    for step in range(0, num_tiles):
+    for step in range(num_tiles):
         col = (num_tiles - 1 - step) * BLOCK + offs
         x = tl.load(x_row + col, mask=col < cols, other=-float("inf")).to(tl.float32)
         tl.store(out_row + col, (tl.exp(x - m_i) / l_i).to(out_ptr.dtype.element_ty), mask=col < cols)

@@ -1,0 +1,104 @@
+"""Queries, keys and values with names, for the labs whose entry is `attention(query, key, value, out, softmax_scale)`.
+
+Used unchanged by labs 4, 5 and 6. Sizes: batch, heads, seqlen_q, seqlen_kv, head_dim; u is the unit vector of equal components.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from labs.declaration import Case, Draw, Inputs
+
+TILE_EDGES = (0, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256)  # first and last keys of the usual tiles
+
+
+def case(name: str, values: str = "normal", *, dtype: torch.dtype = torch.float16, **options) -> Case:
+    """A case of one head and head_dim 32 unless told otherwise; `seqlen` sets both lengths."""
+    sizes = {"batch": 1, "heads": 1, "seqlen_q": 16, "seqlen_kv": 16, "head_dim": 32}
+    if "seqlen" in options:
+        sizes["seqlen_q"] = sizes["seqlen_kv"] = options.pop("seqlen")
+    sizes |= {size: options.pop(size) for size in tuple(options) if size in sizes}
+    return Case(name=name, values=values, dtype=dtype, sizes=sizes, **options)
+
+
+def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
+    """query: [batch, heads, seqlen_q, head_dim], key and value: [batch, heads, seqlen_kv, head_dim], softmax_scale."""
+    sizes = draw.sizes
+    lead, head_dim = (sizes["batch"], sizes["heads"]), sizes["head_dim"]
+    seqlen_q, seqlen_kv = sizes["seqlen_q"], sizes["seqlen_kv"]
+    query = draw.normal(*lead, seqlen_q, head_dim).float()
+    key = draw.normal(*lead, seqlen_kv, head_dim).float()
+    value = draw.normal(*lead, seqlen_kv, head_dim).float()
+    u = torch.full((head_dim,), head_dim**-0.5)
+    scale = head_dim**-0.5
+    place = torch.linspace(0, 1, seqlen_kv)[:, None]
+    match draw.values:
+        case "ones":
+            query, key, value = torch.ones_like(query), torch.ones_like(key), torch.ones_like(value)
+        case "normal":
+            pass
+        case "scaled":  # softmax_scale is an argument, not always 1/√head_dim
+            scale *= float(draw.uniform(1, low=1.3, high=2.5))
+        case "identity_value":
+            value = torch.eye(head_dim)[torch.arange(seqlen_kv) % head_dim].expand_as(value)
+        case "ascending":  # scores from −8 to 8
+            query, key = (2 * u).expand_as(query), ((8 * place - 4) * u / scale).expand_as(key)
+        case "descending":
+            query, key = (2 * u).expand_as(query), ((4 - 8 * place) * u / scale).expand_as(key)
+        case "peaky":
+            query = 6 * query
+        case "needle_last":
+            query = _without(query, u) + 16 * u
+            key[..., -1, :] = u * 1.5 / scale
+            value[..., -1, :] += 3
+        case "needle_edges":  # query i looks for one key, the next query for another one
+            places = [place for place in (*TILE_EDGES, seqlen_kv // 2, seqlen_kv - 1) if place < seqlen_kv]
+            key, query = 0.1 * key, torch.zeros_like(query)
+            for direction, place in enumerate(places):
+                key[..., place, :] = 12 * torch.eye(head_dim)[direction]
+                query[..., direction :: len(places), direction] = 20 / (12 * scale)
+        case "huge":
+            query, key = 100 * query, 100 * key
+        case "shifted":
+            query, key = _without(query, u) + 100 * u, _without(key, u) + 10 * u / scale
+        case "shifted_down":
+            query, key = _without(query, u) - 100 * u, _without(key, u) + 10 * u / scale
+        case "levels":  # the scores' level differs from row to row, from −1000 to 1000
+            level = torch.linspace(-100, 100, seqlen_q)[:, None]
+            query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale
+        case "large_value":  # flat scores: the sum of weights is near seqlen_kv, and acc far above 65504
+            query, value = 0.05 * query, 1000 * value + 500
+    tensors = {"query": query, "key": key, "value": value}
+    given = {name: tensor.to(draw.dtype).contiguous() for name, tensor in tensors.items()}
+    return {**given, "softmax_scale": scale}
+
+
+def _without(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """x less its component along u."""
+    return x - (x @ u)[..., None] * u
+
+
+def scores(given: Inputs) -> torch.Tensor:
+    """query @ key^T * softmax_scale: [batch, heads, seqlen_q, seqlen_kv], float64."""
+    return given["query"].double() @ given["key"].double().transpose(-1, -2) * given["softmax_scale"]
+
+
+def score_scale(given: Inputs) -> float:
+    """The largest |score|."""
+    return float(scores(given).abs().max())
+
+
+def out_shape(given: Inputs) -> tuple[int, ...]:
+    return tuple(given["query"].shape)
+
+
+def ideal_bytes(given: Inputs) -> int:
+    """Query, key and value read once, out written once."""
+    return 2 * given["query"].nbytes + given["key"].nbytes + given["value"].nbytes
+
+
+def out_bytes(given: Inputs) -> int:
+    query = given["query"]
+    return math.prod(query.shape) * query.element_size()
