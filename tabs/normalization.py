@@ -15,6 +15,7 @@ FIGURES = ("softmax-lanes",)
 
 _LIMIT_16, _LIMIT_32 = softmax_lanes.largest_score("fp16"), softmax_lanes.largest_score("fp32")
 _RATIO = math.exp(10) / math.exp(5)
+_HUGE = "{} \\cdot 10^{{{}}}".format(*f"{math.exp(100):.2e}".split("e+"))
 _REST = softmax_lanes.DEFAULTS["scores"][1:]
 
 CARDS = (
@@ -62,7 +63,7 @@ $$ \\mathrm{{softmax}}(x)_i = \\frac{{e^{{x_i}}}}{{\\sum_j e^{{x_j}}}} $$
 The exponential makes it sharp. A score of 10 beside one of 5 weighs not twice as much but
 $e^{{10}} / e^5 \\approx {_RATIO:.0f}$ times.
 
-It also makes it dangerous. $e^{{100}} \\approx {math.exp(100):.2e}$: no fp16 number is that large, and no fp32 number
+It also makes it dangerous. $e^{{100}} \\approx {_HUGE}$: no fp16 number is that large, and no fp32 number
 either. fp16 overflows past a score of {_LIMIT_16:.2f}, fp32 past {_LIMIT_32:.2f}. The kernel does not crash. It computes
 inf, then inf / inf, and returns NaN.
 

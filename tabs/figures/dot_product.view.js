@@ -13,15 +13,15 @@ const bars = (terms, query, key, dot, width) => {
   const one = (value, i, role, label, why) => {
     const x = i * slot + (slot - bar) / 2, y = value >= 0 ? zero - value * unit : zero, tall = Math.abs(value) * unit;
     return [
-      h("rect", { class: `${role} mark`, x, y, width: bar, height: Math.max(tall, 1), rx: 2, "data-why": why }),
+      h("rect", { class: `${role} ${value < 0 ? "negative" : "mark"}`, x, y, width: bar, height: Math.max(tall, 1), rx: 2, "data-why": why }),
       h("text", { x: x + bar / 2, y: value >= 0 ? y - 6 : y + tall + 15, "text-anchor": "middle" }, fixed(value)),
       h("text", { class: "note", x: x + bar / 2, y: height - 2, "text-anchor": "middle" }, label),
     ];
   };
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Four terms and their sum, ${fixed(dot)}` },
     h("line", { class: "axis", x1: 0, x2: width, y1: zero, y2: zero }),
-    terms.map((term, i) => one(term, i, term < 0 ? "wrong" : "scores", `term ${i + 1}`, `q${i + 1} × k${i + 1} = ${Numbers.typed(query[i], DIGITS)} × ${Numbers.typed(key[i], DIGITS)} = ${fixed(term, 4)}`)),
-    one(dot, 4, dot < 0 ? "wrong" : "scores", "sum", `${terms.map((t) => fixed(t)).join(" + ")} = ${fixed(dot, 4)}`));
+    terms.map((term, i) => one(term, i, "scores", `term ${i + 1}`, `q${i + 1} × k${i + 1} = ${Numbers.typed(query[i], DIGITS)} × ${Numbers.typed(key[i], DIGITS)} = ${fixed(term, 4)}`)),
+    one(dot, 4, "scores", "sum", `${terms.map((t) => fixed(t)).join(" + ")} = ${fixed(dot, 4)}`));
 };
 
 const dial = ({ norm_query, norm_key, angle_deg, cosine }, width) => {
@@ -55,8 +55,8 @@ const row = (state, scores, api) => {
           onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), choose()), "data-why": `q · k${k + 1}: ${DotProduct.written(state.query, state.keys[k])}` },
           h("rect", { x: 0, y: y + 1, width: api.width, height: 30, fill: k === state.chosen ? "var(--panel)" : "transparent" }),
           h("text", { class: "key tinted", x: 4, y: y + 20, "font-weight": k === state.chosen ? 700 : 400 }, `k${k + 1}`),
-          h("text", { class: "note", x: 32, y: y + 20, style: "font-family:var(--mono);font-size:" + (api.width < 420 ? "11px" : "13px") }, state.keys[k].map((v) => Numbers.typed(v, DIGITS)).join("  ")),
-          h("rect", { class: `${scores[k] < 0 ? "wrong" : "scores"} mark`, x: scores[k] < 0 ? zero - size : zero, y: y + 8, width: Math.max(size, 1), height: 16, rx: 2 }),
+          h("text", { class: "note", x: 32, y: y + 20, style: "white-space:pre;font-family:var(--mono);font-size:" + (api.width < 420 ? "11px" : "13px") }, state.keys[k].map((v) => Numbers.typed(v, DIGITS)).join("  ")),
+          h("rect", { class: `scores ${scores[k] < 0 ? "negative" : "mark"}`, x: scores[k] < 0 ? zero - size : zero, y: y + 8, width: Math.max(size, 1), height: 16, rx: 2 }),
           h("text", { x: api.width - 4, y: y + 20, "text-anchor": "end" }, fixed(scores[k])));
       })));
 };

@@ -13,7 +13,6 @@ import dataclasses
 
 import numpy as np
 
-DEFAULTS = {"format": "fp16", "bits": 0x3C00}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ const broken = (value) => !Number.isFinite(value);
 const digits3 = (value) => (broken(value) ? fixed(value) : value === 0 ? "0" : value < 5e-4 ? Numbers.power(value, 0) : value.toFixed(3));
 
 const lane = (name, { exps, total, probs }, x, width) => {
-  const height = 190, top = 44, floor = 138, slot = width / 5, bar = Math.min(40, slot - 10), sum = probs.reduce((a, b) => a + b, 0);
+  const height = 176, top = 36, floor = 124, slot = width / 5, bar = Math.min(40, slot - 10), sum = probs.reduce((a, b) => a + b, 0);
   const spoiled = probs.some(broken);
   const size = slot < 46 ? 10 : 12;
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${probs.map(digits3).join(", ")}`, "data-lane": name },
@@ -37,7 +37,7 @@ const sentence = (state, lanes) => {
   if (lanes["naive fp16"].total === 0) return "All exps of the naive fp16 lane are 0, and 0 / 0 is NaN.";
   const top = Math.max(...lanes.exact.probs);
   if (top > 0.999) return "One score takes everything. The ratios among the others have not changed; they are only too small to see.";
-  return "All four agree. Push a score past 11.09, or all of them with the shift, and see which lane lets go first.";
+  return "All four agree, to the rounding of their formats. Push a score past 11.09, or all of them with the shift, and see which lane lets go first.";
 };
 
 Figure.mount(element, props, {
