@@ -19,19 +19,26 @@ import torch
 import triton
 
 from grader.faults import NotGradable
-from grader.judge.anatomy import anatomy_of
 from grader.judge.diagnosis import Finding, diagnose
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.messages import explain
 from grader.judge.points import award
-from grader.judge.recording import record_for_anatomy
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.judge.source import check_source, clean
 from grader.report import Anatomy, CaseResult, Diagnosis, Report, Traffic, Verdict
 from grader.sandbox.supervisor import Nursery
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
+
+try:
+    from grader.judge.anatomy import anatomy_of
+    from grader.judge.recording import record_for_anatomy
+except ModuleNotFoundError:  # TODO: drop once the recorder has landed
+
+    def record_for_anatomy(*_: object) -> str:
+        return "Not compiled yet."
+
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
