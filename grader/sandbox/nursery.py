@@ -83,7 +83,7 @@ def _warm_parent(kind: Kind, control: socket.socket, supervisor_fd: int) -> NoRe
             importlib.import_module(module)
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("grader.sandbox.worker").warm_up(str(kind))
-            importlib.import_module(_BACKENDS[kind])
+            importlib.import_module(_BACKENDS[kind]).warm_up()
         check_modules()
         lockdown.warm_up()
         roots.forget_application()
