@@ -192,29 +192,38 @@ class Worker:
     # From here on: the watching thread.
 
     def _watch(self) -> None:
+        try:
+            decided, fault = self._watch_until_decided(), None
+        except Exception as error:  # whatever went wrong, the worker goes first
+            decided, fault = None, error
+        try:
+            self._ending = self._kill(decided)
+            if fault is not None:
+                raise fault
+        except Exception as error:
+            self._ending = SandboxError(f"a worker was not watched to its end: {error!r}")
+        os.eventfd_write(self._ended_fd, 1)
+
+    def _watch_until_decided(self) -> tuple[Reason, str] | None:
+        """Why it has to end; None if it ended by itself."""
         waiting = select.poll()
         for fd in (self._output_fd, self._status_fd, self._wake_fd):
             waiting.register(fd, select.POLLIN)
         look = time.monotonic() + TICK_S
-        decided: tuple[Reason, str] | None = None
-        while decided is None:
+        while True:
             ready = [fd for fd, _ in waiting.poll(max(0.0, look - time.monotonic()) * 1000)]
             if self._wake_fd in ready:
-                decided = self._request
-            elif self._status_fd in ready:
-                break  # it ended by itself
-            elif self._output_fd in ready and not self._read_output():
+                return self._request
+            if self._status_fd in ready:
+                return None
+            if self._output_fd in ready and not self._read_output():
                 waiting.unregister(self._output_fd)
-            elif self._discarded > self._limits.output_kill_mib * MIB:
-                decided = Reason.OUTPUT_LIMIT, f"It printed more than {self._limits.output_kill_mib} MiB."
-            if decided is None and time.monotonic() >= look:
-                decided = self._watchdog.crossed()
+            if self._discarded > self._limits.output_kill_mib * MIB:
+                return Reason.OUTPUT_LIMIT, f"It printed more than {self._limits.output_kill_mib} MiB."
+            if time.monotonic() >= look:
+                if crossed := self._watchdog.crossed():
+                    return crossed
                 look = time.monotonic() + TICK_S
-        try:
-            self._ending = self._kill(decided)
-        except Exception as error:
-            self._ending = SandboxError(f"a worker could not be ended: {error!r}")
-        os.eventfd_write(self._ended_fd, 1)
 
     def _read_output(self) -> bool:
         try:

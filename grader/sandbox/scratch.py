@@ -44,6 +44,8 @@ def exceeds(path: str, *, most_bytes: int, most_inodes: int) -> bool:
                         waiting.append(entry.path)
                 except FileNotFoundError:
                     continue
+                except OSError:
+                    return True
                 if inodes > most_inodes or size > most_bytes:
                     return True
     return False
@@ -66,10 +68,10 @@ def remove(path: str) -> bool:
                 break
             for name in names:
                 left -= 1
-                if _is_directory(name, top):
-                    left -= _empty(name, top, fresh, left)
-                else:
+                if not _is_directory(name, top):
                     os.unlink(name, dir_fd=top)
+                elif not _remove_if_empty(name, top):
+                    left -= _empty(name, top, fresh, left)
     finally:
         os.close(top)
     if left <= 0:
@@ -95,6 +97,14 @@ def _empty(name: str, top: int, fresh, most: int) -> int:
     if len(names) < most:
         os.rmdir(name, dir_fd=top)
     return len(names)
+
+
+def _remove_if_empty(name: str, top: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=top)
+    except OSError:
+        return False
+    return True
 
 
 def _unused(fresh, top: int) -> str:
