@@ -26,7 +26,7 @@ from grader.sandbox import number_formats, reductions
 from grader.sandbox.address_map import AddressMap, Region
 from grader.sandbox.lent import Memory, region_of
 from grader.sandbox.protocol import LentTensor
-from grader.sandbox.refusals import HostRules
+from grader.sandbox.refusals import HostRules, refuse_in_language
 
 GRID_LIMITS = (2**31 - 1, 65535, 65535)  # CUDA C++ Programming Guide, "Technical Specifications": maximum grid size
 _REGION = "region"  # the attribute of a handle under which its tensor is remembered
@@ -71,7 +71,7 @@ class InterpretedRun:
         self._rules: HostRules | None = None
         _install()
         for name in forbidden:
-            _forbid(name)
+            refuse_in_language(name)
 
     @property
     def first_fault(self) -> Exception | None:
@@ -168,15 +168,6 @@ def _cached_np_dtype(get: Callable[[Any], np.dtype]) -> Callable[[Any], np.dtype
         return pointer if isinstance(scalar, tl.pointer_type) else known[scalar]
 
     return np_dtype
-
-
-def _forbid(name: str) -> None:
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        raise _current.rules.refuse(f"tl.{name} is not allowed here: it would do the exercise for you.")
-
-    for module in (tl, tl.core, tl.standard, tl.math):
-        if hasattr(module, name):
-            setattr(module, name, refused)
 
 
 # Launching

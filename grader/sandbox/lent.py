@@ -12,9 +12,7 @@ import torch
 from grader.sandbox.address_map import Region
 from grader.sandbox.protocol import LentTensor
 
-_PROT_NONE = 0  # the mmap module has no name for these two
-_MAP_NORESERVE = 0x4000
-_ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+_MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it
 POISON = 0xFF  # in every byte of scratch that nobody filled: NaN in each float format, -1 in each integer
 
 
@@ -39,12 +37,15 @@ class Memory:
     @classmethod
     def zeros(cls, size: int) -> Memory:
         """`size` bytes of zeros, which cost nothing until they are touched."""
-        return cls(mmap.mmap(-1, max(size, 1), flags=_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+        return cls(
+            mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        )
 
     @classmethod
-    def untouchable(cls, size: int) -> Memory:
-        """`size` bytes of addresses with nothing behind them: they cost no memory, however many they are."""
-        return cls(mmap.mmap(-1, max(size, 1), flags=_ANONYMOUS, prot=_PROT_NONE))
+    def addresses(cls, size: int) -> Memory:
+        """`size` bytes that nobody will touch. Shared, since a process's limit on its data counts private memory untouched."""
+        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE))
 
     def poison(self) -> None:
         ctypes.memset(self.address, POISON, self.size)
@@ -81,7 +82,7 @@ def stand_in(lent: LentTensor) -> torch.Tensor:
     """A tensor of the form of a lent one, for a recorder: nothing lies in it, and nothing may look."""
     dtype = getattr(torch, lent.dtype)
     size = extent(lent.shape, lent.strides) * dtype.itemsize
-    return Memory.untouchable(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
+    return Memory.addresses(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import triton.language as tl
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -109,6 +110,7 @@ class HostRules:
         self._limit = scratch_limit_bytes
         self._compute = compute
         self._on_fill = on_fill
+        self.scratch_regions: list[Region] = []
         self._held: list[torch.Tensor] = []
 
     @contextmanager
@@ -133,13 +135,14 @@ class HostRules:
         if self._limit is not None and self.scratch_bytes > self._limit:
             text = f"this call allocates {self.scratch_bytes:,} bytes of scratch; this case allows {self._limit:,}"
             raise self.refuse(f"{text}.")
-        memory = Memory.zeros(size) if self._compute else Memory.untouchable(size)
+        memory = Memory.zeros(size) if self._compute else Memory.addresses(size)
         if value is None and self._compute:
             memory.poison()
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)
         if size:
-            name = f"scratch (line {_own_line()})"
-            self.addresses.add(Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable=True))
+            region = Region(f"scratch (line {_own_line()})", tensor.data_ptr(), tensor.data_ptr() + size, writable=True)
+            self.addresses.add(region)
+            self.scratch_regions.append(region)
         self._held.append(tensor)
         if value is not None:
             self.fill(tensor, value)
@@ -210,6 +213,17 @@ class _DispatchRules(TorchDispatchMode):
         if func is aten._local_scalar_dense.default:
             raise self._rules.refuse_read(self._rules.api_name or ".item()")
         raise self._rules.refuse(_refusal(self._rules.api_name, func))
+
+
+def refuse_in_language(name: str) -> None:
+    """From now on, in this process, a kernel that uses `tl.<name>` is refused."""
+
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        raise Refused(f"tl.{name} is not allowed here: it would do the exercise for you.")
+
+    for module in (tl, tl.core, tl.standard, tl.math):
+        if hasattr(module, name):
+            setattr(module, name, refused)
 
 
 def _refusal(api_name: str, func: Any) -> str:

@@ -31,6 +31,10 @@ def warm_up(kind: str) -> None:
         from grader.sandbox import interpreter
 
         interpreter.warm_up()
+    else:
+        from grader.sandbox import recorder
+
+        recorder.warm_up()
 
 
 def main(*, kind: str, command_fd: int, reply_fd: int, inputs_fd: int | None, out_fd: int | None) -> None:
