@@ -14,30 +14,11 @@ from collections.abc import Sequence
 
 IPC_HANDLE_BYTES = 64
 TENSOR_MAP_BYTES = 128
+TENSOR_MAP_ALIGNMENT = 64
+PARAMETER_BYTES = 256  # room for any parameter, so that a kernel which reads more than it was given finds zeros
+MOST_PARAMETERS = 4096  # a kernel has 4 KiB of them; those that a record leaves out are zero
 SHARED_WITHOUT_ASKING = 48 * 1024  # bytes a block has without raising the function's limit
 ALLOCATION_BYTES = 2 << 20  # smaller allocations share one block of the driver's, and an IPC handle would lend the whole of it
-
-# Errors that are the kernel's, not ours: after any of them the context is dead.
-KERNEL_FAULTS = {
-    "CUDA_ERROR_ILLEGAL_ADDRESS",
-    "CUDA_ERROR_MISALIGNED_ADDRESS",
-    "CUDA_ERROR_INVALID_ADDRESS_SPACE",
-    "CUDA_ERROR_INVALID_PC",
-    "CUDA_ERROR_ILLEGAL_INSTRUCTION",
-    "CUDA_ERROR_HARDWARE_STACK_ERROR",
-    "CUDA_ERROR_ASSERT",
-    "CUDA_ERROR_LAUNCH_FAILED",
-    "CUDA_ERROR_LAUNCH_TIMEOUT",
-    "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
-    "CUDA_ERROR_INVALID_IMAGE",
-    "CUDA_ERROR_NOT_FOUND",
-    "CUDA_ERROR_NO_BINARY_FOR_GPU",
-    "CUDA_ERROR_INVALID_VALUE",
-    "CUDA_ERROR_INVALID_CLUSTER_SIZE",
-    "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
-    "CUDA_ERROR_OUT_OF_MEMORY",
-    "CUDA_ERROR_TENSOR_MAP",
-}
 
 _FUNC_MAX_DYNAMIC_SHARED = 8
 _FUNC_NON_PORTABLE_CLUSTER = 14
@@ -48,6 +29,8 @@ _CAPTURE_THREAD_LOCAL = 1
 _IPC_LAZY_PEER_ACCESS = 1
 _ATTRIBUTE_L2_BYTES = 38
 _LAUNCH_COOPERATIVE, _LAUNCH_CLUSTER, _LAUNCH_PDL = 2, 4, 6
+_INTERLEAVE_NONE = 0
+_L2_PROMOTION_128 = 2
 
 
 class DriverError(Exception):
@@ -260,8 +243,7 @@ class Function:
         if cluster > 1:
             call("cuFuncSetAttribute", self._function, _FUNC_NON_PORTABLE_CLUSTER, 1)
 
-    def launch(self, stream: Stream, shape: Shape, parameters: Sequence[object]) -> None:
-        """Launch with `parameters`, ctypes values in the order of the kernel's own."""
+    def launch(self, stream: Stream, shape: Shape, parameters: Parameters) -> None:
         attributes = (_LaunchAttribute * 3)()
         count = 0
         for identity, wanted, value in (
@@ -283,69 +265,57 @@ class Function:
             attributes=attributes,
             num_attributes=count,
         )
-        addresses = (ctypes.c_void_p * max(1, len(parameters)))()
-        for index, parameter in enumerate(parameters):
-            addresses[index] = ctypes.addressof(parameter)
-        call("cuLaunchKernelEx", ctypes.byref(config), self._function, addresses, None)
+        call("cuLaunchKernelEx", ctypes.byref(config), self._function, parameters.addresses, None)
 
 
-# CUtensorMapDataType by the width of a cell and whether it is a float; the copy engine only moves bits.
-_TENSOR_MAP_DTYPES = {
-    "uint8": 0,
-    "int8": 0,
-    "float8_e4m3fn": 0,
-    "float8_e5m2": 0,
-    "uint16": 1,
-    "int16": 1,
-    "uint32": 2,
-    "int32": 3,
-    "uint64": 4,
-    "int64": 5,
-    "float16": 6,
-    "float32": 7,
-    "float64": 8,
-    "bfloat16": 9,
-}
-_SWIZZLE = {0: 0, 32: 1, 64: 2, 128: 3}
+class Parameters:
+    """The parameters of a launch as the driver reads them: an address for each, far more than there can be."""
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        size = (len(values) + 1) * PARAMETER_BYTES
+        self._room = (ctypes.c_ubyte * (size + TENSOR_MAP_ALIGNMENT))()
+        base = ctypes.addressof(self._room)
+        base += -base % TENSOR_MAP_ALIGNMENT
+        zeros = base + len(values) * PARAMETER_BYTES
+        self.addresses = (ctypes.c_void_p * MOST_PARAMETERS)(*[zeros] * MOST_PARAMETERS)
+        for index, value in enumerate(values):
+            address = base + index * PARAMETER_BYTES
+            ctypes.memmove(address, value, len(value))
+            self.addresses[index] = address
 
 
 def encode_tensor_map(
     *,
     address: int,
-    dtype: str,
-    itemsize: int,
+    data_type: int,
     shape: Sequence[int],
     strides: Sequence[int],
-    block_shape: Sequence[int],
-    swizzle_bytes: int,
-) -> ctypes.Array:
-    """A TMA descriptor made on the host, as 64-byte aligned memory.
+    box: Sequence[int],
+    swizzle: int,
+    nan_fill: bool,
+) -> bytes:
+    """A TMA descriptor made on the host: 128 bytes, passed to a kernel by value.
 
     Args:
-        shape, strides, block_shape: in cells, the last axis contiguous; the driver wants them innermost first and without
-            the innermost stride.
+        data_type, swizzle: numbers of CUtensorMapDataType and CUtensorMapSwizzle.
+        shape, box: elements, innermost axis first; strides: bytes, without the innermost axis.
     """
     rank = len(shape)
-    dims = (ctypes.c_uint64 * rank)(*reversed(shape))
-    steps = (ctypes.c_uint64 * max(1, rank - 1))(*[stride * itemsize for stride in reversed(strides[:-1])])
-    box = (ctypes.c_uint32 * rank)(*reversed(block_shape))
-    element = (ctypes.c_uint32 * rank)(*[1] * rank)
-    raw = (ctypes.c_ubyte * (TENSOR_MAP_BYTES + 64))()
-    shift = -ctypes.addressof(raw) % 64
-    aligned = (ctypes.c_ubyte * TENSOR_MAP_BYTES).from_buffer(raw, shift)
+    room = (ctypes.c_ubyte * (TENSOR_MAP_BYTES + TENSOR_MAP_ALIGNMENT))()
+    start = -ctypes.addressof(room) % TENSOR_MAP_ALIGNMENT
     call(
         "cuTensorMapEncodeTiled",
-        ctypes.c_void_p(ctypes.addressof(aligned)),
-        _TENSOR_MAP_DTYPES[dtype],
+        ctypes.c_void_p(ctypes.addressof(room) + start),
+        data_type,
         ctypes.c_uint32(rank),
         ctypes.c_void_p(address),
-        dims,
-        steps,
-        box,
-        element,
-        0,  # no interleaving
-        _SWIZZLE[swizzle_bytes],
-        2,  # promote L2 fetches to 128 bytes, as Triton does
-        0,  # cells outside are zero
+        (ctypes.c_uint64 * rank)(*shape),
+        (ctypes.c_uint64 * max(1, rank - 1))(*strides),
+        (ctypes.c_uint32 * rank)(*box),
+        (ctypes.c_uint32 * rank)(*[1] * rank),
+        _INTERLEAVE_NONE,
+        swizzle,
+        _L2_PROMOTION_128,
+        int(nan_fill),
     )
-    return aligned
+    return bytes(room[start : start + TENSOR_MAP_BYTES])

@@ -134,6 +134,10 @@ def _text(value: Any) -> bool:
 _REPLIES = {
     "ready": {},
     "loaded": {},
+    "ok": {},
+    "opened": {"l2_bytes": _count},
+    "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
+    "timed": {"nanoseconds": _count},
     "done": {field.name: _count for field in dataclasses.fields(Done)},
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {
