@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,7 @@ class Worker:
         limits: Limits,
         watchdog: Watchdog,
         scratch_path: str,
+        process: subprocess.Popen | None = None,
     ) -> None:
         self._command_fd = command_fd
         self._reply_fd = reply_fd
@@ -58,6 +60,7 @@ class Worker:
         self._limits = limits
         self._watchdog = watchdog
         self._scratch_path = scratch_path
+        self._process = process  # the warden, where it is a child of ours and has to be reaped
         self._received = bytearray()
         self._output = bytearray()
         self._discarded = 0
@@ -244,6 +247,8 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._warden_fd, signal.SIGKILL)
         survivors = self._survivors()
+        if self._process is not None:
+            self._process.wait(_KILL_LIMIT_S)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.warden_pid, os.WNOHANG)  # ours only if its own parent died
         while self._read_output() and select.select([self._output_fd], [], [], 0)[0]:

@@ -13,6 +13,7 @@ class Kind(enum.StrEnum):
 
     INTERPRET = "interpret"  # runs kernels in Triton's interpreter, on lent memory
     RECORD = "record"  # compiles for a GPU that is not there; may execute ptxas
+    REPLAY = "replay"  # ours: launches a record on a GPU; the only kind that reaches one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

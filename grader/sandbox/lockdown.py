@@ -38,6 +38,8 @@ _WRITE = (
     _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE | AccessFS.REFER
     | AccessFS.MAKE_REG | AccessFS.MAKE_DIR | AccessFS.REMOVE_FILE | AccessFS.REMOVE_DIR
 )  # fmt: skip
+_GPU = _READ | AccessFS.WRITE_FILE | AccessFS.IOCTL_DEV
+_THREAD_NAMES = _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE  # the driver names its threads; refused, cuInit gives error 304
 _OF_FILES = AccessFS.READ_FILE | AccessFS.WRITE_FILE | AccessFS.EXECUTE | AccessFS.TRUNCATE | AccessFS.IOCTL_DEV
 
 
@@ -105,9 +107,13 @@ def scope_signals() -> bool:
     return True
 
 
-def limit(limits: Limits, *, tasks_in_use: int) -> None:
-    """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now."""
-    data_bytes = _data_bytes() + (limits.memory_mib + _HEADROOM_MIB) * MIB
+def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
+    """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now.
+
+    Args:
+        memory: False where CUDA maps far more than it uses; the watchdog alone then counts what is resident.
+    """
+    data_bytes = _data_bytes() + (limits.memory_mib + _HEADROOM_MIB) * MIB if memory else resource.RLIM_INFINITY
     for name, value in {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -125,8 +131,11 @@ def limit(limits: Limits, *, tasks_in_use: int) -> None:
     _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
 
 
-def restrict_files(rules_for: roots.Roots, scratch: str) -> None:
+def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequence[str] = ()) -> None:
     """Landlock: read the roots, execute the executables, write `scratch` and nothing else.
+
+    Args:
+        gpu_devices: device nodes of GPUs to be used, for a replayer; a process that has any may name its threads, too.
 
     Raises:
         SandboxError: this kernel's Landlock is missing or too old.
@@ -142,6 +151,10 @@ def restrict_files(rules_for: roots.Roots, scratch: str) -> None:
         for path in roots.DEVICES:
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
         _allow(rules, f"/proc/{os.getpid()}", _READ)
+        for path in gpu_devices:
+            _allow(rules, path, _GPU)
+        if gpu_devices:
+            _allow(rules, f"/proc/{os.getpid()}/task", _THREAD_NAMES)
         _allow(rules, scratch, _WRITE)
         rules.restrict()
 
@@ -204,6 +217,8 @@ def _allow(rules: landlockpy.Ruleset, path: str, access: AccessFS) -> None:
 
 
 def _lower(name: int, soft: int, hard: int) -> None:
+    if hard == resource.RLIM_INFINITY:
+        return
     _, present = resource.getrlimit(name)
     if present != resource.RLIM_INFINITY:
         soft, hard = min(soft, present), min(hard, present)

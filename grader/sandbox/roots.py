@@ -20,6 +20,19 @@ LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr
 FILES = ("/etc/ld.so.cache", "/etc/localtime", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems")
 SYSTEM = ("/sys/devices/system/cpu", "/proc/sys/vm/overcommit_memory")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random", "/dev/full")
+# Seen with driver 580 on an H100: what the CUDA driver reads.
+GPU_DRIVER = (
+    "/proc/driver/nvidia",
+    "/proc/driver/nvidia-uvm",
+    "/proc/devices",
+    "/proc/sys/vm",
+    "/sys/module/nvidia",
+    "/sys/module/nvidia_uvm",
+    "/sys/devices",
+    "/sys/bus/pci/devices",
+    "/usr/local/nvidia",
+    "/usr/local/cuda",
+)
 _FIRST_HELD_FD = 100  # above whatever a protocol uses
 _ELF_INTERPRETER = 3  # PT_INTERP
 

@@ -36,7 +36,9 @@ __all__ = ["Ended", "Ending", "Kind", "Limits", "Nursery", "Reason", "Worker", "
 START_LIMIT_S = 120.0  # importing torch from a cold disk
 _LOCK_LIMIT_S = 20.0  # fork and lock down: 20 ms
 _KINDS = (Kind.INTERPRET, Kind.RECORD)
-_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import nursery; nursery.run(sys.argv[2:])"
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import {0}; {0}.run(sys.argv[2:])"
+# What a GPU's driver is found by; the rest of our environment stays here.
+_GPU_ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _WORKER_MAIN = "grader.sandbox.worker:main"
 
 
@@ -48,6 +50,104 @@ def harden_this_process() -> None:
     """
     lockdown.hide_memory()
     lockdown.adopt_orphans()
+
+
+def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = ()) -> Worker:
+    """A fresh process that replays records on a GPU (`grader.sandbox.replayer`), behind the walls of `Kind.REPLAY`.
+
+    Args:
+        lock_fd: the GPU's lock; the process keeps it until it is dead, whatever becomes of this one.
+        without: walls left out, for the walls' own tests.
+
+    Raises:
+        SandboxError: it did not start.
+    """
+    own_fd = os.pidfd_open(os.getpid())
+    with _Pipes() as pipes:
+        theirs = {**pipes.theirs, "supervisor": own_fd, "lock": lock_fd}
+        request = {
+            "fds": theirs,
+            "limits": dataclasses.asdict(limits),
+            "scratch": pipes.scratch,
+            "env": {name: os.environ[name] for name in _GPU_ENVIRONMENT if name in os.environ},
+            "program": policy.program(Kind.REPLAY).hex(),
+            "without": list(without),
+        }
+        boot = _BOOT.format("replay_process")
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-B", "-u", "-c", boot, str(roots.application_directory()), json.dumps(request)],
+                stdin=subprocess.DEVNULL,
+                stdout=pipes.output,
+                stderr=pipes.output,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+                pass_fds=tuple(theirs.values()),
+                cwd="/",
+            )
+        finally:
+            os.close(own_fd)
+        return pipes.worker(Kind.REPLAY, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
+
+
+class _Pipes:
+    """The pipes and the scratch directory of one walled process, until a `Worker` owns them."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = contextlib.ExitStack(), contextlib.ExitStack()
+        self.scratch = scratch.make()
+        self._ours.callback(scratch.remove, self.scratch)
+        self._our_fds, self.theirs = {}, {}
+        for name, to_worker in {
+            "command": True, "reply": False, "output": False, "lifeline": True, "status": False,
+        }.items():  # fmt: skip
+            read_fd, write_fd = os.pipe()
+            self._our_fds[name], self.theirs[name] = (write_fd, read_fd) if to_worker else (read_fd, write_fd)
+            self._ours.callback(os.close, self._our_fds[name])
+            self._theirs.callback(os.close, self.theirs[name])
+        self.output = self.theirs["output"]
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._theirs.close()
+        self._ours.close()
+
+    def worker(
+        self,
+        kind: Kind,
+        limits: Limits,
+        warden_pid: int,
+        warden_fd: int,
+        *,
+        lent_bytes: int,
+        process: subprocess.Popen | None = None,
+    ) -> Worker:
+        """Close their ends, wait until the walls stand, and hand everything over.
+
+        Raises:
+            SandboxError: the walls could not be put up.
+        """
+        self._ours.callback(os.close, warden_fd)
+        self._theirs.close()
+        watchdog = Watchdog(
+            kind=kind,
+            limits=limits,
+            warden=warden_pid,
+            worker=_locked(self._our_fds["status"]),
+            scratch=self.scratch,
+            lent_bytes=lent_bytes,
+        )
+        self._ours.pop_all()
+        return Worker(
+            **{f"{name}_fd": fd for name, fd in self._our_fds.items()},
+            warden_fd=warden_fd,
+            warden_pid=warden_pid,
+            limits=limits,
+            watchdog=watchdog,
+            scratch_path=self.scratch,
+            process=process,
+        )
 
 
 class Nursery:
@@ -103,54 +203,20 @@ class Nursery:
         without: Sequence[str] = (),
     ) -> Worker:
         """`main`, `search` and `without` (walls left out) are for the walls' own tests and the self-test."""
-        path = scratch.make()
-        request = {
-            "limits": dataclasses.asdict(limits),
-            "scratch": path,
-            "main": main,
-            "search": list(search),
-            "without": list(without),
-            "program": policy.program(kind).hex(),
-        }
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            ours.callback(scratch.remove, path)
-
-            def pipe(*, to_worker: bool) -> tuple[int, int]:
-                """Our end and theirs."""
-                read_fd, write_fd = os.pipe()
-                our_fd, their_fd = (write_fd, read_fd) if to_worker else (read_fd, write_fd)
-                ours.callback(os.close, our_fd)
-                theirs.callback(os.close, their_fd)
-                return our_fd, their_fd
-
-            command, reply, output = pipe(to_worker=True), pipe(to_worker=False), pipe(to_worker=False)
-            lifeline, status = pipe(to_worker=True), pipe(to_worker=False)
-            fds = [command[1], reply[1], output[1], lifeline[1], self._own_fd, status[1], *lent_fds]
+        with _Pipes() as pipes:
+            request = {
+                "limits": dataclasses.asdict(limits),
+                "scratch": pipes.scratch,
+                "main": main,
+                "search": list(search),
+                "without": list(without),
+                "program": policy.program(kind).hex(),
+            }
+            theirs = pipes.theirs | {"supervisor": self._own_fd}
+            fds = [*(theirs[name] for name in nursery.REQUEST_FDS), *lent_fds]
             warden_pid, warden_fd = self._ask(kind, request, fds)
-            ours.callback(os.close, warden_fd)
-            theirs.close()
-            worker_pid = _locked(status[0])
-            watchdog = Watchdog(
-                kind=kind,
-                limits=limits,
-                warden=warden_pid,
-                worker=worker_pid,
-                scratch=path,
-                lent_bytes=sum(os.fstat(fd).st_size for fd in lent_fds),
-            )
-            ours.pop_all()
-        return Worker(
-            command_fd=command[0],
-            reply_fd=reply[0],
-            output_fd=output[0],
-            lifeline_fd=lifeline[0],
-            status_fd=status[0],
-            warden_fd=warden_fd,
-            warden_pid=warden_pid,
-            limits=limits,
-            watchdog=watchdog,
-            scratch_path=path,
-        )
+            lent_bytes = sum(os.fstat(fd).st_size for fd in lent_fds)
+            return pipes.worker(kind, limits, warden_pid, warden_fd, lent_bytes=lent_bytes)
 
     def _ask(self, kind: Kind, request: dict[str, Any], fds: Sequence[int]) -> tuple[int, int]:
         """A warden's process id and pidfd, from a warm parent that is started anew once if it is gone."""
@@ -175,7 +241,16 @@ class Nursery:
             theirs = {str(kind): pair[1].fileno() for kind, pair in pairs.items()}
             arguments = json.dumps({"sockets": theirs, "supervisor_fd": self._own_fd})
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-u", "-c", _BOOT, str(roots.application_directory()), arguments],
+                [
+                    sys.executable,
+                    "-I",
+                    "-B",
+                    "-u",
+                    "-c",
+                    _BOOT.format("nursery"),
+                    str(roots.application_directory()),
+                    arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},

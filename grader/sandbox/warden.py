@@ -23,7 +23,9 @@ from grader.sandbox import lockdown
 _KILL_PAUSE_MS = 1
 
 
-def guard(work: Callable[[int], NoReturn], *, lifeline_fd: int, supervisor_fd: int, status_fd: int) -> NoReturn:
+def guard(
+    work: Callable[[int], NoReturn], *, lifeline_fd: int, supervisor_fd: int, status_fd: int, keep_user: bool = False
+) -> NoReturn:
     """Run `work` in a process of its own below this one, then kill all of it, report and exit.
 
     Args:
@@ -31,12 +33,14 @@ def guard(work: Callable[[int], NoReturn], *, lifeline_fd: int, supervisor_fd: i
         lifeline_fd: a pipe; a byte or its end from the supervisor means: kill.
         supervisor_fd: a pidfd of the supervisor.
         status_fd: takes one line of JSON at the end.
+        keep_user: stay root where that is what we are.
     """
     os.setsid()  # the session names everything of this attempt: nothing below may leave it
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    lockdown.drop_user()
+    if not keep_user:
+        lockdown.drop_user()
     lockdown.hide_memory()
     lockdown.adopt_orphans()
     lockdown.no_new_privileges()
