@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import triton
+import triton.compiler.compiler as compiler
 from triton.backends.compiler import GPUTarget
 from triton.backends.driver import DriverBase
 
@@ -97,6 +98,7 @@ class _Utils:
 def pretend(gpu: Gpu) -> None:
     """Answer for `gpu` from now on, in this process."""
     triton.runtime.driver.set_active(PretendedDriver(gpu))
+    compiler.max_shared_mem.cache_clear()  # it would keep the answer of an earlier GPU
     major, minor = divmod(gpu.capability, 10)
     properties = types.SimpleNamespace(
         name=gpu.name,

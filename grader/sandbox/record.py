@@ -13,7 +13,8 @@ alternatives of an autotuner. A launch lists every parameter of the kernel, the 
 that whoever replays it needs to know nothing of Triton. Nothing here is a program: a replayer only copies numbers.
 
 A record comes from a process that may be hostile. `parse` takes nothing for granted: every name, type, count and size is
-checked, every offset lies inside its buffer, and no launch can ask for more than its GPU has.
+checked, every offset lies inside its buffer, every launch gives its kernel the parameters that the binary declares, and none
+can ask for more than its GPU has.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from grader.sandbox import cubin
 from grader.sandbox.gpus import GPUS
 
 MAGIC = b"LAUNCHES"
@@ -243,6 +245,13 @@ class Record:
                 yield command
 
 
+def parameter_bytes(parameter: Parameter) -> int:
+    """Bytes a parameter takes in a kernel's parameter space."""
+    if isinstance(parameter, Scalar):
+        return SCALARS[parameter.type]
+    return 8 if isinstance(parameter, Pointer) else 128
+
+
 def dump(record: Record) -> bytes:
     """The record as bytes; `parse` is the inverse."""
     binaries = [{"sha256": item.sha256, "cubin": len(item.cubin), "ptx": len(item.ptx.encode())} for item in record.binaries]
@@ -292,7 +301,7 @@ class _Parser:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = tuple(arguments)
         self._sizes: dict[str | int, int] = {}
-        self._binaries = 0
+        self._kernels: list[dict[str, cubin.Kernel]] = []
         self._commands = 0
         self._shared_limit = 0
 
@@ -308,7 +317,7 @@ class _Parser:
         scratch = tuple(_integer(size, 1, SIZE_LIMIT, "scratch") for size in _items(header["scratch"], BUFFER_LIMIT, "scratch"))
         self._sizes = {tensor.name: tensor.size for tensor in tensors} | dict(enumerate(scratch))
         binaries = _read_binaries(_items(header["binaries"], BUFFER_LIMIT, "binaries"), blobs)
-        self._binaries = len(binaries)
+        self._kernels = [_kernels(binary) for binary in binaries]
         commands = tuple(self._command(item) for item in _items(header["commands"], COMMAND_LIMIT, "commands"))
         most = sum(_most_launches(command) for command in commands)
         if most > LAUNCH_LIMIT:
@@ -374,8 +383,8 @@ class _Parser:
         grid = tuple(_integer(size, 1, limit, "grid") for size, limit in zip(sizes, GRID_LIMITS, strict=True))
         if grid[0] * num_ctas > GRID_LIMITS[0]:
             raise RecordError("a grid has too many blocks")
-        return Launch(
-            binary=_integer(item["binary"], 0, self._binaries - 1, "binary"),
+        launch = Launch(
+            binary=_integer(item["binary"], 0, len(self._kernels) - 1, "binary"),
             kernel=_match(_KERNEL_NAME, item["kernel"], "kernel name"),
             grid=grid,
             num_warps=_integer(item["num_warps"], 1, 32, "num_warps"),
@@ -387,6 +396,18 @@ class _Parser:
                 self._parameter(parameter) for parameter in _items(item["parameters"], PARAMETER_LIMIT, "parameters")
             ),
         )
+        self._check_kernel(launch)
+        return launch
+
+    def _check_kernel(self, launch: Launch) -> None:
+        """The driver reads as many parameters, of such sizes, as the binary says; so there must be as many here."""
+        kernel = self._kernels[launch.binary].get(launch.kernel)
+        if kernel is None:
+            raise RecordError(f"the binary has no kernel {launch.kernel}")
+        if tuple(map(parameter_bytes, launch.parameters)) != kernel.parameter_bytes:
+            raise RecordError(f"the parameters of {launch.kernel} are not those that its binary takes")
+        if kernel.threads and kernel.threads != 32 * launch.num_warps:
+            raise RecordError(f"{launch.kernel} is made for {kernel.threads} threads a block")
 
     def _parameter(self, item: Any) -> Parameter:
         if isinstance(item, dict) and "type" in item:
@@ -459,6 +480,13 @@ def _read_binaries(items: list[Any], blobs: bytes) -> tuple[Binary, ...]:
     if position != len(blobs):
         raise RecordError("there are bytes behind the last binary")
     return tuple(binaries)
+
+
+def _kernels(binary: Binary) -> dict[str, cubin.Kernel]:
+    try:
+        return cubin.kernels(binary.cubin)
+    except cubin.CubinError as error:
+        raise RecordError(str(error)) from error
 
 
 def _most_launches(command: Command) -> int:

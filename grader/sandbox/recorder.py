@@ -26,7 +26,7 @@ from triton.runtime.errors import OutOfResources, PTXASError
 from grader.sandbox import record
 from grader.sandbox.address_map import AddressMap
 from grader.sandbox.gpus import Gpu
-from grader.sandbox.lent import extent, region_of, stand_in
+from grader.sandbox.lent import region_of, stand_in
 from grader.sandbox.pretended_gpu import PretendedDriver
 from grader.sandbox.protocol import LentTensor
 from grader.sandbox.record import Alternative, Binary, Choice, Command, Fill, Launch, Parameter, Pointer, Scalar, TensorMap

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -33,7 +34,8 @@ class WorkerProcess:
         command_read, self._command = os.pipe()
         self._reply, reply_write = os.pipe()
         fds = (command_read, reply_write, self._inputs_fd, self._out_fd)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self._cache = tempfile.TemporaryDirectory()
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": self._cache.name}
         environment.pop("TRITON_INTERPRET", None)
         if kind == "interpret":
             environment["TRITON_INTERPRET"] = "1"
@@ -90,6 +92,7 @@ class WorkerProcess:
     def close(self) -> None:
         os.close(self._command)
         self._process.wait(timeout=10)
+        self._cache.cleanup()
         for fd in (self._reply, self._inputs_fd, self._out_fd):
             os.close(fd)
 
