@@ -9,6 +9,7 @@ refused (`refusals`), since there are none.
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import re
 import struct
@@ -21,6 +22,7 @@ import triton
 from torch.utils._python_dispatch import _disable_current_modes
 from triton.compiler.errors import CompileTimeAssertionFailure
 from triton.runtime.autotuner import Autotuner
+from triton.runtime.cache import triton_key
 from triton.runtime.errors import OutOfResources, PTXASError
 
 from grader.sandbox import record
@@ -433,5 +435,7 @@ def _runs(tensor: torch.Tensor) -> Iterator[tuple[int, int]]:
 
 
 def warm_up() -> None:
-    """For a parent that forks workers: patch Triton now."""
+    """For a parent that forks workers: patch Triton now, and let it do what every first compilation waits for."""
     _install()
+    triton_key()  # a checksum of all of Triton, half a second
+    importlib.import_module("triton.experimental.gluon")
