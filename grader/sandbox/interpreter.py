@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
-from triton.backends.nvidia.compiler import min_dot_size
+from triton.backends.nvidia.compiler import CUDAOptions, min_dot_size
 from triton.runtime import interpreter as stock
 from triton.runtime.autotuner import Autotuner
 
@@ -29,6 +30,7 @@ from grader.sandbox.protocol import LentTensor
 from grader.sandbox.refusals import HostRules, refuse_in_language
 
 GRID_LIMITS = (2**31 - 1, 65535, 65535)  # CUDA C++ Programming Guide, "Technical Specifications": maximum grid size
+_OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say besides the kernel's own arguments
 _REGION = "region"  # the attribute of a handle under which its tensor is remembered
 
 _Handle = stock.TensorHandle
@@ -117,6 +119,7 @@ class _Current:
     """The rules of the case that runs; the interpreter's patched parts look here."""
 
     rules: HostRules
+    in_kernel = False
 
     @property
     def addresses(self) -> AddressMap:
@@ -179,6 +182,8 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> No
         return
     parameters = inspect.signature(self.fn)
     options = set(kwargs) - set(parameters.parameters)
+    for name in options - _OPTIONS:
+        raise KeyError(f"Keyword argument {name} was specified but unrecognised")
     bound = parameters.bind(*args, **{key: value for key, value in kwargs.items() if key not in options})
     bound.apply_defaults()
     arguments = bound.arguments
@@ -194,14 +199,18 @@ def run_programs(function: Callable[..., Any], values: dict[str, Any], dimension
     """The kernel's body for each program; what is raised below this frame was raised by a kernel."""
     builder = stock.interpreter_builder
     builder.set_grid_dim(*dimensions)
-    for x in range(dimensions[0]):
-        for y in range(dimensions[1]):
-            for z in range(dimensions[2]):
-                builder.grid_idx = (x, y, z)
-                function(**values)
+    _current.in_kernel = True
+    try:
+        for builder.grid_idx in itertools.product(*map(range, dimensions)):
+            function(**values)
+    finally:
+        _current.in_kernel = False
 
 
 def _call_device_function(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Instead of InterpretedFunction.__call__: one kernel's function calls another."""
+    if not _current.in_kernel:
+        raise RuntimeError("Cannot call @triton.jit'd outside of the scope of a kernel")
     return self.rewrite()(*args, **kwargs)
 
 

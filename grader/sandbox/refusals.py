@@ -255,7 +255,10 @@ def _readable(func: Any) -> str:
     name = getattr(func, "__name__", "an operator")
     if name == "__setitem__":
         return "assigning to a part of a tensor"
-    sign = _SIGNS.get(name.strip("_").removeprefix("r") if name.startswith("__") else name)
+    dunder = name.startswith("__")
+    sign = _SIGNS.get(name.strip("_").removeprefix("r") if dunder else name)
+    if dunder and sign:
+        return sign
     module = getattr(func, "__module__", None) or ""
     if hasattr(func, "__objclass__") or getattr(func, "__qualname__", "").startswith("Tensor."):
         return f".{name}() ({sign})" if sign else f".{name}()"
