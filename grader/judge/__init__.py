@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grader.faults import SandboxError
-from grader.judge.attempt import Attempt, Progress, request
+from grader.judge.attempt import CpuAttempt, Progress, request
+from grader.judge.gpu_attempt import Gpu, GpuAttempt
 from grader.report import Report
 from grader.sandbox import selftest
 from grader.sandbox.supervisor import Nursery, harden_this_process
@@ -13,21 +14,25 @@ from grader.sandbox.supervisor import Nursery, harden_this_process
 __all__ = ["Judge", "Progress"]
 
 DEFAULT_TARGET = "sm_90"
+DEVICES = ("cpu", "cuda")
 
 
 class Judge:
     """Grades submissions one at a time. Keeps the sandbox's warm parent; one per grading process.
 
     Args:
-        device: "cpu", where kernels run in Triton's interpreter.
+        device: "cpu", where kernels run in Triton's interpreter, or "cuda", where they are replayed and timed.
         target: the GPU that kernels are compiled for where there is none, as "sm_90".
     """
 
     def __init__(self, *, device: str = "cpu", target: str = DEFAULT_TARGET) -> None:
+        if device not in DEVICES:
+            raise ValueError(f"device={device!r} must be one of {DEVICES}")
         self.device = device
         self.target = target
         harden_this_process()
         self._nursery = Nursery()
+        self._gpu = Gpu(self._nursery) if device == "cuda" else None
         self._self_test: selftest.SelfTest | None = None
 
     def __enter__(self) -> Judge:
@@ -69,8 +74,11 @@ class Judge:
         walls = self.self_test()
         if not walls.ok:
             raise SandboxError(f"grading is off: {walls.reason}")
-        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=self.target)
-        return Attempt(self._nursery, asked, progress=progress, cancelled=cancelled).grade()
+        target = self._gpu.target if self._gpu else self.target
+        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target)
+        if self._gpu:
+            return GpuAttempt(self._gpu, self._nursery, asked, progress=progress, cancelled=cancelled).grade()
+        return CpuAttempt(self._nursery, asked, progress=progress, cancelled=cancelled).grade()
 
     def close(self) -> None:
         self._nursery.close()

@@ -6,39 +6,36 @@ is not visible, so that no hidden input can be printed.
 
 from __future__ import annotations
 
+import abc
 import concurrent.futures
+import contextlib
 import dataclasses
 import datetime
 import platform
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy
 import torch
 import triton
 
 from grader.faults import NotGradable
+from grader.judge.anatomy import anatomy_of
+from grader.judge.device_memory import DeviceSnapshot
 from grader.judge.diagnosis import Finding, diagnose
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.memory import Snapshot
 from grader.judge.messages import explain
 from grader.judge.points import award
+from grader.judge.recording import record_for_anatomy
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.judge.source import check_source, clean
-from grader.report import Anatomy, CaseResult, Diagnosis, Report, Traffic, Verdict
+from grader.report import Anatomy, CaseResult, Diagnosis, Report, Timing, Traffic, Verdict
 from grader.sandbox.supervisor import Nursery
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
-
-try:
-    from grader.judge.anatomy import anatomy_of
-    from grader.judge.recording import record_for_anatomy
-except ModuleNotFoundError:  # TODO: drop once the recorder has landed
-
-    def record_for_anatomy(*_: object) -> str:
-        return "Not compiled yet."
-
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
@@ -81,8 +78,23 @@ def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, 
     return Request(source=text, folder=load(lab_id), mode=mode, prediction=prediction, seed=seed, target=target)
 
 
-class Attempt:
-    """One request on its way to a report."""
+@dataclasses.dataclass(kw_only=True)
+class Execution:
+    """What running the cases gave, on whatever device."""
+
+    findings: list[Finding]
+    outcomes: list[Outcome]
+    output: str = ""
+    anatomy: tuple[Anatomy, ...] = ()
+    anatomy_note: str = ""
+    timing: Timing | None = None
+    timing_note: str = NEEDS_GPU
+
+
+class Attempt(abc.ABC):
+    """One request on its way to a report; how the cases are run is the device's."""
+
+    device_kind: str  # "cpu" or "cuda": which of a lab's cases are run
 
     def __init__(
         self,
@@ -100,59 +112,56 @@ class Attempt:
 
     def grade(self) -> Report:
         started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-        lab, submission = self._lab, self._submission
         self._progress(Progress("preparing"))
-        cases = self._prepare()
-        self._mark("prepare", clock)
-        with (
-            concurrent.futures.ThreadPoolExecutor(1) as pool,
-            CpuRunner(self._nursery, submission, cases, self._cancelled) as runner,
-        ):
-            recording = pool.submit(record_for_anatomy, self._nursery, submission, cases, self._cancelled)
-            self._progress(Progress("reading"))
-            began = time.perf_counter()
-            refused = runner.load()
-            self._mark("read", began)
-            if refused is not None:
-                findings = [self._judge(prepared, refused) for prepared in cases[:1]]
-                findings += [Finding(prepared=prepared, verdict=Verdict.NOT_RUN) for prepared in cases[1:]]
-                outcomes = [refused] + [Outcome()] * (len(cases) - 1)
-                output = runner.output
-            else:
-                findings, outcomes, output = self._run(runner, cases)
-            began = time.perf_counter()
-            self._progress(Progress("compiling"))
-            anatomy, anatomy_note = self._anatomy(recording)
-            self._mark("anatomy", began)
-        began = time.perf_counter()
-        diagnosis = diagnose(lab, findings)
-        self._mark("diagnose", began)
+        with self._marked("prepare"):
+            cases = self._prepare()
+        execution = self._execute(cases)
+        findings, outcomes = execution.findings, execution.outcomes
+        with self._marked("diagnose"), self._where_tensors_are():
+            diagnosis = diagnose(self._lab, findings)
         verdict = next((finding.verdict for finding in findings if finding.failed), Verdict.PASSED)
         if any(finding.verdict is Verdict.NOT_RUN for finding in findings) and verdict is Verdict.PASSED:
             verdict = Verdict.NOT_RUN
         results = tuple(self._result(finding, outcome) for finding, outcome in zip(findings, outcomes, strict=True))
-        points = award(lab, results, prediction=self._request.prediction, timing=None, note=NEEDS_GPU)
+        timing, note = execution.timing, execution.timing_note
+        points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
         fault = next((outcome.fault for outcome in outcomes if outcome.fault is not None), None)
         shown = fault is not None and findings[0].failed
         return Report(
             lab=self._request.folder.id,
-            title=lab.title,
+            title=self._lab.title,
             mode=self._request.mode,
-            device="cpu (Triton's interpreter)",
+            device=self._device_name,
             verdict=verdict,
             diagnosis=diagnosis,
             points=points,
             cases=results,
             costs_attempt=verdict not in (Verdict.SYNTAX_ERROR, Verdict.CANCELLED),
-            anatomy=anatomy,
-            anatomy_note=anatomy_note,
-            output=clean(output),
+            timing=timing,
+            anatomy=execution.anatomy,
+            anatomy_note=execution.anatomy_note,
+            output=clean(execution.output),
             raw_error=clean(fault.raw) if shown else "",
             versions=versions(),
             started=started.isoformat(timespec="seconds"),
             duration_s=round(time.perf_counter() - clock, 3),
             phases_s=self._phases,
         )
+
+    @abc.abstractmethod
+    def _execute(self, cases: list[PreparedCase]) -> Execution:
+        """Run the cases and judge each."""
+
+    @property
+    @abc.abstractmethod
+    def _device_name(self) -> str:
+        """What the learner reads."""
+
+    def _prepare(self) -> list[PreparedCase]:
+        groups = GROUPS[:1] if self._request.mode == "check" else GROUPS
+        declared = [case for group in groups for case in self._lab.cases if case.group == group]
+        chosen = [case for case in declared if self.device_kind in case.devices]
+        return [prepare(self._lab, case, self._request.seed, device=self.device_kind) for case in chosen]
 
     @property
     def _lab(self) -> Lab:
@@ -162,30 +171,9 @@ class Attempt:
     def _submission(self) -> Submission:
         return Submission(source=self._request.source, lab=self._lab, target=self._request.target)
 
-    def _prepare(self) -> list[PreparedCase]:
-        groups = GROUPS[:1] if self._request.mode == "check" else GROUPS
-        chosen = [case for group in groups for case in self._lab.cases if case.group == group and "cpu" in case.devices]
-        return [prepare(self._lab, case, self._request.seed) for case in chosen]
-
-    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> tuple[list[Finding], list[Outcome], str]:
-        findings: list[Finding] = []
-        outcomes: list[Outcome] = []
-        output = None
-        began = time.perf_counter()
-        for done, prepared in enumerate(cases):
-            self._progress(Progress("running", done, len(cases), prepared.case.name))
-            if output is None and prepared.case.group != "visible":
-                output = runner.output
-            outcome = runner.run(prepared)
-            outcomes.append(outcome)
-            findings.append(self._judge(prepared, outcome))
-            if findings[-1].verdict is Verdict.CANCELLED:
-                rest = cases[done + 1 :]
-                findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
-                outcomes += [Outcome()] * len(rest)
-                break
-        self._mark("run", began)
-        return findings, outcomes, runner.output if output is None else output
+    def _where_tensors_are(self) -> torch.device:
+        """A context in which a lab's functions make new tensors beside the inputs."""
+        return torch.device(self.device_kind)
 
     def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Finding:
         """The verdict of one case."""
@@ -198,15 +186,20 @@ class Attempt:
             return Finding(prepared=prepared, verdict=verdict, own=own)
         if outcome.ending is not None:
             verdict = VERDICT_OF_ENDING[outcome.ending.reason]
-            detail = f" ({clean(outcome.ending.detail, 120)})" if outcome.ending.detail else ""
+            detail = f" ({clean(outcome.ending.detail, 120).rstrip('.')})" if outcome.ending.detail else ""
             own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
             return Finding(prepared=prepared, verdict=verdict, own=own)
-        if outcome.snapshot is None:
+        if not outcome.snapshots:
             return Finding(prepared=prepared, verdict=Verdict.NOT_RUN)
-        return self._compare(prepared, outcome)
+        if outcome.changed:
+            sentence = f"The kernel wrote into {', '.join(outcome.changed)}, which is an input: write to out alone."
+            own = Diagnosis(sentence=sentence, name="input_changed")
+            return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
+        found = [self._compare(prepared, snapshot) for snapshot in outcome.snapshots]
+        return next((finding for finding in found if finding.failed), found[0])
 
-    def _compare(self, prepared: PreparedCase, outcome: Outcome) -> Finding:
-        lab, snapshot = self._lab, outcome.snapshot
+    def _compare(self, prepared: PreparedCase, snapshot: Snapshot | DeviceSnapshot) -> Finding:
+        lab = self._lab
         before, after = snapshot.overrun
         if before or after:
             item = prepared.out_dtype.itemsize
@@ -216,8 +209,9 @@ class Attempt:
             own = Diagnosis(sentence=sentence, name="bounds")
             return Finding(prepared=prepared, verdict=Verdict.OUT_OF_BOUNDS, own=own)
         out = snapshot.tensor
-        expected = lab.expected(prepared.inputs)
-        limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
+        with self._where_tensors_are():
+            expected = lab.expected(prepared.inputs)
+            limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
         comparison = compare(out, expected, limit)
         unwritten = snapshot.unwritten
         verdict = comparison.verdict
@@ -250,14 +244,67 @@ class Attempt:
             duration_ms=round(outcome.duration_ms, 3),
         )
 
-    def _anatomy(self, recording: concurrent.futures.Future) -> tuple[tuple[Anatomy, ...], str]:
-        recorded = recording.result()
-        if isinstance(recorded, str):
-            return (), clean(recorded, 500)
-        return anatomy_of(recorded), ""
+    def _stopped(self, cases: list[PreparedCase], outcome: Outcome) -> Execution:
+        """The submission could not even be read: the first case says so, no other is run."""
+        findings = [self._judge(cases[0], outcome)]
+        findings += [Finding(prepared=prepared, verdict=Verdict.NOT_RUN) for prepared in cases[1:]]
+        return Execution(findings=findings, outcomes=[outcome] + [Outcome()] * (len(cases) - 1))
 
-    def _mark(self, phase: str, began: float) -> None:
+    @contextlib.contextmanager
+    def _marked(self, phase: str) -> Iterator[None]:
+        """Note how long a phase took."""
+        began = time.perf_counter()
+        yield
         self._phases[phase] = round(time.perf_counter() - began, 4)
+
+
+class CpuAttempt(Attempt):
+    """Cases run in Triton's interpreter; a second worker compiles for a GPU meanwhile, for the anatomy."""
+
+    device_kind = "cpu"
+    _device_name = "CPU (Triton's interpreter)"
+
+    def _execute(self, cases: list[PreparedCase]) -> Execution:
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
+        ):
+            recording = pool.submit(record_for_anatomy, self._nursery, self._submission, cases, self._cancelled)
+            self._progress(Progress("reading"))
+            with self._marked("read"):
+                stopped = runner.load()
+            if stopped is not None:
+                execution = self._stopped(cases, stopped)
+                execution.output = runner.output
+            else:
+                with self._marked("run"):
+                    execution = self._run(runner, cases)
+            self._progress(Progress("compiling"))
+            with self._marked("anatomy"):
+                recorded = recording.result()
+        if isinstance(recorded, str):
+            execution.anatomy_note = clean(recorded, 500)
+        else:
+            execution.anatomy = anatomy_of(recorded)
+        return execution
+
+    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
+        execution = Execution(findings=[], outcomes=[])
+        output = None
+        for done, prepared in enumerate(cases):
+            self._progress(Progress("running", done, len(cases), prepared.case.name))
+            if output is None and prepared.case.group != "visible":
+                output = runner.output
+            outcome = runner.run(prepared)
+            execution.outcomes.append(outcome)
+            execution.findings.append(self._judge(prepared, outcome))
+            if execution.findings[-1].verdict is Verdict.CANCELLED:
+                rest = cases[done + 1 :]
+                execution.findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
+                execution.outcomes += [Outcome()] * len(rest)
+                break
+        execution.output = runner.output if output is None else output
+        return execution
 
 
 def versions() -> dict[str, str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import torch
 
-from grader.judge.inputs import PreparedCase, extent
+from grader.judge.inputs import extent
 from grader.judge.memory import FILL, Layout
 from grader.sandbox import cuda_driver
 from grader.sandbox.protocol import LentTensor
+from labs.declaration import Inputs
 
 
 class DeviceBuffer:
@@ -23,6 +24,11 @@ class DeviceBuffer:
         self.address = cuda_driver.allocate(size)
         self.handle = cuda_driver.export(self.address)
         self.bytes = torch.as_tensor(_CudaArray(self.address, size), device="cuda")
+
+    @property
+    def lent(self) -> dict:
+        """What a replayer is told: by which handle it opens the allocation."""
+        return {"handle": self.handle.hex(), "bytes": self.size}
 
     def fill(self) -> None:
         self.bytes.fill_(FILL)
@@ -56,20 +62,12 @@ class DeviceSet:
         self.inputs = DeviceBuffer(layout.inputs_bytes)
         self.out = DeviceBuffer(layout.out_bytes)
 
-    def lend(self, inputs: dict[str, torch.Tensor]) -> None:
+    def lend(self, inputs: Inputs) -> None:
         """Lay the inputs down and make `out` and all around them NaN."""
         self.inputs.fill()
         self.out.fill()
         for lent in self.layout.inputs:
             self.inputs.view(lent).copy_(inputs[lent.name])
-
-    @property
-    def message(self) -> dict:
-        """What a replayer is told: handles and sizes."""
-        return {
-            "inputs": {"handle": self.inputs.handle.hex(), "bytes": self.layout.inputs_bytes},
-            "out": {"handle": self.out.handle.hex(), "bytes": self.layout.out_bytes},
-        }
 
     def snapshot(self) -> DeviceSnapshot:
         """A private copy, taken once: what is compared is what is judged."""
@@ -108,8 +106,3 @@ class DeviceSnapshot:
             if not torch.equal(self._inputs[stretch], lent_bytes[stretch]):
                 changed.append(lent.name)
         return changed
-
-
-def on_device(prepared: PreparedCase) -> dict:
-    """The case's inputs with their tensors on the GPU: what expected answers are computed from."""
-    return {name: value.cuda() if isinstance(value, torch.Tensor) else value for name, value in prepared.inputs.items()}

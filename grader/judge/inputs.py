@@ -42,12 +42,14 @@ class PreparedCase:
         return f"{sizes}, {str(self.case.dtype).removeprefix('torch.')}"
 
 
-def prepare(lab: Lab, case: Case, seed: bytes) -> PreparedCase:
-    """Draw a case's sizes and values from `seed`."""
+def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> PreparedCase:
+    """Draw a case's sizes and values from `seed`; the tensors are made on `device`."""
     digest = hashlib.blake2b(case.name.encode(), key=seed, digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     sizes = {name: _size(size, generator) for name, size in case.sizes.items()}
-    inputs = lab.inputs(Draw(sizes, case.values, case.dtype, generator))
+    with torch.device(device):
+        values = generator if device == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())
+        inputs = lab.inputs(Draw(sizes, case.values, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
     return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype))
 

@@ -1,55 +1,151 @@
-"""Lets a second worker compile the submission for a GPU and write its launches down, on a machine that may have none.
+"""Has workers compile a submission for a GPU and write its launches down, on a machine that may have none.
 
-The shapes are those of the timed case where they can be had without making its data; else those of the largest case.
+A recorder sees forms and scalars, never a value of an input. What it answers is parsed as hostile and held against the forms
+that it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.inputs import PreparedCase
-from grader.judge.memory import lay_out
+from grader.judge.memory import Layout, lay_out
 from grader.judge.messages import explain
 from grader.judge.runner import Submission, case_message
 from grader.sandbox.protocol import Fault
 from grader.sandbox.record import Record, RecordError, parse
-from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery
+from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Worker
 
 RECORD_LIMIT_S = 60.0
+MOST_RECORDERS = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What came of recording one case: a record with its bytes, a fault, or the worker's end."""
+
+    record: Record | None = None
+    blob: bytes = b""
+    fault: Fault | None = None
+    ending: Ending | None = None
+
+
+class Recorder:
+    """One recording worker that has read the submission. `failed` is set where it could not."""
+
+    def __init__(self, nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> None:
+        self._submission = submission
+        self._cancelled = cancelled
+        self._worker: Worker | None = nursery.start_worker(Kind.RECORD, (), Limits(time_limit_s=2 * RECORD_LIMIT_S))
+        self.failed: Recorded | None = None
+        try:
+            self._receive()  # ready
+            self._worker.send(submission.load_message)
+            kind, fields = self._receive()
+        except Ended as ended:
+            self.failed = Recorded(ending=ended.ending)
+            return
+        if kind != "loaded":
+            self.failed = self._unexpected(kind, fields)
+
+    def record(self, prepared: PreparedCase, layout: Layout) -> Recorded:
+        """Compile and record one case."""
+        if self.failed is not None:
+            return self.failed
+        try:
+            self._worker.send(case_message(prepared, layout, self._submission.lab))
+            kind, fields = self._receive()
+            if kind != "record":
+                return self._unexpected(kind, fields)
+            blob = self._worker.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
+        except Ended as ended:
+            self.failed = Recorded(ending=ended.ending)
+            return self.failed
+        try:
+            record = parse(blob, arguments=self._submission.lab.arguments)
+            _hold_against(record, layout, self._submission.target, self._submission.lab.scratch_limit(prepared.inputs))
+        except RecordError as error:
+            return Recorded(ending=Ending("protocol", f"its launch record is not valid: {error}"))
+        return Recorded(record=record, blob=blob)
+
+    def close(self) -> None:
+        self._worker.stop()
+
+    def _receive(self) -> tuple[str, dict]:
+        return self._worker.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
+
+    def _unexpected(self, kind: str, fields: dict) -> Recorded:
+        if kind == "fault":
+            return Recorded(fault=Fault(**fields))
+        return Recorded(ending=Ending("protocol", f"{kind} was not asked for"))
+
+
+def _hold_against(record: Record, layout: Layout, target: str, scratch_limit: int | None) -> None:
+    """A record speaks of the tensors that it was given, for the GPU that it was asked for, within the scratch allowed.
+
+    Raises:
+        RecordError: it does not.
+    """
+    if record.target != target:
+        raise RecordError(f"it is for {record.target}, not for {target}")
+    given = {lent.name: (lent.shape, lent.strides, lent.dtype) for lent in (*layout.inputs, layout.out)}
+    for tensor in record.tensors:
+        if given.get(tensor.name) != (tensor.shape, tensor.strides, tensor.dtype):
+            raise RecordError(f"{tensor.name} is not of the form that was given")
+    if scratch_limit is not None and record.scratch_bytes > scratch_limit:
+        raise RecordError(f"it asks for {record.scratch_bytes:,} bytes of scratch; {scratch_limit:,} are allowed")
+
+
+@contextlib.contextmanager
+def recorder(nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
+    """A recorder for as long as the context lasts."""
+    made = Recorder(nursery, submission, cancelled)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def record_all(
+    nursery: Nursery,
+    submission: Submission,
+    cases: Sequence[PreparedCase],
+    cancelled: Callable[[], bool],
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[Recorded]:
+    """Record every case, several workers side by side; each compiles a form of the kernel once."""
+    workers = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
+    results: list[Recorded | None] = [None] * len(cases)
+    waiting = iter(list(enumerate(cases)))
+
+    def work() -> None:
+        with recorder(nursery, submission, cancelled) as recording:
+            for index, prepared in waiting:
+                results[index] = recording.record(prepared, lay_out(prepared))
+                progress(sum(result is not None for result in results))
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for finished in [pool.submit(work) for _ in range(workers)]:
+            finished.result()
+    return results
 
 
 def record_for_anatomy(
     nursery: Nursery,
     submission: Submission,
-    cases: list[PreparedCase],
+    cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
 ) -> Record | str:
     """The record of the largest case, or one sentence on why there is none."""
     largest = max(cases, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
-    return record(nursery, submission, largest, cancelled)
-
-
-def record(nursery: Nursery, submission: Submission, prepared: PreparedCase, cancelled: Callable[[], bool]) -> Record | str:
-    """Compile and record one case for `submission.target`."""
-    layout = lay_out(prepared)
-    worker = nursery.start_worker(Kind.RECORD, (), Limits(time_limit_s=RECORD_LIMIT_S))
-    try:
-        worker.receive(RECORD_LIMIT_S, cancelled=cancelled)
-        worker.send(submission.load_message)
-        kind, fields = worker.receive(RECORD_LIMIT_S, cancelled=cancelled)
-        if kind == "loaded":
-            worker.send(case_message(prepared, layout, submission.lab))
-            kind, fields = worker.receive(RECORD_LIMIT_S, cancelled=cancelled)
-        if kind == "fault":
-            return f"Not compiled for {submission.target}: {explain(Fault(**fields))[1].sentence}"
-        if kind != "record":
-            return f"Not compiled for {submission.target}: the worker answered {kind}."
-        blob = worker.receive_blob(fields["size"], RECORD_LIMIT_S)
-    except Ended as ended:
-        return f"Not compiled for {submission.target}: the compiler ended ({ended.ending.reason.replace('_', ' ')})."
-    finally:
-        worker.stop()
-    try:
-        return parse(blob, arguments=submission.lab.arguments)
-    except RecordError as error:
-        return f"The launch record is not valid: {error}"
+    with recorder(nursery, submission, cancelled) as recording:
+        recorded = recording.record(largest, lay_out(largest))
+    if recorded.record is not None:
+        return recorded.record
+    if recorded.fault is not None:
+        return f"Not compiled for {submission.target}: {explain(recorded.fault)[1].sentence}"
+    return f"Not compiled for {submission.target}: {recorded.ending.reason.replace('_', ' ')}, {recorded.ending.detail}"

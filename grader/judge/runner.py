@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from grader.faults import GraderError, SandboxError
+from grader.judge.device_memory import DeviceSnapshot
 from grader.judge.inputs import PreparedCase
 from grader.judge.memory import Layout, LentMemory, Snapshot, lay_out
 from grader.report import Verdict
@@ -38,9 +39,13 @@ VERDICT_OF_ENDING = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How one case ended: with an answer (`snapshot`, `done`), with a fault, or with the worker (`ending`)."""
+    """How one case ended: with answers (`snapshots`, `done`), with a fault, or with the worker (`ending`).
 
-    snapshot: Snapshot | None = None
+    `snapshots` holds one for each configuration that was run; `changed` names inputs that are not as they were lent.
+    """
+
+    snapshots: tuple[Snapshot | DeviceSnapshot, ...] = ()
+    changed: tuple[str, ...] = ()
     done: Done | None = None
     fault: Fault | None = None
     ending: Ending | None = None
@@ -140,7 +145,7 @@ class CpuRunner:
             return Outcome(ending=ended.ending, duration_ms=_since(started))
         duration_ms = _since(started)
         if kind == "done":
-            return Outcome(snapshot=self._memory.snapshot(layout), done=Done(**fields), duration_ms=duration_ms)
+            return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._unexpected(kind, fields), duration_ms=duration_ms)
 
     @property

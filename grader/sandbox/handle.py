@@ -84,7 +84,11 @@ class Worker:
         Raises:
             Ended: it is gone, or does not read.
         """
-        view = memoryview(protocol.encode(message))
+        self.send_raw(protocol.encode(message))
+
+    def send_raw(self, data: bytes) -> None:
+        """Bytes that a message announced. Same contract as `send`."""
+        view = memoryview(data)
         deadline = time.monotonic() + self._limits.time_limit_s
         while view:
             try:
