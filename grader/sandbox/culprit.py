@@ -34,7 +34,7 @@ def fault_of(error: BaseException, *, stage: str, source: str) -> Fault:
         stage = "compile"
     elif isinstance(cause, SystemExit):
         text = f"the submission called exit({cause.code!r})"
-    raw = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__, chain=False))
+    raw = _own_traceback(error, cause)
     return Fault(stage=stage, error_type=clean(type(cause).__name__), text=clean(text), line=line, raw=clean(raw, tail=True))
 
 
@@ -80,6 +80,16 @@ def _line(error: BaseException, cause: BaseException, source: str) -> int | None
             return source.count("\n", 0, start) + cause.node.lineno
     lines = [line for link in (error, cause) for line in _own_lines(link)]
     return lines[-1] if lines else getattr(cause, "line", None)
+
+
+def _own_traceback(error: BaseException, cause: BaseException) -> str:
+    """As Python shows it, with the submission's own frames alone."""
+    frames = traceback.extract_tb(cause.__traceback__)
+    own = [frame for frame in frames if frame.filename == FILENAME]
+    if not own:
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    head = ["Traceback (most recent call last):\n", *traceback.format_list(own)] if own else []
+    return "".join(head + traceback.format_exception_only(type(cause), cause))
 
 
 def _own_lines(error: BaseException) -> list[int]:

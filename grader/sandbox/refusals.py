@@ -135,7 +135,10 @@ class HostRules:
         if self._limit is not None and self.scratch_bytes > self._limit:
             text = f"this call allocates {self.scratch_bytes:,} bytes of scratch; this case allows {self._limit:,}"
             raise self.refuse(f"{text}.")
-        memory = Memory.zeros(size) if self._compute else Memory.addresses(size)
+        try:
+            memory = Memory.zeros(size) if self._compute else Memory.addresses(size)
+        except OSError as error:
+            raise MemoryError(f"{size:,} bytes of scratch are more than can be had here") from error
         if value is None and self._compute:
             memory.poison()
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)

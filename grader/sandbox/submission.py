@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import linecache
 import re
 import sys
@@ -82,7 +83,8 @@ def load(source: str, code: types.CodeType) -> types.ModuleType:
     """Run the module's code under the name MODULE_NAME. Its lines are known to `inspect` without a file."""
     module = types.ModuleType(MODULE_NAME)
     module.__file__ = FILENAME
-    linecache.cache[FILENAME] = (len(source), None, source.splitlines(keepends=True), FILENAME)
+    lines = io.StringIO(source, newline=None).readlines()  # str.splitlines would also break at a form feed
+    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
     sys.modules[MODULE_NAME] = module
     exec(code, module.__dict__)
     return module

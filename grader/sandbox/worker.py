@@ -72,7 +72,7 @@ class _Session:
     """One submission in this process."""
 
     def __init__(self, message: dict[str, Any], *, kind: str, inputs_fd: int | None, out_fd: int | None) -> None:
-        self._source: str = message["source"]
+        self._source: str = message["source"].removeprefix("\ufeff")  # a byte order mark, which some editors write
         self._entry_name: str = message["entry"]
         self._arguments = tuple(message["arguments"])
         self._forbidden = tuple(message["forbidden"])

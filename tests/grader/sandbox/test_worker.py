@@ -335,3 +335,39 @@ def test_a_fault_costs_only_its_case(worker):
     second, *_ = worker.case(inputs={"x": normal(2, 6)}, out=torch.empty(2, 6))
 
     assert (first, second) == ("fault", "done")
+
+
+def test_what_is_shown_raw_holds_the_submissions_lines_alone(worker):
+    source = program(LAUNCH, "x = tl.arange(0, 7)")
+
+    _, fault, _ = run(worker, source)
+
+    assert 'File "submission.py"' in fault["raw"] and "x = tl.arange(0, 7)" in fault["raw"]
+    assert "grader" not in fault["raw"] and "site-packages" not in fault["raw"]
+
+
+def test_lines_are_counted_as_python_counts_them(worker):
+    source = "\ufeff# a form feed:\f and a separator:\u2028\r\n" + program(LAUNCH, "x = tl.arange(0, 7)  # here")
+
+    _, fault, _ = run(worker, source)
+
+    assert fault["line"] == next(n for n, line in enumerate(source.split("\n"), 1) if "# here" in line)
+
+
+def test_a_launch_at_import_is_refused(worker):
+    source = program("pass") + "\n\nx = torch.zeros(8, device='cuda')\n_kernel[(1,)](x, x, 8, 32)  # here\n"
+
+    kind, fault = worker.load(source)
+
+    assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
+    assert "launch it in the entry function" in fault["text"]
+
+
+def test_inline_assembly_says_that_it_cannot_run_here(worker):
+    kernel = "x = tl.inline_asm_elementwise('mov.b32 $0, $1;', '=r,r', [tl.arange(0, 32)], tl.int32, True, 1)  # here"
+    source = program(LAUNCH, kernel)
+
+    _, fault, _ = run(worker, source)
+
+    assert fault["line"] == line_of(source, "# here")
+    assert "inline assembly cannot run on the CPU" in fault["text"]
