@@ -19,6 +19,7 @@ from grader.course.course import Course
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
+from tabs.figures.widget import head
 from tabs.middleware import app_kwargs
 from tabs.theme import STYLES, theme
 
@@ -45,6 +46,7 @@ def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
+        head=head(),
         ssr_mode=False,
         max_file_size="1mb",
         allowed_paths=[],

@@ -18,7 +18,6 @@ from grader.faults import NotGradable
 
 KEY_FILE = Path("var/identity.key")
 ACCOUNT = "hf:"  # begins the subject of a signed-in account
-NAME_LIMIT = 60  # characters
 
 
 def on_space() -> bool:
@@ -92,9 +91,3 @@ class Identities:
         account = subject.removeprefix(ACCOUNT) if subject.startswith(ACCOUNT) else ""
         user_id = subject if account else "anon-" + hashlib.sha256(subject.encode()).hexdigest()[:20]
         return User(user_id, f"{subject}.{self._sign(subject)}", account)
-
-
-def clean_name(name: object) -> str:
-    """A displayed name: one line, printable, at most `NAME_LIMIT` characters."""
-    text = name if isinstance(name, str) else ""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:NAME_LIMIT]

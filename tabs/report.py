@@ -6,6 +6,7 @@ name and its sign, whatever else the report may carry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -37,6 +38,11 @@ def render(report: Report, hints: Sequence[str] = ()) -> str:
     return f'<article class="report" data-verdict="{report.verdict.value}">{"".join(parts)}</article>'
 
 
+def _said(text: str) -> str:
+    """Escaped prose in which `backticks` set code, as in the labs' own files."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def _head(report: Report) -> str:
     tone, sign, word = wording.tone(report.verdict), wording.sign(report.verdict), wording.WORDS[report.verdict]
     where = [report.title, report.mode.capitalize(), report.device]
@@ -48,10 +54,10 @@ def _head(report: Report) -> str:
     if report.diagnosis.line is not None:
         more.append(f"Line {report.diagnosis.line} of your file.")
     if report.diagnosis.detail:
-        more.append(escape(report.diagnosis.detail))
+        more.append(_said(report.diagnosis.detail))
     return (
         f'<header><p class="verdict {tone}"><span aria-hidden="true">{sign}</span> {word}</p>'
-        f'<h2 class="diagnosis">{escape(report.diagnosis.sentence)}</h2>'
+        f'<h2 class="diagnosis">{_said(report.diagnosis.sentence)}</h2>'
         + (f'<p class="aside">{" ".join(more)}</p>' if more else "")
         + f'<p class="note">{escape(" · ".join(part for part in where if part))}</p></header>'
     )
@@ -63,7 +69,7 @@ def _hints(hints: Sequence[str]) -> str:
     for level in range(len(hints), 0, -1):
         label = "Show a hint" if level == 1 else "Show the next hint"
         count = f'<span class="note">{level} of {len(hints)}</span>'
-        inner = f"<details><summary>{label} {count}</summary><p>{escape(hints[level - 1])}</p>{inner}</details>"
+        inner = f"<details><summary>{label} {count}</summary><p>{_said(hints[level - 1])}</p>{inner}</details>"
     return f'<section class="hints">{inner}</section>' if inner else ""
 
 
@@ -123,7 +129,7 @@ def _failure(case: CaseResult, *, opened: bool) -> str:
     picture = error_map(case.error_map, case.name) if case.error_map else ""
     sentence = case.sentence or case.verdict.sentence
     return (
-        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {escape(sentence)}</summary>"
+        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {_said(sentence)}</summary>"
         f'<div class="failure">{f"<dl>{table}</dl>" if table else ""}{picture}</div></details>'
     )
 
@@ -146,7 +152,7 @@ def _speed(report: Report) -> str:
     ratio = wording.times(timing.reference_ratio)
     beside = f"{latency}: {ratio} the speed of the reference ({wording.quantity(timing.reference_ms)} ms).{noise}"
     flops = f" {wording.quantity(timing.tflops)} TFLOP/s." if timing.tflops else ""
-    bound = f"<p>{escape(timing.bound)}</p>" if timing.bound else ""
+    bound = f"<p>{_said(timing.bound)}</p>" if timing.bound else ""
     return _section("speed", "Bandwidth", bandwidth_bars(timing) + f"<p>{beside}{flops}</p>{bound}")
 
 
@@ -175,11 +181,11 @@ def _memory(report: Report) -> str:
 
 def _anatomy(report: Report) -> str:
     if not report.anatomy:
-        return _section("anatomy", "Anatomy", f"<p>{escape(report.anatomy_note)}</p>" if report.anatomy_note else "")
+        return _section("anatomy", "Anatomy", f"<p>{_said(report.anatomy_note)}</p>" if report.anatomy_note else "")
     names = ("kernel", "GPU", "grid", "warps", "registers", "spilled", "shared", "blocks per SM", "limited by", "occupancy")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = "".join(_anatomy_row(kernel) for kernel in report.anatomy)
-    note = f'<p class="note">{escape(report.anatomy_note)}</p>' if report.anatomy_note else ""
+    note = f'<p class="note">{_said(report.anatomy_note)}</p>' if report.anatomy_note else ""
     table = f'<div class="wide" tabindex="0" role="region" aria-label="Anatomy"><table><tr>{head}</tr>{rows}</table></div>'
     return _section("anatomy", "Anatomy", table + note)
 

@@ -10,7 +10,7 @@ from gradio.themes.utils import sizes
 
 HERE = Path(__file__).parent
 LOOK = HERE / "look.css"
-STYLES = (LOOK, HERE / "page.css", HERE / "report.css")
+STYLES = (LOOK, HERE / "page.css", HERE / "report.css", HERE / "figures" / "widget.css")
 
 # `$x$` inside a sentence is off by default in Gradio.
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]

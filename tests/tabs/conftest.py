@@ -1,0 +1,81 @@
+"""What the page's tests share: the page served over a course that a test moves by hand, and a browser that forgives nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from fake_course import FakeCourse
+
+
+@pytest.fixture(scope="session")
+def fake_course():
+    return FakeCourse()
+
+
+@pytest.fixture
+def course(fake_course):
+    """The served page's course, on and willing."""
+    fake_course.reason = fake_course.refusal = ""
+    yield fake_course
+    fake_course.reason = fake_course.refusal = ""
+
+
+@pytest.fixture(scope="session")
+def url(fake_course):
+    """Address of the whole page, served from this process; ends with a slash."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADER_IDENTITY_KEY", "a key for tests, long enough")
+        patch.delenv("OAUTH_CLIENT_ID", raising=False)
+        import app
+
+        page = app.build(fake_course)
+        _, address, _ = app.launch(page, fake_course, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        yield address
+        page.close()
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One Chromium for all tests: the system's where there is one, else Playwright's own."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=30_000)  # ms; a loaded machine is no failure
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, url):
+    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen."""
+    contexts, complaints = [], []
+
+    def watch(page):
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
+
+    def guard(route):
+        if route.request.url.startswith((url, "data:", "blob:")):
+            route.continue_()
+        else:
+            complaints.append(f"external request: {route.request.url}")
+            route.abort()
+
+    def open_in_new_context(query="", *, address=url, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        context.route("**/*", guard)
+        context.on("page", watch)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address + query)
+        return page
+
+    open_in_new_context.complaints = complaints
+    yield open_in_new_context
+    for context in contexts:
+        context.close()
+    assert not complaints

@@ -1,0 +1,242 @@
+"""The Labs tab in a real browser over a course moved by hand: every state, drafts, reloads, two windows, a phone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import reports
+from playwright.sync_api import Page, expect
+
+import labs
+from grader.course.states import State
+
+pytestmark = pytest.mark.browser
+
+LAB = "?tab=labs&lab=lab02_safe_softmax"
+
+
+def type_code(page: Page, text: str) -> None:
+    """Replace what stands in the editor, as a paste does."""
+    page.locator("#editor .cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(text)
+
+
+def test_nothing_handed_in_yet(open_page, course):
+    page = open_page(LAB)
+
+    expect(page.locator("#state")).to_contain_text("Nothing handed in yet")
+    expect(page.locator("#spec .katex").first).to_be_visible()
+    expect(page.locator("#editor")).to_contain_text("softmax_kernel")
+    expect(page.locator("#allowance")).to_contain_text("9 left")
+    expect(page.locator("#cancel")).to_be_disabled()
+
+
+def test_from_press_to_report(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    type_code(page, "def softmax(x, out):\n    pass\n")
+    page.locator("#prediction input, #prediction textarea").fill("134.2")
+
+    page.click("#submit")
+
+    expect(page.locator("#state")).to_contain_text("Next in line")
+    expect(page.locator("#submit")).to_be_disabled()
+    attempt = course.newest
+    assert course.sources[attempt] == "def softmax(x, out):\n    pass\n"
+    assert course.predictions[attempt] == 134.2
+    course.move(attempt, place=3)
+    expect(page.locator("#state")).to_contain_text("2 ahead of you")
+    course.move(attempt, state=State.RUNNING, phase="running", done=2, total=7, case="ragged_tail_17", started=time.time())
+    expect(page.locator("#state")).to_contain_text("2 of 7 · ragged_tail_17")
+    course.finish(attempt, reports.wrong())
+    expect(page.locator("#report .diagnosis")).to_contain_text("The old sum is not rescaled")
+    expect(page.locator("#submit")).to_be_enabled()
+    expect(page.locator("#cancel")).to_be_disabled()
+
+
+def test_a_reload_loses_neither_draft_nor_attempt(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    type_code(page, "draft = 'kept here'\n")
+    page.click("#check")
+    expect(page.locator("#state")).to_contain_text("Next in line")
+
+    page.reload()
+
+    expect(page.locator("#state")).to_contain_text("Next in line")
+    expect(page.locator("#editor")).to_contain_text("kept here")
+    expect(page.locator("#cancel")).to_be_enabled()
+    course.finish(course.newest, reports.passed())
+    expect(page.locator("#report .verdict")).to_contain_text("Passed")
+
+
+def test_each_lab_keeps_its_own_draft(open_page, course):
+    other = labs.lab_ids()[-1]
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    type_code(page, "of_lab_two = 2\n")
+
+    page.click("#lab-picker input")
+    page.get_by_role("option", name=labs.load(other).lab.title).click()
+
+    expect(page.locator("#editor")).to_contain_text(labs.load(other).lab.entry)
+    page.click("#lab-picker input")
+    page.get_by_role("option", name=labs.load("lab02_safe_softmax").lab.title).click()
+    expect(page.locator("#editor")).to_contain_text("of_lab_two")
+    page.click("#restart")
+    expect(page.locator("#editor")).not_to_contain_text("of_lab_two")
+    page.reload()
+    expect(page.locator("#editor")).to_contain_text("softmax_kernel")
+
+
+def test_cancel(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.click("#check")
+    expect(page.locator("#cancel")).to_be_enabled()
+
+    page.click("#cancel")
+
+    expect(page.locator("#state")).to_contain_text("Cancelled")
+    expect(page.locator("#check")).to_be_enabled()
+    assert course.attempts[course.newest].state is State.CANCELLED
+
+
+def test_refused_keeps_the_report_on_show(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.click("#check")
+    course.finish(course.newest, reports.wrong())
+    expect(page.locator("#report .diagnosis")).to_be_visible()
+    course.refusal = "No Submit is left for this lab <b>today</b>."
+
+    page.click("#submit")
+
+    expect(page.locator("#state")).to_contain_text("Not taken")
+    expect(page.locator("#state")).to_contain_text("No Submit is left for this lab <b>today</b>.")
+    expect(page.locator("#report .diagnosis")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("x = 1\n" * 300_000, id="two_megabytes"),
+        pytest.param("   \n", id="blank"),
+    ],
+)
+def test_a_source_that_cannot_be_graded_is_one_sentence(open_page, course, text):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    type_code(page, text)
+    before = len(course.attempts)
+
+    page.click("#submit")
+
+    expect(page.locator("#state")).to_contain_text("Not taken")
+    expect(page.locator("#state")).to_contain_text("1,800,000 characters long" if len(text) > 100 else "empty")
+    assert len(course.attempts) == before
+
+
+def test_a_prediction_that_is_no_number(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.locator("#prediction input, #prediction textarea").fill("a lot")
+
+    page.click("#submit")
+
+    expect(page.locator("#state")).to_contain_text("'a lot' is not a number")
+
+
+def test_grading_off_says_why_and_comes_back_by_itself(open_page, course):
+    course.reason = "Landlock is missing: <this machine> cannot hold a submission."
+    page = open_page(LAB)
+    expect(page.locator("#state")).to_contain_text("Grading is off")
+    expect(page.locator("#state")).to_contain_text("<this machine>")
+
+    course.reason = ""
+
+    expect(page.locator("#state")).to_contain_text("Nothing handed in yet")
+
+
+def test_our_own_fault_is_not_charged(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.click("#submit")
+    expect(page.locator("#state")).to_contain_text("Next in line")
+
+    course.move(course.newest, state=State.SYSTEM_ERROR, fault="The disk is full.", charged=False)
+
+    expect(page.locator("#state")).to_contain_text("This one is on us")
+    expect(page.locator("#state")).to_contain_text("The disk is full.")
+    expect(page.locator("#submit")).to_be_enabled()
+
+
+def test_earlier_attempts_open_again(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    type_code(page, "first = 1\n")
+    page.click("#check")
+    course.finish(course.newest, reports.wrong())
+    expect(page.locator("#report .verdict")).to_contain_text("Wrong")
+    type_code(page, "second = 2\n")
+    page.click("#check")
+    course.finish(course.newest, reports.passed())
+    expect(page.locator("#report .verdict")).to_contain_text("Passed")
+
+    page.get_by_text("Earlier attempts").click()
+    page.click("#history input")
+    page.get_by_role("option", name="Wrong").click()
+
+    expect(page.locator("#report .verdict")).to_contain_text("Wrong")
+    page.click("#take-source")
+    expect(page.locator("#editor")).to_contain_text("first = 1")
+
+
+def test_two_browsers_are_two_people(open_page, course):
+    mine, theirs = open_page(LAB), open_page(LAB)
+    expect(mine.locator("#state .state")).to_be_visible()
+    mine.click("#check")
+    course.finish(course.newest, reports.passed())
+    expect(mine.locator("#report .verdict")).to_be_visible()
+
+    theirs.reload()
+
+    expect(theirs.locator("#state")).to_contain_text("Nothing handed in yet")
+
+
+def test_open_details_stay_open_while_nothing_changes(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.click("#check")
+    course.finish(course.newest, reports.wrong())
+
+    page.get_by_text("Show a hint").click()
+    page.wait_for_timeout(1200)
+
+    expect(page.get_by_text(reports.HINTS[0][:20]).or_(page.locator(".hints p").first)).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_in_one_direction_only(open_page, course, scheme):
+    page = open_page(LAB, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    expect(page.locator("#state .state")).to_be_visible()
+    page.click("#check")
+    course.finish(course.newest, reports.timed())
+    expect(page.locator("#report .verdict")).to_be_visible()
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]
+
+
+def test_everything_is_reached_by_keyboard(open_page, course):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.closest('[id]')?.id ?? ''"))
+
+    assert {"check", "submit", "restart"} <= reached

@@ -1,0 +1,183 @@
+"""A report as HTML: everything in its order, nothing unescaped, nothing about hidden cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pytest
+import reports
+
+from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
+from tabs.report import render
+
+POISON = '<img src=x onerror="alert(1)">&</pre></details><script>alert(2)</script>'
+ALLOWED_TAGS = {"article", "header", "section", "h2", "h3", "p", "span", "b", "i", "ul", "li", "dl", "dt", "dd", "div"}
+    "article",
+    "header",
+    "section",
+    "h2",
+    "h3",
+    "p",
+    "span",
+    "b",
+    "i",
+    "ul",
+    "li",
+    "dl",
+    "dt",
+    "dd",
+    "div",
+    "pre",
+    "code",
+}
+ALLOWED_TAGS |= {"pre", "code", "details", "summary", "table", "tr", "th", "td", "figure", "figcaption", "svg", "rect", "text"}
+
+
+class Outline(HTMLParser):
+    """Tags, text and whether every tag was closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.text, self.open, self.attributes = [], "", [], []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += [(tag, *attribute) for attribute in attributes]
+        if tag != "rect":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.mark.parametrize("name", reports.ALL)
+def test_every_report_is_well_formed(name):
+    outline = Outline(render(reports.ALL[name](), reports.HINTS))
+
+    assert not outline.open
+    assert set(outline.tags) <= ALLOWED_TAGS
+    assert "None" not in outline.text
+
+
+def test_reads_in_the_order_of_a_letter():
+    text = Outline(render(reports.wrong(), reports.HINTS)).text
+
+    order = (
+        "Wrong",
+        "The old sum is not",
+        "Points",
+        "Cases",
+        "What went wrong",
+        "Error ÷ limit",
+        "Bytes moved",
+        "Memory",
+        "Anatomy",
+    )
+    places = [text.index(word) for word in (*order, "What it printed")]
+    assert places == sorted(places)
+
+
+def test_bandwidth_stands_between_roof_and_reference():
+    text = Outline(render(reports.timed())).text
+
+    assert "3012 GB/s" in text
+    assert "2515 GB/s, 84% of the roof" in text
+    assert "0.94× the speed of the reference" in text
+
+
+def test_sign_and_word_go_with_the_colour():
+    html = render(reports.wrong())
+
+    assert '<p class="verdict wrong"><span aria-hidden="true">✗</span> Wrong</p>' in html
+    assert re.search(r'class="chip right"[^>]*><span aria-hidden="true">✓</span> ones', html)
+
+
+def test_nan_tiles_carry_the_letters():
+    few = dataclasses.replace(reports.not_finite().cases[-1], error_map=((None, 0.5), (2.5, 1500.0)))
+    report = dataclasses.replace(reports.not_finite(), cases=(few,))
+
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", render(report))
+
+    assert texts == ["NaN", "0.5", "2.5", "999+"]
+
+
+def test_a_hidden_case_shows_its_name_and_sign_alone():
+    secret = CaseResult(
+        name="hidden_case",
+        group="hidden",
+        verdict=Verdict.NOT_FINITE,
+        sentence="SECRET sentence",
+        shape="SECRET shape",
+        error=0.123456,
+        limit=0.5,
+        worst=Cell(index=(7654321,), got="nan", expected=0.98765),
+        error_map=((None,),),
+        traffic=Traffic(loaded_bytes=123456789, ideal_bytes=123456789, scratch_bytes=987654321),
+    )
+
+    html = render(dataclasses.replace(reports.wrong(), cases=(secret,)))
+
+    assert "hidden_case" in html
+    assert 'title="failed"' in html
+    for trace in ("SECRET", "7654321", "NaN", "0.123", "118 MiB", "942 MiB", "0.98765"):
+        assert trace not in html
+
+
+def _poisoned(value):
+    """The same report with every free text replaced by an attempt to break out."""
+    if isinstance(value, Verdict) or value in ("visible", "hidden", "hostile", "check", "submit"):
+        return value
+    if isinstance(value, str):
+        return POISON
+    if isinstance(value, dict):
+        return {POISON if isinstance(inner, str) else key: _poisoned(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_poisoned(inner) for inner in value)
+    if dataclasses.is_dataclass(value):
+        return dataclasses.replace(value, **{f.name: _poisoned(getattr(value, f.name)) for f in dataclasses.fields(value)})
+    return value
+
+
+@pytest.mark.parametrize("name", reports.ALL)
+def test_no_text_of_a_submission_becomes_markup(name):
+    report: Report = _poisoned(reports.ALL[name]())
+    report = dataclasses.replace(report, diagnosis=Diagnosis(sentence=POISON, name=POISON, line=3, detail=POISON))
+
+    outline = Outline(render(report, (POISON, POISON)))
+
+    assert set(outline.tags) <= ALLOWED_TAGS
+    assert not [attribute for attribute in outline.attributes if attribute[1].startswith("on")]
+    assert POISON in outline.text
+
+
+def test_hints_open_one_by_one():
+    html = render(reports.wrong(), reports.HINTS)
+
+    assert html.count("Show the next hint") == len(reports.HINTS) - 1
+    places = [html.index(hint[:20]) for hint in reports.HINTS]
+    assert places == sorted(places)
+    assert "Show a hint" not in render(reports.passed(), reports.HINTS)
+
+
+def test_parts_that_were_not_run_say_why():
+    text = Outline(render(reports.not_finite())).text
+
+    assert "run by Submit" in text
+    assert "needs a GPU" in text
+    assert "not stated" in text
+
+
+def test_backticks_set_code_and_nothing_else():
+    report = dataclasses.replace(reports.passed(), diagnosis=Diagnosis(sentence="Use `tl.exp(x <b>)`, not 2**x."))
+
+    assert "Use <code>tl.exp(x &lt;b&gt;)</code>, not 2**x." in render(report)
