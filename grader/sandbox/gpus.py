@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 
+GRID_LIMITS = (2**31 - 1, 65535, 65535)  # blocks of a launch along each axis, on all of them
 KIB = 1024
 GIB = 1 << 30
 

@@ -15,8 +15,8 @@ from triton.runtime.autotuner import Autotuner
 
 from grader.sandbox import current_case, watched_memory
 from grader.sandbox.address_map import Region
+from grader.sandbox.gpus import GRID_LIMITS
 
-GRID_LIMITS = (2**31 - 1, 65535, 65535)  # CUDA C++ Programming Guide, "Technical Specifications": maximum grid size
 _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say besides the kernel's own arguments
 
 _Handle = stock.TensorHandle

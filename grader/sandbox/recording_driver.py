@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from grader.sandbox import current_case, record
+from grader.sandbox.gpus import GRID_LIMITS
 from grader.sandbox.launch_book import pattern_of
 from grader.sandbox.record import Binary, Launch, Parameter, Pointer, Scalar, TensorMap
 
@@ -51,8 +52,8 @@ class Launcher:
     def __call__(self, *arguments: Any) -> None:
         grid, function, values = arguments[:3], arguments[4], arguments[9:]  # between: stream, packed metadata, hooks
         grid = tuple(int(size) for size in grid)
-        if any(size < 0 or size > limit for size, limit in zip(grid, record.GRID_LIMITS, strict=True)):
-            raise ValueError(f"grid={grid} is not possible on a GPU: the most is {record.GRID_LIMITS}")
+        if any(size < 0 or size > limit for size, limit in zip(grid, GRID_LIMITS, strict=True)):
+            raise ValueError(f"grid={grid} is not possible on a GPU: the most is {GRID_LIMITS}")
         if 0 in grid:
             return
         metadata = self._metadata
