@@ -182,7 +182,8 @@ class Worker:
     def _end(self, reason: Reason, detail: str) -> Ending:
         if self._request is None:
             self._request = (reason, detail)
-        os.eventfd_write(self._wake_fd, 1)
+        if self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
         self._thread.join()
         self._close()
         if isinstance(self._ending, SandboxError):
@@ -191,7 +192,9 @@ class Worker:
         return self._ending
 
     def _close(self) -> None:
-        for name in ("_command_fd", "_reply_fd", "_output_fd", "_lifeline_fd", "_status_fd", "_warden_fd"):
+        for name in (
+            "_command_fd", "_reply_fd", "_output_fd", "_lifeline_fd", "_status_fd", "_warden_fd", "_ended_fd", "_wake_fd",
+        ):  # fmt: skip
             if getattr(self, name) >= 0:
                 os.close(getattr(self, name))
                 setattr(self, name, -1)
@@ -255,7 +258,9 @@ class Worker:
             self._process.wait(_KILL_LIMIT_S)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.warden_pid, os.WNOHANG)  # ours only if its own parent died
-        while self._read_output() and select.select([self._output_fd], [], [], 0)[0]:
+        written = select.poll()
+        written.register(self._output_fd, select.POLLIN)
+        while self._read_output() and written.poll(0):
             pass
         if survivors:
             raise SandboxError(f"{len(survivors)} processes survived their end")

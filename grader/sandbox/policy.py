@@ -50,6 +50,7 @@ _PRCTL = (3, 15, 16, 21, 23, 39, 0x53564D41)  # GET_DUMPABLE SET_NAME GET_NAME G
 _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080  # CLONE_NEW*
 _CLONE_SPAWN = 0x4000 | 0x100 | signal.SIGCHLD  # CLONE_VFORK | CLONE_VM: what posix_spawn asks for
+_AF_UNIX = 1
 _LOW_WORD = 0xFFFFFFFF
 _BPF_JUMP_CLASS = 5
 _INSTRUCTION = struct.Struct("=HBBI")
@@ -90,6 +91,10 @@ def build(kind: Kind) -> bytes:
         rules.add_rule(allow, "execve")
     if kind is Kind.REPLAY:
         for name in _CUDA.split():
+            rules.add_rule(allow, name)
+        # cuInit listens on a socket in the abstract name space, or gives error 304. Nobody can be connected or written to.
+        rules.add_rule(allow, "socket", argument(0, equal, _AF_UNIX))
+        for name in ("bind", "listen", "setsockopt"):
             rules.add_rule(allow, name)
     with tempfile.TemporaryFile() as file:
         rules.export_bpf(file)

@@ -278,7 +278,7 @@ class Nursery:
 
 def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tuple[dict[str, Any], list[int]]:
     """One message of a warm parent."""
-    if not select.select([channel], [], [], time_limit_s)[0]:
+    if not _readable(channel.fileno(), time_limit_s):
         raise SandboxError(f"no answer within {time_limit_s:g} s")
     data, received, _, _ = socket.recv_fds(channel, nursery.MESSAGE_BYTES, fds)
     if not data:
@@ -295,7 +295,7 @@ def _locked(status_fd: int) -> int:
     Raises:
         SandboxError: they do not.
     """
-    if not select.select([status_fd], [], [], _LOCK_LIMIT_S)[0]:
+    if not _readable(status_fd, _LOCK_LIMIT_S):
         raise SandboxError(f"a worker was not locked within {_LOCK_LIMIT_S:g} s")
     line = bytearray()
     while (byte := os.read(status_fd, 1)) not in (b"", b"\n"):  # no further: the warden's report may already follow
@@ -304,3 +304,10 @@ def _locked(status_fd: int) -> int:
     if "failed" in message:
         raise SandboxError(f"a worker could not be locked: {message['failed']}")
     return message["locked"]
+
+
+def _readable(fd: int, time_limit_s: float) -> bool:
+    """Whether something can be read within the limit. Not select(), which knows no descriptor above 1023."""
+    waiting = select.poll()
+    waiting.register(fd, select.POLLIN)
+    return bool(waiting.poll(time_limit_s * 1000))
