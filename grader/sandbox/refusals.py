@@ -65,6 +65,9 @@ _SIGNS = {
     "ge": ">=",
     "neg": "-",
 }
+# Of a whole tensor these give one value, and what else could a host want with it but read it?
+_TO_ONE_VALUE = frozenset(("max", "min", "amax", "amin", "sum", "any", "all", "argmax", "argmin", "count_nonzero"))
+_COPIES = frozenset(("contiguous", "reshape", "flatten", "clone", "copy_", "to", "float", "half", "bfloat16", "double", "type"))
 _WHY_NO_READ = "the host would wait for the GPU and copy the value over, which costs more than a small kernel"
 
 
@@ -175,7 +178,7 @@ class _FunctionRules(TorchFunctionMode):
         if func in _ANSWERS:
             return _ANSWERS[func]
         name = getattr(func, "__name__", "")
-        if name in _HOST_READS:
+        if name in _HOST_READS or (name in _TO_ONE_VALUE and len(args) == 1 and not kwargs):
             raise self._rules.refuse_read(_readable(func))
         if func is torch.Tensor.cuda:
             return args[0]
@@ -231,7 +234,7 @@ def refuse_in_language(name: str) -> None:
 
 def _refusal(api_name: str, func: Any) -> str:
     name = api_name or f"torch.ops.{func}"
-    if func in (aten.clone.default, aten._to_copy.default, aten.copy_.default):
+    if name.removeprefix(".").removesuffix("()") in _COPIES:
         return f"{name} is not allowed here: it copies a tensor outside your kernels; load through the strides instead."
     return f"{name} is not allowed here: the work is to be done by your own kernels."
 
