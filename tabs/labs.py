@@ -23,9 +23,6 @@ TITLE = "Labs"
 ID = "labs"
 
 POLL_S = 0.5
-TOKEN_KEY = "attention-labs-token"
-# Gradio encrypts what it keeps in the browser with a key that it also sends there; the token's own signature is the proof.
-BROWSER_KEY = "attention-labs"
 
 _ABOUT_TOKENS = "It stands for you. This browser keeps it, and programs hand in with it; whoever has it hands in as you."
 _SCRIPTS = Path(__file__).parent / "labs_page.js"
@@ -36,8 +33,7 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 class _Parts:
     """The tab's components by what they are to the reader."""
 
-    token: gr.BrowserState
-    shown_token: gr.Textbox
+    token: gr.Textbox
     picker: gr.Dropdown
     spec: gr.Markdown
     code: gr.Code
@@ -101,10 +97,9 @@ def _lay_out() -> _Parts:
                 take_source = gr.Button("Put its code into the editor", elem_id="take-source", size="sm")
             with gr.Accordion("Your token", open=False, elem_id="token-fold"):
                 gr.Markdown(_ABOUT_TOKENS)
-                shown_token = gr.Textbox(label="Token", interactive=False, type="password", buttons=["copy"], elem_id="token")
+                token = gr.Textbox("", label="Token", interactive=False, type="password", buttons=["copy"], elem_id="token")
     return _Parts(
-        token=gr.BrowserState("", storage_key=TOKEN_KEY, secret=BROWSER_KEY),
-        shown_token=shown_token,
+        token=token,
         picker=picker,
         spec=spec,
         code=code,
@@ -131,7 +126,7 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
         user = desk.identities.issue(profile.username) if profile else desk.identities.read(token) or desk.identities.issue()
         wanted = request.query_params.get("lab")
         lab_id = wanted if wanted in labs.lab_ids() else labs.lab_ids()[0]
-        return [user.token, user.token, lab_id, *opened(lab_id, user)]
+        return [user.token, lab_id, *opened(lab_id, user)]
 
     def opened(lab_id: str, user: Any) -> list[Any]:
         folder = labs.load(lab_id)
@@ -147,9 +142,11 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     shown = [*parts.of_lab, *parts.beside, *parts.around]
     draft = [parts.picker, parts.code]
     restore = {"fn": None, "inputs": draft, "outputs": parts.code, "js": _script("restore the draft"), **_QUIET}
-    Context.root_block.load(enter, parts.token, [parts.token, parts.shown_token, parts.picker, *shown], **_QUIET).then(
-        **restore
+    # In the browser's own storage and not in gr.BrowserState, which is empty until its tab has been opened.
+    entered = Context.root_block.load(
+        enter, parts.token, [parts.token, parts.picker, *shown], js=_script("recall the token"), **_QUIET
     )
+    entered.then(None, parts.token, None, js=_script("keep the token"), **_QUIET).then(**restore)
     parts.picker.input(pick, [parts.picker, parts.token], shown, **_QUIET).then(**restore)
     parts.code.input(None, draft, None, js=_script("save the draft"), **_QUIET)
     parts.restart.click(starter, parts.picker, parts.code, js=_script("forget the draft"), **_QUIET)

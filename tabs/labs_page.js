@@ -1,6 +1,16 @@
 // What the Labs tab does in the browser. Each part below a line `// name` is one function, taken by that name in labs.py.
 // Drafts never travel: one key of localStorage per lab, so that two windows on two labs do not overwrite each other.
 
+// recall the token
+() => {
+  try { return localStorage.getItem("attention-labs-token") ?? ""; } catch { return ""; }
+}
+
+// keep the token
+(token) => {
+  try { localStorage.setItem("attention-labs-token", token); } catch { /* this browser keeps nothing: a new one at every load */ }
+}
+
 // save the draft
 (lab, code) => {
   try { localStorage.setItem(`attention-labs-draft:${lab}`, code); } catch { /* full or forbidden: the editor still holds it */ }

@@ -73,7 +73,7 @@ def test_a_reload_loses_neither_draft_nor_attempt(open_page, course):
 
 
 def test_each_lab_keeps_its_own_draft(open_page, course):
-    other = labs.lab_ids()[-1]
+    other = "lab05_flash_attention"
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
     type_code(page, "of_lab_two = 2\n")
