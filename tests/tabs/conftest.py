@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 
 import pytest
 from fake_course import FakeCourse
+
+
+def free_port() -> int:
+    """Gradio leaks a socket for each taken port that it tries, and a warning is an error here: so it is given a free one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +39,8 @@ def url(fake_course):
         import app
 
         page = app.build(fake_course)
-        _, address, _ = app.launch(page, fake_course, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        where = {"server_name": "127.0.0.1", "server_port": free_port()}
+        _, address, _ = app.launch(page, fake_course, prevent_thread_lock=True, quiet=True, **where)
         yield address
         page.close()
 

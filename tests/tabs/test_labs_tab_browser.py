@@ -23,6 +23,18 @@ def type_code(page: Page, text: str) -> None:
     page.keyboard.insert_text(text)
 
 
+def press(page: Page, course, button: str = "#check") -> str:
+    """Press Check or Submit; the id of the attempt that came of it."""
+    before = len(course.attempts)
+    page.click(button)
+    for _ in range(300):
+        if len(course.attempts) > before:
+            break
+        page.wait_for_timeout(50)
+    expect(page.locator("#state [data-live]")).to_be_visible()
+    return course.newest
+
+
 def test_nothing_handed_in_yet(open_page, course):
     page = open_page(LAB)
 
@@ -39,11 +51,10 @@ def test_from_press_to_report(open_page, course):
     type_code(page, "def softmax(x, out):\n    pass\n")
     page.locator("#prediction input, #prediction textarea").fill("134.2")
 
-    page.click("#submit")
+    attempt = press(page, course, "#submit")
 
     expect(page.locator("#state")).to_contain_text("Next in line")
     expect(page.locator("#submit")).to_be_disabled()
-    attempt = course.newest
     assert course.sources[attempt] == "def softmax(x, out):\n    pass\n"
     assert course.predictions[attempt] == 134.2
     course.move(attempt, place=3)
@@ -60,15 +71,14 @@ def test_a_reload_loses_neither_draft_nor_attempt(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
     type_code(page, "draft = 'kept here'\n")
-    page.click("#check")
-    expect(page.locator("#state")).to_contain_text("Next in line")
+    attempt = press(page, course)
 
     page.reload()
 
     expect(page.locator("#state")).to_contain_text("Next in line")
     expect(page.locator("#editor")).to_contain_text("kept here")
     expect(page.locator("#cancel")).to_be_enabled()
-    course.finish(course.newest, reports.passed())
+    course.finish(attempt, reports.passed())
     expect(page.locator("#report .verdict")).to_contain_text("Passed")
 
 
@@ -94,21 +104,20 @@ def test_each_lab_keeps_its_own_draft(open_page, course):
 def test_cancel(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    page.click("#check")
+    attempt = press(page, course)
     expect(page.locator("#cancel")).to_be_enabled()
 
     page.click("#cancel")
 
     expect(page.locator("#state")).to_contain_text("Cancelled")
     expect(page.locator("#check")).to_be_enabled()
-    assert course.attempts[course.newest].state is State.CANCELLED
+    assert course.attempts[attempt].state is State.CANCELLED
 
 
 def test_refused_keeps_the_report_on_show(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    page.click("#check")
-    course.finish(course.newest, reports.wrong())
+    course.finish(press(page, course), reports.wrong())
     expect(page.locator("#report .diagnosis")).to_be_visible()
     course.refusal = "No Submit is left for this lab <b>today</b>."
 
@@ -122,7 +131,7 @@ def test_refused_keeps_the_report_on_show(open_page, course):
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("x = 1\n" * 300_000, id="two_megabytes"),
+        pytest.param("x" * 300_000, id="far_too_long"),
         pytest.param("   \n", id="blank"),
     ],
 )
@@ -135,7 +144,7 @@ def test_a_source_that_cannot_be_graded_is_one_sentence(open_page, course, text)
     page.click("#submit")
 
     expect(page.locator("#state")).to_contain_text("Not taken")
-    expect(page.locator("#state")).to_contain_text("1,800,000 characters long" if len(text) > 100 else "empty")
+    expect(page.locator("#state")).to_contain_text("300,000 characters long" if len(text) > 100 else "empty")
     assert len(course.attempts) == before
 
 
@@ -163,10 +172,9 @@ def test_grading_off_says_why_and_comes_back_by_itself(open_page, course):
 def test_our_own_fault_is_not_charged(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    page.click("#submit")
-    expect(page.locator("#state")).to_contain_text("Next in line")
+    attempt = press(page, course, "#submit")
 
-    course.move(course.newest, state=State.SYSTEM_ERROR, fault="The disk is full.", charged=False)
+    course.move(attempt, state=State.SYSTEM_ERROR, fault="The disk is full.", charged=False)
 
     expect(page.locator("#state")).to_contain_text("This one is on us")
     expect(page.locator("#state")).to_contain_text("The disk is full.")
@@ -177,12 +185,10 @@ def test_earlier_attempts_open_again(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
     type_code(page, "first = 1\n")
-    page.click("#check")
-    course.finish(course.newest, reports.wrong())
+    course.finish(press(page, course), reports.wrong())
     expect(page.locator("#report .verdict")).to_contain_text("Wrong")
     type_code(page, "second = 2\n")
-    page.click("#check")
-    course.finish(course.newest, reports.passed())
+    course.finish(press(page, course), reports.passed())
     expect(page.locator("#report .verdict")).to_contain_text("Passed")
 
     page.get_by_text("Earlier attempts").click()
@@ -197,8 +203,7 @@ def test_earlier_attempts_open_again(open_page, course):
 def test_two_browsers_are_two_people(open_page, course):
     mine, theirs = open_page(LAB), open_page(LAB)
     expect(mine.locator("#state .state")).to_be_visible()
-    mine.click("#check")
-    course.finish(course.newest, reports.passed())
+    course.finish(press(mine, course), reports.passed())
     expect(mine.locator("#report .verdict")).to_be_visible()
 
     theirs.reload()
@@ -209,21 +214,19 @@ def test_two_browsers_are_two_people(open_page, course):
 def test_open_details_stay_open_while_nothing_changes(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    page.click("#check")
-    course.finish(course.newest, reports.wrong())
+    course.finish(press(page, course), reports.wrong())
 
     page.get_by_text("Show a hint").click()
     page.wait_for_timeout(1200)
 
-    expect(page.get_by_text(reports.HINTS[0][:20]).or_(page.locator(".hints p").first)).to_be_visible()
+    expect(page.locator(".hints p").first).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_in_one_direction_only(open_page, course, scheme):
     page = open_page(LAB, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     expect(page.locator("#state .state")).to_be_visible()
-    page.click("#check")
-    course.finish(course.newest, reports.timed())
+    course.finish(press(page, course), reports.timed())
     expect(page.locator("#report .verdict")).to_be_visible()
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
