@@ -11,6 +11,8 @@ import dataclasses
 
 import numpy as np
 
+_ARTICLE = {"load": "A load", "store": "A store", "atomic": "An atomic operation"}
+_FIELD = {"load": "loaded_bytes", "store": "stored_bytes", "atomic": "atomic_bytes"}
 FAR = 1 << 32  # bytes; farther away than this, a number of elements says nothing any more
 
 
@@ -80,14 +82,14 @@ class AddressMap:
         self.traffic.masked_bytes += (pointers.size - active.size) * itemsize
         if active.size == 0:
             return
-        field = {"load": "loaded_bytes", "store": "stored_bytes", "atomic": "atomic_bytes"}[kind]
+        field = _FIELD[kind]
         setattr(self.traffic, field, getattr(self.traffic, field) + active.size * itemsize)
         low, high = int(active.min()), int(active.max())
         region = region or self.find(low)
         if region is None or low < region.start or high + itemsize > region.stop:
             self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region)))
         if kind != "load" and not region.writable:
-            self._fail(AccessFault("input_changed", f"A {kind} would change the input {region.name}."))
+            self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
 
     def _fail(self, fault: AccessFault) -> None:
         self.first_fault = self.first_fault or fault
@@ -96,17 +98,17 @@ class AddressMap:
     def _outside(self, kind: str, low: int, high: int, itemsize: int, region: Region | None) -> str:
         region = region or self._nearest(low)
         if region is None:
-            return f"A {kind} reaches memory that belongs to no tensor."
+            return f"{_ARTICLE[kind]} reaches memory that belongs to no tensor."
         size = region.stop - region.start
         past, before = high + itemsize - region.stop, region.start - low
         distance, where = (past, "past the end of") if past > 0 else (before, "before the start of")
         if size == 0:
-            return f"A {kind} reaches into {region.name}, which has no elements."
+            return f"{_ARTICLE[kind]} reaches into {region.name}, which has no elements."
         if distance > FAR:
-            return f"A {kind} reaches memory far outside {region.name}."
+            return f"{_ARTICLE[kind]} reaches memory far outside {region.name}."
         elements = -(-distance // itemsize)
         plural = "" if elements == 1 else "s"
-        return f"A {kind} reaches {elements} element{plural} {where} {region.name}."
+        return f"{_ARTICLE[kind]} reaches {elements} element{plural} {where} {region.name}."
 
     def _nearest(self, address: int) -> Region | None:
         return min(self._regions, key=lambda region: max(region.start - address, address - region.stop), default=None)

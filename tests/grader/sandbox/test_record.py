@@ -224,6 +224,15 @@ def test_a_hostile_binary_is_refused(data, made):
         parse(dump(dataclasses.replace(made, binaries=(binary, made.binaries[1]))), arguments=ARGUMENTS)
 
 
+@pytest.mark.parametrize("place", [40, 58, 60, 62])
+def test_a_cubin_whose_table_lies_elsewhere_is_refused(made, place):
+    changed = bytearray(made.binaries[0].cubin)
+    changed[place : place + (8 if place == 40 else 2)] = b"\xff" * (8 if place == 40 else 2)
+
+    with pytest.raises(cubin.CubinError):
+        cubin.kernels(bytes(changed))
+
+
 # Whatever is done to a record, it is read or refused, and that at once.
 
 SCALARS = st.one_of(

@@ -225,15 +225,18 @@ def entry(x, out):
 """
 
 
-def test_descriptors_made_on_the_host_are_maps(worker):
-    x = torch.empty(4, 96, dtype=torch.float16)
+@pytest.mark.parametrize(
+    ("dtype", "data_type"), [(torch.float16, 6), (torch.float32, 7), (torch.bfloat16, 9), (torch.uint8, 0), (torch.int32, 3)]
+)
+def test_descriptors_made_on_the_host_are_maps(worker, dtype, data_type):
+    x = torch.empty(4, 96, dtype=dtype)
 
     made = record(worker, HOST_DESCRIPTOR, inputs={"x": x}, out=torch.empty_like(x))
 
     tensor_map, *numbers = made.commands[0].parameters[:5]
     assert isinstance(tensor_map, TensorMap)
-    assert (tensor_map.buffer, tensor_map.offset, tensor_map.data_type, tensor_map.nan_fill) == ("x", 0, 6, False)
-    assert (tensor_map.shape, tensor_map.strides, tensor_map.box) == ((96, 4), (192,), (32, 4))
+    assert (tensor_map.buffer, tensor_map.offset, tensor_map.data_type, tensor_map.nan_fill) == ("x", 0, data_type, False)
+    assert (tensor_map.shape, tensor_map.strides, tensor_map.box) == ((96, 4), (96 * dtype.itemsize,), (32, 4))
     assert [int.from_bytes(number.data, "little") for number in numbers] == [4, 96, 96, 1]
 
 

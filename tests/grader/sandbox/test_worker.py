@@ -170,7 +170,7 @@ def test_an_error_at_import_has_its_line(worker):
         ("tl.store(out_ptr + tl.arange(0, BLOCK), 0.0)  # here", "bounds", "store reaches 12 elements past the end of out"),
         ("x = tl.load(x_ptr - 3)  # here", "bounds", "load reaches 3 elements before the start of x"),
         ("x = tl.load(x_ptr + 2000000000)  # here", "bounds", "far outside x"),
-        ("tl.atomic_add(out_ptr + n, 1.0)  # here", "bounds", "atomic reaches 1 element past the end of out"),
+        ("tl.atomic_add(out_ptr + n, 1.0)  # here", "bounds", "An atomic operation reaches 1 element past the end of out"),
         ("tl.store(x_ptr, 0.0)  # here", "input_changed", "would change the input x"),
         ("x = tl.arange(0, 7)  # here", "compile", "power of 2"),
         ("x = tl.arange(0, n)  # here", "compile", "constexpr"),
