@@ -96,13 +96,18 @@ def _from_key(decode: Decode, first: torch.Tensor) -> torch.Tensor:
     return decode.weigh(_softmax(decode.scores().masked_fill(early, -math.inf)))
 
 
-def _padding_takes_part(decode: Decode, tile: int) -> torch.Tensor:
-    """The last tile is filled up with keys of score 0 and value 0, each of which adds exp(0 - m) to the sum."""
+def padded_answer(decode: Decode, padding: torch.Tensor) -> torch.Tensor:
+    """So many more keys of score 0 and value 0 ([batch]), each of which adds exp(0 - m) to the sum."""
     scores = decode.scores()
-    padding = ((-decode.kv_len) % tile).double()[:, None, None, None]
     largest = scores.amax(dim=-1, keepdim=True).clamp(min=0.0)
     probs = torch.exp(scores - largest)
-    return decode.weigh(probs / (probs.sum(dim=-1, keepdim=True) + padding * torch.exp(-largest)).clamp(min=1e-300))
+    extra = padding.double()[:, None, None, None] * torch.exp(-largest)
+    return decode.weigh(probs / (probs.sum(dim=-1, keepdim=True) + extra).clamp(min=1e-300))
+
+
+def _padding_takes_part(decode: Decode, tile: int) -> torch.Tensor:
+    """The last tile is filled up."""
+    return padded_answer(decode, -decode.kv_len % tile)
 
 
 def _not_rescaled(decode: Decode, tile: int, *, acc: bool, l_i: bool) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
 Used unchanged by labs 7 to 10; a lab rounds or quantises what it gets. A case's `values` is "what" or "what length":
 
-    what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key, needle_at_tile_edge,
-             front_loaded, ascending, descending, huge_scores, shifted_scores, negative_scores, heads_at_levels, large_value
-    length   full (the default), uneven (only the last is full), few (0 to 3 keys), zero (the first has none),
+    what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
+             needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
+             negative_scores, heads_at_levels, large_value
+    length   full (the default), uneven (only the last is full), few (1 to 3 keys), zero (the first has none),
              nan (uneven, and the first channels are NaN beyond kv_len)
 
 Beyond kv_len the cache holds numbers that would show if they were read.
@@ -71,7 +72,7 @@ def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -
             drawn = drawn.clamp(max=max(tokens - 1, 1))
             drawn[-1] = tokens
         case "few":
-            drawn = torch.arange(batch, dtype=torch.int32).flip(0).clamp(max=min(3, tokens))
+            drawn = torch.arange(1, batch + 1, dtype=torch.int32).flip(0).clamp(max=min(3, tokens))
         case "zero":
             drawn[0] = 0
             drawn[-1] = tokens
@@ -89,6 +90,9 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
         return
     if what == "identity_value":
         cache.value[:] = torch.eye(tokens, head_dim)
+        return
+    if what == "equal_keys":
+        cache.key[:] = cache.key[:, :, :1].clone()
         return
     if what == "large_value":
         large = cache.value[..., FEW_CHANNELS:]

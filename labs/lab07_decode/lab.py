@@ -13,7 +13,7 @@ from labs.decode_inputs import draw_cache
 TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 
 
-def _inputs(draw: Draw) -> dict[str, object]:
+def inputs(draw: Draw) -> dict[str, object]:
     cache = draw_cache(draw)
     return {
         "query": cache.query.to(draw.dtype),
@@ -24,18 +24,18 @@ def _inputs(draw: Draw) -> dict[str, object]:
     }
 
 
-def _expected(inputs: Inputs) -> torch.Tensor:
-    query, key, value, kv_len = (inputs[name] for name in ("query", "key", "value", "kv_len"))
-    return decode_reference(query, key, value, kv_len, softmax_scale=inputs["softmax_scale"])[0]
+def expected(given: Inputs) -> torch.Tensor:
+    query, key, value, kv_len = (given[name] for name in ("query", "key", "value", "kv_len"))
+    return decode_reference(query, key, value, kv_len, softmax_scale=given["softmax_scale"])[0]
 
 
-def _read(inputs: Inputs) -> Decode:
-    return Decode(**inputs)
+def read(given: Inputs) -> Decode:
+    return Decode(**given)
 
 
-def _ideal_bytes(inputs: Inputs) -> int:
-    head_dim = inputs["key"].shape[-1]
-    return cache_bytes(inputs, 2 * head_dim * inputs["key"].element_size())
+def ideal_bytes(given: Inputs) -> int:
+    head_dim = given["key"].shape[-1]
+    return cache_bytes(given, 2 * head_dim * given["key"].element_size())
 
 
 CASES = (
@@ -58,12 +58,12 @@ LAB = Lab(
     points=12,
     entry="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
-    inputs=_inputs,
-    out_shape=lambda inputs: tuple(inputs["query"].shape),
-    expected=_expected,
-    ideal_bytes=_ideal_bytes,
+    inputs=inputs,
+    out_shape=lambda given: tuple(given["query"].shape),
+    expected=expected,
+    ideal_bytes=ideal_bytes,
     cases=CASES,
-    oracles=decode_oracles(_read),
+    oracles=decode_oracles(read),
     symptoms=(
         *decode_symptoms(CASES),
         only(
@@ -90,6 +90,6 @@ LAB = Lab(
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode:decode_attention",
     ),
-    score_scale=lambda inputs: _read(inputs).largest_score(),
-    scratch_limit=lambda inputs: 64 * 2**20,
+    score_scale=lambda given: read(given).largest_score(),
+    scratch_limit=lambda given: 64 * 2**20,
 )

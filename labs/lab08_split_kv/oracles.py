@@ -1,0 +1,183 @@
+"""Wrong ways to join the splits of a cache. What comes out depends on where the splits begin, so each has an answer for many.
+
+A split i hands over its own softmax: m_i (largest score), l_i (sum of exp(score − m_i)), out_i (already divided by l_i).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+
+from labs.declaration import Inputs, Oracle
+from labs.decode_answers import TILES, Decode, padded_answer
+
+LOG2_E = math.log2(math.e)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Partials:
+    """What the splits hand over: m, l: [batch, num_heads_kv, group_size, num_kv_splits]; out: the same, then head_dim.
+
+    A split without keys has m = −inf, l = 0, out = 0.
+    """
+
+    m: torch.Tensor
+    l: torch.Tensor
+    out: torch.Tensor
+
+    @property
+    def lse(self) -> torch.Tensor:
+        return self.m + torch.log(self.l)
+
+    def join(self, weights: torch.Tensor, divisor: torch.Tensor | float | None = None) -> torch.Tensor:
+        """Σ weight · out over the splits, divided by the sum of the weights or by `divisor`: [batch, num_heads_q, head_dim]."""
+        weights = torch.nan_to_num(weights, nan=0.0)
+        if divisor is None:
+            divisor = weights.sum(dim=-1, keepdim=True).clamp(min=1e-300)
+        return ((weights[..., None] * self.out).sum(dim=-2) / divisor).flatten(1, 2)
+
+
+def _partials(decode: Decode, length: torch.Tensor) -> Partials:
+    """`length`: [batch], the keys of each split but the last."""
+    length = length.clamp(min=1)
+    num_kv_splits = int((-(-decode.seqlen_kv // length)).max())
+    positions = torch.arange(decode.seqlen_kv, device=decode.key.device)
+    split_of = (positions[None, :] // length[:, None])[:, None, None, None, :]
+    mine = split_of == torch.arange(num_kv_splits, device=decode.key.device)[:, None]
+    scores = decode.scores()[..., None, :].masked_fill(~mine, -math.inf)
+    m = scores.amax(dim=-1)
+    probs = torch.nan_to_num(torch.exp(scores - m[..., None]), nan=0.0)
+    l_i = probs.sum(dim=-1)
+    value = decode.value.double().masked_fill(~decode.seen().squeeze(2).unsqueeze(-1), 0.0)
+    out = probs @ value[:, :, None] / l_i.clamp(min=1e-300)[..., None]
+    return Partials(m=m, l=l_i, out=out)
+
+
+def _relative(exponent: torch.Tensor) -> torch.Tensor:
+    """exponent − its maximum over the splits."""
+    return exponent - exponent.amax(dim=-1, keepdim=True)
+
+
+# name, sentence, how it joins the partials (`splits` is the number that the launcher chose)
+_BUGS: tuple[tuple[str, str, tuple[Callable[[Partials, int], torch.Tensor], ...]], ...] = (
+    (
+        "mean_of_partials",
+        "Your output is the plain mean of the splits' outputs: weigh each by exp(lse − max), since splits differ in weight.",
+        (lambda p, splits: p.join(torch.ones_like(p.l), float(splits)),),
+    ),
+    (
+        "lse_base_mixed",
+        "The splits' lse and the merge use different bases: an lse in base 2 needs exp2 in the merge, a natural one exp.",
+        (
+            lambda p, splits: p.join(torch.exp(_relative(p.lse * LOG2_E))),
+            lambda p, splits: p.join(torch.exp2(_relative(p.lse))),
+            lambda p, splits: p.join(torch.exp(_relative(p.m + torch.log2(p.l)))),
+            lambda p, splits: p.join(torch.exp2(_relative(p.m * LOG2_E + torch.log(p.l)))),
+        ),
+    ),
+    (
+        "weighed_by_maximum",
+        "The merge weighs each split by exp(m − max), its largest score alone: the split's sum l belongs to the weight too.",
+        (lambda p, splits: p.join(torch.exp(_relative(p.m))),),
+    ),
+    (
+        "weighed_by_sum",
+        "The merge weighs each split by its sum l alone: sums of different maxima must first be multiplied by exp(m − max).",
+        (lambda p, splits: p.join(p.l),),
+    ),
+    (
+        "merge_not_divided",
+        "The merge sums exp(lse − max) · partial_out and does not divide by the sum of those weights.",
+        (lambda p, splits: p.join(torch.exp(_relative(p.lse)), 1.0),),
+    ),
+    (
+        "sum_of_partials",
+        "Your output is the plain sum of the splits' outputs.",
+        (lambda p, splits: p.join(torch.ones_like(p.l), 1.0),),
+    ),
+    (
+        "only_first_split",
+        "Your output equals attention over the first split alone.",
+        (lambda p, splits: p.out[..., 0, :].flatten(1, 2),),
+    ),
+)
+
+
+def _per_sequence(decode: Decode, splits: int) -> torch.Tensor:
+    return (decode.kv_len + splits - 1) // splits
+
+
+def _whole_tiles(decode: Decode, splits: int) -> torch.Tensor:
+    tiles = (decode.kv_len + 63) // 64
+    return (tiles + splits - 1) // splits * 64
+
+
+def _whole_cache(decode: Decode, splits: int) -> torch.Tensor:
+    return torch.full_like(decode.kv_len, -(-decode.seqlen_kv // splits))
+
+
+def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], int]], ...]:
+    """Ways to cut a cache: the length of a split, and how many splits there are."""
+    by_number = [
+        (functools.partial(rule, splits=splits), lambda decode, splits=splits: splits)
+        for splits in (2, 4, 8, 16, 32)
+        for rule in (_per_sequence, _whole_tiles, _whole_cache)
+    ]
+    by_length = [
+        (
+            lambda decode, length=length: torch.full_like(decode.kv_len, length),
+            lambda decode, length=length: -(-decode.seqlen_kv // length),
+        )
+        for length in (64, 128, 256, 512)
+    ]
+    return (*by_number, *by_length)
+
+
+def _remainder_dropped(decode: Decode, splits: int) -> torch.Tensor:
+    return decode.but(kv_len=decode.kv_len // splits * splits).answer()
+
+
+def _padding_takes_part(decode: Decode, splits: int, tile: int) -> torch.Tensor:
+    """The ragged end of each split is filled up to a tile with keys of score 0 and value 0."""
+    length = _per_sequence(decode, splits).clamp(min=1)
+    whole = decode.kv_len // length
+    last = decode.kv_len - whole * length
+    return padded_answer(decode, whole * (-length % tile) + -last % tile)
+
+
+def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
+    """The bugs of a merge, for each way to cut the cache."""
+
+    def wrong(given: Inputs, join, length, number) -> torch.Tensor:
+        decode = read(given)
+        return join(_partials(decode, length(decode)), number(decode))
+
+    joined = tuple(
+        Oracle(name=name, sentence=sentence, answer=functools.partial(wrong, join=join, length=length, number=number))
+        for name, sentence, joins in _BUGS
+        for length, number in _cuts()
+        for join in joins
+    )
+    sentence = "The last kv_len mod num_kv_splits keys belong to no split: round the length of a split up, not down."
+    dropped = tuple(
+        Oracle(
+            name="remainder_dropped",
+            sentence=sentence,
+            answer=lambda given, splits=splits: _remainder_dropped(read(given), splits),
+        )
+        for splits in (4, 8, 16, 32)
+    )
+    padded = tuple(
+        Oracle(
+            name="padding_takes_part",
+            sentence="The padding of a split's last tile takes part in the softmax: its scores are 0, and exp(0 − m) is not 0.",
+            answer=lambda given, splits=splits, tile=tile: _padding_takes_part(read(given), splits, tile),
+        )
+        for splits in (2, 4, 8, 16)
+        for tile in TILES
+    )
+    return joined + dropped + padded
