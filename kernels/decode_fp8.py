@@ -180,7 +180,8 @@ def decode_attention_fp8(
             and 1 in the last axis.
         key_scale, value_scale: [num_heads_kv], float32.
 
-    The query is rounded to float16 after a power of two is taken out of each row (exact for bfloat16 of similar magnitudes).
+    head_dim is 32, 64 or 128. The query is rounded to float16 after a power of two is taken out of each row (exact for bfloat16
+    of similar magnitudes).
     """
     require_device(
         query=query, key=key, value=value, key_scale=key_scale, value_scale=value_scale, kv_len=kv_len
@@ -197,6 +198,8 @@ def decode_attention_fp8(
         (batch, num_heads_kv, seqlen_kv, head_dim), "[batch, num_heads_kv, seqlen_kv, head_dim]", key=key, value=value
     )
     require_shape((num_heads_kv,), "[num_heads_kv]", key_scale=key_scale, value_scale=value_scale)
+    if head_dim < 32:  # half of it is the depth of a matrix product, at least 16
+        raise ValueError(f"head_dim={head_dim} must be one of 32, 64, 128")
     softmax_scale = check_decode(query, num_heads_kv, seqlen_kv, kv_len, softmax_scale, check_kv_len)
     key, value = words(torch.uint16, key=key, value=value)
     plan = plan or decode_plan(query.device, "fp8", batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting())

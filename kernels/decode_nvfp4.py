@@ -249,7 +249,7 @@ def decode_attention_nvfp4(
             inside kv_len.
         key_global, value_global: [1], float32.
 
-    head_dim is 32, 64 or 128. The query is rounded to float16 as in ``decode_attention_fp8``.
+    head_dim is 64 or 128. The query is rounded to float16 as in ``decode_attention_fp8``.
     """
     codes = {"key_codes": key_codes, "value_codes": value_codes}
     scales = {"key_scales": key_scales, "value_scales": value_scales}
@@ -267,8 +267,8 @@ def decode_attention_nvfp4(
     require_shape((*axes, head_dim // 2), "[batch, num_heads_kv, seqlen_kv, head_dim / 2]", **codes)
     require_shape((*axes, head_dim // BLOCK), "[batch, num_heads_kv, seqlen_kv, head_dim / 16]", **scales)
     require_shape((1,), "[1]", **global_scales)
-    if head_dim < 32:
-        raise ValueError(f"head_dim={head_dim} must be one of 32, 64, 128")
+    if head_dim < 64:  # a quarter of it is the depth of a matrix product, at least 16
+        raise ValueError(f"head_dim={head_dim} must be one of 64, 128")
     softmax_scale = check_decode(query, num_heads_kv, seqlen_kv, kv_len, softmax_scale, check_kv_len)
     key, value = words(torch.uint16, **codes)
     plan = plan or decode_plan(query.device, "nvfp4", batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting())

@@ -118,6 +118,7 @@ class DecodePlan:
 # Keys of a tile, warps, stages, and programs that share a multiprocessor, by what the cache holds. On sm_90, measured.
 DECODE_TILES = {
     "half": (64, 4, 3, 3),
+    "paged": (64, 4, 3, 3),
     "fp8": (32, 2, 3, 8),
     "nvfp4": (32, 1, 3, 12),
 }

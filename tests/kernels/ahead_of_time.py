@@ -18,7 +18,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from kernels import dispatch
+from kernels import dispatch, split_kv
 
 # Multiprocessors and L2 of a GPU of each compute capability: T4, A100, A10G, L4, H100, RTX Pro 6000.
 DEVICES = {
@@ -41,7 +41,7 @@ TYPES = {
     torch.uint32: "*u32",
 }
 NOT_OPTIONS = ("grid", "warmup")
-PTXAS = Path(triton.__file__).parent / "backends/nvidia/bin/ptxas"
+TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,14 @@ def _recorded(capability: int):
     def run(self, *args, **kwargs):
         launches.append((self, args, kwargs))
 
-    with mock.patch.object(JITFunction, "run", run), mock.patch.object(dispatch, "device_of", lambda _: DEVICES[capability]):
+    def counters(count, device):
+        return torch.zeros(count, dtype=torch.int32, device=device)
+
+    with (
+        mock.patch.object(JITFunction, "run", run),
+        mock.patch.object(dispatch, "device_of", lambda _: DEVICES[capability]),
+        mock.patch.object(split_kv, "_counters", counters),  # asks the driver about streams
+    ):
         for cached in vars(dispatch).values():
             if hasattr(cached, "cache_clear"):
                 cached.cache_clear()
@@ -112,11 +119,12 @@ def _source_class(kernel):
 def _resources(ptx: str, cubin: bytes) -> tuple[int, int]:
     """Registers a thread, and bytes of spills, as the assembler counts them."""
     architecture = re.search(r"\.target (sm_\w+)", ptx).group(1)
+    assembler = "ptxas-blackwell" if int(re.search(r"\d+", architecture).group()) >= 100 else "ptxas"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "kernel.ptx")
         source.write_text(ptx)
         done = subprocess.run(
-            [PTXAS, "-v", f"-arch={architecture}", source, "-o", Path(folder, "kernel.cubin")],
+            [TOOLS / assembler, "-v", f"-arch={architecture}", source, "-o", Path(folder, "kernel.cubin")],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     spills = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", done.stderr)

@@ -1,0 +1,45 @@
+"""The numbers of every kernel, checked where kernels can run: on a GPU, or on the CPU in Triton's interpreter.
+
+The interpreter is chosen when triton is first imported, so it gets a process of its own: ``tests/kernels/test_interpreter.py``.
+"""
+
+import pytest
+import torch
+
+from kernels.checks import interpreting
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    if not interpreting():
+        for item in items:
+            if "on_device" in item.path.parts:
+                item.add_marker(pytest.mark.gpu)
+
+
+@pytest.fixture
+def device() -> str:
+    return "cpu" if interpreting() else "cuda"
+
+
+@pytest.fixture
+def draw(device):
+    """Normal numbers from a generator of the test's own."""
+    generator = torch.Generator().manual_seed(20)
+
+    def normal(*shape, dtype=torch.float32):
+        return torch.randn(*shape, generator=generator).to(device, dtype)
+
+    return normal
+
+
+@pytest.fixture(autouse=True)
+def poisoned_memory(monkeypatch):
+    """What torch.empty returns is NaN: a kernel that leaves a value unwritten is seen."""
+    empty = torch.empty
+
+    def poisoned(*args, **kwargs):
+        tensor = empty(*args, **kwargs)
+        return tensor.fill_(torch.nan) if tensor.is_floating_point() else tensor
+
+    monkeypatch.setattr(torch, "empty", poisoned)
