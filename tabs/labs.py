@@ -24,6 +24,7 @@ ID = "labs"
 
 POLL_S = 0.5
 
+_EDITOR = "Your file · Tab indents · Esc, then Tab leaves"
 _ABOUT_TOKENS = "It stands for you. This browser keeps it, and programs hand in with it; whoever has it hands in as you."
 _SCRIPTS = Path(__file__).parent / "labs_page.js"
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False, "concurrency_limit": None}
@@ -82,7 +83,14 @@ def _lay_out() -> _Parts:
         with gr.Column(scale=6, min_width=320):
             if on_space():
                 gr.LoginButton()
-            code = gr.Code(first.starter, language="python", label="Your file", lines=20, max_lines=32, elem_id="editor")
+            code = gr.Code(
+                first.starter,
+                language="python",
+                label="Your file · Tab indents · Esc, then Tab leaves",
+                lines=20,
+                max_lines=32,
+                elem_id="editor",
+            )
             prediction = gr.Textbox(elem_id="prediction", max_lines=1, **_prediction_field(first))
             with gr.Row(elem_classes="presses"):
                 check = gr.Button("Check", variant="primary", elem_id="check", scale=0, min_width=112)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import socket
+import warnings
+from pathlib import Path
 
 import pytest
 from fake_course import FakeCourse
 
+# Gradio and its client leave event loops and sockets to the garbage collector; which test runs then is chance.
+LEFT_BY_GRADIO = ("ignore:unclosed event loop:ResourceWarning", "ignore:unclosed <socket:ResourceWarning")
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            for leftover in LEFT_BY_GRADIO:
+                item.add_marker(pytest.mark.filterwarnings(leftover))
+
 
 def free_port() -> int:
-    """Gradio leaks a socket for each taken port that it tries, and a warning is an error here: so it is given a free one."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fake_course():
     return FakeCourse()
 
@@ -30,7 +43,7 @@ def course(fake_course):
     fake_course.reason = fake_course.refusal = ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(fake_course):
     """Address of the whole page, served from this process; ends with a slash."""
     with pytest.MonkeyPatch.context() as patch:
@@ -43,6 +56,9 @@ def url(fake_course):
         _, address, _ = app.launch(page, fake_course, prevent_thread_lock=True, quiet=True, **where)
         yield address
         page.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +99,7 @@ def open_page(chromium, url):
         page.goto(address + query)
         return page
 
-    open_in_new_context.complaints = complaints
+    open_in_new_context.url = url
     yield open_in_new_context
     for context in contexts:
         context.close()

@@ -1,0 +1,92 @@
+"""A report in a terminal: everything in its order, within the width, no control character of a submission's."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from grader.report import Diagnosis, Verdict
+from grader.terminal import ProgressLine, render
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tabs"))
+import reports  # noqa: E402
+
+
+@pytest.mark.parametrize("name", reports.ALL)
+@pytest.mark.parametrize("width", [20, 60, 200])
+def test_lines_keep_to_the_width(name, width):
+    text = render(reports.ALL[name](), colour=False, width=width)
+
+    assert max(len(line) for line in text.splitlines()) <= max(75, min(width, 100) + 4)
+    assert "\x1b" not in text
+
+
+def test_reads_in_the_order_of_a_letter():
+    text = render(reports.wrong(), colour=False, width=100)
+
+    order = ("✗ Wrong", "The old sum", "Points", "Cases", "What went wrong", "error ÷ limit", "Bytes moved", "Anatomy")
+    places = [text.index(word) for word in (*order, "What it printed")]
+    assert places == sorted(places)
+
+
+def test_colour_changes_no_word():
+    coloured = render(reports.wrong(), colour=True, width=80)
+
+    assert re.sub(r"\x1b\[\d*m", "", coloured) == render(reports.wrong(), colour=False, width=80)
+    assert "\x1b[31m✗ Wrong\x1b[0m" in coloured
+
+
+def test_says_what_was_not_measured():
+    text = render(reports.not_finite(), colour=False, width=80)
+
+    assert "run by Submit" in text
+    assert "needs a GPU" in text
+
+
+def test_a_submission_cannot_drive_the_terminal():
+    report = dataclasses.replace(
+        reports.wrong(),
+        output="\x1b[2J\x1b]0;title\x07gone\r",
+        raw_error="\x9b31m\x00",
+        diagnosis=Diagnosis(sentence="\x1b[41mred", detail="\x07"),
+    )
+
+    text = render(report, colour=False, width=80)
+
+    assert not [char for char in text if not char.isprintable() and char != "\n"]
+
+
+def test_a_hidden_case_shows_its_name_alone():
+    shown = reports.wrong().cases[2]
+    hidden = dataclasses.replace(shown, name="secret_case", group="hidden", verdict=Verdict.WRONG_ANSWER)
+    text = render(dataclasses.replace(reports.wrong(), cases=(hidden,), output=""), colour=False, width=80)
+
+    assert "secret_case" in text
+    for trace in (shown.shape, "3999", "0.392", "error ÷ limit", "Bytes moved"):
+        assert trace not in text
+
+
+def test_progress_line_is_wiped_at_the_end():
+    stream = io.StringIO()
+
+    with ProgressLine(stream, width=60) as line:
+        line.show(SimpleNamespace(phase="running", done=2, total=8, case="ragged\x1b[31m_tail"))
+        shown = stream.getvalue()
+
+    assert "running  █████···············  2 of 8  ragged [31m_tail" in shown
+    assert stream.getvalue().endswith("\r\x1b[2K")
+
+
+def test_progress_line_can_be_silent():
+    stream = io.StringIO()
+
+    with ProgressLine(stream, enabled=False) as line:
+        line.show(SimpleNamespace(phase="running", done=0, total=0, case=""))
+
+    assert stream.getvalue() == ""
