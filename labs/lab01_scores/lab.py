@@ -1,0 +1,215 @@
+"""Lab 1, scores: one query against every key, the first half of attention and a pure matter of bytes."""
+
+from __future__ import annotations
+
+import torch
+
+from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction, Symptom
+
+FP16 = torch.float16
+BF16 = torch.bfloat16
+TILE = 64  # keys a program, as in starter.py
+
+
+def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
+    """query: [head_dim], key: [n, head_dim], softmax_scale."""
+    n, head_dim = draw.sizes["n"], draw.sizes["head_dim"]
+    query, key = draw.normal(head_dim).float(), draw.normal(n, head_dim).float()
+    softmax_scale = head_dim**-0.5
+    match draw.values:
+        case "ones":
+            query, key = torch.ones(head_dim), torch.ones(n, head_dim)
+        case "normal":
+            pass
+        case "scaled":  # softmax_scale is an argument, not always 1/√head_dim
+            softmax_scale *= float(draw.uniform(1, low=1.3, high=2.5))
+        case "last_component":
+            query = torch.zeros(head_dim).index_fill(0, torch.tensor(head_dim - 1), 3.0)
+        case "last_key":
+            key = torch.zeros(n, head_dim).index_copy(0, torch.tensor([n - 1]), key[:1] + 1)
+        case "numbered_keys":  # key j scores j + 1
+            query = torch.ones(head_dim)
+            key = (torch.arange(n)[:, None] + 1.0).expand(n, head_dim) / (head_dim * softmax_scale)
+        case "large_products":  # their sum passes 65504, their scaled sum does not
+            query, key = query.abs() + 25, key.abs() + 25
+    return {"query": query.to(draw.dtype), "key": key.to(draw.dtype).contiguous(), "softmax_scale": softmax_scale}
+
+
+def expected(given: Inputs) -> torch.Tensor:
+    return _scores(given["query"], given["key"], given["softmax_scale"])
+
+
+def _scores(query: torch.Tensor, key: torch.Tensor, softmax_scale: float) -> torch.Tensor:
+    return key.double() @ query.double() * softmax_scale
+
+
+def _scaled(factor):
+    """The scores with the scale that `factor(head_dim, softmax_scale)` gives."""
+    return lambda given: _scores(given["query"], given["key"], factor(given["query"].shape[0], given["softmax_scale"]))
+
+
+def _components(given: Inputs, count: int) -> torch.Tensor:
+    return _scores(given["query"][:count], given["key"][:, :count], given["softmax_scale"])
+
+
+def _whole_power_of_two(given: Inputs) -> torch.Tensor:
+    return _components(given, 1 << (given["query"].shape[0].bit_length() - 1))
+
+
+def _first_tile_again(given: Inputs) -> torch.Tensor:
+    scores = expected(given)
+    return scores[torch.arange(scores.shape[0]) % TILE]
+
+
+def _eleven_bits(given: Inputs) -> torch.Tensor:
+    return _scores(given["query"].half(), given["key"].half(), given["softmax_scale"])
+
+
+ORACLES = (
+    Oracle(
+        name="scale_forgotten",
+        sentence="Your output equals the scores without softmax_scale: query · key alone.",
+        answer=_scaled(lambda head_dim, scale: 1.0),
+    ),
+    Oracle(
+        name="scale_one_over_d",
+        sentence="The scores are divided by head_dim; 1/√head_dim is usual, and softmax_scale is what is asked for.",
+        answer=_scaled(lambda head_dim, scale: 1.0 / head_dim),
+    ),
+    Oracle(
+        name="scale_twice",
+        sentence="softmax_scale is applied twice.",
+        answer=_scaled(lambda head_dim, scale: scale**2),
+    ),
+    Oracle(
+        name="scale_ignored",
+        sentence="Your output uses 1/√head_dim; the argument softmax_scale, which may differ, is ignored.",
+        answer=_scaled(lambda head_dim, scale: head_dim**-0.5),
+    ),
+    Oracle(
+        name="scale_divided",
+        sentence="The scores are divided by softmax_scale; they must be multiplied by it.",
+        answer=_scaled(lambda head_dim, scale: 1.0 / scale),
+    ),
+    Oracle(
+        name="mean_of_products",
+        sentence="The products are averaged over head_dim, not summed.",
+        answer=_scaled(lambda head_dim, scale: scale / head_dim),
+    ),
+    Oracle(
+        name="components_lost",
+        sentence="Components of head_dim beyond the last whole power of two are left out: BLOCK must be the next power of two.",
+        answer=_whole_power_of_two,
+    ),
+    Oracle(
+        name="last_component_lost",
+        sentence="The last component of head_dim is left out: the mask ends one too early.",
+        answer=lambda given: _components(given, given["query"].shape[0] - 1),
+    ),
+    Oracle(
+        name="first_tile_again",
+        sentence="Every program reads the first tile of keys: its program id is missing in the load's offsets.",
+        answer=_first_tile_again,
+    ),
+    Oracle(
+        name="key_with_itself",
+        sentence="Your output is key · key: the query has no part in it.",
+        answer=lambda given: given["key"].double().square().sum(-1) * given["softmax_scale"],
+    ),
+    Oracle(
+        name="softmax_applied",
+        sentence="Your output is the softmax of the scores; this lab asks for the scores themselves.",
+        answer=lambda given: torch.softmax(expected(given), dim=-1),
+    ),
+    Oracle(
+        name="absolute",
+        sentence="Your output is the absolute value of the scores: signs are lost.",
+        answer=lambda given: expected(given).abs(),
+    ),
+    Oracle(
+        name="eleven_bits",
+        sentence=(
+            "fp32 inputs were rounded to 11 significant bits before the product (TF32 or fp16): "
+            'use input_precision="ieee" in tl.dot, and no conversion to fp16.'
+        ),
+        answer=_eleven_bits,
+    ),
+)
+
+SYMPTOMS = (
+    Symptom(
+        name="sum_in_fp16",
+        sentence="Products or their sum overflow in fp16, which ends at 65504: convert to fp32 before multiplying.",
+        failing=("large_products",),
+        passing=("random", "random_fp16", "numbered_keys"),
+        verdicts=("not_finite",),
+    ),
+)
+
+
+def _case(name: str, values: str, n: int | tuple[int, int], head_dim: int | tuple[int, int], **options) -> Case:
+    return Case(name=name, values=values, sizes={"n": n, "head_dim": head_dim}, **options)
+
+
+CASES = (
+    _case("ones", "ones", 64, 64),
+    _case("random", "normal", 128, 64),
+    _case("random_fp16", "normal", 128, 64, dtype=FP16),
+    _case("softmax_scale", "scaled", 128, 64),
+    _case("numbered_keys", "numbered_keys", 256, 32),
+    _case("ragged_tail_1", "normal", 1, 32),
+    _case("ragged_tail_17", "normal", 17, 32),
+    _case("ragged_tail_127", "normal", 127, 32),
+    _case("ragged_tail_129", "normal", 129, 32),
+    _case("ragged_tail_1000", "normal", 1000, 32, dtype=FP16),
+    _case("head_dim_80", "normal", 64, 80),
+    _case("last_component", "last_component", 64, 48),
+    _case("last_key", "last_key", 129, 64),
+    _case("strided", "normal", 128, 64, strided=("key",)),
+    _case("large_products", "large_products", 64, 256, dtype=FP16),
+    _case("random_size", "scaled", (65, 300), (129, 255), group="hidden"),
+    _case("random_size_fp16", "scaled", (65, 300), (33, 127), dtype=FP16, group="hidden"),
+    _case("strided_ragged", "normal", (65, 300), (17, 60), strided=("key",), group="hidden"),
+    _case("head_dim_1", "normal", (5, 40), 1, group="hidden"),
+    _case("numbered_keys_ragged", "numbered_keys", (257, 400), (33, 60), group="hidden"),
+    _case("last_component_strided", "last_component", (65, 100), (129, 200), strided=("key",), group="hostile"),
+    _case("last_key_fp16", "last_key", (129, 300), 128, dtype=FP16, group="hostile"),
+    _case("large_products_ragged", "large_products", (65, 100), (200, 255), dtype=FP16, group="hostile"),
+    _case("bf16", "scaled", (5000, 9000), (65, 255), dtype=BF16, group="hidden", devices=("cuda",)),
+    _case("a_million_keys", "last_key", (1 << 20) - 3, 256, dtype=FP16, group="hostile", devices=("cuda",)),
+)
+
+TIMED = _case("timed", "normal", 1 << 19, 128, dtype=FP16, devices=("cuda",))
+
+
+def ideal_bytes(given: Inputs) -> int:
+    """Query and key read once, out written once."""
+    key = given["key"]
+    return given["query"].nbytes + key.nbytes + key.shape[0] * key.element_size()
+
+
+LAB = Lab(
+    title="Scores",
+    objectives=(1,),
+    points=8,
+    entry="scores",
+    arguments=("query", "key", "out", "softmax_scale"),
+    inputs=inputs,
+    out_shape=lambda given: (given["key"].shape[0],),
+    expected=expected,
+    ideal_bytes=ideal_bytes,
+    cases=CASES,
+    oracles=ORACLES,
+    symptoms=SYMPTOMS,
+    prediction=Prediction(
+        question=(
+            "key is [524288, 128] in fp16, with one query. How many megabytes (10⁶ bytes) does the best kernel move, "
+            "reads and writes together?"
+        ),
+        unit="MB",
+        answer=(128 + 524288 * 128 + 524288) * 2 / 1e6,
+    ),
+    performance=Performance(measure="roof", zero_at=0.40, full_at=0.85, case=TIMED, reference="kernels.scores:scores"),
+    scratch_limit=lambda given: max(given["query"].nbytes + given["key"].nbytes, 4096),
+    score_scale=lambda given: float(expected(given).abs().max()),
+)
