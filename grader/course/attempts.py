@@ -7,6 +7,7 @@ given up and comes back finds another fence and leaves.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,26 +72,24 @@ def add_again(connection: sa.Connection, submission: Submission, earlier: sa.Row
     )
 
 
-def twin_open(connection: sa.Connection, submission: Submission) -> str | None:
-    """This user's attempt with the same source, lab and mode that still waits or runs: a button was pressed twice."""
-    return connection.execute(
-        sa.select(attempts.c.id).where(*_same(submission), attempts.c.state.in_(OPEN), sa.not_(attempts.c.cancel)).limit(1)
-    ).scalar()
+_SAME = ("user", "lab", "mode", "device", "edition", "source_sha256", "prediction")
+_GRADED = sa.and_(attempts.c.state == State.DONE, attempts.c.same_as.is_(None))
+_GOES_ON = sa.and_(attempts.c.state.in_(OPEN), sa.not_(attempts.c.cancel))
+_TWIN = (  # built once: building it costs more than running it
+    sa.select(attempts)
+    .where(*(attempts.c[name].is_not_distinct_from(sa.bindparam(name, type_=attempts.c[name].type)) for name in _SAME))
+    .where(sa.or_(_GRADED, _GOES_ON))
+    .order_by(_GRADED, attempts.c.created.desc())
+    .limit(1)
+)
 
 
-def twin_done(connection: sa.Connection, submission: Submission) -> sa.Row[Any] | None:
-    """This user's newest graded attempt with the same source, lab, mode, prediction, device and edition of the lab."""
-    return connection.execute(
-        sa.select(attempts)
-        .where(*_same(submission), attempts.c.state == State.DONE, attempts.c.same_as.is_(None))
-        .order_by(attempts.c.created.desc())
-        .limit(1)
-    ).first()
+def twin(connection: sa.Connection, submission: Submission) -> sa.Row[Any] | None:
+    """This user's attempt with the very same source, lab, mode, prediction, device and edition of the lab, if there is one.
 
-
-def _same(submission: Submission) -> tuple[sa.ColumnElement[bool], ...]:
-    names = ("user", "lab", "mode", "device", "edition", "source_sha256", "prediction")
-    return tuple(attempts.c[name].is_not_distinct_from(getattr(submission, name)) for name in names)
+    One that still waits or runs (a button was pressed twice), else the newest that was graded itself.
+    """
+    return connection.execute(_TWIN, {name: getattr(submission, name) for name in _SAME}).first()
 
 
 def take(connection: sa.Connection, attempt_id: str, *, worker: str, now: float) -> Taken | None:
@@ -194,29 +193,25 @@ def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:
     return State(connection.execute(sa.select(attempts.c.state).where(attempts.c.id == attempt_id)).scalar_one())
 
 
-def place(connection: sa.Connection, row: sa.Row[Any]) -> int:
-    """Place in the queue if users took turns, Checks before Submits: 1 is next. An estimate, since the turn is drawn."""
-    if row.state != State.QUEUED:
-        return 0
-    order = (sa.case((attempts.c.mode == "check", 0), else_=1), attempts.c.created, attempts.c.id)
-    turns = (
-        sa.select(
-            attempts.c.id,
-            attempts.c.created,
-            sa.func.row_number().over(partition_by=attempts.c.user, order_by=order).label("turn"),
-        )
-        .where(attempts.c.state == State.QUEUED, attempts.c.device == row.device)
-        .subquery()
-    )
-    mine = sa.select(turns.c.turn).where(turns.c.id == row.id).scalar_subquery()
-    earlier_in_turn = sa.and_(turns.c.turn == mine, sa.tuple_(turns.c.created, turns.c.id) < sa.tuple_(row.created, row.id))
-    ahead = connection.execute(
-        sa.select(sa.func.count()).select_from(turns).where(sa.or_(turns.c.turn < mine, earlier_in_turn))
-    )
-    return ahead.scalar_one() + 1
+def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
+    """Each waiting attempt's place in the queue if users took turns, Checks before Submits: 1 is next.
+
+    An estimate, since it is drawn whose turn it is.
+    """
+    waiting = connection.execute(
+        sa.select(attempts.c.id, attempts.c.user)
+        .where(attempts.c.state == State.QUEUED, attempts.c.device == device)
+        .order_by(attempts.c.mode, attempts.c.created, attempts.c.id)  # "check" sorts before "submit"
+    ).all()
+    turns: Counter[str] = Counter()
+    order = []
+    for attempt_id, user in waiting:
+        turns[user] += 1
+        order.append((turns[user], attempt_id))  # ids sort by time
+    return {attempt_id: place for place, (_, attempt_id) in enumerate(sorted(order), start=1)}
 
 
-def status(connection: sa.Connection, row: sa.Row[Any]) -> Status:
+def status(row: sa.Row[Any], place: int) -> Status:
     return Status(
         id=row.id,
         lab=row.lab,
@@ -227,7 +222,7 @@ def status(connection: sa.Connection, row: sa.Row[Any]) -> Status:
         done=row.done,
         total=row.total,
         case=row.case_name,
-        place=place(connection, row),
+        place=place,
         cancelling=row.cancel and row.state == State.RUNNING,
         charged=row.charged,
         same_as=row.same_as,

@@ -17,7 +17,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from grader.course.limits import Limits
 from grader.course.queue import Queue
 from grader.course.restore import restore
 from grader.course.settings import Settings
-from grader.course.states import AttemptNotFound, State, Status
+from grader.course.states import OPEN, AttemptNotFound, State, Status
 from grader.course.store import StoreError, open_engine, reports, sources, writing
 from grader.course.store import attempts as rows
 from grader.course.submission import Submission, checked
@@ -129,20 +129,18 @@ class Course:
         off = fleet.why_off(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
         if off:
             raise NotGradable(f"Grading is off: {off}")
-        twin = attempts.twin_open(connection, submission)
-        if twin is not None:
-            return twin
-        earlier = attempts.twin_done(connection, submission) if submission.mode == "submit" else None
+        twin = attempts.twin(connection, submission)
+        if twin is not None and twin.state in OPEN:
+            return twin.id
+        earlier = twin if submission.mode == "submit" else None
         limits.admit(connection, self._limits, submission, free=earlier is not None)
         return earlier
 
     def _store(self, submission: Submission, earlier: sa.Row[Any] | None) -> str:
         with writing(self._engine, only_one=submission.user) as connection:
-            if connection.execute(sa.select(rows.c.id).where(rows.c.id == submission.id)).first():
-                return submission.id  # another process that is starting has just restored it from the archive
             found = self._admit(connection, submission)
             if isinstance(found, str):
-                return found
+                return found  # the same one, or this one: a process that is starting has just restored it from the archive
             if earlier is not None:
                 attempts.add_again(connection, submission, earlier)
             else:
@@ -159,7 +157,7 @@ class Course:
             AttemptNotFound: there is none of that id, or it is someone else's (as in all methods below).
         """
         with self._engine.connect() as connection:
-            return attempts.status(connection, self._row(connection, attempt_id, user))
+            return self._statuses(connection, [self._row(connection, attempt_id, user)])[0]
 
     def cancel(self, attempt_id: str, *, user: str) -> State:
         """A waiting attempt never runs and costs nothing; a running one stops within two seconds; one that ended stays."""
@@ -193,7 +191,7 @@ class Course:
         if lab_id is not None:
             query = query.where(rows.c.lab == lab_id)
         with self._engine.connect() as connection:
-            return [attempts.status(connection, row) for row in connection.execute(query).all()]
+            return self._statuses(connection, connection.execute(query).all())
 
     def latest(self, user: str, lab_id: str) -> Status | None:
         """The user's newest attempt at this lab: what a page shows after a reload."""
@@ -225,6 +223,11 @@ class Course:
             "versions": fleet.versions(),
             "database": self._engine.dialect.name,
         }
+
+    def _statuses(self, connection: sa.Connection, found: Sequence[sa.Row[Any]]) -> list[Status]:
+        devices = {row.device for row in found if row.state == State.QUEUED}
+        places = {device: attempts.places(connection, device=device) for device in devices}
+        return [attempts.status(row, places.get(row.device, {}).get(row.id, 0)) for row in found]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
         row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()

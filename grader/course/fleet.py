@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import logging
 import platform
@@ -75,10 +76,12 @@ def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) ->
 
 def why_off(connection: sa.Connection, *, device: str, dead_after_s: float) -> str:
     """Why nobody will grade: living workers, and in each the self-test failed. Empty where one grades or may soon."""
-    living = [worker for worker in roll_call(connection, device=device, dead_after_s=dead_after_s) if worker["alive"]]
-    return living[0]["reason"] if living and all(worker["state"] == "off" for worker in living) else ""
+    fresh = clock(connection.engine) - workers.c.seen < dead_after_s
+    living = connection.execute(sa.select(workers.c.state, workers.c.reason).where(workers.c.device == device, fresh)).all()
+    return living[0].reason if living and all(worker.state == "off" for worker in living) else ""
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """What runs here, by name."""
     packages = ("torch", "triton", "dbos", "sqlalchemy")

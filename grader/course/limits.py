@@ -57,28 +57,31 @@ def tokens_left(connection: sa.Connection, limits: Limits, *, user: str, lab: st
     return min(limits.tokens, level + (now - last) / limits.token_every_s)
 
 
+_IS_OPEN = attempts.c.state.in_(OPEN)
+_IS_RECENT = attempts.c.created > sa.bindparam("since", type_=sa.Float)
+_COUNT = sa.select(  # built once: building it costs more than running it
+    sa.func.count().filter(_IS_RECENT).label("recent"),
+    sa.func.min(attempts.c.created).filter(_IS_RECENT).label("first"),
+    sa.func.count().filter(_IS_OPEN).label("open"),
+    sa.select(sa.func.count()).where(_IS_OPEN).scalar_subquery().label("everyone"),
+).where(attempts.c.user == sa.bindparam("user"))
+
+
 def admit(connection: sa.Connection, limits: Limits, submission: Submission, *, free: bool) -> None:
     """Raise LimitReached where this submission would be one too many. `free`: it needs no grading, and so no token."""
     user, now = submission.user, submission.created
-    recent = connection.execute(
-        sa.select(sa.func.count(), sa.func.min(attempts.c.created)).where(
-            attempts.c.user == user, attempts.c.created > now - limits.rate_window_s
-        )
-    ).one()
-    if recent[0] >= limits.rate:
-        wait = recent[1] + limits.rate_window_s - now
+    count = connection.execute(_COUNT, {"user": user, "since": now - limits.rate_window_s}).one()
+    if count.recent >= limits.rate:
+        wait = count.first + limits.rate_window_s - now
         raise LimitReached(
             f"That is more than {limits.rate} attempts in {_span(limits.rate_window_s)}; the next is taken in {_span(wait)}.",
             wait,
         )
-    is_open = attempts.c.state.in_(OPEN)
-    mine = connection.execute(sa.select(sa.func.count()).where(attempts.c.user == user, is_open)).scalar_one()
-    if mine >= limits.open_per_user:
-        raise LimitReached(f"{mine} of your attempts are still waiting or running; at most {limits.open_per_user} may.")
-    everyone = connection.execute(sa.select(sa.func.count()).where(is_open)).scalar_one()
-    if everyone >= limits.open_overall:
+    if count.open >= limits.open_per_user:
+        raise LimitReached(f"{count.open} of your attempts are still waiting or running; at most {limits.open_per_user} may.")
+    if count.everyone >= limits.open_overall:
         raise LimitReached(
-            f"{everyone} attempts are waiting; at most {limits.open_overall} may, so try again in a few minutes."
+            f"{count.everyone} attempts are waiting; at most {limits.open_overall} may, so try again in a few minutes."
         )
     if submission.mode == "submit" and not free:
         left = tokens_left(connection, limits, user=user, lab=submission.lab, now=now)
