@@ -271,7 +271,7 @@ class Worker:
     def _survivors(self) -> list[int]:
         """What is left of the attempt's session after a last try to kill it from here."""
         for _ in range(100):
-            left = warden.session(self.warden_pid)
+            left = [pid for pid in warden.session(self.warden_pid) if not warden.is_dead(pid)]
             if not left:
                 return []
             warden.kill_session(self.warden_pid)

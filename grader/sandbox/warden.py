@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import psutil
@@ -104,6 +105,18 @@ def session(leader: int) -> list[int]:
             if pid != leader and os.getsid(pid) == leader:
                 found.append(pid)
     return found
+
+
+def is_dead(pid: int) -> bool:
+    """Whether it only waits to be reaped, by us if it is ours. One whose first thread has left may still run others."""
+    try:
+        if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE or sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()) > 1:
+            return False
+    except (psutil.NoSuchProcess, FileNotFoundError):
+        return True
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return True
 
 
 def kill_session(leader: int) -> None:

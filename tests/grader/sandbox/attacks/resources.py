@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from attacks import INTERPRET, LIBC, PROMPT, RECORD, Bait, attack
+from attacks import INTERPRET, LIBC, PROMPT, RECORD, Bait, attack, syscall
 
 MIB = 1 << 20
 SMALL = {"memory_mib": 256, "scratch_mib": 16, "inodes": 500, "processes": 24}
@@ -78,9 +78,9 @@ def thread_bomb(bait: Bait):
             started += 1
     except RuntimeError:
         pass
-    if started >= 1000:
-        return started
-    time.sleep(60)
+    if started < 1000:
+        time.sleep(60)
+    return started
 
 
 @attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit", *PROMPT), time_limit_s=5, **SMALL)
@@ -100,6 +100,13 @@ def memory_bomb_of_shared_pages(bait: Bait):
         kept.append(mmap.mmap(-1, 4 * MIB, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))
         kept[-1].write(b"x" * (4 * MIB))
     return True
+
+
+@attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=8, **SMALL)
+def memory_bomb_once_the_first_thread_has_left(bait: Bait):
+    """A process whose first thread is gone looks like a zombie without memory, and is not."""
+    threading.Thread(target=memory_bomb_of_shared_pages, args=(bait,)).start()
+    syscall(60, 0)  # exit, of this thread alone
 
 
 @attack(heavy=True, time_limit_s=5, **SMALL)
@@ -135,7 +142,7 @@ def disk_full_by_many_files(bait: Bait):
 @attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
 def flood_of_directories(bait: Bait):
     for number in range(200_000):
-        os.mkdir(f"directory{number}")
+        Path(f"directory{number}").mkdir()
     return True
 
 
@@ -143,7 +150,7 @@ def flood_of_directories(bait: Bait):
 def directories_too_deep_to_name(bait: Bait):
     """Files below a path longer than a path may be are still found and counted, and removed."""
     for _ in range(40):
-        os.mkdir("d" * 200)
+        Path("d" * 200).mkdir()
         os.chdir("d" * 200)
     for number in range(400):
         Path(f"file{number}").write_bytes(b"x" * MIB)
@@ -153,7 +160,7 @@ def directories_too_deep_to_name(bait: Bait):
 
 @attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit", "stopped"), time_limit_s=5, **SMALL)
 def directory_closed_to_its_owner(bait: Bait):
-    os.mkdir("closed", 0o000)
+    Path("closed").mkdir(0o000)
     time.sleep(0.2)
 
 
