@@ -81,9 +81,8 @@ def _warm_parent(kind: Kind, control: socket.socket, supervisor_fd: int) -> NoRe
         os.environ["TRITON_INTERPRET"] = "1" if kind is Kind.INTERPRET else "0"
         for module in ("triton.language", "grader.sandbox.probes"):
             importlib.import_module(module)
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module("grader.sandbox.worker").warm_up(str(kind))
-            importlib.import_module(_BACKENDS[kind]).warm_up()
+        importlib.import_module("grader.sandbox.worker").warm_up(str(kind))
+        importlib.import_module(_BACKENDS[kind]).warm_up()
         check_modules()
         lockdown.warm_up()
         roots.forget_application()

@@ -52,6 +52,7 @@ class Attack:
     limits: dict[str, float]
     heavy: bool
     group: str
+    varies: bool
 
     def gets_through_without(self, wall: str, kind: str) -> bool:
         return wall in self.through_without or f"{wall}/{kind}" in self.through_without
@@ -66,13 +67,19 @@ def attack(
     through_without: tuple[str, ...] = (),
     ends: tuple[str, ...] = PROMPT,
     heavy: bool = False,
+    varies: bool = False,
     **limits: float,
 ) -> Callable:
-    """Register a function under its name. `heavy` ones could harm the machine: never run with a wall left out."""
+    """Register a function under its name.
+
+    Args:
+        heavy: could harm the machine, so it is never run with a wall left out.
+        varies: what it could do without walls depends on the machine, so that is not tested.
+    """
 
     def register(function: Callable[[Bait], Any]) -> Callable[[Bait], Any]:
         name, group = function.__name__, function.__module__.rpartition(".")[2]
-        ATTACKS[name] = Attack(name, function, kinds, through_without, ends, limits, heavy, group)
+        ATTACKS[name] = Attack(name, function, kinds, through_without, ends, limits, heavy, group, varies)
         return function
 
     return register

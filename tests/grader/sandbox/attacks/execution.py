@@ -29,7 +29,7 @@ def shell_through_the_loader(bait: Bait):
     return subprocess.run([LOADER, "/bin/sh", "-c", "echo ran"], capture_output=True).stdout
 
 
-@attack()
+@attack(varies=True)
 def python_itself(bait: Bait):
     import sys
 

@@ -43,16 +43,17 @@ def import_the_judge(bait: Bait):
             return importlib.import_module(name)
         except ImportError:
             continue
+    return None
 
 
 @attack(through_without=LANDLOCK)
 def list_root(bait: Bait):
-    return os.listdir("/")
+    return list(Path("/").iterdir())
 
 
 @attack(through_without=LANDLOCK)
 def list_tmp(bait: Bait):
-    return os.listdir("/tmp")
+    return list(Path("/tmp").iterdir())
 
 
 @attack(through_without=LANDLOCK)
@@ -81,7 +82,7 @@ def write_to_packages(bait: Bait):
 
 @attack()
 def symlink_to_the_secret(bait: Bait):
-    os.symlink(f"{bait.folder}/hidden.json", "link")
+    Path("link").symlink_to(f"{bait.folder}/hidden.json")
     return Path("link").read_text()
 
 
@@ -93,7 +94,7 @@ def hardlink_of_the_secret(bait: Bait):
 
 @attack(through_without=LANDLOCK)
 def rename_of_the_secret(bait: Bait):
-    os.rename(f"{bait.folder}/victim", f"{bait.folder}/taken")
+    Path(bait.folder, "victim").rename(f"{bait.folder}/taken")
     return True
 
 
@@ -119,7 +120,7 @@ def empty_by_opening(bait: Bait):
 @attack(through_without=("seccomp",))
 def chmod_of_the_secret(bait: Bait):
     return any_of(
-        lambda: os.chmod(f"{bait.folder}/victim", 0o777),
+        lambda: Path(bait.folder, "victim").chmod(0o777),
         lambda: os.chown(f"{bait.folder}/victim", os.getuid(), os.getgid()),
         lambda: os.utime(f"{bait.folder}/victim"),
         lambda: os.setxattr(f"{bait.folder}/victim", "user.planted", b"x"),
@@ -128,7 +129,7 @@ def chmod_of_the_secret(bait: Bait):
 
 @attack(through_without=LANDLOCK)
 def unlink_of_the_secret(bait: Bait):
-    os.unlink(f"{bait.folder}/victim")
+    Path(bait.folder, "victim").unlink()
     return True
 
 

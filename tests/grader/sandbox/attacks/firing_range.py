@@ -25,13 +25,13 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[3])]
 
 from attacks import Attack, Bait, load_all  # noqa: E402
 from attacks.processes import SECRET  # noqa: E402
-
 from grader.sandbox import warden  # noqa: E402
 from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery, harden_this_process  # noqa: E402
 
 _MAIN = "attacks.attacker:main"
 _BUFFER_BYTES = 1 << 16
 _FILL = b"\xff"
+_OPEN_PLACES = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 @contextlib.contextmanager
@@ -94,10 +94,10 @@ def fire(nursery: Nursery, attack: Attack, bait: Bait, kind: Kind, without: list
         intact = os.fstat(out).st_size == os.fstat(inputs).st_size == _BUFFER_BYTES
         untouched = os.pread(inputs, 64, 0) == b"\0" * 64 and os.pread(out, 64, 0) == _FILL * 64
     time.sleep(0.3 if attack.name == "daemon_that_writes_later" else 0)
-    planted = [str(path) for path in (*Path("/tmp").glob("planted-by*"), *Path("/dev/shm").glob("planted-by*"),
-        *Path("/var/tmp").glob("planted-by*"), *Path(bait.folder).glob("planted"), *Path(bait.folder).glob("daemon*"))]  # fmt: skip
+    planted = [path for place in _OPEN_PLACES for path in Path(place).glob("planted-by-attack")]
+    planted += [*Path(bait.folder).glob("planted"), *Path(bait.folder).glob("daemon-was-here")]
     for path in planted:
-        Path(path).unlink()
+        path.unlink()
     return {
         "attack": attack.name,
         "kind": str(kind),

@@ -64,7 +64,7 @@ def sockets_of_rare_families(bait: Bait):
     return any(syscall(41, family, kind, 0) >= 0 for family, kind in tries)
 
 
-@attack()  # a kernel may have it switched off, so what happens without walls differs
+@attack(varies=True)
 def io_uring_instead_of_sockets(bait: Bait):
     import ctypes
 

@@ -65,6 +65,7 @@ def process_vm_readv_of_outsiders(bait: Bait):
         result = syscall(310, pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, 0)
         if result >= 0 or result == -errno.EFAULT:  # a bad address means that reading was allowed
             return pid
+    return None
 
 
 @attack()
@@ -121,7 +122,7 @@ def descriptors_that_were_left(bait: Bait):
     kept = []
     for fd in range(4096):
         try:
-            kept.append(os.readlink(f"/proc/self/fd/{fd}"))
+            kept.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
         except OSError:
             continue
     return [place for place in kept if bait.folder in place or "socket" in place or "bait" in place]
@@ -165,6 +166,7 @@ def scan_of_the_heap(bait: Bait):
     for thing in gc.get_objects():
         if isinstance(thing, (dict, list, tuple)) and thing is not globals() and SECRET in str(thing)[:2000]:
             return "SECRET" not in str(thing)[:2000]  # not this file's own constant
+    return None
 
 
 @attack()

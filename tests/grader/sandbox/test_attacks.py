@@ -1,0 +1,81 @@
+"""Every attack is stopped by the walls: as root, whose workers drop to another user, and as an ordinary user."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attacks import Attack, load_all
+from attacks.identities import Unavailable, prefix
+
+RANGE = Path(__file__).parent / "attacks" / "firing_range.py"
+ATTACKS = load_all()
+IDENTITIES = ("root", "ordinary")
+LONGEST_S = 20.0  # of one attack, on a machine that does other things besides
+
+
+def fired(identity, **arguments):
+    """What came of the attacks, by name: one outcome per kind of worker."""
+    try:
+        command = [*prefix(identity), sys.executable, "-B", str(RANGE), json.dumps(arguments)]
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-2000:]
+    outcomes = {}
+    for line in done.stdout.splitlines():
+        outcome = json.loads(line)
+        outcomes.setdefault(outcome["attack"], []).append(outcome)
+    return outcomes
+
+
+@pytest.fixture(scope="module", params=IDENTITIES)
+def outcomes(request):
+    return fired(request.param, kinds=["interpret", "record"], without=[], heavy=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
+def test_attack_is_stopped(attack: Attack, outcomes):
+    assert [outcome["kind"] for outcome in outcomes[attack.name]] == list(attack.kinds)
+    for outcome in outcomes[attack.name]:
+        assert not outcome["through"], outcome
+        assert outcome["reason"] in attack.ends, outcome
+        assert outcome["survivors"] == 0, outcome
+        assert not outcome["scratch_left"], outcome
+        assert outcome["duration_s"] < LONGEST_S, outcome
+
+
+@pytest.fixture(scope="module", params=["landlock", "seccomp"])
+def outcomes_without(request):
+    identity = "root" if _is_root() else "ordinary"
+    return request.param, fired(identity, kinds=["interpret", "record"], without=[request.param], heavy=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "attack", [pytest.param(each, id=each.name) for each in ATTACKS.values() if not each.heavy and not each.varies]
+)
+def test_attack_gets_through_without_its_wall(attack: Attack, outcomes_without):
+    """Without one wall, exactly those attacks succeed that this wall alone stops: so the probes bite, and no wall is idle."""
+    wall, outcomes = outcomes_without
+    for outcome in outcomes[attack.name]:
+        assert outcome["through"] == attack.gets_through_without(wall, outcome["kind"]), outcome
+
+
+def test_both_walls_are_needed():
+    alone = {wall: {name for name, each in ATTACKS.items() if wall in each.through_without} for wall in ("landlock", "seccomp")}
+
+    assert len(ATTACKS) >= 79
+    assert len(alone["landlock"]) >= 10
+    assert len(alone["seccomp"]) >= 10
+    assert not alone["landlock"] & alone["seccomp"]
+
+
+def _is_root():
+    try:
+        prefix("root")
+    except Unavailable:
+        return False
+    return True

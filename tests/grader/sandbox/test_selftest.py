@@ -1,0 +1,46 @@
+"""The self-test is content with the walls as they are, and notices each that is missing."""
+
+import pytest
+
+from grader.faults import SandboxError
+from grader.sandbox import selftest
+
+
+@pytest.fixture(scope="module")
+def whole(nursery):
+    return selftest.run(nursery)
+
+
+def test_the_walls_hold(whole):
+    assert whole.ok, whole.table()
+    assert whole.reason == ""
+    assert len(whole.rows) > 60
+
+
+@pytest.mark.parametrize("expected", ["works", "refused"])
+def test_each_kind_is_asked_both_ways(whole, expected):
+    assert {row.kind for row in whole.rows if row.expected == expected} == {"interpret", "record"}
+
+
+@pytest.mark.parametrize(
+    ("wall", "probe"), [("landlock", "read file /etc/passwd"), ("seccomp", "open socket AF_UNIX"), ("seccomp", "fork")]
+)
+def test_a_missing_wall_turns_grading_off(nursery, wall, probe):
+    result = selftest.run(nursery, without=(wall,))
+
+    assert not result.ok
+    assert {row.kind for row in result.rows if row.probe == probe and not row.ok} == {"interpret", "record"}
+    assert "should be refused, but: works" in result.reason
+    assert "Grading is off." in result.table()
+
+
+def test_warm_parents_that_do_not_start_turn_grading_off(monkeypatch):
+    def broken():
+        raise SandboxError("the nursery did not start: no torch")
+
+    monkeypatch.setattr(selftest, "Nursery", broken)
+
+    result = selftest.run()
+
+    assert not result.ok
+    assert result.reason == "The sandbox does not start: the nursery did not start: no torch"
