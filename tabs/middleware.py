@@ -1,6 +1,7 @@
-"""What stands in front of Gradio's routes: a limit on request bodies, and `/health`.
+"""What stands in front of Gradio's routes: a limit on request bodies, compression of the first page, and `/health`.
 
-Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory.
+Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
+files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
@@ -56,4 +58,5 @@ def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             logger.exception("no health to report")
             return JSONResponse({"grading": "off", "reason": "The course does not answer."}, 503)
 
-    return {"middleware": [Middleware(BodyLimit)], "routes": [Route("/health", answer)]}
+    middleware = [Middleware(BodyLimit), Middleware(GZipMiddleware, minimum_size=4096)]
+    return {"middleware": middleware, "routes": [Route("/health", answer)]}
