@@ -158,6 +158,13 @@ SYMPTOMS = (
         passing=("random", "shifted_scores", "shifted_down"),
         verdicts=("not_finite",),
     ),
+    Symptom(
+        name="sum_in_fp16",
+        sentence="Right to fp16's digits and no further: the row's sum was kept in fp16; accumulate in fp32.",
+        failing=("random_size", "widest"),
+        passing=("ones", "ragged_tail_1000", "random_size_fp16", "strided_fp16"),
+        verdicts=("wrong_answer",),
+    ),
 )
 
 

@@ -23,6 +23,6 @@ def scores_kernel(
 
 def scores(query, key, out, softmax_scale):
     n, head_dim = key.shape
-    scores_kernel[(triton.cdiv(n, 64),)](
-        query, key, out, n, head_dim, key.stride(0), softmax_scale, BLOCK_N=64, BLOCK_D=max(16, triton.next_power_of_2(head_dim))
+    scores_kernel[(triton.cdiv(n, 16),)](
+        query, key, out, n, head_dim, key.stride(0), softmax_scale, BLOCK_N=16, BLOCK_D=max(16, triton.next_power_of_2(head_dim))
     )

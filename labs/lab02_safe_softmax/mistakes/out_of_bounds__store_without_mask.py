@@ -1,6 +1,6 @@
 """The store writes the padding too.
 
-Diagnosis: past the end of `out`
+Diagnosis: past the end of out
 """
 
 import torch

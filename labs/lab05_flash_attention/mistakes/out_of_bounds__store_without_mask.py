@@ -1,6 +1,6 @@
 """The last tile stores rows past the end.
 
-Diagnosis: past the end of `out`
+Diagnosis: past the end of out
 """
 
 import torch
