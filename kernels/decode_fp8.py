@@ -95,7 +95,7 @@ def _over_keys(
     return acc_even, acc_odd, m_i, l_i
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_kv_splits"])  # one binary for any number of splits
 def _decode_fp8_kernel(
     query_ptr, key_ptr, value_ptr, key_scale_ptr, value_scale_ptr, kv_len_ptr,
     out_ptr, lse_ptr, partial_out_ptr, partial_lse_ptr, arrived_ptr,

@@ -137,7 +137,7 @@ def _over_keys(
     return acc0, acc1, acc2, acc3, m_i, l_i
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_kv_splits"])  # one binary for any number of splits
 def _decode_nvfp4_kernel(
     query_ptr, key_ptr, key_scale_ptr, key_global_ptr, value_ptr, value_scale_ptr, value_global_ptr, kv_len_ptr,
     out_ptr, lse_ptr, partial_out_ptr, partial_lse_ptr, arrived_ptr,

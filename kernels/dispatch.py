@@ -49,7 +49,7 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
     """How softmax_online takes rows of this length.
 
     - to 16384 columns a row sits in the registers of one program, two programs to a multiprocessor: one read, one write
-    - to 131072 columns on Hopper several programs share a row, 16384 columns each: still one read
+    - to 131072 columns on Hopper several programs share a row, 8192 columns each: still one read
     - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
     """
     block = 1 << (cols - 1).bit_length()
@@ -57,8 +57,15 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
     if block <= 16384:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 16))
     if here.capability == 90 and cols <= 131072:
-        return SoftmaxPlan(kernel="shared row", block=16384, num_warps=16, pieces=block // 16384, programs=2 * here.num_sms)
+        return shared_row_plan(here, cols, block=8192, num_warps=8, programs_per_sm=2)
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
+
+
+def shared_row_plan(here: Device, cols: int, *, block: int, num_warps: int, programs_per_sm: int) -> SoftmaxPlan:
+    """A row in the registers of several programs; all programs must be on the GPU at once."""
+    pieces = (1 << (cols - 1).bit_length()) // block
+    programs = here.num_sms * programs_per_sm // pieces * pieces
+    return SoftmaxPlan(kernel="shared row", block=block, num_warps=num_warps, pieces=pieces, programs=programs)
 
 
 @dataclass(frozen=True, kw_only=True)

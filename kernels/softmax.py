@@ -25,7 +25,7 @@ from kernels.checks import (
     require_dtype,
     require_shape,
 )
-from kernels.dispatch import softmax_plan
+from kernels.dispatch import SoftmaxPlan, softmax_plan
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MAX_COLS_IN_REGISTERS = 32768  # 64 values for each of the 512 threads; beyond, they spill to memory
@@ -173,17 +173,18 @@ def softmax_safe(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tens
     return _rows_in_registers(_safe_kernel, x, out)
 
 
-def softmax_online(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+def softmax_online(x: torch.Tensor, out: torch.Tensor | None = None, *, plan: SoftmaxPlan | None = None) -> torch.Tensor:
     """The softmax of rows of any length.
 
-    Same contract as ``softmax_safe``, without its limit on the columns. ``kernels.dispatch.softmax_plan`` says which of three
-    kernels runs: a row in one program's registers, in those of several programs, or in none, tile by tile, twice.
+    Same contract as ``softmax_safe``, without its limit on the columns. The plan (default: ``kernels.dispatch.softmax_plan``)
+    says which of three kernels runs: a row in one program's registers, in those of several programs, or in none, tile by tile,
+    twice.
     """
     out = _checked_out(x, out)
     rows, cols = x.shape
     if rows == 0 or cols == 0:
         return out
-    plan = softmax_plan(x.device, cols, x.element_size(), interpreting=interpreting())
+    plan = plan or softmax_plan(x.device, cols, x.element_size(), interpreting=interpreting())
     strides = (x.stride(0), out.stride(0))
     if plan.kernel == "registers":
         _safe_kernel[(rows,)](x, out, cols, *strides, BLOCK=plan.block, num_warps=plan.num_warps)

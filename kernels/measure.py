@@ -1,0 +1,44 @@
+"""The time of a call on a GPU: median and spread of many, each on a cold L2 cache, and several functions side by side.
+
+Functions that are compared take turns, so that clocks and temperature are the same for all. Before each call a large buffer is
+overwritten: that empties the L2 cache, and keeps the GPU busy while the host prepares the call, so no host time is counted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+FLUSH_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Timing:
+    median_us: float
+    low_us: float  # 20th percentile
+    high_us: float  # 80th percentile
+
+
+def measure_together(functions: dict[str, Callable[[], object]], *, repetitions: int = 25) -> dict[str, Timing]:
+    """Time each function ``repetitions`` times, in turns, after two calls that are not counted."""
+    flush = torch.empty(FLUSH_BYTES // 4, dtype=torch.int32, device="cuda")
+    for function in functions.values():
+        function()
+        function()
+    torch.cuda.synchronize()
+    events = {name: [] for name in functions}
+    for _ in range(repetitions):
+        for name, function in functions.items():
+            flush.zero_()
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            function()
+            end.record()
+            events[name].append((start, end))
+    torch.cuda.synchronize()
+    return {name: _timing([start.elapsed_time(end) * 1e3 for start, end in pairs]) for name, pairs in events.items()}
+
+
+def _timing(times_us: list[float]) -> Timing:
+    low, median, high = torch.tensor(times_us, dtype=torch.float64).quantile(torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64))
+    return Timing(median_us=median.item(), low_us=low.item(), high_us=high.item())
