@@ -108,6 +108,7 @@ class Lab:
     out_shape: Callable[[Inputs], tuple[int, ...]]
     expected: Callable[[Inputs], torch.Tensor]  # float64, of `out_shape`
     ideal_bytes: Callable[[Inputs], int]  # what the best possible kernel moves
+    least_bytes: Callable[[Inputs], int] | None = None  # what no kernel can avoid, where a cache may spare it some of these
     cases: tuple[Case, ...]
     oracles: tuple[Oracle, ...] = ()
     symptoms: tuple[Symptom, ...] = ()

@@ -211,11 +211,12 @@ def _timing(lab: Lab, prepared: PreparedCase, samples: dict[str, Samples]) -> Ti
     performance = _performance(lab)
     moved = int(lab.ideal_bytes(prepared.inputs))
     flops = performance.flops(prepared.sizes) if performance.flops else 0.0
+    least = int((lab.least_bytes or lab.ideal_bytes)(prepared.inputs))
     peak = peak_of(torch.cuda.get_device_name(0))
-    if peak is not None and submission.median < 0.98 * peak.floor_ms(moved, flops):
+    if peak is not None and submission.median < 0.98 * peak.floor_ms(least, flops):
         raise TimingRefused(
-            f"{submission.median:.4g} ms is faster than this GPU can move {moved:,} bytes or do {flops:.3g} operations "
-            f"({peak.floor_ms(moved, flops):.4g} ms)."
+            f"{submission.median:.4g} ms is faster than this GPU can move {least:,} bytes or do {flops:.3g} operations "
+            f"({peak.floor_ms(least, flops):.4g} ms)."
         )
     roof_gb_s = 2 * COPY_CASE.sizes["cells"] * 4 / copy.median / 1e6
     bandwidth_gb_s = moved / submission.median / 1e6

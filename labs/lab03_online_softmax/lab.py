@@ -158,6 +158,7 @@ LAB = Lab(
     out_shape=lambda given: tuple(given["x"].shape),
     expected=lambda given: torch.softmax(given["x"].double(), dim=-1),
     ideal_bytes=lambda given: 3 * given["x"].nbytes,
+    least_bytes=lambda given: 2 * given["x"].nbytes,  # the second read may hit the L2 cache
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
