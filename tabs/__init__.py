@@ -12,7 +12,15 @@ from types import ModuleType
 
 TABS = (
     "landing",
+    "similarity",
+    "normalization",
+    "online_softmax",
+    "precision",
+    "synthesis",
+    "memory",
+    "tiling",
     "labs",
+    "references",
 )
 
 

@@ -23,9 +23,16 @@ CARDS = (
         text="Five scores, four ways to normalise them. They agree so far.",
         ask=f"Score 1 becomes 12, and exp(12) is {math.exp(12):,.0f}. Which lane fails?",
         options=(
-            Option(text="Naive fp16", why=f"Its largest number is 65,504: past a score of {_LIMIT_16:.2f} exp is inf, and inf / inf is NaN."),
-            Option(text="Naive fp16 and naive fp32", why=f"fp32 holds out until {_LIMIT_32:.2f}. Only the fp16 lane is lost here."),
-            Option(text="None", why="Look at the fp16 lane: exp(12) does not fit 16 bits. Nothing crashes, the numbers are gone."),
+            Option(
+                text="Naive fp16",
+                why=f"Its largest number is 65,504: past a score of {_LIMIT_16:.2f} exp is inf, and inf / inf is NaN.",
+            ),
+            Option(
+                text="Naive fp16 and naive fp32", why=f"fp32 holds out until {_LIMIT_32:.2f}. Only the fp16 lane is lost here."
+            ),
+            Option(
+                text="None", why="Look at the fp16 lane: exp(12) does not fit 16 bits. Nothing crashes, the numbers are gone."
+            ),
         ),
         right=0,
         after={"scores": [12, *_REST]},
@@ -34,8 +41,14 @@ CARDS = (
         text="Now the same scores as at the start, with a constant added to each.",
         ask="Add 100 to all five. What do the exact probabilities do?",
         options=(
-            Option(text="They stay exactly the same", why="exp(100) divides out above and below. So subtract the max: same answer, no overflow."),
-            Option(text="They get sharper", why="Multiplying the scores sharpens. Adding a constant multiplies above and below by the same exp."),
+            Option(
+                text="They stay exactly the same",
+                why="exp(100) divides out above and below. So subtract the max: same answer, no overflow.",
+            ),
+            Option(
+                text="They get sharper",
+                why="Multiplying the scores sharpens. Adding a constant multiplies above and below by the same exp.",
+            ),
             Option(text="They get flatter", why="Dividing the scores flattens. Adding a constant cancels."),
         ),
         right=0,
@@ -46,7 +59,9 @@ CARDS = (
         ask="Can the stable lane still overflow, in fp16, with a score of 1000?",
         options=(
             Option(text="Yes", why="No exp can exceed 1. What is far below the max underflows to 0, and that does no harm."),
-            Option(text="No", why="Every exp lies between 0 and 1. What is far below the max becomes 0, and that does no harm."),
+            Option(
+                text="No", why="Every exp lies between 0 and 1. What is far below the max becomes 0, and that does no harm."
+            ),
         ),
         right=1,
         after={"scores": [1000, *_REST]},

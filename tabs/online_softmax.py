@@ -21,8 +21,13 @@ CARDS = (
         text="Twelve scores, falling. The first block holds the largest.",
         ask="How often must the old sum be rescaled by something other than 1?",
         options=(
-            Option(text="Never, after the first block", why="m is right from the first block on: every later alpha is exp(0) = 1."),
-            Option(text="Once for every block", why="alpha = exp(m − m_new) is 1 whenever m does not move, and here it moves only once, from −inf."),
+            Option(
+                text="Never, after the first block", why="m is right from the first block on: every later alpha is exp(0) = 1."
+            ),
+            Option(
+                text="Once for every block",
+                why="alpha = exp(m − m_new) is 1 whenever m does not move, and here it moves only once, from −inf.",
+            ),
         ),
         right=0,
         before={"scores": _PRESETS["descending"]},
@@ -32,7 +37,10 @@ CARDS = (
         text="The same scores, but the rescale is left out.",
         ask="Does the output change?",
         options=(
-            Option(text="It is wrong now", why="Not on this data: all the alphas were 1 anyway. A test that only tries falling scores would pass."),
+            Option(
+                text="It is wrong now",
+                why="Not on this data: all the alphas were 1 anyway. A test that only tries falling scores would pass.",
+            ),
             Option(text="It is still right", why="Every alpha was 1. That is why one test is not enough."),
         ),
         right=1,
@@ -43,8 +51,14 @@ CARDS = (
         text="Still without the rescale; now the scores rise.",
         ask="And now?",
         options=(
-            Option(text="Still right", why=f"Every block brings a new maximum, and the old sum is measured from the wrong one: off by {_ERROR:.2f}."),
-            Option(text="Wrong", why=f"Every block brings a new maximum. The old terms count too much, and the output is off by {_ERROR:.2f}."),
+            Option(
+                text="Still right",
+                why=f"Every block brings a new maximum, and the old sum is measured from the wrong one: off by {_ERROR:.2f}.",
+            ),
+            Option(
+                text="Wrong",
+                why=f"Every block brings a new maximum. The old terms count too much, and the output is off by {_ERROR:.2f}.",
+            ),
         ),
         right=1,
         before={"scores": _PRESETS["ascending"], "rescale": False},
@@ -55,7 +69,9 @@ CARDS = (
         ask="What does exp(m − m_new) give while m is still −inf?",
         options=(
             Option(text="0", why="exp(−inf − 0) would be 0. But here m_new is −inf too, and −inf − (−inf) is NaN."),
-            Option(text="NaN", why="−inf − (−inf) is NaN, and it stays in l and acc for good. Guard m_new before you subtract it."),
+            Option(
+                text="NaN", why="−inf − (−inf) is NaN, and it stays in l and acc for good. Guard m_new before you subtract it."
+            ),
         ),
         right=1,
         before={"scores": _PRESETS["first block masked"], "guard": False},

@@ -24,7 +24,10 @@ BIT_CARDS = (
         text="FP8 E4M3 gives up infinity to reach further: only one code a sign is NaN.",
         ask="Which is its largest number?",
         options=(
-            Option(text="240", why=f"That is what IEEE's rules would leave. E4M3 uses the top exponent for numbers too: {_MAX['e4m3']:g}."),
+            Option(
+                text="240",
+                why=f"That is what IEEE's rules would leave. E4M3 uses the top exponent for numbers too: {_MAX['e4m3']:g}.",
+            ),
             Option(text=f"{_MAX['e4m3']:g}", why="1.75 × 2⁸: the top exponent with every mantissa but the last, which is NaN."),
             Option(text=f"{_MAX['e5m2']:g}", why="That is E5M2, which spends a mantissa bit on range."),
         ),
@@ -51,8 +54,16 @@ QUANTISE_CARDS = (
         text="A Gaussian tensor, four bits a value and one E4M3 scale for every sixteen.",
         ask="By how much is the tensor off, after NVFP4?",
         options=(
-            Option(text="About 1%", why=f"That is how much models lose on benchmarks. The numbers themselves are off by {_GAUSS['nvfp4'].error:.1%}."),
-            Option(text="About 10%", why=f"{_GAUSS['nvfp4'].error:.1%}, and attention's output by {_OUTPUT['nvfp4']:.0%}. Benchmarks of models move far less."),
+            Option(
+                text="About 1%",
+                why="That is how much models lose on benchmarks. The numbers "
+                f"themselves are off by {_GAUSS['nvfp4'].error:.1%}.",
+            ),
+            Option(
+                text="About 10%",
+                why=f"{_GAUSS['nvfp4'].error:.1%}, and attention's output by "
+                f"{_OUTPUT['nvfp4']:.0%}. Benchmarks of models move far less.",
+            ),
         ),
         right=1,
         after={"format": "nvfp4"},
@@ -61,8 +72,15 @@ QUANTISE_CARDS = (
         text="Now one channel is thirty times larger than the others.",
         ask="One scale for the whole tensor: what becomes of the rest?",
         options=(
-            Option(text="Nearly all of it turns to zero", why=f"{_OUTLIER['e2m1'].flushed:.0%} of all values. With a scale per block, {_OUTLIER['nvfp4'].flushed:.0%}."),
-            Option(text="It loses a bit or two", why=f"Four bits have none to lose: {_OUTLIER['e2m1'].flushed:.0%} of the values become 0. That is what block scales are for."),
+            Option(
+                text="Nearly all of it turns to zero",
+                why=f"{_OUTLIER['e2m1'].flushed:.0%} of all values. With a scale per block, {_OUTLIER['nvfp4'].flushed:.0%}.",
+            ),
+            Option(
+                text="It loses a bit or two",
+                why=f"Four bits have none to lose: {_OUTLIER['e2m1'].flushed:.0%} of the "
+                "values become 0. That is what block scales are for.",
+            ),
         ),
         right=0,
         before={"source": "outlier", "format": "nvfp4"},
@@ -87,7 +105,7 @@ Flip the bits. With exponent 0 the hidden one is gone: the subnormals, evenly sp
 _QUANTISE_PROSE = f"""
 ## What four bits cost
 
-Eight positive codes cannot cover a tensor. So values are taken in blocks, and each block brings a scale: sixteen E2M1 codes
+Eight codes a sign cannot cover a tensor. So values are taken in blocks, and each block brings a scale: sixteen E2M1 codes
 and one E4M3 scale in NVFP4, under one float32 scale for the tensor. That is {_BITS_A_VALUE["nvfp4"]:g} bits a value,
 {16 / _BITS_A_VALUE["nvfp4"]:.2f} times less than fp16 (4 times before the scales). FP8 is {16 / _BITS_A_VALUE["fp8"]:.2f} times less.
 
@@ -104,7 +122,13 @@ def build(course: Any) -> None:
     section(
         _BITS_PROSE,
         figure=figure(
-            "bits", title="A number, bit by bit", tab=ID, defaults=bits.DEFAULTS, ids=FIGURES, cards=BIT_CARDS, mathematics=("formats.js",)
+            "bits",
+            title="A number, bit by bit",
+            tab=ID,
+            defaults=bits.DEFAULTS,
+            ids=FIGURES,
+            cards=BIT_CARDS,
+            mathematics=("formats.js",),
         ),
         quizzes=("e2m1",),
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tabs.figures import dot_product
+import plotly.graph_objects as go
+
+from tabs.figures import dot_product, scaling
 from tabs.figures.widget import Card, Option, figure
+from tabs.plots import colour, layout, plot_when_shown
 from tabs.section import section
 
 TITLE = "Similarity"
@@ -20,9 +23,16 @@ CARDS = (
         text=f"Here q · k is {_DOT:.2f}. The third pair contributes all that the first does not.",
         ask="Double every number of the query. What happens to q · k and to the angle?",
         options=(
-            Option(text="Both double", why="The dot product doubles, but the query only grew longer: it still points the same way."),
-            Option(text="q · k doubles, the angle stays", why=f"It is {2 * _DOT:.2f} now. Length scales the score; direction alone sets the angle."),
-            Option(text="Neither changes", why="A cosine would not change. The dot product counts length too, and length doubled."),
+            Option(
+                text="Both double", why="The dot product doubles, but the query only grew longer: it still points the same way."
+            ),
+            Option(
+                text="q · k doubles, the angle stays",
+                why=f"It is {2 * _DOT:.2f} now. Length scales the score; direction alone sets the angle.",
+            ),
+            Option(
+                text="Neither changes", why="A cosine would not change. The dot product counts length too, and length doubled."
+            ),
         ),
         right=1,
         after={"query": _SCALED["query"]},
@@ -32,7 +42,10 @@ CARDS = (
         ask="Which key gives a score of zero against the query (1, 0, 0.5, −0.5)?",
         options=(
             Option(text="(0, 1, 0, 0)", why="Every term has a zero factor: the vectors are perpendicular, 90° apart."),
-            Option(text="(1, 0, 0.5, −0.5)", why="That is the query itself: the score is its squared length, as large as a key of this length can make it."),
+            Option(
+                text="(1, 0, 0.5, −0.5)",
+                why="That is the query itself: the score is its squared length, as large as a key of this length can make it.",
+            ),
             Option(text="(−1, 0.5, 0, 1)", why="That one disagrees: its score is negative, not zero."),
         ),
         right=0,
@@ -43,7 +56,10 @@ CARDS = (
         ask="Rank the six keys. Is the key with the largest score the one with the smallest angle?",
         options=(
             Option(text="Always", why="Only among keys of one length. A long key can win with a worse angle."),
-            Option(text="Not always", why="Right: the score is length × length × cosine, so a long key can outrank a better aligned one."),
+            Option(
+                text="Not always",
+                why="Right: the score is length × length × cosine, so a long key can outrank a better aligned one.",
+            ),
         ),
         right=1,
         after={"ranked": True, "chosen": 5},
@@ -66,9 +82,74 @@ for one query of one head. Each key is read once and used once, so the step wait
 """
 
 
+_SMALL, _LARGE = scaling.spreads()[0], scaling.spreads()[-1]
+_ROOT_PROSE = f"""
+## Why the root of d?
+
+Add up more terms and sums grow. With independent entries of variance one, q · k has variance d: at
+d = {_LARGE.head_dim:,} the scores spread over ±{3 * _LARGE.std:.0f}.
+
+Softmax turns such a spread into a lookup. Among {scaling.KEYS} random keys the best one gets {_SMALL.largest_weight:.0%} of the
+weight at d = {_SMALL.head_dim}, and {_LARGE.largest_weight:.0%} at d = {_LARGE.head_dim:,}. Divided by √d the spread is one again
+at every d, and the weight of the best stays near {_LARGE.largest_weight_scaled:.0%}.
+"""
+
+
+def spread_figure() -> go.Figure:
+    """The histogram of q · k for each head_dim, without and with 1/√d; the slider is Plotly's own and asks no server."""
+    centres, spreads = scaling.centres(), scaling.spreads()
+    width = centres[1] - centres[0]
+
+    def traces(one: scaling.Spread) -> list[go.Bar]:
+        return [
+            go.Bar(x=centres, y=100 * shares, width=width, marker={"color": colour(role)}, opacity=opacity,
+                   hovertemplate="%{y:.1f}% near %{x:.0f}<extra>" + name + "</extra>")
+            for shares, role, name, opacity in (
+                (one.shares_scaled, "query", "q · k / √d", 0.55), (one.shares, "scores", "q · k", 0.9),
+            )
+        ]  # fmt: skip
+
+    def title(one: scaling.Spread) -> str:
+        return (
+            f"q · k: std {one.std:.1f}, best of {scaling.KEYS} gets {one.largest_weight:.0%}<br>"
+            f"q · k / √d: std {one.std_scaled:.1f}, best gets {one.largest_weight_scaled:.0%}"
+        )
+
+    def labels(one: scaling.Spread) -> list[dict[str, Any]]:
+        where = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top", "align": "right"}
+        return [{**where, "text": title(one), "showarrow": False, "font": {"size": 12, "color": colour("muted")}}]
+
+    start = scaling.HEAD_DIMS.index(64)
+    frames = [
+        go.Frame(data=traces(one), name=str(one.head_dim), layout={"annotations": labels(one)}) for one in spreads
+    ]  # fmt: skip
+    steps = [
+        {
+            "label": str(one.head_dim),
+            "method": "animate",
+            "args": [[str(one.head_dim)], {"mode": "immediate", "frame": {"duration": 0}}],
+        }
+        for one in spreads
+    ]
+    chart = go.Figure(data=traces(spreads[start]), frames=frames, layout=layout(
+        height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 40, "b": 96},
+        xaxis={"title": {"text": "score"}, "range": [-60, 60]}, yaxis={"title": {"text": "% of pairs"}, "range": [0, 40]},
+        annotations=labels(spreads[start]),
+        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "d = "}, "pad": {"t": 48}, "transition": {"duration": 0}}],
+    ))  # fmt: skip
+    return chart
+
+
+def _spread() -> None:
+    rows = "; ".join(f"d {one.head_dim}: {one.std:.1f}, {one.largest_weight:.0%}" for one in scaling.spreads())
+    told = f"Standard deviation of q · k and the weight of the best of {scaling.KEYS} keys, unscaled: {rows}."
+    plot_when_shown(lambda token: spread_figure(), label="Scores as head_dim grows", told=told)
+
+
 def build(course: Any) -> None:
     section(
         _PROSE,
         figure=figure("dot_product", title="Query · key", tab=ID, defaults=dot_product.DEFAULTS, ids=FIGURES, cards=CARDS),
         quizzes=("shape",),
     )
+    section(_ROOT_PROSE, figure=_spread)

@@ -2,7 +2,7 @@
 const { h } = Tree;
 const NAMES = Object.keys(Formats.FORMATS);
 const rules = { format: Numbers.oneOf(...NAMES), bits: Numbers.number(0, 65535, { integer: true }) };
-const ROLES = { sign: "wrong", exponent: "running-max", mantissa: "running-sum" };
+const ROLES = { sign: "muted", exponent: "running-max", mantissa: "running-sum" };
 const role = (i, form) => (i === 0 ? "sign" : i <= form.exponent_bits ? "exponent" : "mantissa");
 const show = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4) ? Numbers.power(value, 3) : String(Number(value.toPrecision(7))).replace("-", Numbers.MINUS));
 const full = (value) => {

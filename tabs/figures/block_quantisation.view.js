@@ -22,8 +22,8 @@ const results = (state) => {
 };
 
 const table = (state, { rows }, api) => {
-  const width = api.width, narrow = width < 480, name_room = narrow ? 96 : 150, right = narrow ? 150 : 220, room = width - name_room - right - 8, worst = Math.max(...NAMES.map((n) => rows[n].error || 0), 1e-9);
-  const columns = narrow ? [[right - 44, "error"], [right - 96, "zeroed"], [right - 148, "attn"]] : [[right - 60, "error"], [right - 130, "flushed to 0"], [right - 212, "attention"]];
+  const width = api.width, narrow = width < 480, name_room = narrow ? 96 : 150, right = narrow ? 150 : 250, room = width - name_room - right - 8, worst = Math.max(...NAMES.map((n) => rows[n].error || 0), 1e-9);
+  const columns = narrow ? [[104, "error"], [54, "zeroed"], [4, "attn"]] : [[180, "error"], [88, "flushed to 0"], [8, "attention"]];
   return h("svg", { viewBox: `0 0 ${width} ${NAMES.length * 34 + 22}`, role: "group", "aria-label": "Five formats compared" },
     columns.map(([from, text]) => h("text", { class: "note", x: width - from, y: 12, "text-anchor": "end", style: "font-size:12px" }, text)),
     NAMES.map((name, i) => {

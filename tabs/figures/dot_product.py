@@ -1,6 +1,6 @@
 """The dot product of a query with a key, term by term, and one query's row of scores over several keys.
 
-    scores = query @ keys^T        query: [head_dim], keys: [seqlen_kv, head_dim] -> [seqlen_kv]
+scores = query @ keys^T        query: [head_dim], keys: [seqlen_kv, head_dim] -> [seqlen_kv]
 """
 
 from __future__ import annotations

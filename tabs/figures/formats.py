@@ -14,7 +14,6 @@ import dataclasses
 import numpy as np
 
 
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Format:
     """A sign bit, `exponent_bits`, `mantissa_bits`, and what the largest exponent means.

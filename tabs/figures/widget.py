@@ -18,7 +18,9 @@ SHARED = ("numbers.js", "tree.js", "controls.js", "progress.js", "figure.js", "q
 STYLE = HERE / "widget.css"
 
 # A tab may be opened before the shared layer has run; its figures then wait for it.
-WHEN_READY = "const start = () => {{ {body} }};\nwindow.Figures ? start() : addEventListener('figures:ready', start, {{once: true}});"
+WHEN_READY = (
+    "const start = () => {{ {body} }};\nwindow.Figures ? start() : addEventListener('figures:ready', start, {{once: true}});"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
