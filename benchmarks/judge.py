@@ -8,6 +8,7 @@ Writes JSON with device, versions, date and command; prints a line for each file
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import re
@@ -85,7 +86,7 @@ def grade(judge: Judge, folder: LabFolder, path: Path) -> dict:
     try:
         report = judge.grade(path.read_bytes(), folder.id, mode="submit")
     except Exception as error:
-        traceback.print_exc()
+        print(f"{folder.id}/{path.name}: {traceback.format_exc()[-600:]}", flush=True)
         return {"file": path.name, "as_promised": False, "error": repr(error)[:500], "seconds": time.perf_counter() - started}
     seconds = round(time.perf_counter() - started, 3)
     promised = as_promised(folder, path, report)
@@ -97,15 +98,12 @@ def grade(judge: Judge, folder: LabFolder, path: Path) -> dict:
         "as_promised": promised,
         "seconds": seconds,
         "phases_s": dict(report.phases_s),
-        "timing": report.timing
-        and {name: round(value, 5) if isinstance(value, float) else value for name, value in vars(report.timing).items()},
+        "timing": report.timing and dataclasses.asdict(report.timing),
         "note": report.points.note,
     }
     wrong = "" if promised else f" UNEXPECTED failing={[c.name for c in report.cases if c.verdict != 'passed'][:6]}"
-    print(
-        f"{seconds:6.2f} s {folder.id}/{result['file']}: {report.verdict}{wrong} | {report.diagnosis.sentence[:150]} | {report.points.note[:150]}",
-        flush=True,
-    )
+    said = f"{report.diagnosis.sentence[:150]} | {report.points.note[:150]}"
+    print(f"{seconds:6.2f} s {folder.id}/{result['file']}: {report.verdict}{wrong} | {said}", flush=True)
     return result
 
 

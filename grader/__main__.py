@@ -36,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return NOT_PASSED
+    except BrokenPipeError:  # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_PASSED
     except Exception as error:  # whatever else reaches this line is ours, never the learner's
         logging.getLogger("grader").exception("the grader failed")
         print(f"error: the grader failed, the submission is not to blame: {error}", file=sys.stderr)

@@ -29,7 +29,7 @@ from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.memory import Snapshot
 from grader.judge.messages import explain
 from grader.judge.points import award
-from grader.judge.recording import record_for_anatomy
+from grader.judge.recording import Recorded, record_largest
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.judge.source import check_source, clean
 from grader.report import Anatomy, CaseResult, Diagnosis, Report, Timing, Traffic, Verdict
@@ -269,7 +269,7 @@ class CpuAttempt(Attempt):
             concurrent.futures.ThreadPoolExecutor(1) as pool,
             CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
         ):
-            recording = pool.submit(record_for_anatomy, self._nursery, self._submission, cases, self._cancelled)
+            recording = pool.submit(record_largest, self._nursery, self._submission, cases, self._cancelled)
             self._progress(Progress("reading"))
             with self._marked("read"):
                 stopped = runner.load()
@@ -281,12 +281,26 @@ class CpuAttempt(Attempt):
                     execution = self._run(runner, cases)
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
-                recorded = recording.result()
-        if isinstance(recorded, str):
-            execution.anatomy_note = clean(recorded, 500)
+                largest, recorded = recording.result()
+        if recorded.record is not None:
+            execution.anatomy = anatomy_of(recorded.record)
         else:
-            execution.anatomy = anatomy_of(recorded)
+            self._not_compiled(execution, largest, recorded)
         return execution
+
+    def _not_compiled(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
+        """What a GPU could not run is not right, though the interpreter, which is Python, could."""
+        target = self._submission.target
+        if recorded.fault is None:
+            execution.anatomy_note = f"Not compiled for {target}: {clean(recorded.ending.reason.replace('_', ' '), 100)}."
+            return
+        finding = self._judge(largest, Outcome(fault=recorded.fault))
+        execution.anatomy_note = f"Not compiled for {target}: {finding.own.sentence}"
+        if any(each.failed for each in execution.findings):
+            return
+        index = next(index for index, each in enumerate(execution.findings) if each.prepared is largest)
+        execution.findings[index] = finding
+        execution.outcomes[index] = Outcome(fault=recorded.fault)
 
     def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
         execution = Execution(findings=[], outcomes=[])

@@ -154,6 +154,12 @@ RULES = (
         "{0} has no {1}.",
     ),
     Rule(
+        "memory",
+        r"^MemoryError",
+        "The call asks for more memory than there is: allocate less scratch.",
+        Verdict.MEMORY_LIMIT,
+    ),
+    Rule(
         "not_implemented",
         r"^NotImplementedError",
         "The kernel is not written yet.",

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.inputs import PreparedCase
 from grader.judge.memory import Layout, lay_out
-from grader.judge.messages import explain
 from grader.judge.runner import Submission, case_message
 from grader.sandbox.protocol import Fault
 from grader.sandbox.record import Record, RecordError, parse
@@ -134,18 +133,14 @@ def record_all(
     return results
 
 
-def record_for_anatomy(
+def record_largest(
     nursery: Nursery,
     submission: Submission,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
-) -> Record | str:
-    """The record of the largest case, or one sentence on why there is none."""
-    largest = max(cases, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
+) -> tuple[PreparedCase, Recorded]:
+    """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all."""
+    visible = [prepared for prepared in cases if prepared.case.group == "visible"]
+    largest = max(visible, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
     with recorder(nursery, submission, cancelled) as recording:
-        recorded = recording.record(largest, lay_out(largest))
-    if recorded.record is not None:
-        return recorded.record
-    if recorded.fault is not None:
-        return f"Not compiled for {submission.target}: {explain(recorded.fault)[1].sentence}"
-    return f"Not compiled for {submission.target}: {recorded.ending.reason.replace('_', ' ')}, {recorded.ending.detail}"
+        return largest, recording.record(largest, lay_out(largest))
