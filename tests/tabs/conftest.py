@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import socket
 import warnings
 from pathlib import Path
 
 import pytest
+from driving import free_port
 from fake_course import FakeCourse
+from playwright.sync_api import expect, sync_playwright
 
 # Gradio and its client leave event loops and sockets to the garbage collector; which test runs then is chance.
 LEFT_BY_GRADIO = ("ignore:unclosed event loop:ResourceWarning", "ignore:unclosed <socket:ResourceWarning")
@@ -22,12 +23,6 @@ def pytest_collection_modifyitems(items):
         if here in item.path.parents:
             for leftover in LEFT_BY_GRADIO:
                 item.add_marker(pytest.mark.filterwarnings(leftover))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="package")
@@ -64,8 +59,6 @@ def url(fake_course):
 @pytest.fixture(scope="session")
 def chromium():
     """One Chromium for all tests: the system's where there is one, else Playwright's own."""
-    from playwright.sync_api import expect, sync_playwright
-
     expect.set_options(timeout=30_000)  # ms; a loaded machine is no failure
     path = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
@@ -75,8 +68,11 @@ def chromium():
 
 
 @pytest.fixture
-def open_page(chromium, url):
-    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen."""
+def open_page(chromium, request):
+    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
+
+    `address`: of another server than the one over the course that is moved by hand.
+    """
     contexts, complaints = [], []
 
     def watch(page):
@@ -84,22 +80,21 @@ def open_page(chromium, url):
         page.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
 
     def guard(route):
-        if route.request.url.startswith((url, "data:", "blob:")):
+        if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
             route.continue_()
         else:
             complaints.append(f"external request: {route.request.url}")
             route.abort()
 
-    def open_in_new_context(query="", *, address=url, **options):
+    def open_in_new_context(query="", *, address=None, **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.route("**/*", guard)
         context.on("page", watch)
         contexts.append(context)
         page = context.new_page()
-        page.goto(address + query)
+        page.goto((request.getfixturevalue("url") if address is None else address) + query)
         return page
 
-    open_in_new_context.url = url
     yield open_in_new_context
     for context in contexts:
         context.close()

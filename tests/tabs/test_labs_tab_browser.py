@@ -6,6 +6,7 @@ import time
 
 import pytest
 import reports
+from driving import paste
 from playwright.sync_api import Page, expect
 
 import labs
@@ -15,13 +16,6 @@ pytestmark = pytest.mark.browser
 
 IDS_AROUND_FOCUS = "[...document.querySelectorAll('[id]')].filter(e => e.contains(document.activeElement)).map(e => e.id)"
 LAB = "?tab=labs&lab=lab02_safe_softmax"
-
-
-def type_code(page: Page, text: str) -> None:
-    """Replace what stands in the editor, as a paste does."""
-    page.locator("#editor .cm-content").click()
-    page.keyboard.press("Control+A")
-    page.keyboard.insert_text(text)
 
 
 def press(page: Page, course, button: str = "#check") -> str:
@@ -49,7 +43,7 @@ def test_nothing_handed_in_yet(open_page, course):
 def test_from_press_to_report(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    type_code(page, "def softmax(x, out):\n    pass\n")
+    paste(page, "def softmax(x, out):\n    pass\n")
     page.locator("#prediction input, #prediction textarea").fill("134.2")
 
     attempt = press(page, course, "#submit")
@@ -71,7 +65,7 @@ def test_from_press_to_report(open_page, course):
 def test_a_reload_loses_neither_draft_nor_attempt(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    type_code(page, "draft = 'kept here'\n")
+    paste(page, "draft = 'kept here'\n")
     attempt = press(page, course)
 
     page.reload()
@@ -87,7 +81,7 @@ def test_each_lab_keeps_its_own_draft(open_page, course):
     other = "lab05_flash_attention"
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    type_code(page, "of_lab_two = 2\n")
+    paste(page, "of_lab_two = 2\n")
 
     page.click("#lab-picker input")
     page.get_by_role("option", name=labs.load(other).lab.title).click()
@@ -139,7 +133,7 @@ def test_refused_keeps_the_report_on_show(open_page, course):
 def test_a_source_that_cannot_be_graded_is_one_sentence(open_page, course, text):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    type_code(page, text)
+    paste(page, text)
     before = len(course.attempts)
 
     page.click("#submit")
@@ -185,10 +179,10 @@ def test_our_own_fault_is_not_charged(open_page, course):
 def test_earlier_attempts_open_again(open_page, course):
     page = open_page(LAB)
     expect(page.locator("#state .state")).to_be_visible()
-    type_code(page, "first = 1\n")
+    paste(page, "first = 1\n")
     course.finish(press(page, course), reports.wrong())
     expect(page.locator("#report .verdict")).to_contain_text("Wrong")
-    type_code(page, "second = 2\n")
+    paste(page, "second = 2\n")
     course.finish(press(page, course), reports.passed())
     expect(page.locator("#report .verdict")).to_contain_text("Passed")
 

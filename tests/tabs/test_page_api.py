@@ -158,14 +158,14 @@ def test_monitoring_is_closed(url):
 
 
 @pytest.mark.browser
-def test_the_landing_page_is_light(open_page):
+def test_the_landing_page_is_light(open_page, url):
     page = open_page("about:blank", address="")
     weight = []
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
     network.on("Network.loadingFinished", lambda event: weight.append(event["encodedDataLength"]))
 
-    page.goto(open_page.url)
+    page.goto(url)
     page.locator("h1").first.wait_for()
     page.wait_for_timeout(1500)  # the server's heartbeat never ends, so the network is never idle
 

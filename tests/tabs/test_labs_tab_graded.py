@@ -1,0 +1,136 @@
+"""The whole path in a real browser: a file is pasted, graded by the real course behind real walls, and reported."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from driving import free_port, paste
+from playwright.sync_api import Page, expect
+
+import labs
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LAB = labs.load("lab02_safe_softmax")
+GRADED_WITHIN_MS = 150_000
+
+HOSTILE = '''
+"""Reads what it may not, reaches out, prints markup, and leaves with a success code."""
+import os
+import socket
+
+import triton
+
+
+def attempt(name, action):
+    try:
+        action()
+    except Exception:
+        return
+    print("STOLEN", name)
+
+
+attempt("key", lambda: open("var/identity.key").read())
+attempt("solution", lambda: open("labs/lab02_safe_softmax/solution.py").read())
+attempt("passwords", lambda: open("/etc/passwd").read())
+attempt("network", lambda: socket.create_connection(("127.0.0.1", 80), timeout=1))
+attempt("shell", lambda: os.execv("/bin/sh", ["sh", "-c", "true"]))
+attempt("parent", lambda: os.kill(os.getppid(), 9))
+attempt("secrets", lambda: os.environ["GRADER_IDENTITY_KEY"])
+print('<img src=x onerror="document.title = 1">')
+
+
+def softmax(x, out):
+    os._exit(0)
+'''
+
+_FIRST_LINE = "    row = tl.program_id(0).to(tl.int64)\n"
+ENDLESS = LAB.starter.replace(_FIRST_LINE, _FIRST_LINE + "    while row >= 0:\n        row += 1\n")
+
+
+@pytest.fixture(scope="module")
+def graded_url(tmp_path_factory):
+    """The page over a real course with a grading process beside it, once the walls were probed and grading is on."""
+    import app
+    from grader.course.course import Course
+    from grader.course.supervise import Supervisor
+
+    home = tmp_path_factory.mktemp("course")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADER_IDENTITY_KEY", "a key for tests, long enough")
+        patch.delenv("OAUTH_CLIENT_ID", raising=False)
+        with Course(home) as course, Supervisor(course.settings):
+            page = app.build(course)
+            where = {"server_name": "127.0.0.1", "server_port": free_port()}
+            _, address, _ = app.launch(page, course, prevent_thread_lock=True, quiet=True, **where)
+            deadline = time.monotonic() + 240
+            while course.health()["grading"] != "on":
+                assert time.monotonic() < deadline, course.health()["reason"]
+                time.sleep(0.2)
+            yield address
+            page.close()
+
+
+@pytest.fixture
+def desk(open_page, graded_url):
+    page = open_page(f"?tab=labs&lab={LAB.id}", address=graded_url)
+    expect(page.locator("#state .state")).to_be_visible()
+    return page
+
+
+def graded(page: Page, source: str, button: str = "#check", *, reload: bool = False) -> str:
+    """Paste, press, wait; the report's text."""
+    paste(page, source)
+    page.click(button)
+    expect(page.locator("#state [data-live]")).to_be_visible()
+    if reload:
+        page.reload()
+        expect(page.locator("#state [data-live], #report .verdict").first).to_be_visible()
+    expect(page.locator("#report .verdict")).to_be_visible(timeout=GRADED_WITHIN_MS)
+    return page.inner_text("#report")
+
+
+def test_the_solution_passes_across_a_reload(desk):
+    text = graded(desk, LAB.solution, "#submit", reload=True)
+
+    assert "✓ Passed" in text
+    assert "✗" not in text
+    assert "needs a GPU" in text
+    expect(desk.locator("#editor")).to_contain_text("_softmax_kernel")  # the draft came back as well
+
+
+def test_a_mistake_is_named(desk):
+    mistake = next(path for path in LAB.mistakes if "max_not_subtracted" in path.name or "no_max" in path.name)
+
+    text = graded(desk, mistake.read_text())
+
+    assert "✗ NaN" in text
+    assert "subtract the row's maximum" in text
+    desk.get_by_text("Show a hint").click()
+    expect(desk.locator(".hints p").first).to_be_visible()
+
+
+def test_a_syntax_error_costs_nothing(desk):
+    text = graded(desk, "def softmax(x, out:\n    pass\n", "#submit")
+
+    assert "✗ Unreadable" in text
+    assert "'(' was never closed" in text
+    assert "no attempt spent" in text
+    expect(desk.locator("#allowance")).to_contain_text("10 left")
+
+
+def test_a_hostile_file_gets_nothing(desk):
+    text = graded(desk, HOSTILE)
+
+    assert "✓" not in text
+    assert "STOLEN " not in desk.text_content("#report")  # what it printed stands there, folded
+    assert desk.locator("#report img").count() == 0
+    assert desk.title() != "1"
+
+
+def test_an_endless_loop_is_ended(desk):
+    text = graded(desk, ENDLESS)
+
+    assert "✗ Timeout" in text
+    expect(desk.locator("#check")).to_be_enabled()
