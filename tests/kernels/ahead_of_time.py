@@ -13,7 +13,7 @@ from unittest import mock
 
 import torch
 import triton
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
@@ -67,6 +67,7 @@ def _recorded(capability: int):
         mock.patch.object(JITFunction, "run", run),
         mock.patch.object(dispatch, "device_of", lambda _: DEVICES[capability]),
         mock.patch.object(split_kv, "_counters", counters),  # asks the driver about streams
+        mock.patch.object(FakeTensor, "data_ptr", lambda _: 0, create=True),
     ):
         for cached in vars(dispatch).values():
             if hasattr(cached, "cache_clear"):
@@ -97,6 +98,9 @@ def _compile(kernel, args, kwargs, capability: int) -> Compiled:
             signature[name], attributes[(index,)] = TYPES[value.dtype], [["tt.divisibility", 16]]
         elif isinstance(value, float):
             signature[name] = "fp32"
+        elif hasattr(value, "block_shape"):
+            element = TYPES[value.base.dtype].removeprefix("*")
+            signature[name] = f"tensordesc<{element}{list(value.block_shape)},{value.layout!r}>"
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
             if value % 16 == 0:

@@ -1,0 +1,341 @@
+"""FlashAttention for Hopper in Gluon: who waits for what is written out, so that copies, products and exponentials overlap.
+
+The contract and the recurrence are those of ``flash_attention``; what differs is how a multiprocessor's warps share the work:
+
+    loader (1 warp)       brings tiles of query, key and value into shared memory with the copy engine (TMA)
+    consumers (2 or 3)    warpgroups of 64 query rows each; while one does exponentials, another has the tensor cores
+
+Inside a consumer the scores of tile j are computed while the values of tile j - 1 are multiplied (two asynchronous products in
+flight). Programs are persistent: one on each multiprocessor takes tile after tile, so the loader fetches the next tile's data
+under the end of the last one. Keys are taken from the last to the first: the tiles that the diagonal or the end of the keys
+cuts come first, and the loop over all others has no mask.
+
+Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
+"""
+
+import torch
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+from triton.experimental.gluon.language.nvidia.hopper import (
+    fence_async_shared,
+    mbarrier,
+    tma,
+    warpgroup_mma,
+    warpgroup_mma_wait,
+)
+from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+from kernels import dispatch
+
+ROWS = gl.constexpr(64)  # query rows of a consumer: what one warpgroup's matrix instruction takes
+LN_2 = gl.constexpr(0.6931471805599453)
+TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
+
+
+@gluon.jit
+def _tile(
+    index, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv,
+    BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
+):  # fmt: skip
+    """Of the index-th tile: its sequence, head and first query row, and how many tiles of keys its rows see (at least one)."""
+    if CAUSAL:
+        # All heads of the last rows first: they have the most keys, and the short ones fill the gaps at the end.
+        tile_m = tiles_m - 1 - index // (num_heads_q * batch)
+        pair = index % (num_heads_q * batch)
+    else:
+        tile_m = index % tiles_m  # neighbours share their keys in the L2 cache
+        pair = index // tiles_m
+    row = tile_m * ROWS * CONSUMERS
+    stop = seqlen_kv
+    if CAUSAL:
+        stop = gl.minimum(stop, row + ROWS * CONSUMERS + seqlen_kv - seqlen_q)
+    return pair // num_heads_q, pair % num_heads_q, row, gl.maximum(gl.cdiv(stop, BLOCK_N), 1)
+
+
+@gluon.jit
+def _load(
+    query_desc, key_desc, value_desc, query_s, key_s, value_s,
+    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+    num_tiles, tiles_m, num_heads_q, batch_size, group_size, seqlen_q, seqlen_kv,
+    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
+):  # fmt: skip
+    """The loader: keep STAGES tiles of keys and of values on their way."""
+    done = 0  # tiles of keys so far, over all tiles of queries
+    turn = 0
+    for index in range(gl.program_id(0), num_tiles, gl.num_programs(0)):
+        batch, head, row, blocks = _tile(
+            index, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
+        )  # fmt: skip
+        head_kv = head // group_size
+        for consumer in gl.static_range(CONSUMERS):
+            mbarrier.wait(query_empty.index(consumer), (turn & 1) ^ 1)
+            mbarrier.expect(query_full.index(consumer), query_desc.block_type.nbytes)
+            tma.async_copy_global_to_shared(
+                query_desc, [batch, head, row + consumer * ROWS, 0], query_full.index(consumer), query_s.index(consumer)
+            )  # fmt: skip
+        for j in range(blocks):
+            slot = (done + j) % STAGES
+            phase = (((done + j) // STAGES) & 1) ^ 1
+            first = (blocks - 1 - j) * BLOCK_N
+            mbarrier.wait(key_empty.index(slot), phase)
+            mbarrier.expect(key_full.index(slot), key_desc.block_type.nbytes)
+            tma.async_copy_global_to_shared(key_desc, [batch, head_kv, first, 0], key_full.index(slot), key_s.index(slot))
+            mbarrier.wait(value_empty.index(slot), phase)
+            mbarrier.expect(value_full.index(slot), value_desc.block_type.nbytes)
+            tma.async_copy_global_to_shared(value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot))
+        done += blocks
+        turn += 1  # noqa: SIM113 (there is no enumerate in a kernel)
+
+
+@gluon.jit
+def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr):
+    """Probabilities, new maximum (in base 2), new sum, and what the old sum is multiplied by."""
+    m_new = gl.maximum(m_i, gl.max(scores, 1) * scale_log2)
+    shift = m_new
+    if MASKED:
+        # A row with no visible key so far has m_new = -inf, and -inf - -inf would be NaN.
+        shift = gl.where(m_new == -float("inf"), 0.0, m_new)
+    probs = gl.exp2(scores * scale_log2 - shift[:, None])  # one fused multiply-add and one exponential a score
+    alpha = gl.exp2(m_i - shift)
+    return probs, m_new, l_i * alpha + gl.sum(probs, 1), alpha
+
+
+@gluon.jit
+def _step(
+    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty,
+    last_visible, offs_n, zeros, scale_log2,
+    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, MASKED: gl.constexpr,
+):  # fmt: skip
+    """Scores and softmax of tile j, while the values of tile j - 1 are multiplied."""
+    OUT: gl.constexpr = acc.type.layout
+    slot = (done + j) % STAGES
+    before = (done + j - 1) % STAGES
+    mbarrier.wait(key_full.index(slot), ((done + j) // STAGES) & 1)
+    scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
+    mbarrier.wait(value_full.index(before), ((done + j - 1) // STAGES) & 1)
+    acc = warpgroup_mma(probs, _matrix(value_s, before), acc, is_async=True)
+    scores = warpgroup_mma_wait(num_outstanding=1, deps=(scores,))
+    mbarrier.arrive(key_empty.index(slot), count=1)
+    if MASKED:
+        scores = gl.where(((blocks - 1 - j) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
+    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED)
+    acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
+    mbarrier.arrive(value_empty.index(before), count=1)
+    acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
+    return gl.convert_layout(new.to(probs.dtype), probs.type.layout), acc, m_i, l_i
+
+
+@gluon.jit
+def _matrix(buffers, slot):
+    """A slot's tile as a matrix: the copy engine sees [1, 1, rows, columns]."""
+    tile = buffers.index(slot)
+    return tile.reshape([tile.shape[2], tile.shape[3]])
+
+
+@gluon.jit
+def _consume(
+    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+    num_tiles, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, scale_log2,
+    HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
+    CAUSAL: gl.constexpr, RAGGED: gl.constexpr, CONSUMER: gl.constexpr,
+):  # fmt: skip
+    """A consumer: 64 rows of each tile of queries."""
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, BLOCK_N, 16])
+    OUT: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, HEAD_DIM, 16])
+    PROBS: gl.constexpr = gl.DotOperandLayout(operand_index=0, parent=OUT, k_width=2)
+    MASKED: gl.constexpr = CAUSAL or RAGGED
+    dtype: gl.constexpr = out_desc.dtype
+    offs_n = gl.arange(0, BLOCK_N, gl.SliceLayout(0, SCORES))
+    offs_m = CONSUMER * ROWS + gl.arange(0, ROWS, gl.SliceLayout(1, SCORES))
+    zeros = gl.zeros([ROWS, BLOCK_N], gl.float32, SCORES)
+    query = _matrix(query_s, CONSUMER)
+    done = 0
+    turn = 0
+    for index in range(gl.program_id(0), num_tiles, gl.num_programs(0)):
+        batch, head, row, blocks = _tile(
+            index, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
+        )  # fmt: skip
+        # The first `cut` tiles, the last keys, need a mask for some of this consumer's rows.
+        last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
+        whole = seqlen_kv
+        if CAUSAL:
+            last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
+            whole = gl.minimum(whole, row + CONSUMER * ROWS + seqlen_kv - seqlen_q + 1)
+        cut = blocks - gl.maximum(whole, 0) // BLOCK_N
+
+        slot = done % STAGES
+        mbarrier.wait(query_full.index(CONSUMER), turn & 1)
+        mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
+        scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
+        scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
+        mbarrier.arrive(key_empty.index(slot), count=1)
+        if MASKED:
+            scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
+        m_i = gl.full([ROWS], -float("inf"), gl.float32, gl.SliceLayout(1, SCORES))
+        l_i = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, SCORES))
+        new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED)
+        probs = gl.convert_layout(new.to(dtype), PROBS)
+        acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
+        first = 1
+        if MASKED:
+            first = gl.maximum(cut, 1)
+            for j in range(1, first):
+                probs, acc, m_i, l_i = _step(
+                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, True,
+                )  # fmt: skip
+        for j in range(first, blocks):
+            probs, acc, m_i, l_i = _step(
+                j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                BLOCK_N, STAGES, False,
+            )  # fmt: skip
+        mbarrier.arrive(query_empty.index(CONSUMER), count=1)
+        done += blocks
+        turn += 1  # noqa: SIM113 (there is no enumerate in a kernel)
+        slot = (done - 1) % STAGES
+        mbarrier.wait(value_full.index(slot), ((done - 1) // STAGES) & 1)
+        acc = warpgroup_mma(probs, _matrix(value_s, slot), acc, is_async=True)
+        acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
+        mbarrier.arrive(value_empty.index(slot), count=1)
+
+        # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.
+        empty = l_i == 0.0
+        safe = gl.where(empty, 1.0, l_i)
+        lse = gl.where(empty, -float("inf"), (m_i + gl.log2(safe)) * LN_2)
+        rows = row + offs_m
+        gl.store(lse_ptr + (batch.to(gl.int64) * num_heads_q + head) * seqlen_q + rows, lse, mask=rows < seqlen_q)
+        acc = acc / gl.convert_layout(safe, gl.SliceLayout(1, OUT))[:, None]
+        tma.store_wait(pendings=0)  # the last tile has left the buffer
+        _matrix(out_s, CONSUMER).store(acc.to(dtype))
+        fence_async_shared()
+        # rows beyond seqlen_q are not written
+        tma.async_copy_shared_to_global(out_desc, [batch, head, row + CONSUMER * ROWS, 0], out_s.index(CONSUMER))
+    tma.store_wait(pendings=0)
+
+
+@gluon.jit
+def _flash_attention_hopper_kernel(
+    query_desc, key_desc, value_desc, out_desc, lse_ptr,
+    scale_log2, num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+    HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
+    CAUSAL: gl.constexpr, RAGGED: gl.constexpr,
+):  # fmt: skip
+    """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
+    dtype: gl.constexpr = query_desc.dtype
+    query_s = gl.allocate_shared_memory(dtype, [CONSUMERS, 1, 1, ROWS, HEAD_DIM], query_desc.layout)
+    out_s = gl.allocate_shared_memory(dtype, [CONSUMERS, 1, 1, ROWS, HEAD_DIM], query_desc.layout)
+    key_s = gl.allocate_shared_memory(dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], key_desc.layout)
+    value_s = gl.allocate_shared_memory(dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], value_desc.layout)
+    # "full" is signalled by the copy engine, "empty" by each consumer that reads the buffer
+    query_full = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
+    query_empty = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
+    key_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    key_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    value_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    value_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    for consumer in gl.static_range(CONSUMERS):
+        mbarrier.init(query_full.index(consumer), count=1)
+        mbarrier.init(query_empty.index(consumer), count=1)
+    for slot in gl.static_range(STAGES):
+        mbarrier.init(key_full.index(slot), count=1)
+        mbarrier.init(key_empty.index(slot), count=CONSUMERS)
+        mbarrier.init(value_full.index(slot), count=1)
+        mbarrier.init(value_empty.index(slot), count=CONSUMERS)
+
+    FIRST: gl.constexpr = 0
+    SECOND: gl.constexpr = 1
+    THIRD: gl.constexpr = 2
+    # Each list is written out: held in a variable, constants would become values of the running program.
+    if CONSUMERS == 2:
+        gl.warp_specialize(
+            [
+                (_consume, (
+                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
+                )),
+                (_consume, (
+                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
+                )),
+                (_load, (
+                    query_desc, key_desc, value_desc, query_s, key_s, value_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL,
+                )),
+            ],
+            [4, 1], [240, 24],
+        )  # fmt: skip
+    else:
+        gl.warp_specialize(
+            [
+                (_consume, (
+                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
+                )),
+                (_consume, (
+                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
+                )),
+                (_consume, (
+                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, THIRD,
+                )),
+                (_load, (
+                    query_desc, key_desc, value_desc, query_s, key_s, value_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
+                    num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL,
+                )),
+            ],
+            [4, 4, 1], [160, 160, 24],
+        )  # fmt: skip
+
+
+def can_take(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether the copy engine can address these: half precision, head_dim 64 or 128, rows and strides of whole 16 bytes."""
+    return (
+        query.dtype in TYPES
+        and query.shape[-1] in (64, 128)
+        and all(
+            tensor.data_ptr() % 16 == 0 and all(stride * 2 % 16 == 0 and stride > 0 for stride in tensor.stride()[:-1])
+            for tensor in (query, key, value)
+        )
+    )
+
+
+def launch(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor, lse: torch.Tensor,
+    *, causal: bool, scale_log2: float, plan: dispatch.HopperPlan,
+) -> None:  # fmt: skip
+    """Fill out and lse. The arguments are those of ``flash_attention``, checked; seqlen_kv is not 0, and ``can_take`` holds."""
+    batch, num_heads_q, seqlen_q, head_dim = query.shape
+    _, num_heads_kv, seqlen_kv, _ = key.shape
+    dtype = TYPES[query.dtype]
+    row_block, key_block = [1, 1, ROWS.value, head_dim], [1, 1, plan.block_n, head_dim]
+    row_layout = gl.NVMMASharedLayout.get_default_for(row_block, dtype)
+    key_layout = gl.NVMMASharedLayout.get_default_for(key_block, dtype)
+    tiles_m = -(-seqlen_q // (ROWS.value * plan.consumers))
+    num_tiles = tiles_m * num_heads_q * batch
+    _flash_attention_hopper_kernel[(min(dispatch.device_of(query.device).num_sms, num_tiles),)](
+        TensorDescriptor.from_tensor(query, row_block, row_layout),
+        TensorDescriptor.from_tensor(key, key_block, key_layout),
+        TensorDescriptor.from_tensor(value, key_block, key_layout),
+        TensorDescriptor.from_tensor(out, row_block, row_layout),
+        lse, scale_log2, num_tiles, tiles_m, num_heads_q, batch, num_heads_q // num_heads_kv, seqlen_q, seqlen_kv,
+        HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
+        CAUSAL=causal, RAGGED=seqlen_kv % plan.block_n != 0, num_warps=4,
+    )  # fmt: skip
