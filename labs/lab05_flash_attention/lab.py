@@ -23,8 +23,8 @@ SYMPTOMS = (
             "A buffer of seqlen_q × seqlen_kv exists: extra memory grows fourfold when n doubles. "
             "Keep the scores of one tile in registers and never store them."
         ),
-        failing=("extra_memory",),
-        passing=("ones", "random", "ascending"),
+        failing=("extra_memory", "ragged_tail_1000"),
+        passing=("ones", "random", "ragged_tail_17"),
         verdicts=("refused", "memory_limit"),
     ),
     Symptom(
