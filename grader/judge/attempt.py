@@ -33,12 +33,14 @@ from grader.judge.recording import Recorded, record_largest
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.judge.source import check_source, clean
 from grader.report import Anatomy, CaseResult, Diagnosis, Report, Timing, Traffic, Verdict
+from grader.sandbox.protocol import Fault
 from grader.sandbox.supervisor import Nursery
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
+NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,25 +284,27 @@ class CpuAttempt(Attempt):
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
                 largest, recorded = recording.result()
-        if recorded.record is not None:
-            execution.anatomy = anatomy_of(recorded.record)
-        else:
-            self._not_compiled(execution, largest, recorded)
+        self._look_at(execution, largest, recorded)
         return execution
 
-    def _not_compiled(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
+    def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
         """What a GPU could not run is not right, though the interpreter, which is Python, could."""
-        target = self._submission.target
-        if recorded.fault is None:
+        target, fault = self._submission.target, recorded.fault
+        if recorded.record is not None:
+            execution.anatomy = anatomy_of(recorded.record)
+            if not any(recorded.record.every_launch()):
+                fault = Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH)
+        elif fault is None:
             execution.anatomy_note = f"Not compiled for {target}: {clean(recorded.ending.reason.replace('_', ' '), 100)}."
+        if fault is None:
             return
-        finding = self._judge(largest, Outcome(fault=recorded.fault))
+        finding = self._judge(largest, Outcome(fault=fault))
         execution.anatomy_note = f"Not compiled for {target}: {finding.own.sentence}"
         if any(each.failed for each in execution.findings):
             return
         index = next(index for index, each in enumerate(execution.findings) if each.prepared is largest)
         execution.findings[index] = finding
-        execution.outcomes[index] = Outcome(fault=recorded.fault)
+        execution.outcomes[index] = Outcome(fault=fault)
 
     def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
         execution = Execution(findings=[], outcomes=[])
