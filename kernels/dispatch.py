@@ -44,6 +44,11 @@ class SoftmaxPlan:
     num_stages: int = 2
 
 
+# On sm_90, measured.
+SHARED_ROW = (8192, 8, 2)  # columns of a piece, warps, programs on a multiprocessor
+SHARED_ROW_FROM, SHARED_ROW_TO = 32768, 131072  # columns
+
+
 @cache
 def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpreting: bool = False) -> SoftmaxPlan:
     """How softmax_online takes rows of this length.
@@ -54,10 +59,11 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
     """
     block = 1 << (cols - 1).bit_length()
     here = device_of(device)
+    if here.capability == 90 and SHARED_ROW_FROM <= block <= SHARED_ROW_TO:
+        piece, num_warps, programs_per_sm = SHARED_ROW
+        return shared_row_plan(here, cols, block=piece, num_warps=num_warps, programs_per_sm=programs_per_sm)
     if block <= 16384:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 16))
-    if here.capability == 90 and cols <= 131072:
-        return shared_row_plan(here, cols, block=8192, num_warps=8, programs_per_sm=2)
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
 
 
@@ -86,6 +92,13 @@ class AttentionPlan:
     hopper: HopperPlan | None = None  # set where the Gluon kernel is the faster one
 
 
+# By head_dim. With head_dim 64 a consumer has registers to spare, and a third one hides more of the exponentials.
+HOPPER = {
+    128: HopperPlan(block_n=128, consumers=2, num_stages=2),
+    64: HopperPlan(block_n=128, consumers=3, num_stages=3),
+}
+
+
 @cache
 def attention_plan(
     device: torch.device, dtype: torch.dtype, head_dim: int, causal: bool, *, interpreting: bool = False
@@ -101,10 +114,11 @@ def attention_plan(
         return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
     if here.capability < 80:
         return AttentionPlan(block_m=64, block_n=32 if head_dim > 64 else 64, num_warps=4, num_stages=1)
+    hopper = HOPPER.get(head_dim) if here.capability == 90 else None
     if head_dim <= 64:
-        return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3)
+        return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3, hopper=hopper)
     if here.capability in (80, 90):
-        return AttentionPlan(block_m=128, block_n=64, num_warps=8, num_stages=3)
+        return AttentionPlan(block_m=128, block_n=64, num_warps=8, num_stages=3, hopper=hopper)
     # 86, 89 and 120 have 100 KB of shared memory
     return AttentionPlan(block_m=128, block_n=32, num_warps=8, num_stages=3)
 
@@ -122,14 +136,15 @@ class DecodePlan:
     num_kv_splits: int
 
 
-# Keys of a tile, warps, stages, and programs that share a multiprocessor, by what the cache holds. On sm_90, measured.
+# Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: where there
+# are fewer caches than multiprocessors, and where there are more. On sm_90, measured.
 DECODE_TILES = {
-    "half": (64, 4, 3, 3),
-    "paged": (64, 4, 3, 3),
-    "fp8": (32, 2, 3, 8),
-    "nvfp4": (32, 1, 3, 12),
+    "half": ((64, 4, 3, 3), (64, 4, 3, 3)),
+    "paged": ((64, 4, 3, 3), (64, 4, 3, 3)),
+    "fp8": ((32, 2, 3, 8), (32, 2, 3, 8)),
+    "nvfp4": ((32, 1, 3, 12), (32, 1, 3, 12)),
 }
-SHORTEST_SPLIT = 4  # tiles; below, a split costs more than it gains
+SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128
 
 
@@ -146,10 +161,18 @@ def decode_plan(
     here = device_of(device)
     if interpreting:
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
-    block_n, num_warps, num_stages, programs = DECODE_TILES[cache]
+    few, many = DECODE_TILES[cache]
+    block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else many
     if here.capability < 80:
         block_n, num_stages = 32, 1
+    return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)
+
+
+def cut_cache(
+    here: Device, pairs: int, seqlen_kv: int, block_n: int, num_warps: int, num_stages: int, programs_per_sm: int
+) -> DecodePlan:
+    """So many splits that each multiprocessor gets this many programs, if there are keys enough."""
     tiles = -(-seqlen_kv // block_n)
-    wanted = -(-programs * here.num_sms // max(pairs, 1))
+    wanted = -(-programs_per_sm * here.num_sms // max(pairs, 1))
     num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
     return DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=num_kv_splits)

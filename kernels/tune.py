@@ -1,13 +1,12 @@
 """``python -m kernels.tune``: measure the candidates for each choice of ``kernels.dispatch`` on this machine's GPU.
 
-    --only half,fp8          some of the choices: half, fp8, nvfp4, paged, softmax
+    --only half,fp8          some of the choices: half, fp8, nvfp4, paged, softmax, hopper
 
 Prints, for each shape, the fastest candidates. Choices are committed by hand: the fastest over all shapes, not that of each.
 Candidates are compiled by several processes first, which leave them in Triton's cache.
 """
 
 import argparse
-import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -16,12 +15,12 @@ from multiprocessing import get_context
 
 import torch
 
-from kernels.bench import HEAD_DIM, HEADS_KV, HEADS_Q, decode_inputs
+from kernels.bench import HEAD_DIM, HEADS_KV, HEADS_Q, HIDDEN, TOKENS, decode_inputs
 from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
-from kernels.dispatch import DecodePlan, SoftmaxPlan, device_of, shared_row_plan
+from kernels.dispatch import DecodePlan, HopperPlan, SoftmaxPlan, cut_cache, device_of, shared_row_plan
 from kernels.measure import measure_together
 from kernels.softmax import softmax_online
 
@@ -36,6 +35,10 @@ TILES = {
 PROGRAMS = {"half": (1, 2, 3, 4, 6, 8), "paged": (2, 3, 4, 6, 8), "fp8": (2, 4, 6, 8, 12, 16), "nvfp4": (4, 6, 8, 10, 12, 16)}
 SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384))  # batch, tokens
 COLUMNS = (32768, 65536, 131072)
+HOPPER = {
+    128: [HopperPlan(block_n=128, consumers=2, num_stages=2), HopperPlan(block_n=64, consumers=2, num_stages=4)],
+    64: [HopperPlan(block_n=n, consumers=c, num_stages=s) for n, c, s in ((128, 3, 2), (128, 3, 3), (128, 2, 3), (64, 3, 4))],
+}
 SHOWN = 4
 
 
@@ -62,18 +65,15 @@ def decode_call(kind: str, batch: int, tokens: int) -> Callable[[DecodePlan], ob
     return lambda plan: decode_attention_nvfp4(query, *cache, kv_len, check_kv_len=False, plan=plan)
 
 
-def decode_plans(kind: str, batch: int, tokens: int) -> dict[str, DecodePlan]:
-    num_sms = device_of(torch.device("cuda", 0)).num_sms
-    plans = {}
-    for (block_n, num_warps, num_stages), programs in itertools.product(TILES[kind], PROGRAMS[kind]):
-        wanted = -(-programs * num_sms // (batch * HEADS_KV))
-        splits = max(1, min(wanted, tokens // block_n // 2))
-        plan = DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=splits)
-        plans.setdefault(f"{block_n}x{num_warps}w{num_stages}s/{splits}", plan)
-    return plans
+def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan]:
+    """By (block_n, num_warps, num_stages, programs a multiprocessor): the lines of ``dispatch.DECODE_TILES``."""
+    here = device_of(torch.device("cuda", 0))
+    candidates = [(*tile, programs) for tile in TILES[kind] for programs in PROGRAMS[kind]]
+    return {candidate: cut_cache(here, batch * HEADS_KV, tokens, *candidate) for candidate in candidates}
 
 
-def softmax_plans(cols: int) -> dict[str, SoftmaxPlan]:
+def softmax_plans(cols: int) -> dict[object, SoftmaxPlan]:
+    """By name, or for rows shared by programs by the line of ``dispatch.SHARED_ROW``."""
     here = device_of(torch.device("cuda", 0))
     plans = {}
     for block, num_warps, per_sm in (
@@ -85,9 +85,7 @@ def softmax_plans(cols: int) -> dict[str, SoftmaxPlan]:
         (16384, 16, 1),
         (16384, 32, 1),
     ):
-        plans[f"shared row {block}x{num_warps}w, {per_sm}/SM"] = shared_row_plan(
-            here, cols, block=block, num_warps=num_warps, programs_per_sm=per_sm
-        )
+        plans[block, num_warps, per_sm] = shared_row_plan(here, cols, block=block, num_warps=num_warps, programs_per_sm=per_sm)
     for block, num_warps, stages in ((2048, 8, 3), (4096, 8, 3), (4096, 16, 3), (8192, 16, 2)):
         plans[f"two passes {block}x{num_warps}w{stages}s"] = SoftmaxPlan(
             kernel="two passes", block=block, num_warps=num_warps, programs=here.num_sms, num_stages=stages
@@ -99,7 +97,7 @@ def softmax_plans(cols: int) -> dict[str, SoftmaxPlan]:
 
 
 def compile_tile(kind: str, tile: tuple[int, int, int]) -> None:
-    """Run one candidate on little data, split and whole, so that its binaries are in the cache."""
+    """In a process of its own: run one candidate on little data, split and whole, so that its binaries are in the cache."""
     block_n, num_warps, num_stages = tile
     for splits in (1, 2):
         plan = DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=splits)
@@ -107,7 +105,21 @@ def compile_tile(kind: str, tile: tuple[int, int, int]) -> None:
     torch.cuda.synchronize()
 
 
-def show(what: str, functions: dict[str, Callable], repetitions: int) -> None:
+def hopper_calls(head_dim: int, causal: bool, seqlen: int) -> dict[HopperPlan, Callable]:
+    from kernels.flash_attention_hopper import launch
+
+    shape = (TOKENS // seqlen, HIDDEN // head_dim, seqlen, head_dim)
+    query, key, value = (torch.randn(shape, device="cuda").bfloat16() for _ in range(3))
+    out, lse = torch.empty_like(query), torch.empty(shape[:-1], device="cuda")
+    scale = head_dim**-0.5
+    return {
+        plan: lambda p=plan: launch(query, key, value, out, lse, causal=causal, scale_log2=scale, plan=p)
+        for plan in HOPPER[head_dim]
+    }
+
+
+def compared(what: str, functions: dict, repetitions: int) -> dict:
+    """Median times; says which candidates are refused, and shows the fastest."""
     runnable = {}
     for name, function in functions.items():
         try:
@@ -116,14 +128,21 @@ def show(what: str, functions: dict[str, Callable], repetitions: int) -> None:
             runnable[name] = function
         except (RuntimeError, ValueError) as refusal:  # too much shared memory, or too many programs to be resident at once
             print(f"  {name}: {str(refusal)[:90]}")
-    times = measure_together(runnable, repetitions=repetitions)
-    fastest = sorted(times, key=lambda name: times[name].median_us)
-    print(f"{what}: " + ", ".join(f"{name} {times[name].median_us:.1f}" for name in fastest[:SHOWN]), flush=True)
+    times = {name: timing.median_us for name, timing in measure_together(runnable, repetitions=repetitions).items()}
+    fastest = sorted(times, key=times.get)
+    print(f"{what}: " + ", ".join(f"{name} {times[name]:.1f}" for name in fastest[:SHOWN]), flush=True)
+    return times
+
+
+def best_overall(measured: list[dict]) -> object:
+    """The candidate whose time, relative to the fastest of each shape, is least on average."""
+    everywhere = set.intersection(*(set(times) for times in measured))
+    return min(everywhere, key=lambda name: sum(times[name] / min(times.values()) for times in measured))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.tune", description="Measure the candidates of kernels.dispatch.")
-    parser.add_argument("--only", default="half,fp8,nvfp4,paged,softmax")
+    parser.add_argument("--only", default="half,fp8,nvfp4,paged,softmax,hopper")
     wanted = parser.parse_args().only.split(",")
     if not torch.cuda.is_available():
         print("No NVIDIA GPU here: nothing can be tuned.", file=sys.stderr)
@@ -135,17 +154,32 @@ def main() -> int:
             if failure := done.exception():
                 print(f"  {job}: {str(failure)[:90]}")
     print(f"{torch.cuda.get_device_name()}: {HEADS_Q}/{HEADS_KV} heads, head_dim {HEAD_DIM}; us", flush=True)
-    for kind, (batch, tokens) in itertools.product(kinds, SHAPES):
-        call = decode_call(kind, batch, tokens)
-        plans = decode_plans(kind, batch, tokens)
-        show(f"{kind} {batch} x {tokens}", {name: lambda p=plan, c=call: c(p) for name, plan in plans.items()}, 7)
-    for cols in COLUMNS if "softmax" in wanted else ():
-        x = torch.randn((1 << 28) // cols, cols, device="cuda")
-        out = torch.empty_like(x)
-        functions = {
-            name: lambda p=plan, x=x, o=out: softmax_online(x, o, plan=p) for name, plan in softmax_plans(cols).items()
-        }
-        show(f"softmax {cols}", functions | {"copy": lambda x=x, o=out: o.copy_(x)}, 7)
+    num_sms = device_of(torch.device("cuda", 0)).num_sms
+    for kind in kinds:
+        few, many = [], []
+        for batch, tokens in SHAPES:
+            call = decode_call(kind, batch, tokens)
+            plans = decode_plans(kind, batch, tokens)
+            distinct = {plan: lambda p=plan, c=call: c(p) for plan in plans.values()}
+            times = compared(f"{kind} {batch} x {tokens}", distinct, 9)
+            by_line = {line: times[plan] for line, plan in plans.items() if plan in times}
+            (few if batch * HEADS_KV < num_sms else many).append(by_line)
+        print(f'CHOICE "{kind}": ({best_overall(few)}, {best_overall(many)}),', flush=True)
+    if "softmax" in wanted:
+        measured = []
+        for cols in COLUMNS:
+            x = torch.randn((1 << 28) // cols, cols, device="cuda")
+            out = torch.empty_like(x)
+            plans = softmax_plans(cols)
+            functions = {name: lambda p=plan, x=x, o=out: softmax_online(x, o, plan=p) for name, plan in plans.items()}
+            measured.append(compared(f"softmax {cols}", functions | {"copy": lambda x=x, o=out: o.copy_(x)}, 7))
+        shared = [{name: time for name, time in times.items() if isinstance(name, tuple)} for times in measured]
+        print(f"CHOICE SHARED_ROW = {best_overall(shared)}", flush=True)
+    if "hopper" in wanted:
+        for head_dim in HOPPER:
+            shapes = [(causal, seqlen) for causal in (False, True) for seqlen in (1024, 4096, 16384)]
+            measured = [compared(f"prefill {head_dim} {shape}", hopper_calls(head_dim, *shape), 7) for shape in shapes]
+            print(f"CHOICE {head_dim}: {best_overall(measured)},", flush=True)
     return 0
 
 
