@@ -39,10 +39,7 @@ class Bait:
 
 @dataclasses.dataclass(frozen=True)
 class Attack:
-    """`through_without`: the walls without which it gets through ("landlock", or "landlock/record" for one kind alone).
-
-    `ends`: the reasons, of which it must end by one.
-    """
+    """`through_without`: walls without which it gets through from a recorder. `ends`: reasons, by one of which it ends."""
 
     name: str
     run: Callable[[Bait], Any]
@@ -50,12 +47,13 @@ class Attack:
     through_without: tuple[str, ...]
     ends: tuple[str, ...]
     limits: dict[str, float]
-    heavy: bool
     group: str
     varies: bool
 
-    def gets_through_without(self, wall: str, kind: str) -> bool:
-        return wall in self.through_without or f"{wall}/{kind}" in self.through_without
+    @property
+    def tells_walls_apart(self) -> bool:
+        """Whether running it with a wall left out says something, and the same on every machine."""
+        return RECORD in self.kinds and self.group not in ("resources", "forgery") and not self.varies
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -66,20 +64,18 @@ def attack(
     kinds: tuple[str, ...] = (INTERPRET, RECORD),
     through_without: tuple[str, ...] = (),
     ends: tuple[str, ...] = PROMPT,
-    heavy: bool = False,
     varies: bool = False,
     **limits: float,
 ) -> Callable:
     """Register a function under its name.
 
     Args:
-        heavy: could harm the machine, so it is never run with a wall left out.
         varies: what it could do without walls depends on the machine, so that is not tested.
     """
 
     def register(function: Callable[[Bait], Any]) -> Callable[[Bait], Any]:
         name, group = function.__name__, function.__module__.rpartition(".")[2]
-        ATTACKS[name] = Attack(name, function, kinds, through_without, ends, limits, heavy, group, varies)
+        ATTACKS[name] = Attack(name, function, kinds, through_without, ends, limits, group, varies)
         return function
 
     return register

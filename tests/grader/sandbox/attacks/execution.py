@@ -11,7 +11,7 @@ from attacks import INTERPRET, RECORD, Bait, attack
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
 
-@attack(through_without=("landlock/record",))
+@attack(through_without=("landlock",))
 def shell(bait: Bait):
     return subprocess.run(["/bin/sh", "-c", "echo ran"], capture_output=True).stdout
 
@@ -44,7 +44,7 @@ def assembler_where_none_is_needed(bait: Bait):
     return subprocess.run([path, "--version"], capture_output=True).stdout
 
 
-@attack(through_without=("landlock/record",))
+@attack(through_without=("landlock",))
 def binary_in_scratch(bait: Bait):
     import triton
 
@@ -55,7 +55,7 @@ def binary_in_scratch(bait: Bait):
     return subprocess.run(["./program", "--version"], capture_output=True).stdout
 
 
-@attack(through_without=("landlock/record",))
+@attack(through_without=("landlock",))
 def script_in_scratch(bait: Bait):
     fd = os.open("script", os.O_WRONLY | os.O_CREAT, 0o755)
     os.write(fd, b"#!/bin/sh\necho ran\n")

@@ -13,10 +13,11 @@ from pathlib import Path
 from attacks import INTERPRET, LIBC, PROMPT, RECORD, Bait, attack, syscall
 
 MIB = 1 << 20
+TOO_MANY = ("time_limit", "process_limit", "memory_limit")  # whichever is noticed first
 SMALL = {"memory_mib": 256, "scratch_mib": 16, "inodes": 500, "processes": 24}
 
 
-@attack(heavy=True, ends=("time_limit", "process_limit", *PROMPT), time_limit_s=0.7, **SMALL)
+@attack(ends=(*TOO_MANY, *PROMPT), time_limit_s=0.7, **SMALL)
 def fork_bomb(bait: Bait):
     while True:
         try:
@@ -25,7 +26,7 @@ def fork_bomb(bait: Bait):
             time.sleep(0.01)
 
 
-@attack(heavy=True, ends=PROMPT, time_limit_s=2, **SMALL)
+@attack(ends=PROMPT, time_limit_s=2, **SMALL)
 def fork_bomb_that_hides(bait: Bait):
     if os.fork() == 0:
         os.setsid()
@@ -35,7 +36,7 @@ def fork_bomb_that_hides(bait: Bait):
     return True
 
 
-@attack(kinds=(RECORD,), heavy=True, ends=("time_limit", "process_limit", "signal", *PROMPT), time_limit_s=0.7, **SMALL)
+@attack(kinds=(RECORD,), ends=(*TOO_MANY, "signal", *PROMPT), time_limit_s=0.7, **SMALL)
 def vfork_bomb(bait: Bait):
     """Its parent waits for each child, which goes on in the same memory."""
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -43,7 +44,7 @@ def vfork_bomb(bait: Bait):
     ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 
 
-@attack(kinds=(RECORD,), heavy=True, ends=("time_limit", "process_limit", *PROMPT), time_limit_s=0.7, **SMALL)
+@attack(kinds=(RECORD,), ends=(*TOO_MANY, *PROMPT), time_limit_s=0.7, **SMALL)
 def assembler_bomb(bait: Bait):
     """Assemblers that wait for their input for ever."""
     import triton
@@ -58,7 +59,7 @@ def assembler_bomb(bait: Bait):
             time.sleep(0.01)
 
 
-@attack(heavy=True, ends=PROMPT, time_limit_s=2, **SMALL)
+@attack(ends=PROMPT, time_limit_s=2, **SMALL)
 def daemon_that_writes_later(bait: Bait):
     if os.fork() == 0:
         os.setsid()
@@ -69,7 +70,7 @@ def daemon_that_writes_later(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("time_limit", "process_limit"), time_limit_s=0.7, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("time_limit", "process_limit"), time_limit_s=0.7, **SMALL)
 def thread_bomb(bait: Bait):
     started = 0
     try:
@@ -83,7 +84,7 @@ def thread_bomb(bait: Bait):
     return started
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit", *PROMPT), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("memory_limit", *PROMPT), time_limit_s=5, **SMALL)
 def memory_bomb_of_heap(bait: Bait):
     kept = []
     while len(kept) < 2000:
@@ -93,7 +94,7 @@ def memory_bomb_of_heap(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=5, **SMALL)
 def memory_bomb_of_shared_pages(bait: Bait):
     kept = []
     while len(kept) < 2000:
@@ -102,14 +103,14 @@ def memory_bomb_of_shared_pages(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=8, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=8, **SMALL)
 def memory_bomb_once_the_first_thread_has_left(bait: Bait):
     """A process whose first thread is gone looks like a zombie without memory, and is not."""
     threading.Thread(target=memory_bomb_of_shared_pages, args=(bait,)).start()
     syscall(60, 0)  # exit, of this thread alone
 
 
-@attack(heavy=True, time_limit_s=5, **SMALL)
+@attack(time_limit_s=5, **SMALL)
 def memory_bomb_of_hidden_files(bait: Bait):
     kept = []
     while len(kept) < 200:
@@ -118,12 +119,12 @@ def memory_bomb_of_hidden_files(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("memory_limit", "exited", "stopped", "signal"), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("memory_limit", "exited", "stopped", "signal"), time_limit_s=5, **SMALL)
 def memory_bomb_of_one_allocation(bait: Bait):
     return bytearray(16 << 30)
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("signal", "scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("signal", "scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
 def disk_full_by_one_file(bait: Bait):
     with Path("big").open("wb") as file:
         for _ in range(1000):
@@ -131,7 +132,7 @@ def disk_full_by_one_file(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
 def disk_full_by_many_files(bait: Bait):
     for number in range(1000):
         Path(f"file{number}").write_bytes(b"x" * (4 * MIB))
@@ -139,14 +140,14 @@ def disk_full_by_many_files(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
 def flood_of_directories(bait: Bait):
     for number in range(200_000):
         Path(f"directory{number}").mkdir()
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
 def directories_too_deep_to_name(bait: Bait):
     """Files below a path longer than a path may be are still found and counted, and removed."""
     for _ in range(40):
@@ -158,13 +159,13 @@ def directories_too_deep_to_name(bait: Bait):
     return True
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("scratch_limit", "stopped"), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit", "stopped"), time_limit_s=5, **SMALL)
 def directory_closed_to_its_owner(bait: Bait):
     Path("closed").mkdir(0o000)
     time.sleep(0.2)
 
 
-@attack(heavy=True, kinds=(INTERPRET,), ends=("output_limit",), time_limit_s=10)
+@attack(kinds=(INTERPRET,), ends=("output_limit",), time_limit_s=10)
 def flood_of_output(bait: Bait):
     for _ in range(1024):
         os.write(1, b"A" * MIB)
