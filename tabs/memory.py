@@ -114,10 +114,10 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
                 hovertemplate=f"{point.name}: %{{y:.3g}} TFLOP/s<extra></extra>",
             )  # fmt: skip
     notes = [
-        (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", "query", -16),
-        (4.0, roofline.attainable(roof, 1.2), f"{roof.bandwidth_gb_s:,.0f} GB/s", "query", 30),
-        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", "scores", -18),
-        (marks[3][1], roof.peak_tflops, "prefill", "scores", 20),
+        (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", "query", 14),
+        (4.0, roofline.attainable(roof, 1.2), f"{roof.bandwidth_gb_s:,.0f} GB/s", "query", -22),
+        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", "scores", -20),
+        (marks[3][1], roof.peak_tflops, "prefill", "scores", -18),
     ]
     for x, y, text, role, shift in notes:
         chart.add_annotation(

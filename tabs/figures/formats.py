@@ -77,7 +77,7 @@ def encode(values: np.ndarray, name: str, *, saturate: bool = False) -> np.ndarr
     """
     form, values = FORMATS[name], np.asarray(values, float)
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
-    exponent = np.maximum(np.frexp(size)[1] - 1, 1 - form.bias)
+    exponent = np.where(size == 0, 1 - form.bias, np.maximum(np.frexp(size)[1] - 1, 1 - form.bias))
     rounded = np.rint(np.ldexp(size, form.mantissa_bits - exponent))
     code = (exponent + form.bias - 1) * 2.0**form.mantissa_bits + rounded
     code = np.where(np.isinf(values), np.inf, code)

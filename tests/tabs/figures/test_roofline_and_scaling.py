@@ -1,0 +1,55 @@
+"""The roofline's arithmetic and what it takes from benchmarks; the spread of q · k with head_dim."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tabs.figures import roofline, scaling
+
+ROOF = roofline.Roof("card", 1000, 100)
+
+
+def test_the_two_roofs_meet_at_the_ridge():
+    assert roofline.ridge(ROOF) == 100
+    assert roofline.attainable(ROOF, 1) == 1
+    assert roofline.attainable(ROOF, 100) == roofline.attainable(ROOF, 1e6) == 100
+
+
+def test_decode_does_one_flop_a_byte_for_each_head_in_fp16():
+    assert [roofline.decode_intensity(group) for group in (1, 4, 8)] == [1, 4, 8]
+    assert roofline.prefill_intensity(4096) == 2048
+
+
+def test_benchmarks_give_roof_and_points_and_rubbish_gives_none(tmp_path):
+    row = {"name": "decode", "flops": 2e9, "bytes_moved": 1e9, "latency_ms": 1.0}
+    rows = [row, {"name": "x"}, 3, {**row, "latency_ms": 0}, {**row, "flops": "many"}]
+    (tmp_path / "a.json").write_text(json.dumps({"device": "NVIDIA H100 80GB HBM3", "copy_gb_s": 3000, "rows": rows}))
+    (tmp_path / "b.json").write_text("{cut short")
+    (tmp_path / "c.json").write_text("[]")
+
+    found = roofline.documents(tmp_path)
+
+    assert roofline.measured_roof(found) == roofline.Roof("NVIDIA H100 80GB HBM3", 3000.0, 989.0, True)
+    assert roofline.kernel_points(found) == [roofline.Point("decode", 2.0, 2.0)]
+    assert roofline.measured_roof([{"device": "unknown", "copy_gb_s": 1}, {}]) is None
+
+
+def test_only_timed_attempts_with_operations_are_points():
+    timed = SimpleNamespace(tflops=2.0, bandwidth_gb_s=1000.0)
+    untimed = SimpleNamespace(tflops=0.0, bandwidth_gb_s=1000.0)
+    assert roofline.attempt_points([("a", timed), ("b", untimed), ("c", None)]) == [roofline.Point("a", 2.0, 2.0)]
+
+
+@pytest.mark.parametrize("one", scaling.spreads(), ids=lambda one: f"d{one.head_dim}")
+def test_the_root_of_d_takes_the_spread_back_to_one(one):
+    assert one.std == pytest.approx(np.sqrt(one.head_dim), rel=0.1)
+    assert one.std_scaled == pytest.approx(1, rel=0.1)
+    assert one.shares.sum() == pytest.approx(1) and one.shares_scaled.sum() == pytest.approx(1)
+    assert one.largest_weight_scaled < 0.2
+
+
+def test_unscaled_softmax_becomes_a_lookup():
+    weights = [one.largest_weight for one in scaling.spreads()]
+    assert weights[0] < 0.5 and weights[-1] > 0.9
