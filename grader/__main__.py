@@ -1,4 +1,4 @@
-"""The same grader from a terminal: `python -m grader grade LAB FILE`, `selftest`, `labs`, `worker`.
+"""The same grader from a terminal: `python -m grader grade LAB FILE`, `record`, `replay`, `selftest`, `labs`, `worker`.
 
 Exit codes: 0 every case right and nothing refused; 1 a gradable submission that is not right; 2 not gradable; 3 our own fault.
 """
@@ -61,10 +61,24 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--no-colour", action="store_true", help="plain text")
     grade.set_defaults(run=_grade)
 
+    record = commands.add_parser("record", help="compile a file and write its launches down, for another machine to replay")
+    record.add_argument("lab", metavar="LAB")
+    record.add_argument("file", metavar="FILE", type=Path)
+    record.add_argument("out", metavar="OUT", type=Path)
+    record.add_argument("--target", default="sm_90", metavar="SM", help="the other machine's GPU (default: sm_90)")
+    record.add_argument("--visible-only", action="store_true")
+    record.set_defaults(run=_record)
+
+    replay = commands.add_parser("replay", help="grade records on this machine's GPU; no learner's code is run")
+    replay.add_argument("records", metavar="RECORDS", type=Path)
+    replay.add_argument("--json", type=Path, metavar="OUT")
+    replay.set_defaults(run=_replay)
+
     labs = commands.add_parser("labs", help="list the labs")
     labs.set_defaults(run=_labs)
 
-    selftest = commands.add_parser("selftest", help="probe the walls on this machine")
+    selftest = commands.add_parser("selftest", help="probe the walls, and a GPU, on this machine")
+    selftest.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     selftest.set_defaults(run=_selftest)
 
     worker = commands.add_parser("worker", help="grade what is queued, until stopped")
@@ -165,11 +179,50 @@ def _labs(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from grader.sandbox import selftest
+    if options.device == "cuda":
+        _require_gpu()
+    from grader.judge import Judge
 
-    result = selftest.run()
-    print(result)
-    return PASSED if result.ok else OUR_FAULT
+    with Judge(device=options.device) as judge:
+        results = [judge.self_test()]
+        if options.device == "cuda":
+            results.append(judge.gpu_self_test())
+    for result in results:
+        print(result)
+    return PASSED if all(result.ok for result in results) else OUR_FAULT
+
+
+def _record(options: argparse.Namespace) -> int:
+    source, lab_id = _read(options.file), _lab_id(options.lab)
+    from grader.judge import Judge
+
+    with Judge(target=options.target) as judge:
+        records = judge.record(source, lab_id, mode="check" if options.visible_only else "submit")
+    _write_bytes(options.out, records)
+    print(f"{options.out}: {len(records):,} bytes, for {options.target}")
+    return PASSED
+
+
+def _replay(options: argparse.Namespace) -> int:
+    _require_gpu()
+    try:
+        records = options.records.read_bytes()
+    except OSError as error:
+        raise NotGradable(f"{options.records} cannot be read: {error.strerror}.") from error
+    from grader.judge import Judge
+
+    with Judge(device="cuda") as judge, ProgressLine(sys.stderr, enabled=sys.stderr.isatty()) as line:
+        report = judge.replay(records, progress=line.show)
+    print(render(report, colour=sys.stdout.isatty(), width=_width()))
+    _write(options.json, report, Report.to_json)
+    return PASSED if report.passed else NOT_PASSED
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise NotGradable(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _worker(options: argparse.Namespace) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from grader.faults import SandboxError
+import torch
+
+from grader.faults import GraderError, SandboxError
+from grader.judge import carried, gpu_selftest
 from grader.judge.attempt import CpuAttempt, Progress, request
 from grader.judge.gpu_attempt import Gpu, GpuAttempt
 from grader.report import Report
@@ -28,6 +31,8 @@ class Judge:
     def __init__(self, *, device: str = "cpu", target: str = DEFAULT_TARGET) -> None:
         if device not in DEVICES:
             raise ValueError(f"device={device!r} must be one of {DEVICES}")
+        if device == "cpu":
+            torch.set_num_threads(1)  # on cases of this size a second thread costs ten times what it saves
         self.device = device
         self.target = target
         harden_this_process()
@@ -79,6 +84,32 @@ class Judge:
         if self._gpu:
             return GpuAttempt(self._gpu, self._nursery, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._nursery, asked, progress=progress, cancelled=cancelled).grade()
+
+    def record(self, source: bytes, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
+        """Compile and record a submission for `target`, to be replayed on another machine (`replay`). No GPU is needed.
+
+        Raises:
+            NotGradable, GraderError: as `grade`.
+        """
+        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=None, target=self.target)
+        return carried.pack(self._nursery, asked)
+
+    def replay(self, records: bytes, *, progress: Callable[[Progress], None] = lambda progress: None) -> Report:
+        """Grade what `record` made, on this machine's GPU; there is no learner's code in it.
+
+        Raises:
+            NotGradable: it is no file of records, or one for another GPU.
+            GraderError: our fault, or this judge has no GPU.
+        """
+        if self._gpu is None:
+            raise GraderError('replaying needs Judge(device="cuda")')
+        asked, recorded = carried.unpack(records, self._gpu.target)
+        options = {"progress": progress, "cancelled": lambda: False}
+        return carried.CarriedAttempt(recorded, self._gpu, self._nursery, asked, **options).grade()
+
+    def gpu_self_test(self) -> gpu_selftest.GpuSelfTest:
+        """Whether this machine's GPU can be graded on."""
+        return gpu_selftest.run(self._nursery)
 
     def close(self) -> None:
         self._nursery.close()

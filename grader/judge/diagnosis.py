@@ -71,10 +71,15 @@ def _oracle(lab: Lab, failed: Sequence[Finding]) -> Diagnosis | None:
     """The oracles that fit most of the failing cases."""
     fits: dict[str, int] = {}
     sentences = {oracle.name: oracle.sentence for oracle in lab.oracles}
-    seen = [finding for finding in failed if finding.out is not None and finding.verdict is not Verdict.NOT_WRITTEN]
+    with_out = [finding for finding in failed if finding.out is not None and finding.verdict is not Verdict.NOT_WRITTEN]
+    seen = with_out[:SEEN_CASES]
     for oracle in lab.oracles:
-        answers = [_fits(oracle.answer, finding) for finding in seen[:SEEN_CASES]]
-        hits, misses = answers.count(True), answers.count(False)
+        hits = misses = 0
+        for left, finding in zip(range(len(seen) - 1, -1, -1), seen, strict=True):
+            answer = _fits(oracle.answer, finding)
+            hits, misses = hits + (answer is True), misses + (answer is False)
+            if hits + left <= FITS_A_MISS * misses:
+                break  # whatever the rest says: most oracles end at the first or second case
         if hits > FITS_A_MISS * misses:
             fits[oracle.name] = hits - misses
     if not fits:

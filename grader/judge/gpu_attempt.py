@@ -81,15 +81,8 @@ class GpuAttempt(Attempt):
         wanted = list(cases)
         if performance is not None:
             wanted.append(prepare(self._lab, performance.case, NOTHING, device="cuda"))
-        total = len(wanted)
         with self._marked("record"):
-            recorded = record_all(
-                self._nursery,
-                self._submission,
-                wanted,
-                self._cancelled,
-                lambda done: self._progress(Progress("compiling", done, total)),
-            )
+            recorded = self._record(wanted)
         if any(each.fault is not None and each.fault.stage in ("syntax", "import", "entry") for each in recorded):
             return self._stopped(cases, Outcome(fault=recorded[0].fault))
         ours = self._gpu.ours(self._request.folder) if timed else None
@@ -111,6 +104,12 @@ class GpuAttempt(Attempt):
         if recorded[-1].record is not None:
             execution.anatomy = anatomy_of(recorded[-1].record)
         return execution
+
+    def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:
+        def progress(done: int) -> None:
+            self._progress(Progress("compiling", done, len(wanted)))
+
+        return record_all(self._nursery, self._submission, wanted, self._cancelled, progress)
 
     def _replay(self, cases: list[PreparedCase], recorded: list[Recorded], lock_fd: int) -> Execution:
         execution = Execution(findings=[], outcomes=[], timing_note="Nothing was timed: not every visible case is right.")

@@ -66,7 +66,7 @@ class Recorder:
             return self.failed
         try:
             record = parse(blob, arguments=self._submission.lab.arguments)
-            _hold_against(record, layout, self._submission.target, self._submission.lab.scratch_limit(prepared.inputs))
+            held_against(record, layout, self._submission.target, self._submission.lab.scratch_limit(prepared.inputs))
         except RecordError as error:
             return Recorded(ending=Ending("protocol", f"its launch record is not valid: {error}"))
         return Recorded(record=record, blob=blob)
@@ -83,7 +83,7 @@ class Recorder:
         return Recorded(ending=Ending("protocol", f"{kind} was not asked for"))
 
 
-def _hold_against(record: Record, layout: Layout, target: str, scratch_limit: int | None) -> None:
+def held_against(record: Record, layout: Layout, target: str, scratch_limit: int | None) -> None:
     """A record speaks of the tensors that it was given, for the GPU that it was asked for, within the scratch allowed.
 
     Raises:

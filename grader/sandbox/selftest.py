@@ -65,6 +65,19 @@ class SelfTest:
     reason: str
     duration_s: float = 0.0
 
+    def __str__(self) -> str:
+        """A table: one line for each wall and kind of process, and one for each probe that is not as it must be."""
+        head = "the walls hold" if self.ok else f"the walls DO NOT hold, grading is off: {self.reason}"
+        lines = [f"{head} ({len(self.rows)} probes, {self.duration_s:.1f} s)"]
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for row in self.rows:
+            groups.setdefault((row.kind, row.wall), []).append(row)
+        for (kind, wall), rows in groups.items():
+            good = sum(row.ok for row in rows)
+            lines.append(f"  {'✓' if good == len(rows) else '✗'} {kind:10} {wall:14} {good} of {len(rows)}")
+            lines += [f"      {row.probe}: expected {row.expected}, found {row.found}" for row in rows if not row.ok]
+        return "\n".join(lines)
+
     def table(self) -> str:
         """For a terminal: one row a line, the failed ones marked."""
         cells = [("", "kind", "wall", "probe", "expected", "found")]
