@@ -124,7 +124,7 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
     """Ways to cut a cache: the length of a split, and how many splits there are."""
     by_number = [
         (functools.partial(rule, splits=splits), lambda decode, splits=splits: splits)
-        for splits in (2, 4, 8, 16, 32)
+        for splits in (2, 4, 8, 16)
         for rule in (_per_sequence, _whole_tiles, _whole_cache)
     ]
     by_length = [
@@ -132,7 +132,7 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
             lambda decode, length=length: torch.full_like(decode.kv_len, length),
             lambda decode, length=length: -(-decode.seqlen_kv // length),
         )
-        for length in (64, 128, 256, 512)
+        for length in (64, 128, 256)
     ]
     return (*by_number, *by_length)
 
