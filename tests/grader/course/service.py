@@ -95,6 +95,11 @@ class Service:
         return engine
 
     def lose_database(self, *, revision: str = "head") -> None:
+        if self.engine.dialect.name == "postgresql":
+            with self.engine.begin() as connection:
+                connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+                connection.exec_driver_sql("CREATE SCHEMA public")
+                connection.exec_driver_sql("DROP SCHEMA dbos CASCADE")
         self.engine.dispose()
         for path in self.directory.glob("grader.db*"):
             path.unlink()

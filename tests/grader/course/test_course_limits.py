@@ -154,6 +154,17 @@ def test_bucket_holds_against_many_at_once(service):
         assert len(list(service.archive.rglob("*.json"))) == 3
 
 
+def test_health_without_a_worker(service):
+    with service.course(TIGHT) as course:
+        submit(course, 0)
+
+        health = course.health()
+
+    assert (health["grading"], health["queue"], health["workers"]) == ("off", {"queued": 1, "running": 0}, [])
+    assert health["reason"] == "No grading process is running; one should start within seconds."
+    assert {"python", "torch", "triton", "dbos"} <= health["versions"].keys()
+
+
 def test_rate_limit_counts_everything(service, clock):
     with service.course(Limits(rate=3, rate_window_s=300)) as course:
         for number in range(3):

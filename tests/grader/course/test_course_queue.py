@@ -166,20 +166,40 @@ def test_stress_of_two_pages_three_workers_and_readers(service):
 
 def test_recovery_is_conditional_however_often_it_is_asked_for(service):
     """Contract of a private call of DBOS: two callers restart a job once, and a job that a living worker holds stays there."""
-    command = [sys.executable, "-m", "tests.grader.course.recover_process", "dead"]
     worker = service.start_worker("dead")
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 2")
         until(lambda: service.events("start"), service)
         service.kill(worker)
 
-        subprocess.run(command, cwd=ROOT, env=service.environment, check=True, timeout=60)
+        housekeeping(service, "recover", "dead")
         service.start_worker("alive")
         until(lambda: len(service.events("start")) == 2, service)
-        subprocess.run(command, cwd=ROOT, env=service.environment, check=True, timeout=60)
+        housekeeping(service, "recover", "dead")
         until(state_is(course, attempt_id, State.DONE), service)
 
         assert service.rows()[attempt_id].fence == 2
         assert len(service.events("start")) == 2
         workflow = course._queue._client.retrieve_workflow(attempt_id)
         until(lambda: workflow.get_status().status == "SUCCESS", service)  # it ends a moment after its attempt
+
+
+def test_job_that_ended_long_ago_is_forgotten_and_the_attempt_stays(service):
+    service.start_worker()
+    with service.course() as course:
+        attempt_id = hand_in(course, "quick")
+        jobs = course._queue._client.list_workflows
+        until(lambda: [job.status for job in jobs(workflow_ids=[attempt_id])] == ["SUCCESS"], service)
+
+        assert housekeeping(service, "sweep", "3600") == "0"
+        assert len(jobs()) == 1
+        assert housekeeping(service, "sweep", "-60") == "1"
+
+        assert jobs() == []
+        assert course.report(attempt_id, user="ada").passed
+
+
+def housekeeping(service, action, argument):
+    command = [sys.executable, "-m", "tests.grader.course.dbos_process", action, argument]
+    done = subprocess.run(command, cwd=ROOT, env=service.environment, check=True, timeout=120, stdout=subprocess.PIPE)
+    return done.stdout.decode()
