@@ -4,7 +4,7 @@ Used unchanged by labs 7 to 10; a lab rounds or quantises what it gets. A case's
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
-             negative_scores, heads_at_levels, large_value
+             negative_scores, heads_at_levels, large_value, block_levels (as drawn; the lab makes them)
     length   full (the default), uneven (only the last is full), few (1 to 3 keys), zero (the first has none),
              nan (uneven, and the first channels are NaN beyond kv_len)
 
@@ -20,6 +20,7 @@ import torch
 
 from labs.declaration import Draw
 
+LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels")
 TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
 NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
 SHIFT = 200.0  # exp overflows fp32 above 88.7
@@ -63,6 +64,11 @@ def draw_cache(draw: Draw) -> Cache:
     return cache
 
 
+def power_of_two(scale: torch.Tensor) -> torch.Tensor:
+    """The nearest power of two: with it, code * scale is exact in fp16, and who rounds there is not punished by a large score."""
+    return torch.exp2(torch.log2(scale).round())
+
+
 def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -> torch.Tensor:
     drawn = torch.randint(1, tokens + 1, (batch,), generator=generator, dtype=torch.int32)
     match length:
@@ -83,7 +89,7 @@ def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -
 
 def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
     batch, heads, tokens, head_dim = cache.key.shape
-    if what in ("normal", "drawn"):
+    if what in ("normal", "drawn", "block_levels"):
         return
     if what == "ones":
         cache.value.fill_(1.0)
