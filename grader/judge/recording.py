@@ -20,7 +20,7 @@ from grader.sandbox.record import Record, RecordError, parse
 from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Worker
 
 RECORD_LIMIT_S = 60.0
-MOST_RECORDERS = 6
+MOST_RECORDERS = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -134,7 +134,8 @@ class _Bench:
         with Replayer(lock_fd=lock_fd, cancelled=cancelled) as replayer:
             self._hand_over(replayer, [*names, "read"])
             for number in range(10_000):
-                self._renew()
+                if with_submission:
+                    self._renew()
                 turn = number % len(names)
                 for name in (*names[turn:], *names[:turn]):
                     replayer.time_ms("read")
