@@ -93,9 +93,7 @@ def _waiting(status: Status, now: float, off_reason: str) -> str:
     ahead = status.place - 1
     lead = "Next in line" if ahead <= 0 else f"Waiting · {ahead} ahead of you"
     why = [f'<span class="wrong">Grading is off:</span> {escape(off_reason)}'] if off_reason else []
-    return _state(
-        "waiting", lead, *why, f'<span class="note">{_span(now - status.created)} · you may close this page</span>', live=True
-    )
+    return _state("waiting", lead, *why, f"{_clock(now - status.created)} You may close this page.", live=True)
 
 
 def _running(status: Status, now: float) -> str:
@@ -107,12 +105,13 @@ def _running(status: Status, now: float) -> str:
         if status.case:
             words.append(f"<code>{escape(status.case)}</code>")
     bar = f'<progress aria-label="cases judged"{value}></progress>'
-    seconds = f'<span class="note">{_span(now - (status.started or status.created))}</span>'
+    seconds = _clock(now - (status.started or status.created))
     return _state("running", " · ".join(words), f"{bar}{seconds}", live=True)
 
 
-def _span(elapsed: float) -> str:
-    return f"{max(elapsed, 0.0):.0f} s"
+def _clock(elapsed: float) -> str:
+    """Seconds gone by; not read aloud, since they change twice a second."""
+    return f'<span class="note" aria-hidden="true">{max(elapsed, 0.0):.0f} s</span>'
 
 
 def attempt_label(status: Status, now: float) -> str:
