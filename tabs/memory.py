@@ -30,8 +30,8 @@ TRAFFIC_CARDS = (
         text=f"4,096 tokens, one head, fp16: the scores take {_SMALL / 2**20:.0f} MiB.",
         ask="And at 131,072 tokens, 32 times as many?",
         options=(
-            Option(text="1 GiB", why=f"32 times as much would be 1 GiB. But both sides of the matrix grow: {_ONE_HEAD / GIB:.0f} GiB."),
-            Option(text="32 GiB", why=f"32² times as much. With 32 heads it is {_ALL_HEADS / TIB:.0f} TiB, more than any card holds."),
+            Option(text="1 GiB", why=f"That is 32 times as much. But both sides grow: {_ONE_HEAD / GIB:.0f} GiB."),
+            Option(text="32 GiB", why=f"32² times as much. With 32 heads: {_ALL_HEADS / TIB:.0f} TiB, beyond any card."),
         ),
         right=1,
         after={"seqlen": _LONG},
@@ -40,8 +40,8 @@ TRAFFIC_CARDS = (
         text="FlashAttention stores one number a row instead. At d = 128 a tile of 64 queries is a usual choice.",
         ask="Without any help from the L2 cache, does it also move less than the naive way?",
         options=(
-            Option(text="Far less", why="It reads K and V again for every tile of queries. At 64 queries and d = 128 that adds up to the same traffic."),
-            Option(text="About the same", why="Memory is linear, traffic still quadratic. A tile of 128 halves it, and the L2 cache catches much of the rest."),
+            Option(text="Far less", why="K and V are read again for every tile of queries: here that adds up to the same."),
+            Option(text="About the same", why="Memory is linear, traffic quadratic. A tile of 128 halves it."),
         ),
         right=1,
         before={"seqlen": 8192},
@@ -89,7 +89,8 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
     xs = [low, corner, high]
     chart = go.Figure(layout=layout(
         height=420,
-        xaxis={"type": "log", "title": {"text": "FLOP per byte moved"}, "range": [-0.6, 4.2], "tickvals": [1, 10, 100, 1000, 10000]},
+        xaxis={"type": "log", "title": {"text": "FLOP per byte moved"}, "range": [-0.6, 4.2],
+               "tickvals": [1, 10, 100, 1000, 10000]},
         yaxis={"type": "log", "title": {"text": "TFLOP/s"}, "tickvals": [0.1, 1, 10, 100, 1000]},
     ))  # fmt: skip
     ys = [roofline.attainable(roof, x) for x in xs]
@@ -104,13 +105,15 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
     marks += [(f"prefill, {n} tokens", roofline.prefill_intensity(n)) for n in (1024, 8192)]
     for name, x in marks:
         chart.add_scatter(
-            x=[x], y=[roofline.attainable(roof, x)], mode="markers", marker={"color": colour("scores"), "size": 9, "symbol": "circle-open", "line": {"width": 2}},
+            x=[x], y=[roofline.attainable(roof, x)], mode="markers",
+            marker={"color": colour("scores"), "size": 9, "symbol": "circle-open", "line": {"width": 2}},
             hovertemplate=f"{name}: at most %{{y:.3g}} TFLOP/s<extra></extra>",
         )  # fmt: skip
     for points, role, symbol in ((kernels, "value", "diamond"), (own, "key", "star")):
         for point in points:
             chart.add_scatter(
-                x=[point.intensity], y=[point.tflops], mode="markers", marker={"color": colour(role), "size": 10, "symbol": symbol},
+                x=[point.intensity], y=[point.tflops], mode="markers",
+                marker={"color": colour(role), "size": 10, "symbol": symbol},
                 hovertemplate=f"{point.name}: %{{y:.3g}} TFLOP/s<extra></extra>",
             )  # fmt: skip
     notes = [

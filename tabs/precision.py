@@ -107,7 +107,8 @@ _QUANTISE_PROSE = f"""
 
 Eight codes a sign cannot cover a tensor. So values are taken in blocks, and each block brings a scale: sixteen E2M1 codes
 and one E4M3 scale in NVFP4, under one float32 scale for the tensor. That is {_BITS_A_VALUE["nvfp4"]:g} bits a value,
-{16 / _BITS_A_VALUE["nvfp4"]:.2f} times less than fp16 (4 times before the scales). FP8 is {16 / _BITS_A_VALUE["fp8"]:.2f} times less.
+{16 / _BITS_A_VALUE["nvfp4"]:.2f} times less than fp16 (4 times before the scales). FP8 is
+{16 / _BITS_A_VALUE["fp8"]:.2f} times less.
 
 Two numbers go by the name of accuracy. *Benchmarks of models* often move by about 1% with NVFP4. The *tensor* moves more: on
 Gaussian data NVFP4 is off by {_GAUSS["nvfp4"].error:.1%} and attention's output by {_OUTPUT["nvfp4"]:.0%}; FP8 by
@@ -135,7 +136,8 @@ def build(course: Any) -> None:
     section(
         _QUANTISE_PROSE,
         figure=figure(
-            "block_quantisation", title="Quantise a tensor", tab=ID, defaults=block_quantisation.DEFAULTS, ids=FIGURES, cards=QUANTISE_CARDS,
+            "block_quantisation", title="Quantise a tensor", tab=ID, defaults=block_quantisation.DEFAULTS, ids=FIGURES,
+            cards=QUANTISE_CARDS,
             mathematics=("formats.js",), samples=block_quantisation.samples(),
         ),
     )  # fmt: skip

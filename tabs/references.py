@@ -97,7 +97,10 @@ element.addEventListener("click", async (event) => {
   if (!button) return;
   const text = element.querySelector("#" + button.dataset.copy).textContent;
   try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; }
-  catch { getSelection().selectAllChildren(element.querySelector("#" + button.dataset.copy)); button.textContent = "Selected: copy it"; }
+  catch {
+    getSelection().selectAllChildren(element.querySelector("#" + button.dataset.copy));
+    button.textContent = "Selected: copy it";
+  }
   setTimeout(() => { button.textContent = "Copy BibTeX"; }, 2000);
 });
 """
@@ -110,7 +113,8 @@ def page() -> str:
         for title, who, url, why in VIDEOS
     )
     works = "".join(
-        f'<li><a href="{work.url}" target="_blank" rel="noopener">{html.escape(work.title)}</a>, {work.year}. {html.escape(work.why)}'
+        f'<li><a href="{work.url}" target="_blank" rel="noopener">{html.escape(work.title)}</a>, {work.year}. '
+        f"{html.escape(work.why)}"
         f'<details><summary>BibTeX</summary><pre id="bib-{work.key}" tabindex="0">{html.escape(work.bibtex)}</pre>'
         f'<button type="button" class="fig-button" data-copy="bib-{work.key}">Copy BibTeX</button></details></li>'
         for work in WORKS

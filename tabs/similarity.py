@@ -90,8 +90,8 @@ Add up more terms and sums grow. With independent entries of variance one, q · 
 d = {_LARGE.head_dim:,} the scores spread over ±{3 * _LARGE.std:.0f}.
 
 Softmax turns such a spread into a lookup. Among {scaling.KEYS} random keys the best one gets {_SMALL.largest_weight:.0%} of the
-weight at d = {_SMALL.head_dim}, and {_LARGE.largest_weight:.0%} at d = {_LARGE.head_dim:,}. Divided by √d the spread is one again
-at every d, and the weight of the best stays near {_LARGE.largest_weight_scaled:.0%}.
+weight at d = {_SMALL.head_dim}, and {_LARGE.largest_weight:.0%} at d = {_LARGE.head_dim:,}. Divided by √d the spread is
+one again at every d, and the weight of the best stays near {_LARGE.largest_weight_scaled:.0%}.
 """
 
 
@@ -131,13 +131,13 @@ def spread_figure() -> go.Figure:
         }
         for one in spreads
     ]
-    chart = go.Figure(data=traces(spreads[start]), frames=frames, layout=layout(
+    return go.Figure(data=traces(spreads[start]), frames=frames, layout=layout(
         height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 40, "b": 96},
         xaxis={"title": {"text": "score"}, "range": [-60, 60]}, yaxis={"title": {"text": "% of pairs"}, "range": [0, 40]},
         annotations=labels(spreads[start]),
-        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "d = "}, "pad": {"t": 48}, "transition": {"duration": 0}}],
+        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "d = "},
+                  "pad": {"t": 48}, "transition": {"duration": 0}}],
     ))  # fmt: skip
-    return chart
 
 
 def _spread() -> None:

@@ -97,7 +97,7 @@ makes it shorter is fewer bytes: FP8, NVFP4.
 
 def build(course: Any) -> None:
     arguments = figure(
-        "decode_attention", title="Attention, step by step", tab=ID, defaults=decode_attention.DEFAULTS, ids=FIGURES, cards=CARDS,
-        steps=decode_attention.STEPS,
+        "decode_attention", title="Attention, step by step", tab=ID, defaults=decode_attention.DEFAULTS, ids=FIGURES,
+        cards=CARDS, steps=decode_attention.STEPS,
     )  # fmt: skip
     section(_PROSE, figure=arguments)

@@ -46,8 +46,14 @@ def spread(query: np.ndarray, key: np.ndarray) -> Spread:
     scores = query @ key.T
     scaled = scores / np.sqrt(query.shape[1])
     return Spread(
-        query.shape[1], float(scores.std()), float(scaled.std()), _shares(scores), _shares(scaled), _largest(scores), _largest(scaled)
-    )  # fmt: skip
+        head_dim=query.shape[1],
+        std=float(scores.std()),
+        std_scaled=float(scaled.std()),
+        shares=_shares(scores),
+        shares_scaled=_shares(scaled),
+        largest_weight=_largest(scores),
+        largest_weight_scaled=_largest(scaled),
+    )
 
 
 def _shares(values: np.ndarray) -> np.ndarray:

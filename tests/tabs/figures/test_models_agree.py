@@ -178,7 +178,8 @@ class TestMemoryTraffic:
         rng = np.random.default_rng(4)
         for _ in range(50):
             sizes = {
-                "seqlen": int(rng.integers(1, 2**17)), "head_dim": int(rng.choice([64, 128])), "num_heads": int(rng.integers(1, 64)),
+                "seqlen": int(rng.integers(1, 2**17)), "head_dim": int(rng.choice([64, 128])),
+                "num_heads": int(rng.integers(1, 64)),
                 "element_bytes": 2, "score_bytes": int(rng.choice([2, 4])), "tile": int(rng.integers(16, 257)),
             }  # fmt: skip
             ours, theirs = memory_traffic.moved(**sizes), js("MemoryTraffic.moved(s)", s=sizes)
