@@ -193,7 +193,7 @@ class Grader:
         if watch.fenced:
             logger.warning("attempt was taken over by another worker", extra={"attempt": taken.id, "fence": taken.fence})
             return None
-        if watch.cancel:
+        if stopped and watch.cancel:
             return self._end(taken, State.CANCELLED, charged=True)
         if stopped and self.stopping.is_set():
             self._hand_back(taken)
