@@ -33,7 +33,7 @@ PAGE_SIZES = (16, 32, 64, 128)
 def _over_keys(
     acc, m_i, l_i, query, key_ptr, value_ptr, table_ptr, start, stop, kv_len,
     scale_log2, stride_key_page, stride_key_n, stride_value_page, stride_value_n,
-    PAGE_SIZE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_N: tl.constexpr, NUM_STAGES: tl.constexpr,
+    PAGE_SIZE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """Take the keys start .. stop into the state of the group. Each tile holds at least one key, so m_i becomes finite."""
     offs_n = tl.arange(0, BLOCK_N)
@@ -54,15 +54,22 @@ def _over_keys(
             key_rows = key_ptr + pages * stride_key_page + in_page * stride_key_n
             value_rows = value_ptr + pages * stride_value_page + in_page * stride_value_n
         # key, value: [BLOCK_N, HEAD_DIM]
-        key = tl.load(key_rows[:, None] + offs_d, mask=mask_n[:, None], other=0.0)
-        scores = tl.where(mask_n[None, :], tl.dot(query, key.T) * scale_log2, -float("inf"))
+        if MASKED:
+            key = tl.load(key_rows[:, None] + offs_d, mask=mask_n[:, None], other=0.0)
+            scores = tl.where(mask_n[None, :], tl.dot(query, key.T) * scale_log2, -float("inf"))
+        else:
+            key = tl.load(key_rows[:, None] + offs_d)
+            scores = tl.dot(query, key.T) * scale_log2
         m_new = tl.maximum(m_i, tl.max(scores, axis=1))
         probs = tl.exp2(scores - m_new[:, None])
         alpha = tl.exp2(m_i - m_new)
         l_i = l_i * alpha + tl.sum(probs, axis=1)
         m_i = m_new
-        # beyond kv_len a page may hold NaN, and 0 * NaN is NaN
-        value = tl.load(value_rows[:, None] + offs_d, mask=mask_n[:, None], other=0.0)
+        if MASKED:
+            # beyond kv_len a page may hold NaN, and 0 * NaN is NaN
+            value = tl.load(value_rows[:, None] + offs_d, mask=mask_n[:, None], other=0.0)
+        else:
+            value = tl.load(value_rows[:, None] + offs_d)
         acc = tl.dot(probs.to(value.dtype), value, acc * alpha[:, None])
     return acc, m_i, l_i
 
@@ -84,7 +91,7 @@ def _decode_paged_kernel(
     batch = tl.program_id(2).to(tl.int64)
     pair = batch * tl.num_programs(1) + head_kv
     kv_len = tl.minimum(tl.maximum(tl.load(kv_len_ptr + batch), 0), seqlen_kv)
-    start, _, stop = split_range(kv_len, num_kv_splits, BLOCK_N)
+    start, whole, stop = split_range(kv_len, num_kv_splits, BLOCK_N)
 
     offs_g = tl.arange(0, GROUP_PAD)
     offs_d = tl.arange(0, HEAD_DIM)
@@ -97,11 +104,18 @@ def _decode_paged_kernel(
     l_i = tl.zeros([GROUP_PAD], tl.float32)
     acc = tl.zeros([GROUP_PAD, HEAD_DIM], tl.float32)
     # read 2 * (stop - start) * HEAD_DIM elements
+    key_ptr += head_kv * stride_key_h
+    value_ptr += head_kv * stride_value_h
+    table_ptr += batch * stride_table_b
     acc, m_i, l_i = _over_keys(
-        acc, m_i, l_i, query, key_ptr + head_kv * stride_key_h, value_ptr + head_kv * stride_value_h,
-        table_ptr + batch * stride_table_b, start, stop, kv_len,
+        acc, m_i, l_i, query, key_ptr, value_ptr, table_ptr, start, whole, kv_len,
         scale_log2, stride_key_page, stride_key_n, stride_value_page, stride_value_n,
-        PAGE_SIZE, HEAD_DIM, BLOCK_N, NUM_STAGES,
+        PAGE_SIZE, HEAD_DIM, BLOCK_N, False, NUM_STAGES,
+    )  # fmt: skip
+    acc, m_i, l_i = _over_keys(
+        acc, m_i, l_i, query, key_ptr, value_ptr, table_ptr, whole, stop, kv_len,
+        scale_log2, stride_key_page, stride_key_n, stride_value_page, stride_value_n,
+        PAGE_SIZE, HEAD_DIM, BLOCK_N, True, 1,
     )  # fmt: skip
 
     inverse, lse_log2 = inverse_and_lse(m_i, l_i)

@@ -46,14 +46,14 @@ class SoftmaxPlan:
 
 # On sm_90, measured.
 SHARED_ROW = (8192, 8, 2)  # columns of a piece, warps, programs on a multiprocessor
-SHARED_ROW_FROM, SHARED_ROW_TO = 32768, 131072  # columns
+SHARED_ROW_FROM, SHARED_ROW_TO = 65536, 131072  # columns
 
 
 @cache
 def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpreting: bool = False) -> SoftmaxPlan:
     """How softmax_online takes rows of this length.
 
-    - to 16384 columns a row sits in the registers of one program, two programs to a multiprocessor: one read, one write
+    - to 32768 columns a row sits in the registers of one program: one read, one write
     - to 131072 columns on Hopper several programs share a row, 8192 columns each: still one read
     - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
     """
@@ -62,8 +62,8 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
     if here.capability == 90 and SHARED_ROW_FROM <= block <= SHARED_ROW_TO:
         piece, num_warps, programs_per_sm = SHARED_ROW
         return shared_row_plan(here, cols, block=piece, num_warps=num_warps, programs_per_sm=programs_per_sm)
-    if block <= 16384:
-        return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 16))
+    if block <= 32768:
+        return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
 
 
@@ -136,13 +136,13 @@ class DecodePlan:
     num_kv_splits: int
 
 
-# Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: where there
-# are fewer caches than multiprocessors, and where there are more. On sm_90, measured.
+# Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
+# caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((64, 4, 3, 3), (64, 4, 3, 3)),
-    "paged": ((64, 4, 3, 3), (64, 4, 3, 3)),
-    "fp8": ((32, 2, 3, 8), (32, 2, 3, 8)),
-    "nvfp4": ((32, 1, 3, 12), (32, 1, 3, 12)),
+    "half": ((32, 1, 3, 2), (32, 2, 3, 1), (64, 4, 3, 1)),
+    "paged": ((64, 4, 3, 2), (64, 4, 2, 3), (64, 4, 2, 3)),
+    "fp8": ((64, 2, 3, 2), (32, 1, 3, 2), (32, 1, 3, 2)),
+    "nvfp4": ((32, 1, 3, 6), (32, 1, 3, 6), (32, 1, 3, 6)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128
@@ -161,8 +161,8 @@ def decode_plan(
     here = device_of(device)
     if interpreting:
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
-    few, many = DECODE_TILES[cache]
-    block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else many
+    few, more, many = DECODE_TILES[cache]
+    block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
     if here.capability < 80:
         block_n, num_stages = 32, 1
     return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)

@@ -33,18 +33,32 @@ TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
 
 
 @gluon.jit
+def _index(turn):
+    """The program's tile in this turn. Every second turn goes backwards, so that no program gets the longest of every turn."""
+    programs = gl.num_programs(0)
+    program = gl.program_id(0)
+    return turn * programs + gl.where(turn % 2 == 0, program, programs - 1 - program)
+
+
+@gluon.jit
 def _tile(
-    index, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv,
+    index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv,
     BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
 ):  # fmt: skip
-    """Of the index-th tile: its sequence, head and first query row, and how many tiles of keys its rows see (at least one)."""
+    """Of the index-th tile: its sequence, head and first query row, and how many tiles of keys its rows see (at least one).
+
+    Pairs (a sequence and a head) are taken so many at once as the L2 cache has room for their keys and values. Under a causal
+    mask the last rows of all of them come first: they have the most keys, and the short ones fill the gaps at the end.
+    """
+    first_pair = index // (pairs_at_once * tiles_m) * pairs_at_once
+    here = gl.minimum(pairs_at_once, pairs - first_pair)
+    within = index - first_pair * tiles_m
     if CAUSAL:
-        # All heads of the last rows first: they have the most keys, and the short ones fill the gaps at the end.
-        tile_m = tiles_m - 1 - index // (num_heads_q * batch)
-        pair = index % (num_heads_q * batch)
+        tile_m = tiles_m - 1 - within // here
+        pair = first_pair + within % here
     else:
-        tile_m = index % tiles_m  # neighbours share their keys in the L2 cache
-        pair = index // tiles_m
+        tile_m = within % tiles_m
+        pair = first_pair + within // tiles_m
     row = tile_m * ROWS * CONSUMERS
     stop = seqlen_kv
     if CAUSAL:
@@ -56,15 +70,16 @@ def _tile(
 def _load(
     query_desc, key_desc, value_desc, query_s, key_s, value_s,
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-    num_tiles, tiles_m, num_heads_q, batch_size, group_size, seqlen_q, seqlen_kv,
+    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
     BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
 ):  # fmt: skip
     """The loader: keep STAGES tiles of keys and of values on their way."""
     done = 0  # tiles of keys so far, over all tiles of queries
     turn = 0
-    for index in range(gl.program_id(0), num_tiles, gl.num_programs(0)):
+    index = _index(0)
+    while index < tiles_m * pairs:
         batch, head, row, blocks = _tile(
-            index, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
+            index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
         )  # fmt: skip
         head_kv = head // group_size
         for consumer in gl.static_range(CONSUMERS):
@@ -84,7 +99,8 @@ def _load(
             mbarrier.expect(value_full.index(slot), value_desc.block_type.nbytes)
             tma.async_copy_global_to_shared(value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot))
         done += blocks
-        turn += 1  # noqa: SIM113 (there is no enumerate in a kernel)
+        turn += 1
+        index = _index(turn)
 
 
 @gluon.jit
@@ -136,7 +152,7 @@ def _matrix(buffers, slot):
 def _consume(
     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-    num_tiles, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, scale_log2,
+    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, RAGGED: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
@@ -152,9 +168,10 @@ def _consume(
     query = _matrix(query_s, CONSUMER)
     done = 0
     turn = 0
-    for index in range(gl.program_id(0), num_tiles, gl.num_programs(0)):
+    index = _index(0)
+    while index < tiles_m * pairs:
         batch, head, row, blocks = _tile(
-            index, tiles_m, num_heads_q, batch_size, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
+            index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
         )  # fmt: skip
         # The first `cut` tiles, the last keys, need a mask for some of this consumer's rows.
         last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
@@ -194,7 +211,8 @@ def _consume(
             )  # fmt: skip
         mbarrier.arrive(query_empty.index(CONSUMER), count=1)
         done += blocks
-        turn += 1  # noqa: SIM113 (there is no enumerate in a kernel)
+        turn += 1
+        index = _index(turn)
         slot = (done - 1) % STAGES
         mbarrier.wait(value_full.index(slot), ((done - 1) // STAGES) & 1)
         acc = warpgroup_mma(probs, _matrix(value_s, slot), acc, is_async=True)
@@ -219,7 +237,7 @@ def _consume(
 @gluon.jit
 def _flash_attention_hopper_kernel(
     query_desc, key_desc, value_desc, out_desc, lse_ptr,
-    scale_log2, num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+    scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, RAGGED: gl.constexpr,
 ):  # fmt: skip
@@ -255,19 +273,19 @@ def _flash_attention_hopper_kernel(
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
                     HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
                     HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
                     BLOCK_N, STAGES, CONSUMERS, CAUSAL,
                 )),
             ],
@@ -279,25 +297,25 @@ def _flash_attention_hopper_kernel(
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
                     HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
                     HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, seqlen_q, seqlen_kv, scale_log2,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
                     HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    num_tiles, tiles_m, num_heads_q, batch, group_size, seqlen_q, seqlen_kv,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
                     BLOCK_N, STAGES, CONSUMERS, CAUSAL,
                 )),
             ],
@@ -329,13 +347,17 @@ def launch(
     row_layout = gl.NVMMASharedLayout.get_default_for(row_block, dtype)
     key_layout = gl.NVMMASharedLayout.get_default_for(key_block, dtype)
     tiles_m = -(-seqlen_q // (ROWS.value * plan.consumers))
-    num_tiles = tiles_m * num_heads_q * batch
-    _flash_attention_hopper_kernel[(min(dispatch.device_of(query.device).num_sms, num_tiles),)](
+    pairs = num_heads_q * batch
+    group_size = num_heads_q // num_heads_kv
+    here = dispatch.device_of(query.device)
+    kv_bytes = 2 * seqlen_kv * head_dim * key.element_size()
+    pairs_at_once = min(max(here.l2_bytes // 2 // kv_bytes, 1) * group_size, pairs)
+    _flash_attention_hopper_kernel[(min(here.num_sms, tiles_m * pairs),)](
         TensorDescriptor.from_tensor(query, row_block, row_layout),
         TensorDescriptor.from_tensor(key, key_block, key_layout),
         TensorDescriptor.from_tensor(value, key_block, key_layout),
         TensorDescriptor.from_tensor(out, row_block, row_layout),
-        lse, scale_log2, num_tiles, tiles_m, num_heads_q, batch, num_heads_q // num_heads_kv, seqlen_q, seqlen_kv,
+        lse, scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
         HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
         CAUSAL=causal, RAGGED=seqlen_kv % plan.block_n != 0, num_warps=4,
     )  # fmt: skip

@@ -118,10 +118,14 @@ def _shared_row_kernel(
     offsets = piece * BLOCK + tl.arange(0, BLOCK)
     mask = offsets < cols
     lane = tl.arange(0, PIECES)
-    for row in range((tl.program_id(0) // PIECES).to(tl.int64), rows, tl.num_programs(0) // PIECES):
-        # read BLOCK
-        x = tl.load(x_ptr + row * stride_x + offsets, mask=mask, other=-float("inf"), eviction_policy="evict_first")
-        x = x.to(tl.float32)
+    first = (tl.program_id(0) // PIECES).to(tl.int64)
+    step = tl.num_programs(0) // PIECES
+    coming = tl.load(x_ptr + first * stride_x + offsets, mask=mask & (first < rows), other=-float("inf"))
+    for row in range(first, rows, step):
+        x = coming.to(tl.float32)
+        # read BLOCK of the next row already: it arrives while the programs of this row wait for one another
+        following = row + step
+        coming = tl.load(x_ptr + following * stride_x + offsets, mask=mask & (following < rows), other=-float("inf"))
         m_piece = tl.max(x, axis=0)
         shift = tl.where(m_piece == -float("inf"), 0.0, m_piece)
         numerator = tl.exp2((x - shift) * LOG2_E)

@@ -94,9 +94,9 @@ def merge_when_last(
 
 
 def merge_constants(group_size: int, head_dim: int, num_warps: int) -> dict[str, int]:
-    """Constants of ``merge_when_last``: as many splits at once as 64 registers a thread hold."""
+    """Constants of ``merge_when_last``: as many splits at once as 128 registers a thread hold."""
     group_merge = triton.next_power_of_2(group_size)
-    chunk = 64 * 32 * num_warps // (group_merge * head_dim)
+    chunk = 128 * 32 * num_warps // (group_merge * head_dim)
     return {"GROUP_MERGE": group_merge, "CHUNK": max(1 << max(chunk, 1).bit_length() - 1, 1)}
 
 

@@ -27,13 +27,13 @@ from kernels.softmax import softmax_online
 # block_n, num_warps, num_stages
 TILES = {
     "half": [(32, 1, 3), (32, 2, 3), (32, 2, 4), (64, 2, 3), (64, 4, 2), (64, 4, 3), (64, 4, 4), (128, 4, 2), (128, 4, 3)],
-    "paged": [(32, 2, 3), (32, 2, 4), (64, 4, 2), (64, 4, 3), (64, 4, 4)],
+    "paged": [(32, 1, 3), (64, 2, 3), (32, 2, 3), (32, 2, 4), (64, 4, 2), (64, 4, 3), (64, 4, 4)],
     "fp8": [(32, 1, 3), (32, 1, 4), (32, 2, 3), (32, 2, 4), (64, 2, 3), (64, 4, 3), (64, 4, 4), (128, 4, 3)],
     "nvfp4": [(32, 1, 3), (32, 1, 4), (32, 2, 3), (64, 1, 3), (64, 2, 3), (64, 2, 4), (64, 4, 3), (128, 4, 3)],
 }
 # programs per multiprocessor that the splits aim at
-PROGRAMS = {"half": (1, 2, 3, 4, 6, 8), "paged": (2, 3, 4, 6, 8), "fp8": (2, 4, 6, 8, 12, 16), "nvfp4": (4, 6, 8, 10, 12, 16)}
-SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384))  # batch, tokens
+PROGRAMS = {"half": (1, 2, 3, 4, 6), "paged": (1, 2, 3, 4, 6), "fp8": (1, 2, 3, 4, 8), "nvfp4": (1, 2, 4, 6, 8, 12)}
+SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384), (128, 4096))  # batch, tokens
 COLUMNS = (32768, 65536, 131072)
 HOPPER = {
     128: [HopperPlan(block_n=128, consumers=2, num_stages=2), HopperPlan(block_n=64, consumers=2, num_stages=4)],
@@ -156,15 +156,16 @@ def main() -> int:
     print(f"{torch.cuda.get_device_name()}: {HEADS_Q}/{HEADS_KV} heads, head_dim {HEAD_DIM}; us", flush=True)
     num_sms = device_of(torch.device("cuda", 0)).num_sms
     for kind in kinds:
-        few, many = [], []
+        few, more, many = [], [], []
         for batch, tokens in SHAPES:
             call = decode_call(kind, batch, tokens)
             plans = decode_plans(kind, batch, tokens)
             distinct = {plan: lambda p=plan, c=call: c(p) for plan in plans.values()}
             times = compared(f"{kind} {batch} x {tokens}", distinct, 9)
             by_line = {line: times[plan] for line, plan in plans.items() if plan in times}
-            (few if batch * HEADS_KV < num_sms else many).append(by_line)
-        print(f'CHOICE "{kind}": ({best_overall(few)}, {best_overall(many)}),', flush=True)
+            pairs = batch * HEADS_KV
+            (few if pairs < num_sms else more if pairs <= 4 * num_sms else many).append(by_line)
+        print(f'CHOICE "{kind}": ({best_overall(few)}, {best_overall(more)}, {best_overall(many)}),', flush=True)
     if "softmax" in wanted:
         measured = []
         for cols in COLUMNS:

@@ -61,7 +61,7 @@ def test_decode_matches_the_reference(draw, shape, dtype):
     check(decode_attention(query, key, value, kv_len), query, key, value, kv_len)
 
 
-@pytest.mark.parametrize("num_kv_splits", [1, 2, 5, 64])
+@pytest.mark.parametrize("num_kv_splits", [1, 2, 5, 13])
 def test_any_number_of_splits_gives_the_same_and_counts_start_again_at_zero(draw, num_kv_splits):
     query, key, value, kv_len = inputs(draw, (4, 2, 200, 64, [200, 3, 0]), torch.float16)
     plan = DecodePlan(block_n=16, num_warps=4, num_stages=2, num_kv_splits=num_kv_splits)
