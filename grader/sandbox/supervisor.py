@@ -12,11 +12,9 @@ this process      Nursery, Worker: trusted, hold no submission's code
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -25,16 +23,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from grader.faults import SandboxError
-from grader.sandbox import lockdown, nursery, policy, roots, scratch
+from grader.sandbox import lockdown, nursery, policy, roots
 from grader.sandbox.ending import Ended, Ending, Reason
 from grader.sandbox.handle import Worker
 from grader.sandbox.limits import Kind, Limits
-from grader.sandbox.watchdog import Watchdog
+from grader.sandbox.pipes import LOCK_LIMIT_S, Pipes, readable
 
 __all__ = ["Ended", "Ending", "Kind", "Limits", "Nursery", "Reason", "Worker", "harden_this_process"]
 
 START_LIMIT_S = 120.0  # importing torch from a cold disk
-_LOCK_LIMIT_S = 20.0  # fork and lock down: 20 ms
 _KINDS = (Kind.INTERPRET, Kind.RECORD)
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import {0}; {0}.run(sys.argv[2:])"
 # What a GPU's driver is found by; the rest of our environment stays here.
@@ -63,7 +60,7 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = ())
         SandboxError: it did not start.
     """
     own_fd = os.pidfd_open(os.getpid())
-    with _Pipes() as pipes:
+    with Pipes() as pipes:
         theirs = {**pipes.theirs, "supervisor": own_fd, "lock": lock_fd}
         request = {
             "fds": theirs,
@@ -87,67 +84,6 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = ())
         finally:
             os.close(own_fd)
         return pipes.worker(Kind.REPLAY, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
-
-
-class _Pipes:
-    """The pipes and the scratch directory of one walled process, until a `Worker` owns them."""
-
-    def __init__(self) -> None:
-        self._ours, self._theirs = contextlib.ExitStack(), contextlib.ExitStack()
-        self.scratch = scratch.make()
-        self._ours.callback(scratch.remove, self.scratch)
-        self._our_fds, self.theirs = {}, {}
-        for name, to_worker in {
-            "command": True, "reply": False, "output": False, "lifeline": True, "status": False,
-        }.items():  # fmt: skip
-            read_fd, write_fd = os.pipe()
-            self._our_fds[name], self.theirs[name] = (write_fd, read_fd) if to_worker else (read_fd, write_fd)
-            self._ours.callback(os.close, self._our_fds[name])
-            self._theirs.callback(os.close, self.theirs[name])
-        self.output = self.theirs["output"]
-
-    def __enter__(self) -> _Pipes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._theirs.close()
-        self._ours.close()
-
-    def worker(
-        self,
-        kind: Kind,
-        limits: Limits,
-        warden_pid: int,
-        warden_fd: int,
-        *,
-        lent_bytes: int,
-        process: subprocess.Popen | None = None,
-    ) -> Worker:
-        """Close their ends, wait until the walls stand, and hand everything over.
-
-        Raises:
-            SandboxError: the walls could not be put up.
-        """
-        self._ours.callback(os.close, warden_fd)
-        self._theirs.close()
-        watchdog = Watchdog(
-            kind=kind,
-            limits=limits,
-            warden=warden_pid,
-            worker=_locked(self._our_fds["status"]),
-            scratch=self.scratch,
-            lent_bytes=lent_bytes,
-        )
-        self._ours.pop_all()
-        return Worker(
-            **{f"{name}_fd": fd for name, fd in self._our_fds.items()},
-            warden_fd=warden_fd,
-            warden_pid=warden_pid,
-            limits=limits,
-            watchdog=watchdog,
-            scratch_path=self.scratch,
-            process=process,
-        )
 
 
 class Nursery:
@@ -203,7 +139,7 @@ class Nursery:
         without: Sequence[str] = (),
     ) -> Worker:
         """`main`, `search` and `without` (walls left out) are for the walls' own tests and the self-test."""
-        with _Pipes() as pipes:
+        with Pipes() as pipes:
             request = {
                 "limits": dataclasses.asdict(limits),
                 "scratch": pipes.scratch,
@@ -224,7 +160,7 @@ class Nursery:
             for attempt in range(2):
                 try:
                     socket.send_fds(self._sockets[kind], [json.dumps(request).encode()], list(fds))
-                    answer, (warden_fd,) = _receive(self._sockets[kind], _LOCK_LIMIT_S, fds=1)
+                    answer, (warden_fd,) = _receive(self._sockets[kind], LOCK_LIMIT_S, fds=1)
                     return answer["warden"], warden_fd
                 except (OSError, SandboxError, ValueError, KeyError) as error:
                     if attempt:
@@ -278,7 +214,7 @@ class Nursery:
 
 def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tuple[dict[str, Any], list[int]]:
     """One message of a warm parent."""
-    if not _readable(channel.fileno(), time_limit_s):
+    if not readable(channel.fileno(), time_limit_s):
         raise SandboxError(f"no answer within {time_limit_s:g} s")
     data, received, _, _ = socket.recv_fds(channel, nursery.MESSAGE_BYTES, fds)
     if not data:
@@ -287,27 +223,3 @@ def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tu
     if "failed" in message:
         raise SandboxError(message["failed"])
     return message, received
-
-
-def _locked(status_fd: int) -> int:
-    """The worker's process id, once it says that its walls stand; nothing untrusted has run by then.
-
-    Raises:
-        SandboxError: they do not.
-    """
-    if not _readable(status_fd, _LOCK_LIMIT_S):
-        raise SandboxError(f"a worker was not locked within {_LOCK_LIMIT_S:g} s")
-    line = bytearray()
-    while (byte := os.read(status_fd, 1)) not in (b"", b"\n"):  # no further: the warden's report may already follow
-        line += byte
-    message = json.loads(line or '{"failed": "it died"}')
-    if "failed" in message:
-        raise SandboxError(f"a worker could not be locked: {message['failed']}")
-    return message["locked"]
-
-
-def _readable(fd: int, time_limit_s: float) -> bool:
-    """Whether something can be read within the limit. Not select(), which knows no descriptor above 1023."""
-    waiting = select.poll()
-    waiting.register(fd, select.POLLIN)
-    return bool(waiting.poll(time_limit_s * 1000))

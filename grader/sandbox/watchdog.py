@@ -16,6 +16,7 @@ from grader.sandbox.limits import MIB, Kind, Limits
 TICK_S = 0.05
 _SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a worker has to go
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_LARGE_SHARE = 0.25  # of the worker's own limit
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -29,7 +30,8 @@ class Watchdog:
         self._worker = worker
         self._scratch = scratch
         self._deadline = time.monotonic() + limits.time_limit_s
-        self._allowed = limits.memory_mib * MIB + lent_bytes + _resident_bytes(worker)
+        self._at_start = _resident_bytes(worker)
+        self._allowed = limits.memory_mib * MIB + lent_bytes
 
     def crossed(self) -> tuple[Reason, str] | None:
         """The first limit that is crossed now, with a sentence."""
@@ -38,13 +40,15 @@ class Watchdog:
             return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
         # Where no process can be forked, the worker is the only one.
         pids = [self._worker] if self._kind is Kind.INTERPRET else warden.session(self._warden)
-        if sum(map(_resident_bytes, pids)) > self._allowed:
+        used = sum(map(_resident_bytes, pids)) - self._at_start
+        if used > self._allowed:
             return Reason.MEMORY_LIMIT, f"It needed more than {limits.memory_mib} MiB of memory."
         if sum(map(_tasks, pids)) > limits.processes:
             return Reason.PROCESS_LIMIT, f"It started more than {limits.processes} processes and threads."
         if scratch.exceeds(self._scratch, most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes):
             return Reason.SCRATCH_LIMIT, f"It wrote more than {limits.scratch_mib} MiB or {limits.inodes} files."
-        if _short_of_memory():
+        # A worker that holds little is not why the machine is short, and would not help it by going.
+        if used > self._allowed * _LARGE_SHARE and _short_of_memory():
             return Reason.MEMORY_LIMIT, "The machine ran short of memory."
         return None
 

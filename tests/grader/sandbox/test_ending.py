@@ -79,8 +79,10 @@ def test_a_worker_outlives_its_warm_parents_and_is_still_stopped():
         worker = waiting_worker(nursery)
         first = nursery.pid
 
+        parents = [child.pid for child in psutil.Process(first).children()]
         os.kill(first, signal.SIGKILL)
 
+        assert gone_soon(parents)
         assert worker.stop().reason is Reason.STOPPED
         assert warden.session(worker.warden_pid) == []
         waiting_worker(nursery).stop()  # from warm parents that were started anew

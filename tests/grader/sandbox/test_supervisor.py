@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from grader.faults import SandboxError
@@ -196,6 +197,13 @@ def test_a_closed_nursery_starts_nothing():
 
     with pytest.raises(SandboxError, match="closed"):
         nursery.start_worker(Kind.INTERPRET, [], Limits())
+
+
+def test_warm_parents_have_one_thread(nursery):
+    """Landlock binds the calling thread, and a fork copies that one alone."""
+    parents = [psutil.Process(nursery.pid), *psutil.Process(nursery.pid).children()]
+
+    assert [parent.num_threads() for parent in parents] == [1, 1, 1]
 
 
 def test_limits_are_positive():

@@ -107,7 +107,7 @@ def fire(nursery: Nursery, attack: Attack, bait: Bait, kind: Kind, without: list
         "duration_s": round(duration_s, 3),
         "survivors": len(warden.session(worker.warden_pid)),
         "output": worker.output[-300:].decode(errors="replace"),
-        "scratch_left": bool(list(Path(tempfile.gettempdir()).glob(f"{Path(worker._scratch_path).name}*"))),
+        "scratch_left": bool(list(Path(tempfile.gettempdir()).glob(f"{Path(worker._keeper._scratch_path).name}*"))),
     }
 
 
