@@ -65,7 +65,7 @@ def draw_cache(draw: Draw) -> Cache:
 
 
 def power_of_two(scale: torch.Tensor) -> torch.Tensor:
-    """The nearest power of two: with it, code * scale is exact in fp16, and who rounds there is not punished by a large score."""
+    """The nearest power of two: with it, code * scale is exact in fp16, and rounding there costs nothing on large scores."""
     return torch.exp2(torch.log2(scale).round())
 
 

@@ -25,6 +25,7 @@ class Reading:
 
     table: torch.Tensor = dataclasses.field(default_factory=lambda: E2M1)
     low_first: bool = True
+    in_pairs: bool = True  # False: all low nibbles of a row stand before all high ones
     block_scales: Callable[[torch.Tensor], torch.Tensor] = lambda codes: _repeat(decode_e4m3(codes).double())
     key_global: str = "key_global"  # the argument it is taken from; "" for none
     value_global: str = "value_global"
@@ -40,7 +41,8 @@ class Reading:
 
     def _values(self, codes: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         nibbles = (codes & 15, codes >> 4) if self.low_first else (codes >> 4, codes & 15)
-        values = self.table.to(codes.device)[torch.stack(nibbles, dim=-1).flatten(-2).long()]
+        channels = torch.stack(nibbles, dim=-1).flatten(-2) if self.in_pairs else torch.cat(nibbles, dim=-1)
+        values = self.table.to(codes.device)[channels.long()]
         return values * self.block_scales(scales)
 
     def _global(self, given: Inputs, name: str) -> torch.Tensor | float:
@@ -69,6 +71,11 @@ _BUGS = (
         "nibble_order",
         "The two nibbles of each byte are exchanged: the even channel is in the low four bits.",
         Reading(low_first=False),
+    ),
+    (
+        "halves_not_pairs",
+        "The low nibbles are taken for the first half of the channels: byte j holds channels 2j and 2j + 1.",
+        Reading(in_pairs=False),
     ),
     ("sign_ignored", "The sign bit (8) of the four-bit codes is ignored.", Reading(table=E2M1.abs())),
     ("half_lost", "Code 0001 must be 0.5; in your output it is 0.", Reading(table=_without(1, 0.0))),
@@ -122,6 +129,21 @@ _BUGS = (
         "first_block_scale",
         "Every block uses the scale of the row's first block.",
         Reading(block_scales=_e4m3(lambda scales: scales[..., :1].expand_as(scales))),
+    ),
+    (
+        "scales_interleaved",
+        "Channel d has the scale d % (head_dim / 16) in your output: it is the scale of block d // 16.",
+        Reading(block_scales=lambda codes: decode_e4m3(codes).double().repeat(*[1] * (codes.dim() - 1), BLOCK)),
+    ),
+    (
+        "scale_mantissa_dropped",
+        "The mantissa of the block scales is dropped: E4M3 has three mantissa bits.",
+        Reading(block_scales=lambda codes: _repeat(torch.exp2(((codes >> 3) & 15).double() - 7.0))),
+    ),
+    (
+        "scale_bias",
+        "The block scales are 2⁸ times too small: E4M3 has the exponent bias 7, fp16 has 15.",
+        Reading(block_scales=_e4m3(lambda scales: scales * 2.0**-8)),
     ),
     ("key_global_missing", "Your output equals attention without key_global.", Reading(key_global="")),
     ("value_global_missing", "Your output equals attention without value_global.", Reading(value_global="")),
