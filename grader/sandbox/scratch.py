@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from grader.sandbox import lockdown
 
+_PREFIX = "attempt-"
+_ABANDONED_S = 3600.0  # since it was last written to: far longer than an attempt may last
 MOST_REMOVED = 1_000_000  # entries; what a worker can make between two looks is far below
 
 
 def make() -> str:
     """An empty directory that only the worker's user may enter."""
-    path = tempfile.mkdtemp(prefix="attempt-")
+    path = tempfile.mkdtemp(prefix=_PREFIX)
     if os.getuid() == 0:
         os.chown(path, lockdown.DROPPED_UID, lockdown.DROPPED_UID)
     return path
+
+
+def sweep() -> None:
+    """Remove what supervisors that were killed have left behind."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or being removed by somebody else
+            status = path.lstat()
+            ours = stat.S_ISDIR(status.st_mode) and status.st_uid in (os.getuid(), lockdown.DROPPED_UID)
+            if ours and time.time() - status.st_mtime > _ABANDONED_S:
+                remove(str(path))
 
 
 def exceeds(path: str, *, most_bytes: int, most_inodes: int) -> bool:

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grader.faults import SandboxError
-from grader.sandbox import lockdown, nursery, policy, roots
+from grader.sandbox import lockdown, nursery, policy, roots, scratch
 from grader.sandbox.ending import Ended, Ending, Reason
 from grader.sandbox.handle import Worker
 from grader.sandbox.limits import Kind, Limits
@@ -94,6 +94,7 @@ class Nursery:
         self._process: subprocess.Popen | None = None
         self._sockets: dict[Kind, socket.socket] = {}
         self._own_fd = os.pidfd_open(os.getpid())
+        scratch.sweep()
         with self._lock:
             self._start()
 

@@ -1,6 +1,7 @@
 """The scratch directory is removed whatever is in it, and measured without being held up."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_a_name_that_removing_uses_may_be_taken(place):
     (place / "a" / "b" / ".1").mkdir(parents=True)
 
     assert scratch.remove(str(place))
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(60, True), (7200, False)], ids=["in_use", "abandoned"])
+def test_what_killed_supervisors_left_is_swept_away(place, age_s, kept):
+    (place / "file").write_text("x")
+    os.utime(place, (time.time() - age_s,) * 2)
+
+    scratch.sweep()
+
+    assert place.exists() is kept
 
 
 def test_stops_at_too_many_entries(place, monkeypatch):
