@@ -1,0 +1,100 @@
+"""Lab 11, sliding window (no points): each query sees the last `window` keys, and the work grows with n · window, not n²."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from labs import prefill_inputs
+from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
+from labs.lab11_sliding_window.oracles import ORACLES, attend
+from labs.prefill_inputs import case
+
+
+def inputs(draw: Draw) -> dict[str, object]:
+    """As in lab 6, and how many keys a query sees at most."""
+    return {**prefill_inputs.make_inputs(draw), "window": draw.sizes["window"]}
+
+
+def expected(given: Inputs):
+    return attend(given)
+
+
+def _case(name: str, values: str = "normal", *, window: int | tuple[int, int], **options) -> Case:
+    made = case(name, values, **options)
+    return dataclasses.replace(made, sizes={**made.sizes, "window": window})
+
+
+SYMPTOMS = (
+    Symptom(
+        name="max_not_subtracted",
+        sentence="Right until exp overflows (a score above 88.7): subtract the row's running maximum before exp.",
+        failing=("huge_scores", "shifted_scores"),
+        passing=("one_tile", "random"),
+        verdicts=("not_finite",),
+    ),
+    Symptom(
+        name="fully_masked_tile",
+        sentence=(
+            "NaN in rows that meet a tile of keys which is masked entirely for them: its maximum is −inf, and exp(−inf − (−inf)) "
+            "is NaN. Subtract 0 where the maximum is −inf."
+        ),
+        failing=("random", "narrow_window"),
+        passing=("one_tile", "one_query"),
+        verdicts=("not_finite",),
+    ),
+    Symptom(
+        name="window_alignment",
+        sentence="Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is i + seqlen_kv − seqlen_q.",
+        failing=("seqlen_q_differs",),
+        passing=("random", "one_tile", "narrow_window"),
+    ),
+)
+
+CASES = (
+    _case("one_tile", seqlen=16, window=16),
+    _case("random", seqlen=160, window=40),
+    _case("identity_value", "identity_value", seqlen=32, window=5),
+    _case("narrow_window", seqlen=130, window=3),
+    _case("window_of_one", seqlen=70, window=1),
+    _case("window_wider_than_keys", seqlen=50, window=1000),
+    _case("huge_scores", "huge", seqlen_kv=64, window=30),
+    _case("shifted_scores", "shifted", seqlen_kv=64, window=30),
+    _case("softmax_scale", "scaled", seqlen_q=20, seqlen_kv=64, window=17),
+    _case("ragged_tail_129", seqlen=129, window=64),
+    _case("seqlen_q_differs", seqlen_q=48, seqlen_kv=80, window=33),
+    _case("one_query", seqlen_q=1, seqlen_kv=100, window=50),
+    _case("more_queries_than_keys", seqlen_q=90, seqlen_kv=40, window=20),
+    _case("strided", heads=2, seqlen_q=20, seqlen_kv=24, window=7, strided=("query", "key", "value")),
+    _case("random_size", "scaled", heads=(1, 3), seqlen_q=(20, 70), seqlen_kv=(70, 200), window=(10, 60), group="hidden"),
+    _case("random_size_head_dim_64", seqlen=(130, 200), head_dim=64, window=(33, 128), group="hidden"),
+    _case("shifted_down_ragged", "shifted_down", seqlen_q=(20, 60), seqlen_kv=(20, 60), window=(4, 9), group="hostile"),
+    _case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), window=(4, 30), group="hostile"),
+)  # fmt: skip
+
+TIMED = _case("timed", batch=1, heads=16, seqlen=16384, head_dim=128, window=1024, devices=("cuda",))
+
+LAB = Lab(
+    title="Sliding window",
+    objectives=(5,),
+    points=0,
+    entry="attention",
+    arguments=("query", "key", "value", "out", "softmax_scale", "window"),
+    inputs=inputs,
+    out_shape=prefill_inputs.out_shape,
+    expected=expected,
+    ideal_bytes=prefill_inputs.ideal_bytes,
+    cases=CASES,
+    oracles=ORACLES,
+    symptoms=SYMPTOMS,
+    prediction=Prediction(
+        question=(
+            "seqlen 16384, window 1024: how many times fewer visible scores are there than in causal attention without a window? "
+            "(Take every query to see 1024 keys.)"
+        ),
+        unit="×",
+        answer=(16384 + 1) / 2 / 1024,
+    ),
+    performance=Performance(measure="reference", zero_at=0.30, full_at=0.85, case=TIMED),
+    scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),
+    score_scale=prefill_inputs.score_scale,
+)
