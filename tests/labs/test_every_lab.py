@@ -1,0 +1,168 @@
+"""What every lab folder must hold: the judge is tested with the lab's own solution, starter, mistakes and honest kernels."""
+
+import re
+
+import pytest
+from conftest import SEED
+
+from grader.judge.gate import compare, limit_for
+from grader.judge.inputs import prepare
+from grader.report import Verdict
+from labs import lab_ids, load
+
+LABS = lab_ids()
+FEWEST_MISTAKES = 8
+FEWEST_HONEST = 3
+HINT_LEVELS = 4
+
+
+def _files(kind):
+    return [
+        pytest.param(lab_id, path, id=f"{lab_id.partition('_')[0]}-{path.stem}")
+        for lab_id in LABS
+        for path in getattr(load(lab_id), kind)
+    ]
+
+
+def _cases(lab_id):
+    lab = load(lab_id).lab
+    return [prepare(lab, case, SEED) for case in lab.cases if "cpu" in case.devices]
+
+
+def _diagnosis(path):
+    found = re.search(r"^Diagnosis: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, f"{path.name} has no line 'Diagnosis: …' in its docstring"
+    return found.group(1)
+
+
+def _correctness(points):
+    return points.visible + points.hidden + points.hostile
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_solution_is_right_everywhere(graded, lab_id):
+    report = graded(lab_id, load(lab_id).path / "solution.py", "submit")
+
+    assert report.verdict is Verdict.PASSED, report.diagnosis
+    assert _correctness(report.points) == pytest.approx(0.6 * load(lab_id).lab.points)
+    assert report.anatomy, report.anatomy_note
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_starter_earns_nothing(graded, lab_id):
+    report = graded(lab_id, load(lab_id).path / "starter.py", "check")
+
+    assert report.verdict is not Verdict.PASSED
+    assert _correctness(report.points) == 0
+
+
+@pytest.mark.parametrize(("lab_id", "path"), _files("mistakes"))
+def test_a_mistake_gets_its_verdict_and_its_diagnosis(graded, lab_id, path):
+    report = graded(lab_id, path, "check")
+    if report.verdict is Verdict.PASSED:  # only a hidden or hostile case finds it
+        report = graded(lab_id, path, "submit")
+
+    assert (str(report.verdict), _diagnosis(path)) == (path.stem.partition("__")[0], _diagnosis(path)), report.diagnosis
+    assert _diagnosis(path) in report.diagnosis.sentence
+
+
+@pytest.mark.parametrize(("lab_id", "path"), _files("honest"))
+def test_an_honest_kernel_passes(graded, lab_id, path):
+    report = graded(lab_id, path, "submit")
+
+    assert report.verdict is Verdict.PASSED, (report.diagnosis, [case for case in report.cases if case.verdict != "passed"])
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_every_visible_case_beyond_the_first_is_failed_by_some_mistake(graded, lab_id):
+    folder = load(lab_id)
+    failed = set()
+    for path in folder.mistakes:
+        report = graded(lab_id, path, "check")
+        failed |= {case.name for case in report.cases if case.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)}
+
+    visible = [case.name for case in folder.lab.cases if case.group == "visible" and "cpu" in case.devices]
+    assert set(visible[1:]) <= failed
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_every_case_beyond_the_first_rejects_some_known_wrong_answer(lab_id):
+    lab = load(lab_id).lab
+    toothless = [prepared.case.name for prepared in _cases(lab_id)[1:] if not _rejected(lab, prepared)]
+
+    assert toothless == []
+
+
+def _rejected(lab, prepared):
+    """Names of the oracles whose answer fails the case's gate."""
+    limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
+    expected = lab.expected(prepared.inputs)
+    answers = ((oracle.name, oracle.answer(prepared.inputs)) for oracle in lab.oracles)
+    return {name for name, answer in answers if compare(answer.to(prepared.out_dtype), expected, limit).verdict != "passed"}
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_every_oracle_is_told_from_the_truth_by_a_visible_case(lab_id):
+    lab = load(lab_id).lab
+    visible = [prepared for prepared in _cases(lab_id) if prepared.case.group == "visible"]
+
+    rejected = set().union(*(_rejected(lab, prepared) for prepared in visible))
+
+    assert {oracle.name for oracle in lab.oracles} <= rejected
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_truth_passes_the_gate(lab_id):
+    lab = load(lab_id).lab
+    for prepared in _cases(lab_id):
+        expected = lab.expected(prepared.inputs)
+        limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
+
+        assert tuple(expected.shape) == prepared.out_shape
+        assert compare(expected.to(prepared.out_dtype), expected, limit).verdict is Verdict.PASSED, prepared.case.name
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_inputs_are_the_arguments(lab_id):
+    lab = load(lab_id).lab
+    for prepared in _cases(lab_id):
+        assert set(prepared.inputs) == set(lab.arguments) - {"out"}
+        assert set(prepared.case.strided) <= set(prepared.tensors)
+        assert all(tensor.is_contiguous() for tensor in prepared.tensors.values())
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_spec_names_every_argument(lab_id):
+    folder = load(lab_id)
+
+    assert [name for name in (*folder.lab.arguments, folder.lab.entry) if name not in folder.spec] == []
+    assert [name for name in folder.lab.arguments if f"`{name}`" not in folder.spec] == []
+    assert "$$" in folder.spec
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_every_diagnosis_has_hints_in_four_levels(lab_id):
+    folder = load(lab_id)
+    named = {each.name for each in (*folder.lab.oracles, *folder.lab.symptoms)} | {"general"}
+
+    assert named <= set(folder.hints)
+    assert {name: len(levels) for name, levels in folder.hints.items()} == dict.fromkeys(folder.hints, HINT_LEVELS)
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_there_are_enough_mistakes_and_honest_kernels(lab_id):
+    folder = load(lab_id)
+
+    assert len(folder.mistakes) >= FEWEST_MISTAKES
+    assert len(folder.honest) >= FEWEST_HONEST
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_case_names_are_unique_and_symptoms_name_cases(lab_id):
+    lab = load(lab_id).lab
+    names = [case.name for case in lab.cases]
+
+    assert len(set(names)) == len(names)
+    for symptom in lab.symptoms:
+        for pattern in (*symptom.failing, *symptom.passing):
+            assert any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) for name in names), pattern
