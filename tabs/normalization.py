@@ -90,6 +90,6 @@ underflows to zero, harmlessly.
 def build(course: Any) -> None:
     arguments = figure(
         "softmax_lanes", title="Softmax in four ways", tab=ID, defaults=softmax_lanes.DEFAULTS, ids=FIGURES, cards=CARDS,
-        mathematics=("formats.js",),
+        mathematics=("formats.js",), limit=f"{_LIMIT_16:.2f}",
     )  # fmt: skip
     section(_PROSE, figure=arguments, quizzes=("hundred",))

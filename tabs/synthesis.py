@@ -53,7 +53,7 @@ CARDS = (
             Option(
                 text="The weights get sharper",
                 why=f"The best key goes from {_PLAIN.weights.max():.2f} to "
-                f"{_UNSCALED.weights.max():.2f}. At d = 128 the factor is not 2 but 11.",
+                f"{_UNSCALED.weights.max():.2f}. At d = 128 the factor is not {4**0.5:.0f} but {128**0.5:.0f}.",
             ),
             Option(text="Only their order", why="A positive factor cannot change an order. It changes how far apart they are."),
         ),

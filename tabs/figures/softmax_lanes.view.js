@@ -37,7 +37,7 @@ const sentence = (state, lanes) => {
   if (lanes["naive fp16"].total === 0) return "All exps of the naive fp16 lane are 0, and 0 / 0 is NaN.";
   const top = Math.max(...lanes.exact.probs);
   if (top > 0.999) return "One score takes everything. The ratios among the others have not changed; they are only too small to see.";
-  return "All four agree, to the rounding of their formats. Push a score past 11.09, or all of them with the shift, and see which lane lets go first.";
+  return `All four agree, to the rounding of their formats. Push a score past ${props.limit}, or all of them with the shift, and see which lane lets go first.`;
 };
 
 Figure.mount(element, props, {
