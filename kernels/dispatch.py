@@ -64,7 +64,7 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
         return shared_row_plan(here, cols, block=piece, num_warps=num_warps, programs_per_sm=programs_per_sm)
     if block <= 32768:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
-    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=8, programs=here.num_sms, num_stages=3)
+    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=3)
 
 
 def shared_row_plan(here: Device, cols: int, *, block: int, num_warps: int, programs_per_sm: int) -> SoftmaxPlan:
@@ -107,13 +107,13 @@ def attention_plan(
 
     - in the interpreter: few large operations, because each costs the same
     - float32: no tensor cores, so small tiles that stay in registers
-    - sm_75: 64 KB of shared memory and no asynchronous copies, so one stage
+    - sm_75: Triton has no matrix instructions for it and multiplies one by one, so small tiles; no asynchronous copies
     """
     here = device_of(device)
     if interpreting or dtype == torch.float32:
         return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
     if here.capability < 80:
-        return AttentionPlan(block_m=64, block_n=32 if head_dim > 64 else 64, num_warps=4, num_stages=1)
+        return AttentionPlan(block_m=32, block_n=32, num_warps=4 if head_dim <= 64 else 8, num_stages=1)
     hopper = HOPPER.get(head_dim) if here.capability == 90 else None
     if head_dim <= 64:
         return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3, hopper=hopper)
@@ -163,8 +163,8 @@ def decode_plan(
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
     few, more, many = DECODE_TILES[cache]
     block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
-    if here.capability < 80:
-        block_n, num_stages = 32, 1
+    if here.capability < 80:  # no matrix instructions, no asynchronous copies
+        block_n, num_warps, num_stages = 32, 4, 1
     return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)
 
 

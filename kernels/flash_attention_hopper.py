@@ -37,7 +37,7 @@ def _index(turn):
     """The program's tile in this turn. Every second turn goes backwards, so that no program gets the longest of every turn."""
     programs = gl.num_programs(0)
     program = gl.program_id(0)
-    return turn * programs + gl.where(turn % 2 == 0, program, programs - 1 - program)
+    return turn * programs + program + turn % 2 * (programs - 1 - 2 * program)
 
 
 @gluon.jit

@@ -1,8 +1,8 @@
 """The time of a call on a GPU: median and spread of many, each on a cold L2 cache, and several functions side by side.
 
 Functions that are compared take turns, so that clocks and temperature are the same for all. Before each call a large buffer
-is overwritten several times: that empties the L2 cache, and keeps the GPU busy while the host prepares the call, so no host time
-is counted.
+is overwritten several times: that empties the L2 cache, and keeps the GPU busy while the host prepares the call, so no host
+time is counted.
 """
 
 from collections.abc import Callable

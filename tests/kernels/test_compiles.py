@@ -24,7 +24,7 @@ def of(*shape, dtype=torch.float16):
 def rows():
     x = of(64, 4096, dtype=torch.float32)
     copy(x)
-    scores(x[0, :128], x[:, :128], softmax_scale=1.0)
+    scores(of(128), of(4096, 128), softmax_scale=1.0)
     softmax_naive(x)
     softmax_safe(x)
     for cols in (16384, 131072, 1 << 20):
@@ -40,9 +40,10 @@ def prefill(head_dim):
 
 def decode(head_dim):
     query, kv_len = of(4, 32, head_dim), of(4, dtype=torch.int32)
-    cache, codes = of(4, 8, 65536, head_dim), of(4, 8, 65536, head_dim, dtype=torch.uint8)
+    cache = of(4, 8, 65536, head_dim)
+    codes, nibbles, scales = (of(4, 8, 65536, width, dtype=torch.uint8) for width in (head_dim, head_dim // 2, head_dim // 16))
     scale, one = of(8, dtype=torch.float32), of(1, dtype=torch.float32)
-    nvfp4 = (codes[..., : head_dim // 2].contiguous(), codes[..., : head_dim // 16].contiguous(), one)
+    nvfp4 = (nibbles, scales, one)
     pages = of(512, 8, 64, head_dim)
     decode_attention(query, cache, cache, kv_len, check_kv_len=False)
     decode_attention_fp8(query, codes, codes, scale, scale, kv_len, check_kv_len=False)
