@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from grader.judge.inputs import extent
-from grader.judge.memory import FILL, Layout
+from grader.judge.memory import FILL, OUT_FILL, WORD_BYTES, Layout, still_filled
 from grader.sandbox import cuda_driver
 from grader.sandbox.protocol import LentTensor
 from labs.declaration import Inputs
@@ -30,8 +30,12 @@ class DeviceBuffer:
         """What a replayer is told: by which handle it opens the allocation."""
         return {"handle": self.handle.hex(), "bytes": self.size}
 
-    def fill(self) -> None:
-        self.bytes.fill_(FILL)
+    def fill(self, *, as_out: bool = False) -> None:
+        """Lay down what nobody has written: the fill of the inputs' surroundings, or of `out`."""
+        if as_out:
+            self.bytes.view(torch.int16).fill_(OUT_FILL)
+        else:
+            self.bytes.fill_(FILL)
 
     def view(self, lent: LentTensor) -> torch.Tensor:
         """The tensor as laid out in this buffer."""
@@ -65,7 +69,7 @@ class DeviceSet:
     def lend(self, inputs: Inputs) -> None:
         """Lay the inputs down and make `out` and all around them NaN."""
         self.inputs.fill()
-        self.out.fill()
+        self.out.fill(as_out=True)
         for lent in self.layout.inputs:
             self.inputs.view(lent).copy_(inputs[lent.name])
 
@@ -89,13 +93,13 @@ class DeviceSnapshot:
         stop = lent.offset + extent(lent.shape, lent.strides) * itemsize
         cells = out[lent.offset : stop]
         self.tensor = cells.view(getattr(torch, lent.dtype)).view(lent.shape)
-        self.unwritten = (cells.view(-1, itemsize) == FILL).all(dim=1).view(lent.shape)
+        self.unwritten = still_filled(self.tensor)
         self._guards = out[: lent.offset], out[stop : layout.out_bytes]
 
     @property
     def overrun(self) -> tuple[int, int]:
         """Bytes changed before and after `out`."""
-        return tuple(int((zone != FILL).sum()) for zone in self._guards)
+        return tuple(WORD_BYTES * int((zone.view(torch.int16) != OUT_FILL).sum()) for zone in self._guards)
 
     def changed_inputs(self, lent_bytes: torch.Tensor) -> list[str]:
         """Names of the inputs whose bytes, or the gaps and guards after them, are not those that were lent."""

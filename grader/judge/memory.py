@@ -2,7 +2,8 @@
 
 Inputs: the worker can map them only for reading (F_SEAL_FUTURE_WRITE; the judge's own mapping is older than the seal).
 `out`: writable, of a size that cannot be changed, so that a worker cannot pull memory away from under the judge.
-Every byte is 0xFF until somebody writes it: a NaN in each of the float formats, and one that no arithmetic makes.
+Around the inputs every byte is 0xFF, a NaN in each of the float formats; `out` is 0xFFFE throughout, another NaN, which neither
+arithmetic makes nor a read beyond an input hands on: a cell that still holds it was never written.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import torch
 from grader.judge.inputs import PreparedCase, contiguous_strides, extent, gapped_strides
 from grader.sandbox.protocol import LentTensor
 
-FILL = 0xFF
+FILL = 0xFF  # bytes around the inputs
+OUT_FILL = -2  # 16-bit words of `out` and around it: 0xFFFE
+WORD_BYTES = 2
 GUARD_BYTES = 4096
 ALIGNMENT = 256
 
@@ -76,8 +79,8 @@ class LentMemory:
 
     def lend(self, prepared: PreparedCase, layout: Layout) -> None:
         """Lay the case's inputs down and make `out` and all around them NaN."""
-        _fill(self._inputs, layout.inputs_bytes)
-        _fill(self._out, layout.out_bytes)
+        torch.frombuffer(self._inputs, dtype=torch.uint8, count=layout.inputs_bytes).fill_(FILL)
+        torch.frombuffer(self._out, dtype=torch.int16, count=layout.out_bytes // WORD_BYTES).fill_(OUT_FILL)
         for lent in layout.inputs:
             _view(self._inputs, lent).copy_(prepared.inputs[lent.name])
 
@@ -116,18 +119,22 @@ class Snapshot:
     @property
     def unwritten(self) -> torch.Tensor:
         """True where a cell of `out` still holds the fill, bit for bit."""
-        itemsize = getattr(torch, self.layout.out.dtype).itemsize
-        cells = bytearray(self.data[self._cells])
-        if not cells:
-            return torch.zeros(self.layout.out.shape, dtype=torch.bool)
-        untouched = torch.frombuffer(cells, dtype=torch.uint8).view(-1, itemsize) == FILL
-        return untouched.all(dim=1).view(self.layout.out.shape)
+        return still_filled(self.tensor)
 
     @property
     def overrun(self) -> tuple[int, int]:
         """Bytes changed before and after `out`."""
-        before, after = self.data[: self._cells.start], self.data[self._cells.stop :]
-        return tuple(len(zone) - zone.count(FILL) for zone in (before, after))
+        words = torch.frombuffer(bytearray(self.data), dtype=torch.int16)
+        start, stop = self._cells.start // WORD_BYTES, self._cells.stop // WORD_BYTES
+        return tuple(WORD_BYTES * int((zone != OUT_FILL).sum()) for zone in (words[:start], words[stop:]))
+
+
+def still_filled(out: torch.Tensor) -> torch.Tensor:
+    """True where a cell of `out`, contiguous, is the fill, bit for bit."""
+    if out.numel() == 0:
+        return torch.zeros(out.shape, dtype=torch.bool, device=out.device)
+    words = out.reshape(-1).view(torch.int16).view(-1, out.element_size() // WORD_BYTES)
+    return (words == OUT_FILL).all(dim=1).view(out.shape)
 
 
 def _sealed(name: str, size: int, extra_seals: int) -> tuple[int, mmap.mmap]:
@@ -136,10 +143,6 @@ def _sealed(name: str, size: int, extra_seals: int) -> tuple[int, mmap.mmap]:
     mapping = mmap.mmap(fd, max(size, mmap.PAGESIZE))
     fcntl.fcntl(fd, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_SEAL | extra_seals)
     return fd, mapping
-
-
-def _fill(mapping: mmap.mmap, size: int) -> None:
-    torch.frombuffer(mapping, dtype=torch.uint8, count=size).fill_(FILL)
 
 
 def _view(mapping: mmap.mmap, lent: LentTensor) -> torch.Tensor:

@@ -171,8 +171,8 @@ class _Bench:
             self._draws += 1
             seed = self._seed[:24] + self._draws.to_bytes(8, "little")
             each.lend(prepare(self._lab, _performance(self._lab).case, seed, device="cuda").inputs)
-            reference_out.fill()
-            expected_out.fill()
+            reference_out.fill(as_out=True)
+            expected_out.fill(as_out=True)
         torch.cuda.synchronize()
         choices = [0] * len(self._expecting.options)
         for index in range(len(self._sets)):
