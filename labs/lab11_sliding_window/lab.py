@@ -35,8 +35,8 @@ SYMPTOMS = (
     Symptom(
         name="fully_masked_tile",
         sentence=(
-            "NaN in rows that meet a tile of keys which is masked entirely for them: its maximum is −inf, and exp(−inf − (−inf)) "
-            "is NaN. Subtract 0 where the maximum is −inf."
+            "NaN in rows that meet a tile of keys which is masked entirely for them: its maximum is −inf, and "
+            "exp(−inf − (−inf)) is NaN. Subtract 0 where the maximum is −inf."
         ),
         failing=("random", "narrow_window"),
         passing=("one_tile", "one_query"),
@@ -44,7 +44,10 @@ SYMPTOMS = (
     ),
     Symptom(
         name="window_alignment",
-        sentence="Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is i + seqlen_kv − seqlen_q.",
+        sentence=(
+            "Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is "
+            "i + seqlen_kv − seqlen_q."
+        ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "narrow_window"),
     ),
@@ -88,8 +91,8 @@ LAB = Lab(
     symptoms=SYMPTOMS,
     prediction=Prediction(
         question=(
-            "seqlen 16384, window 1024: how many times fewer visible scores are there than in causal attention without a window? "
-            "(Take every query to see 1024 keys.)"
+            "seqlen 16384, window 1024: how many times fewer visible scores are there than in causal attention without a "
+            "window? (Take every query to see 1024 keys.)"
         ),
         unit="×",
         answer=(16384 + 1) / 2 / 1024,

@@ -1,11 +1,11 @@
 """FlashAttention over a sliding window: only the tiles that some query of the tile sees are loaded.
 
-Query i sees the keys j with i + shift - window < j <= i + shift, where shift = seqlen_kv - seqlen_q. A row may see nothing of the
-first tile: its m is -inf there, and 0 is subtracted instead. Source: Beltagy et al., "Longformer", 2020, section 3.1
-(https://arxiv.org/abs/2004.05150).
+Query i sees the keys j with i + shift - window < j <= i + shift, where shift = seqlen_kv - seqlen_q. A row may see
+nothing of the first tile: its m is -inf there, and 0 is subtracted instead.
+
+Source: Beltagy et al., "Longformer", 2020, section 3.1 (https://arxiv.org/abs/2004.05150).
 """
 
-import torch
 import triton
 import triton.language as tl
 
