@@ -139,10 +139,10 @@ class DecodePlan:
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((32, 1, 3, 2), (32, 2, 3, 1), (64, 4, 3, 1)),
+    "half": ((32, 1, 3, 2), (32, 2, 3, 1), (32, 2, 3, 1)),
     "paged": ((64, 4, 3, 2), (64, 4, 2, 3), (64, 4, 2, 3)),
     "fp8": ((64, 2, 3, 2), (32, 1, 3, 2), (32, 1, 3, 2)),
-    "nvfp4": ((32, 1, 3, 6), (32, 1, 3, 6), (32, 1, 3, 6)),
+    "nvfp4": ((32, 1, 4, 4), (32, 1, 3, 6), (32, 1, 3, 6)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128
