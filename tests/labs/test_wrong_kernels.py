@@ -35,7 +35,7 @@ def {entry}({arguments}):
 """
 
 
-@pytest.fixture(params=LABS)
+@pytest.fixture(params=LABS, scope="module")
 def cases(request):
     """The lab and its CPU cases, each with the right answer and its gate."""
     lab = load(request.param).lab
