@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import torch
 
 from labs import prefill_inputs
@@ -16,6 +19,11 @@ def expected(given: Inputs) -> torch.Tensor:
     return attend(given, distance(given) <= 0)
 
 
+def flops(sizes: Mapping[str, int]) -> float:
+    """Two products over half of the scores, for equal lengths."""
+    return 2.0 * math.prod(sizes[name] for name in ("batch", "heads", "seqlen_q", "seqlen_kv", "head_dim"))
+
+
 SYMPTOMS = (
     Symptom(
         name="max_not_subtracted",
@@ -27,7 +35,8 @@ SYMPTOMS = (
     Symptom(
         name="no_visible_key",
         sentence=(
-            "A row that sees no key is NaN: its m is −inf to the end, and exp(−inf − (−inf)) or 0 / 0 is NaN. Its row must be zero."
+            "A row that sees no key is NaN: its m is −inf to the end, and exp(−inf − (−inf)) or 0 / 0 is NaN. "
+            "Its row must be zero."
         ),
         failing=("more_queries_than_keys",),
         passing=("one_tile", "random", "seqlen_q_differs"),
@@ -46,7 +55,8 @@ SYMPTOMS = (
     Symptom(
         name="mask_alignment",
         sentence=(
-            "Right where seqlen_q equals seqlen_kv, wrong where they differ: query i sees key j where j ≤ i + seqlen_kv − seqlen_q."
+            "Right where seqlen_q equals seqlen_kv, wrong where they differ: query i sees key j where "
+            "j ≤ i + seqlen_kv − seqlen_q."
         ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "ascending", "ragged_tail_129"),
@@ -114,7 +124,8 @@ LAB = Lab(
     symptoms=SYMPTOMS,
     prediction=Prediction(
         question=(
-            "seqlen_q = seqlen_kv = 8192, tiles of 128 queries and 128 keys: how many tiles of scores does a kernel compute for "
+            "seqlen_q = seqlen_kv = 8192, tiles of 128 queries and 128 keys: "
+            "how many tiles of scores does a kernel compute for "
             "one head when it skips those that are hidden entirely?"
         ),
         unit="tiles",
@@ -126,7 +137,7 @@ LAB = Lab(
         full_at=0.85,
         case=TIMED,
         reference="kernels.flash_attention:flash_attention",
-        flops=lambda sizes: 2.0 * sizes["batch"] * sizes["heads"] * sizes["seqlen_q"] * sizes["seqlen_kv"] * sizes["head_dim"],
+        flops=flops,
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),
     score_scale=prefill_inputs.score_scale,

@@ -1,4 +1,4 @@
-"""Wrong answers of causal attention: masks that are shifted, turned round or put in the wrong place, and bugs of the running softmax."""
+"""Wrong answers of causal attention: masks shifted, turned round or in the wrong place, and bugs of the running softmax."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _by_tile(name: str, sentence: str, answer: Callable[..., torch.Tensor]) -> t
 ORACLES = (
     Oracle(
         name="diagonal_excluded",
-        sentence="The diagonal is hidden: position i sees itself, so the last visible key is i + seqlen_kv − seqlen_q, included.",
+        sentence="The diagonal is hidden: position i sees itself; its last visible key is i + seqlen_kv − seqlen_q, included.",
         answer=lambda given: _shifted(given, -1),
     ),
     Oracle(
@@ -108,8 +108,8 @@ ORACLES = (
     Oracle(
         name="top_left",
         sentence=(
-            "The mask is aligned to the top-left corner: where seqlen_q and seqlen_kv differ, the last query must see all keys, "
-            "j ≤ i + seqlen_kv − seqlen_q."
+            "The mask is aligned to the top-left corner: where seqlen_q and seqlen_kv differ, the last query must see all "
+            "keys, j ≤ i + seqlen_kv − seqlen_q."
         ),
         answer=lambda given: attend(given, distance(given, top_left=True) <= 0),
     ),
