@@ -6,12 +6,19 @@ import socket
 
 from playwright.sync_api import Page
 
+_PASTE = """text => {
+  const data = new DataTransfer();
+  data.setData("text/plain", text);
+  const target = document.querySelector("#editor .cm-content");
+  target.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+
 
 def paste(page: Page, text: str) -> None:
-    """Replace what stands in the editor, as a paste does."""
+    """Replace what stands in the editor."""
     page.locator("#editor .cm-content").click()
     page.keyboard.press("Control+A")
-    page.keyboard.insert_text(text)
+    page.evaluate(_PASTE, text)
 
 
 def free_port() -> int:
