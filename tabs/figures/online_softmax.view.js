@@ -77,7 +77,7 @@ const proof = (state) => {
   const { total, two_pass_total, out, two_pass_out, error } = OnlineSoftmax.check(state.scores, state.size, state.rescale, state.guard);
   const wrong = !(error < 1e-9);
   return h("p", { class: `fig-readout fig-proof ${wrong ? "wrong" : "right"}` }, h("b", {}, wrong ? "✗ " : "✓ "), `l·e^m = ${brief(total)}, Σe^x = ${brief(two_pass_total)}; output ${fixed(out, 3)}, in two passes ${fixed(two_pass_out, 3)}; `,
-    h("b", { class: "error" }, `error ${error === 0 ? "0" : error < 1e-3 ? Numbers.power(error, 0) : fixed(error, 2)}`));
+    h("b", { class: "error" }, `error ${error < 1e-12 ? "below 10⁻¹²" : error < 1e-3 ? Numbers.power(error, 0) : fixed(error, 2)}`));
 };
 
 Figure.mount(element, props, {
