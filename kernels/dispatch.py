@@ -113,7 +113,7 @@ def attention_plan(
     if interpreting or dtype == torch.float32:
         return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
     if here.capability < 80:
-        return AttentionPlan(block_m=32, block_n=32, num_warps=4 if head_dim <= 64 else 8, num_stages=1)
+        return AttentionPlan(block_m=32, block_n=32, num_warps=8, num_stages=1)
     hopper = HOPPER.get(head_dim) if here.capability == 90 else None
     if head_dim <= 64:
         return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3, hopper=hopper)
