@@ -89,6 +89,11 @@ def _first_query_of_group(decode: Decode) -> torch.Tensor:
     return decode.but(query=grouped[:, :, :1].expand_as(grouped).flatten(1, 2)).answer()
 
 
+def over_all_keys(decode: Decode) -> torch.Tensor:
+    """As if every sequence filled the cache."""
+    return decode.but(kv_len=torch.full_like(decode.kv_len, decode.seqlen_kv)).answer()
+
+
 def _from_key(decode: Decode, first: torch.Tensor) -> torch.Tensor:
     """Only the keys from `first` ([batch]) on."""
     positions = torch.arange(decode.seqlen_kv, device=decode.key.device)
@@ -176,7 +181,7 @@ _BUGS = (
     (
         "kv_len_ignored",
         "Your output equals attention over the whole cache: kv_len is ignored, you read past the valid keys.",
-        (lambda d: d.but(kv_len=torch.full_like(d.kv_len, d.seqlen_kv)).answer(),),
+        (over_all_keys,),
     ),
     (
         "first_kv_len",

@@ -8,7 +8,7 @@ import torch
 
 from kernels.quantize import decode_e4m3
 from labs.declaration import Inputs, Oracle
-from labs.decode_answers import Decode
+from labs.decode_answers import Decode, over_all_keys
 
 CODES = torch.arange(256, dtype=torch.uint8)
 E4M3 = decode_e4m3(CODES).double()
@@ -120,5 +120,10 @@ ORACLES = (
         name="divided_by_scale",
         sentence="Your output equals attention with the codes divided by their scale: a value is code · scale.",
         answer=lambda given: read(_with(given, lambda scale: 1 / scale)).answer(),
+    ),
+    Oracle(  # where the code of NaN is decoded by shifts, it becomes 480
+        name="kv_len_ignored",
+        sentence="Your output equals attention over the whole cache: kv_len is ignored, you read past the valid keys.",
+        answer=lambda given: over_all_keys(read(given, E4M3.nan_to_num(nan=480.0))),
     ),
 )

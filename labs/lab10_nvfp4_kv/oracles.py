@@ -9,7 +9,7 @@ import torch
 
 from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
 from labs.declaration import Inputs, Oracle
-from labs.decode_answers import Decode
+from labs.decode_answers import Decode, over_all_keys
 
 E2M1 = decode_e2m1(torch.arange(16, dtype=torch.uint8)).double()
 _SIGN = torch.where(torch.arange(16) >= 8, -1.0, 1.0).double()
@@ -160,7 +160,16 @@ _BUGS = (
     ),
 )
 
-ORACLES = tuple(
-    Oracle(name=name, sentence=sentence, answer=lambda given, reading=reading: reading(given).answer())
-    for name, sentence, reading in _BUGS
+_NAN_AS_480 = Reading(block_scales=_e4m3(lambda scales: scales.nan_to_num(nan=480.0)))
+
+ORACLES = (
+    *(
+        Oracle(name=name, sentence=sentence, answer=lambda given, reading=reading: reading(given).answer())
+        for name, sentence, reading in _BUGS
+    ),
+    Oracle(  # where the code of NaN is decoded by shifts, it becomes 480
+        name="kv_len_ignored",
+        sentence="Your output equals attention over the whole cache: kv_len is ignored, you read past the valid keys.",
+        answer=lambda given: over_all_keys(_NAN_AS_480(given)),
+    ),
 )
