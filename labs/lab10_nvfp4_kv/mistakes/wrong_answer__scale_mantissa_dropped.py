@@ -1,6 +1,6 @@
 """Uses the exponent of the scales alone.
 
-Diagnosis: mantissa is dropped
+Diagnosis: mantissa of the block scales is dropped
 """
 
 import torch
