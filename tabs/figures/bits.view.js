@@ -46,7 +46,7 @@ const line = (state, width) => {
       return [
         h("rect", { class: me ? "query soft" : "", fill: me ? null : even ? "var(--panel)" : "var(--page)", stroke: "var(--rule)", x: left, y: y - 18, width: right - left, height: 36, "data-why": `everything in here rounds to ${show(signed * v)}; a tie at the edge goes to the even code, ${even ? "this one" : "the neighbour"}` }),
         h("circle", { class: me ? "query mark" : "muted mark", cx: place(v), cy: y, r: me ? 6 : 4 }),
-        i % (width < 480 && points.length > 6 ? 2 : 1) === 0 || me ? h("text", { class: me ? "tinted query" : "note", x: place(v), y: i % 2 ? y - 24 : y + 34, "text-anchor": "middle", style: "font-size:11px;font-family:var(--mono)" }, show(signed * v)) : "",
+        (width >= 480 ? true : points.length > 8 ? i % 4 === 0 && Math.abs(c - code) > 1 : i % 2 === 0) || me ? h("text", { class: me ? "tinted query" : "note", x: place(v), y: i % 2 ? y - 24 : y + 34, "text-anchor": "middle", style: "font-size:11px;font-family:var(--mono)" }, show(signed * v)) : "",
       ];
     }));
 };

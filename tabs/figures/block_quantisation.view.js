@@ -31,7 +31,7 @@ const table = (state, { rows }, api) => {
       return h("g", { class: "fig-key", role: "button", tabindex: 0, "aria-pressed": String(on), "aria-label": `${LABELS[name]}: ${BlockQuantisation.BITS[name]} bits a value, error ${percent(error)}`, style: "cursor:pointer", onclick: choose,
         onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), choose()), "data-why": `${LABELS[name]}: ${BlockQuantisation.BITS[name]} bits a value, ${(16 / BlockQuantisation.BITS[name]).toFixed(2)} times smaller than fp16` },
         h("rect", { x: 0, y, width, height: 32, fill: on ? "var(--panel)" : "transparent" }),
-        h("text", { x: 4, y: y + 14, style: `font-family:var(--sans);font-size:${narrow ? 11 : 13}px`, "font-weight": on ? 700 : 400 }, LABELS[name]),
+        h("text", { x: 4, y: y + 14, style: `font-family:var(--sans);font-size:${narrow ? 11 : 13}px`, "font-weight": on ? 700 : 400 }, narrow ? LABELS[name].split(",")[0] : LABELS[name]),
         h("text", { class: "note", x: 4, y: y + 28, style: "font-size:11px;font-family:var(--mono)" }, `${BlockQuantisation.BITS[name]} bits`),
         h("rect", { class: "key mark", x: name_room, y: y + 9, width: Math.max(1, (room * (error || 0)) / worst), height: 14, rx: 2 }),
         [error, flushed, attention].map((value, c) => h("text", { x: width - columns[c][0], y: y + 20, "text-anchor": "end", style: `font-size:${narrow ? 11 : 13}px` }, percent(value))));

@@ -16,8 +16,8 @@ const lane = (name, { exps, total, probs }, x, width) => {
   const size = slot < 46 ? 10 : 12;
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${probs.map(digits3).join(", ")}`, "data-lane": name },
     h("text", { x: 0, y: 14, "font-weight": 600, style: "font-family:var(--sans)" }, name),
-    h("text", { class: "note", x: 0, y: 31, style: "font-size:12px" }, NOTES[name]),
-    h("text", { class: `tinted ${spoiled ? "wrong" : "scores"}`, x: width, y: 14, "text-anchor": "end" }, `sum ${fixed(sum, 3)}`),
+    width < 220 ? "" : h("text", { class: "note", x: 0, y: 31, style: "font-size:12px" }, NOTES[name]),
+    h("text", { class: `tinted ${spoiled ? "wrong" : "scores"}`, x: width, y: width < 220 ? 31 : 14, "text-anchor": "end" }, `sum ${fixed(sum, 3)}`),
     h("line", { class: "axis", x1: 0, x2: width, y1: floor, y2: floor }),
     probs.map((p, i) => {
       const left = i * slot + (slot - bar) / 2, tall = broken(p) ? floor - top : p * (floor - top - 16);
