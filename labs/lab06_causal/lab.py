@@ -71,6 +71,16 @@ SYMPTOMS = (
         passing=("descending", "one_tile"),
         verdicts=("wrong_answer",),
     ),
+    Symptom(
+        name="hidden_keys",
+        sentence=(
+            "Right where a query sees every key, wrong where some are hidden: their scores must be −inf before the maximum and "
+            "the sum; a weight set to 0 after the softmax leaves them in the sum."
+        ),
+        failing=("one_tile", "random", "ascending"),
+        passing=("one_query", "ragged_tail_1"),
+        verdicts=("wrong_answer",),
+    ),
 )
 
 CASES = (
