@@ -1,10 +1,9 @@
 """One judge for all labs: its warm parent is started once."""
 
 import pytest
+from known_seed import SEED
 
 from grader.judge import Judge
-
-SEED = b"a seed known to the tests alone!"
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import functools
 import re
 
 import pytest
-from conftest import SEED
+from known_seed import SEED
 
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import prepare

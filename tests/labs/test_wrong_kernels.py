@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from conftest import SEED
+from known_seed import SEED
 
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import prepare
