@@ -1,6 +1,6 @@
 """The numbers of every kernel, checked where kernels can run: on a GPU, or on the CPU in Triton's interpreter.
 
-The interpreter is chosen when triton is first imported, so it gets a process of its own: ``tests/kernels/test_kernels_interpreted.py``.
+The interpreter is chosen when triton is first imported, so it gets a process of its own: `test_kernels_interpreted.py`.
 """
 
 import pytest
