@@ -24,7 +24,7 @@ def test_finds_the_directory_that_a_user_cannot_enter(tmp_path):
     closed = tmp_path / "closed"
     (closed / "inner").mkdir(parents=True)
     closed.chmod(stat.S_IRWXU)
-    for above in tmp_path.parents:
+    for above in (tmp_path, *tmp_path.parents):
         if not above.stat().st_mode & stat.S_IXOTH:
             closed = above  # pytest's own directory may be closed already
     if os.getuid() == NOBODY:
