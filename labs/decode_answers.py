@@ -279,6 +279,13 @@ _SYMPTOMS = (
         (),
         ("negative_scores", "heads_at_levels", "needle_in_last_key", "needle_at_tile_edge"),
     ),
+    (  # what a Check sees of it
+        "max_not_subtracted",
+        "Right until exp overflows (a score above 88.7 in fp32): subtract the row's maximum first.",
+        ("needle_in_last_key",),
+        ("not_finite",),
+        ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "needle_at_tile_edge"),
+    ),
     (
         "shared_maximum",
         "Wrong only where the heads of a group lie at different levels: every query head needs a maximum of its own.",
