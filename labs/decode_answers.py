@@ -40,6 +40,10 @@ class Decode:
         positions = torch.arange(self.seqlen_kv, device=self.key.device)
         return (positions[None, :] < self.kv_len[:, None])[:, None, None, :]
 
+    def no_key(self) -> torch.Tensor:
+        """[batch, 1, 1, 1]: which sequences see no key at all."""
+        return ~self.seen().any(dim=-1, keepdim=True)
+
     def scores(self) -> torch.Tensor:
         """[batch, num_heads_kv, group_size, seqlen_kv], float64; -inf beyond kv_len."""
         grouped = self.query.double().unflatten(1, (self.key.shape[1], -1))
@@ -57,23 +61,20 @@ class Decode:
         return float(scores.abs().max()) if scores.numel() else 0.0
 
     def answer(self) -> torch.Tensor:
-        return self.weigh(_softmax(self.scores()))
+        return self.weigh(self.softmax(self.scores()))
 
+    def softmax(self, scores: torch.Tensor) -> torch.Tensor:
+        """A row without a key is zero; one with a NaN score, or with -inf for every key that it sees, is NaN."""
+        no_key = self.no_key()
+        return torch.softmax(scores.masked_fill(no_key, 0.0), dim=-1).masked_fill(no_key, 0.0)
 
-def _softmax(scores: torch.Tensor) -> torch.Tensor:
-    """A row without a key is zero; a NaN score makes its row NaN."""
-    no_key = torch.isneginf(scores).all(dim=-1, keepdim=True)
-    return torch.softmax(scores.masked_fill(no_key, 0.0), dim=-1).masked_fill(no_key, 0.0)
-
-
-def _exp(scores: torch.Tensor) -> torch.Tensor:
-    """exp(score - the row's maximum); zero where the row has no key."""
-    no_key = torch.isneginf(scores).all(dim=-1, keepdim=True)
-    return torch.exp(scores - scores.amax(dim=-1, keepdim=True)).masked_fill(no_key, 0.0)
+    def exp(self, scores: torch.Tensor) -> torch.Tensor:
+        """exp(score - the row's maximum); zero where the row has no key."""
+        return torch.exp(scores - scores.amax(dim=-1, keepdim=True)).masked_fill(self.no_key(), 0.0)
 
 
 def _divided_times(decode: Decode, times: int) -> torch.Tensor:
-    probs = _exp(decode.scores())
+    probs = decode.exp(decode.scores())
     return decode.weigh(probs / probs.sum(dim=-1, keepdim=True).clamp(min=1e-300) ** times)
 
 
@@ -98,7 +99,7 @@ def _from_key(decode: Decode, first: torch.Tensor) -> torch.Tensor:
     """Only the keys from `first` ([batch]) on."""
     positions = torch.arange(decode.seqlen_kv, device=decode.key.device)
     early = (positions[None, :] < first[:, None])[:, None, None, :]
-    return decode.weigh(_softmax(decode.scores().masked_fill(early, -math.inf)))
+    return decode.weigh(decode.softmax(decode.scores().masked_fill(early, -math.inf)))
 
 
 def padded_answer(decode: Decode, padding: torch.Tensor) -> torch.Tensor:
@@ -121,7 +122,7 @@ def _not_rescaled(decode: Decode, tile: int, *, acc: bool, l_i: bool) -> torch.T
     tiles = torch.nn.functional.pad(scores, (0, -decode.seqlen_kv % tile), value=-math.inf).unflatten(-1, (-1, tile))
     running = tiles.amax(dim=-1).cummax(dim=-1).values.repeat_interleave(tile, dim=-1)[..., : decode.seqlen_kv]
     stale = torch.nan_to_num(torch.exp(scores - running), nan=0.0)
-    fresh = _exp(scores)
+    fresh = decode.exp(scores)
     total = (stale if l_i else fresh).sum(dim=-1, keepdim=True).clamp(min=1e-300)
     return decode.weigh((stale if acc else fresh) / total)
 

@@ -2,19 +2,22 @@
 
 An oracle (a wrong answer that the lab can compute) fits a case within a few limits and at least ten times better than the
 truth. It is named where it fits nearly all failing cases that can tell it from the truth. Where two fit alike, both are named.
+
+An answer that is NaN everywhere tells nothing, since any other that is NaN everywhere fits it. Such cases speak for an oracle
+only all together: where it is NaN everywhere in each of them and hardly to be told from the truth in each case that passed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from grader.judge.gate import Comparison, relative_distance
 from grader.judge.inputs import PreparedCase
 from grader.report import Diagnosis, Verdict
-from labs.declaration import Lab, Symptom
+from labs.declaration import Inputs, Lab, Symptom
 
 FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
@@ -59,7 +62,7 @@ def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
     if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
         own = hard[0].own
         return dataclasses.replace(own, detail=_share(hard, findings))
-    named = _oracle(lab, wrong) or _symptom(lab, findings) or _general(lab, findings, wrong)
+    named = _oracle(lab, findings, wrong) or _symptom(lab, findings) or _general(lab, findings, wrong)
     return named or _worst(wrong[0])
 
 
@@ -67,12 +70,13 @@ def _line(failed: Sequence[Finding]) -> int | None:
     return next((finding.own.line for finding in failed if finding.own and finding.own.line), None)
 
 
-def _oracle(lab: Lab, failed: Sequence[Finding]) -> Diagnosis | None:
+def _oracle(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
     """The oracles that fit most of the failing cases."""
     fits: dict[str, int] = {}
     sentences = {oracle.name: oracle.sentence for oracle in lab.oracles}
     with_out = [finding for finding in failed if finding.out is not None and finding.verdict is not Verdict.NOT_WRITTEN]
     seen = with_out[:SEEN_CASES]
+    passed = [finding for finding in findings if finding.verdict is Verdict.PASSED][:SEEN_CASES]
     for oracle in lab.oracles:
         hits = misses = 0
         for left, finding in zip(range(len(seen) - 1, -1, -1), seen, strict=True):
@@ -82,6 +86,8 @@ def _oracle(lab: Lab, failed: Sequence[Finding]) -> Diagnosis | None:
                 break  # whatever the rest says: most oracles end at the first or second case
         if hits > FITS_A_MISS * misses:
             fits[oracle.name] = hits - misses
+        elif hits == misses == 0 and seen and _foretells(oracle.answer, seen, passed):
+            fits[oracle.name] = len(seen)
     if not fits:
         return None
     best = [name for name, count in fits.items() if count == max(fits.values())]
@@ -91,11 +97,10 @@ def _oracle(lab: Lab, failed: Sequence[Finding]) -> Diagnosis | None:
     return Diagnosis(sentence=sentence, name=best[0], detail=_detail(failed))
 
 
-def _fits(answer, finding: Finding) -> bool | None:
+def _fits(answer: Callable[[Inputs], torch.Tensor], finding: Finding) -> bool | None:
     """True where the oracle explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
-    wrong = answer(finding.prepared.inputs).to(finding.out.dtype).double()
-    to_oracle = relative_distance(finding.out, wrong)
+    to_oracle = relative_distance(finding.out, _as_out(answer, finding))
     if comparison.verdict is Verdict.NOT_FINITE:
         if to_oracle > FIT_LIMITS * comparison.limit:
             return False
@@ -104,6 +109,20 @@ def _fits(answer, finding: Finding) -> bool | None:
         to_truth = comparison.error
         return True if to_oracle * FIT_MARGIN <= to_truth else None
     return False
+
+
+def _foretells(answer: Callable[[Inputs], torch.Tensor], failed: Sequence[Finding], passed: Sequence[Finding]) -> bool:
+    """Whether the oracle is NaN everywhere in each failing case, and right in each that passed; some must have passed."""
+    if not passed or any(torch.isfinite(_as_out(answer, finding)).any() for finding in failed):
+        return False
+    limits = (FIT_LIMITS * finding.comparison.limit for finding in passed)
+    distances = (relative_distance(finding.out, _as_out(answer, finding)) for finding in passed)
+    return all(distance <= limit for distance, limit in zip(distances, limits, strict=True))
+
+
+def _as_out(answer: Callable[[Inputs], torch.Tensor], finding: Finding) -> torch.Tensor:
+    """The oracle's answer to that case, rounded as `out` is."""
+    return answer(finding.prepared.inputs).to(finding.out.dtype).double()
 
 
 def _holds(symptom: Symptom, findings: Sequence[Finding]) -> bool:

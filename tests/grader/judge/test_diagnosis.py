@@ -113,3 +113,56 @@ def test_all_right_says_so():
 
     assert findings[0].verdict is Verdict.PASSED
     assert diagnose(declared, findings).name == "passed"
+
+
+def nan_where(condition):
+    """An answer that is NaN everywhere in the cases with that number of columns, and right in all others."""
+
+    def answer(inputs):
+        right = inputs["x"].double() * 2
+        return right * torch.nan if condition(right.shape[1]) else right
+
+    return answer
+
+
+NAN_BEYOND_64 = Oracle(name="long_rows", sentence="Long rows overflow.", answer=nan_where(lambda cols: cols > 64))
+NAN_ALWAYS = Oracle(name="always", sentence="All of it overflows.", answer=nan_where(lambda cols: True))
+LONG = case("long", cols=128)
+
+
+def test_an_oracle_that_is_nan_in_exactly_the_failing_cases_is_named():
+    declared = lab(oracles=(NAN_ALWAYS, NAN_BEYOND_64))
+
+    findings = find(declared, NAN_BEYOND_64.answer, case("a"), LONG)
+
+    assert [finding.failed for finding in findings] == [False, True]
+    assert diagnose(declared, findings).name == "long_rows"
+
+
+def test_nan_everywhere_names_no_oracle_that_is_nan_everywhere():
+    declared = lab(oracles=(NAN_ALWAYS,))
+
+    findings = find(declared, NAN_ALWAYS.answer, case("a"), LONG)
+
+    assert diagnose(declared, findings).name == "not_finite"
+
+
+def test_an_oracle_is_not_named_where_it_is_nan_in_a_case_that_passed():
+    declared = lab(oracles=(NAN_ALWAYS,))
+
+    findings = find(declared, NAN_BEYOND_64.answer, case("a"), LONG)
+
+    assert diagnose(declared, findings).name == "not_finite"
+
+
+def test_one_finite_case_that_fits_names_an_oracle_whose_other_cases_are_nan():
+    halved_or_nan = Oracle(
+        name="halved_or_nan",
+        sentence="Half, where it does not overflow.",
+        answer=lambda inputs: nan_where(lambda cols: cols > 64)(inputs) / 4,
+    )
+    declared = lab(oracles=(NAN_ALWAYS, halved_or_nan))
+
+    findings = find(declared, halved_or_nan.answer, case("a"), LONG, case("longer", cols=256))
+
+    assert diagnose(declared, findings).name == "halved_or_nan"
