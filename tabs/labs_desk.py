@@ -13,9 +13,9 @@ from typing import Any
 import labs
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
-from grader.course.submission import SOURCE_LIMIT_BYTES
 from grader.faults import NotGradable
 from grader.report import Report
+from grader.source import SOURCE_LIMIT_BYTES
 from tabs import labs_states as states
 from tabs.identity import Identities, User
 from tabs.report import render

@@ -17,10 +17,18 @@ MAY_IMPORT = {
     "labs": ("labs", "kernels"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
-    "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "labs", "kernels"),
+    "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
     "grader.sandbox": ("grader.sandbox", "grader.report", "grader.faults"),
-    "grader.course": ("grader.course", "grader.judge", "grader.sandbox.selftest", "grader.report", "grader.faults", "labs"),
-    "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "labs"),
+    "grader.course": (
+        "grader.course",
+        "grader.judge",
+        "grader.sandbox.selftest",
+        "grader.report",
+        "grader.faults",
+        "grader.source",
+        "labs",
+    ),
+    "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),
     "tabs.figures": ("tabs.figures",),
 }
 

@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Callable
 
 from grader.faults import NotGradable
+from grader.source import check_source
 
 MODES = ("check", "submit")
-SOURCE_LIMIT_BYTES = 64 * 1024
 USER_LIMIT = 200
 CODING_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)  # PEP 263
 
@@ -83,7 +83,7 @@ def _new_id(created: float) -> str:
 
 
 def checked_source(source: str | bytes) -> str:
-    """The source as text: strict UTF-8, 1 byte to 64 KiB, no NUL, no other encoding declared. A byte order mark is dropped.
+    """`check_source` for what a page or a program hands in; no encoding other than UTF-8 may be declared.
 
     Raises:
         NotGradable: one sentence that says what, where and what was expected.
@@ -97,22 +97,7 @@ def checked_source(source: str | bytes) -> str:
                 f"Line {line} of the source holds half of a surrogate pair (U+{ord(source[error.start]):04X}); "
                 "expected text that UTF-8 can hold."
             ) from None
-    if len(source) > SOURCE_LIMIT_BYTES:
-        raise NotGradable(f"The source is {len(source):,} bytes long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken.")
-    nul = source.find(b"\0")
-    if nul >= 0:
-        line = source.count(b"\n", 0, nul) + 1
-        raise NotGradable(f"Line {line} of the source holds a NUL byte (byte {nul}); expected Python source text.")
-    try:
-        text = source.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = source.count(b"\n", 0, error.start) + 1
-        raise NotGradable(
-            f"Line {line} of the source is not UTF-8 (byte {error.start} is 0x{source[error.start]:02x}); "
-            "save the file as UTF-8."
-        ) from None
-    if not text.strip():
-        raise NotGradable("The source is empty; expected a Python file that defines the lab's entry function.")
+    text = check_source(source)
     for number, line in enumerate(text.splitlines()[:2], start=1):
         cookie = CODING_COOKIE.match(line)
         if cookie and not _is_utf8(cookie[1]):

@@ -31,10 +31,10 @@ from grader.judge.messages import explain
 from grader.judge.points import award
 from grader.judge.recording import Recorded, record_largest
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
-from grader.judge.source import check_source, clean
 from grader.report import Anatomy, CaseResult, Diagnosis, Report, Timing, Traffic, Verdict
 from grader.sandbox.protocol import Fault
 from grader.sandbox.supervisor import Nursery
+from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
 

@@ -3,8 +3,9 @@
 import pytest
 
 from grader.course import AttemptNotFound
-from grader.course.submission import SOURCE_LIMIT_BYTES, checked_source
+from grader.course.submission import checked_source
 from grader.faults import NotGradable
+from grader.source import SOURCE_LIMIT_BYTES
 from tests.grader.course.service import LAB
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from grader.faults import NotGradable
-from grader.judge.source import SOURCE_LIMIT, check_source, clean
+from grader.source import SOURCE_LIMIT_BYTES, check_source, clean
 
 
 @pytest.mark.parametrize(
@@ -11,9 +11,9 @@ from grader.judge.source import SOURCE_LIMIT, check_source, clean
     [
         (b"", "empty"),
         (b" \n\t", "empty"),
-        (b"x = 1\0", "binary"),
-        (b"\xff\xfe", "not UTF-8"),
-        (b"#" * (SOURCE_LIMIT + 1), "at most 65,536"),
+        (b"x = 1\n\0", "Line 2 of the source holds a NUL"),
+        (b"\xff\xfe", "Line 1 of the source is not UTF-8"),
+        (b"#" * (SOURCE_LIMIT_BYTES + 1), "at most 65,536"),
         (b"x" * 10_000_000, "10,000,000 bytes"),
     ],
     ids=["empty", "blank", "nul", "utf8", "large", "10MB"],
@@ -25,7 +25,7 @@ def test_not_gradable(source, says):
 
 
 def test_a_source_of_exactly_the_limit_is_gradable():
-    assert len(check_source(b"#" * SOURCE_LIMIT)) == SOURCE_LIMIT
+    assert len(check_source(b"#" * SOURCE_LIMIT_BYTES)) == SOURCE_LIMIT_BYTES
 
 
 def test_clean_takes_control_and_direction_characters():
