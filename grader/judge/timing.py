@@ -104,7 +104,7 @@ class _Bench:
         self.prepared = prepare(lab, case, seed, device="cuda")
         layout = lay_out(self.prepared)
         l2_bytes = torch.cuda.get_device_properties(0).L2_cache_size
-        count = _number_of_sets(layout.inputs_bytes + layout.out_bytes, l2_bytes)
+        count = number_of_sets(layout.inputs_bytes + layout.out_bytes, l2_bytes)
         self._sets = [DeviceSet(layout) for _ in range(count)]
         self._reference_outs = [DeviceBuffer(layout.out_bytes) for _ in range(count)]
         self._expected_outs = [DeviceBuffer(layout.out_bytes) for _ in range(count)]
@@ -244,7 +244,7 @@ def _performance(lab: Lab) -> Performance:
     return lab.performance
 
 
-def _number_of_sets(bytes_of_one: int, l2_bytes: int) -> int:
+def number_of_sets(bytes_of_one: int, l2_bytes: int) -> int:
     return min(MOST_SETS, max(FEWEST_SETS, -(-TIMES_L2 * l2_bytes // bytes_of_one)))
 
 
