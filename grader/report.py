@@ -5,14 +5,17 @@ Nothing here computes; the judge fills it in, and the page, the terminal and the
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import enum
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 FORMAT = 1  # raised when a field changes its meaning; an older report is still read
+LISTINGS_LIMIT = 4 << 20  # bytes of listings as JSON, several times what the judge writes
 
 
 class Verdict(enum.StrEnum):
@@ -132,6 +135,17 @@ class Anatomy:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The code of one compiled kernel as launched, to be read: cut at a length; `// line N` is of the learner's file."""
+
+    kernel: str
+    target: str
+    ptx: str = ""
+    sass: str = ""
+    note: str = ""  # why there is no SASS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Timing:
     """GPU times of the timed case: medians, with the spread (interquartile range ÷ median)."""
 
@@ -144,6 +158,7 @@ class Timing:
     reference_ms: float
     reference_ratio: float  # reference_ms / latency_ms: above 1 the submission is faster
     tflops: float = 0.0
+    peak_tflops: float = 0.0  # by the data sheet; 0 where we have none
     bound: str = ""  # one sentence on what bounds it
     within_noise: bool = False
 
@@ -182,6 +197,7 @@ class Report:
     timing: Timing | None = None
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""  # why there is no anatomy, when there is none
+    listings: tuple[Listing, ...] = ()
     output: str = ""  # what the submission printed, cut and cleaned
     raw_error: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -194,8 +210,12 @@ class Report:
     def passed(self) -> bool:
         return self.verdict is Verdict.PASSED
 
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
+    def to_json(self, *, packed: bool = False) -> str:
+        """`packed`: listings, which are long and alike, as zlib in base64; for whoever keeps many reports."""
+        data = dataclasses.asdict(self)
+        if packed:
+            data["listings"] = _pack(data["listings"])
+        return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Report:
@@ -209,8 +229,22 @@ class Report:
             if data["format"] > FORMAT:
                 raise ValueError(f"format={data['format']} is newer than {FORMAT}")
             return _report(data)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, zlib.error) as error:
             raise ValueError(f"not a report: {error!r}") from error
+
+
+def _pack(listings: list[dict[str, Any]]) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(listings).encode(), 9)).decode() if listings else ""
+
+
+def _unpack(packed: str) -> list[dict[str, Any]]:
+    if not packed:
+        return []
+    opened = zlib.decompressobj()
+    data = opened.decompress(base64.b64decode(packed, validate=True), LISTINGS_LIMIT)
+    if opened.unconsumed_tail:
+        raise ValueError(f"listings are longer than {LISTINGS_LIMIT:,} bytes")
+    return json.loads(data)
 
 
 def _report(data: dict[str, Any]) -> Report:
@@ -225,7 +259,9 @@ def _report(data: dict[str, Any]) -> Report:
         fields = {"verdict": Verdict(item["verdict"]), "worst": worst, "traffic": traffic, "error_map": error_map}
         cases.append(CaseResult(**{**item, **fields}))
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
+    listings = data.get("listings", ())  # not in the oldest reports
     fields = {
+        "listings": each(Listing, _unpack(listings) if isinstance(listings, str) else listings),
         "verdict": Verdict(data["verdict"]),
         "diagnosis": Diagnosis(**data["diagnosis"]),
         "points": Points(**data["points"]),

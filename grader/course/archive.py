@@ -64,7 +64,7 @@ class Archive:
 
     def keep_end(self, end: End) -> End:
         """Store it, or get the end that already stands."""
-        fields = {**dataclasses.asdict(end), "report": end.report and json.loads(end.report.to_json())}
+        fields = {**dataclasses.asdict(end), "report": end.report and json.loads(end.report.to_json(packed=True))}
         for _ in range(2):
             if self._keep("ends", end.id, fields):
                 return end

@@ -178,7 +178,7 @@ def close(connection: sa.Connection, end: End) -> None:
         )
     ).rowcount
     if closed and report is not None:
-        connection.execute(sa.insert(reports).values(attempt=end.id, report=report.to_json()))
+        connection.execute(sa.insert(reports).values(attempt=end.id, report=report.to_json(packed=True)))
 
 
 def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:

@@ -10,7 +10,7 @@ Source: NVIDIA, "CUDA C++ Programming Guide", "Technical Specifications"; "CUDA 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from grader.report import Anatomy
 from grader.sandbox import cubin
@@ -64,7 +64,7 @@ def anatomy_of(record: Record) -> tuple[Anatomy, ...]:
     gpu = GPUS[record.target]
     facts = [cubin.kernels(binary.cubin) for binary in record.binaries]
     counts: dict[tuple[int, str, tuple[int, int, int], int, int, int], int] = {}
-    for launch in _first_launches(record.commands):
+    for launch in first_launches(record.commands):
         form = (launch.binary, launch.kernel, launch.grid, launch.num_warps, launch.num_ctas, launch.shared_bytes)
         counts[form] = counts.get(form, 0) + 1
     entries = []
@@ -91,10 +91,11 @@ def anatomy_of(record: Record) -> tuple[Anatomy, ...]:
     return tuple(entries)
 
 
-def _first_launches(commands: Iterable[Fill | Launch | Choice]) -> Iterable[Launch]:
+def first_launches(commands: Iterable[Fill | Launch | Choice]) -> Iterator[Launch]:
+    """Every launch, in order; of an autotuner's alternatives those of the first."""
     for command in commands:
         if isinstance(command, Choice):
-            yield from _first_launches(command.alternatives[0].commands)
+            yield from first_launches(command.alternatives[0].commands)
         elif isinstance(command, Launch):
             yield command
 

@@ -5,6 +5,7 @@ What the lab's points compare with is recorded once per process: our own solutio
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 
 import torch
@@ -86,6 +87,14 @@ class GpuAttempt(Attempt):
         if any(each.fault is not None and each.fault.stage in ("syntax", "import", "entry") for each in recorded):
             return self._stopped(cases, Outcome(fault=recorded[0].fault))
         ours = self._gpu.ours(self._request.folder) if timed else None
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            listings = pool.submit(self._listings, recorded[-1])
+            execution = self._replay_and_time(cases, recorded, ours)
+            execution.listings = listings.result()
+        return execution
+
+    def _replay_and_time(self, cases: list[PreparedCase], recorded: list[Recorded], ours: Ours | None) -> Execution:
+        """On the GPU, under its lock; `ours` is None where nothing is to be timed."""
         self._progress(Progress("waiting for the GPU"))
         try:
             with self._marked("wait"):
@@ -96,7 +105,7 @@ class GpuAttempt(Attempt):
         try:
             held = time.perf_counter()
             execution = self._replay(cases, recorded, lock_fd)
-            if timed:
+            if ours is not None:
                 self._time(execution, recorded[-1], ours, lock_fd)
             self._phases["gpu_held"] = round(time.perf_counter() - held, 4)
         finally:

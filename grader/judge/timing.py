@@ -233,6 +233,7 @@ def _timing(lab: Lab, prepared: PreparedCase, samples: dict[str, Samples]) -> Ti
         reference_ms=reference.median,
         reference_ratio=reference.median / submission.median,
         tflops=tflops,
+        peak_tflops=peak.tflops if peak else 0.0,
         bound=what_bounds(roof_share=roof_share, tflops=tflops, peak=peak),
         within_noise=within_noise(submission, reference),
     )

@@ -8,6 +8,7 @@ database ever comes near them: what they get is limits and descriptors. Run by `
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import importlib
@@ -79,7 +80,7 @@ def _warm_parent(kind: Kind, control: socket.socket, supervisor_fd: int) -> NoRe
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens need no reaping
         lockdown.hide_memory()
         os.environ["TRITON_INTERPRET"] = "1" if kind is Kind.INTERPRET else "0"
-        for module in ("triton.language", "grader.sandbox.probes"):
+        for module in ("triton.language", "grader.sandbox.probes", "grader.sandbox.disassembler"):
             importlib.import_module(module)
         importlib.import_module("grader.sandbox.worker").warm_up(str(kind))
         importlib.import_module(_BACKENDS[kind]).warm_up()
@@ -160,7 +161,8 @@ def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> N
         lockdown.close_all_but((*protocol_fds, STATUS_FD, *readable.held))
         lockdown.no_new_privileges()
         if "landlock" not in without:
-            lockdown.restrict_files(readable, scratch)
+            executable = (*readable.executable, *request["executables"])
+            lockdown.restrict_files(dataclasses.replace(readable, executable=executable), scratch)
         if "seccomp" not in without:
             lockdown.restrict_calls(bytes.fromhex(request["program"]))
         os.write(STATUS_FD, json.dumps({"locked": os.getpid()}).encode() + b"\n")

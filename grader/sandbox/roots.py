@@ -112,11 +112,20 @@ def barrier(path: str, uid: int) -> str | None:
 
 def ptxas() -> tuple[str, ...]:
     """Triton's assemblers, without importing Triton."""
+    return _tools("ptxas", "ptxas-blackwell")
+
+
+def nvdisasm() -> tuple[str, ...]:
+    """Triton's disassembler, where its package has one."""
+    return _tools("nvdisasm")
+
+
+def _tools(*names: str) -> tuple[str, ...]:
     spec = importlib.util.find_spec("triton")
     if spec is None or spec.origin is None:
         return ()
     folder = Path(spec.origin).parent / "backends" / "nvidia" / "bin"
-    return tuple(str(path) for name in ("ptxas", "ptxas-blackwell") if (path := folder / name).exists())
+    return tuple(str(path) for name in names if (path := folder / name).exists())
 
 
 def _move_search(moved: dict[str, str]) -> None:

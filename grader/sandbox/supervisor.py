@@ -37,6 +37,7 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import
 # What a GPU's driver is found by; the rest of our environment stays here.
 _GPU_ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _WORKER_MAIN = "grader.sandbox.worker:main"
+_DISASSEMBLER_MAIN = "grader.sandbox.disassembler:main"
 
 
 def harden_this_process() -> None:
@@ -109,6 +110,14 @@ class Nursery:
         """
         return self._start_worker(kind, lent_fds, limits)
 
+    def start_disassembler(self, limits: Limits) -> Worker:
+        """A process of ours (`grader.sandbox.disassembler`) behind the walls of a recorder that may execute nvdisasm, too.
+
+        Raises:
+            SandboxError: the walls could not be put up.
+        """
+        return self._start_worker(Kind.RECORD, (), limits, main=_DISASSEMBLER_MAIN, executables=roots.nvdisasm())
+
     def close(self) -> None:
         """End the warm parents. Workers that still run end when they are stopped."""
         with self._lock:
@@ -138,8 +147,9 @@ class Nursery:
         main: str = _WORKER_MAIN,
         search: Sequence[str] = (),
         without: Sequence[str] = (),
+        executables: Sequence[str] = (),
     ) -> Worker:
-        """`main`, `search` and `without` (walls left out) are for the walls' own tests and the self-test."""
+        """`search` and `without` (walls left out) are for the walls' own tests and the self-test."""
         with Pipes() as pipes:
             request = {
                 "limits": dataclasses.asdict(limits),
@@ -147,6 +157,7 @@ class Nursery:
                 "main": main,
                 "search": list(search),
                 "without": list(without),
+                "executables": list(executables),
                 "program": policy.program(kind).hex(),
             }
             theirs = pipes.theirs | {"supervisor": self._own_fd}

@@ -1,16 +1,20 @@
 """A report goes to JSON and back unchanged, and a broken one is refused."""
 
+import base64
 import dataclasses
 import json
+import zlib
 
 import pytest
 
 from grader.report import (
     FORMAT,
+    LISTINGS_LIMIT,
     Anatomy,
     CaseResult,
     Cell,
     Diagnosis,
+    Listing,
     Points,
     Report,
     Timing,
@@ -66,6 +70,7 @@ def full_report(**changes):
         "cases": (case,),
         "timing": timing,
         "anatomy": (anatomy,),
+        "listings": (Listing(kernel="k", target="sm_90", ptx="ret;\n" * 2000, sass="", note="No SASS"),),
         "versions": {"triton": "3.7.1"},
     }
     return Report(**{**fields, **changes})
@@ -75,6 +80,30 @@ def test_json_there_and_back():
     report = full_report()
 
     assert Report.from_json(report.to_json()) == report
+
+
+def test_packed_json_is_short_and_reads_the_same():
+    report = full_report()
+    packed = report.to_json(packed=True)
+
+    assert Report.from_json(packed) == report
+    assert len(packed) < len(report.to_json()) / 4
+    assert Report.from_json(full_report(listings=()).to_json(packed=True)).listings == ()
+
+
+def test_a_report_from_before_listings_is_read():
+    data = json.loads(full_report(listings=()).to_json())
+    del data["listings"]
+
+    assert Report.from_json(json.dumps(data)) == full_report(listings=())
+
+
+@pytest.mark.parametrize("packed", ["!", "AAAA", base64.b64encode(zlib.compress(bytes(LISTINGS_LIMIT + 1))).decode()])
+def test_packed_listings_that_are_broken_or_burst_are_refused(packed):
+    data = json.loads(full_report().to_json()) | {"listings": packed}
+
+    with pytest.raises(ValueError, match="not a report|longer than|base64"):
+        Report.from_json(json.dumps(data))
 
 
 def test_json_holds_no_nan():
