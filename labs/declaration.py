@@ -75,6 +75,24 @@ class Symptom:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a submission used in a visible case that it got right. What kernels load and store is counted in the interpreter
+    alone: on a GPU both are 0.
+    """
+
+    inputs: Inputs
+    out_bytes: int
+    loaded_bytes: int
+    stored_bytes: int
+    scratch_bytes: int
+
+
+# From what was spent, by case, to a sentence on a habit of right answers that costs memory or bytes; "" where nothing shows.
+# It stands below the verdict and earns or costs no point. `labs.habits` makes them.
+Habit = Callable[[Mapping[str, Spent]], str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The number a learner states before running; right within 10%."""
 
@@ -112,6 +130,7 @@ class Lab:
     cases: tuple[Case, ...]
     oracles: tuple[Oracle, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
+    habits: tuple[Habit, ...] = ()
     prediction: Prediction | None = None
     performance: Performance | None = None
     scratch_limit: Callable[[Inputs], int | None] = lambda inputs: None  # bytes; None: as much as memory allows

@@ -26,12 +26,13 @@ from grader.judge.device_memory import DeviceSnapshot
 from grader.judge.diagnosis import Finding, diagnose
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.listings import listings_of
 from grader.judge.memory import Snapshot
 from grader.judge.messages import explain
 from grader.judge.points import award
 from grader.judge.recording import Recorded, record_largest
 from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
-from grader.report import Anatomy, CaseResult, Diagnosis, Report, Timing, Traffic, Verdict
+from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
 from grader.sandbox.protocol import Fault
 from grader.sandbox.supervisor import Nursery
 from grader.source import check_source, clean
@@ -89,6 +90,7 @@ class Execution:
     output: str = ""
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""
+    listings: tuple[Listing, ...] = ()
     timing: Timing | None = None
     timing_note: str = NEEDS_GPU
 
@@ -142,6 +144,7 @@ class Attempt(abc.ABC):
             timing=timing,
             anatomy=execution.anatomy,
             anatomy_note=execution.anatomy_note,
+            listings=execution.listings,
             output=clean(execution.output),
             raw_error=clean(fault.raw) if shown else "",
             versions=versions(),
@@ -173,6 +176,13 @@ class Attempt(abc.ABC):
     def _submission(self) -> Submission:
         return Submission(source=self._request.source, lab=self._lab, target=self._request.target)
 
+    def _listings(self, recorded: Recorded) -> tuple[Listing, ...]:
+        """The code of the recorded kernels; SASS, which takes most of a second, for a Submit alone."""
+        if recorded.record is None:
+            return ()
+        disassembles = self._nursery if self._request.mode == "submit" else None
+        return listings_of(recorded.record, disassembles, self._cancelled)
+
     def _where_tensors_are(self) -> torch.device:
         """A context in which a lab's functions make new tensors beside the inputs."""
         return torch.device(self.device_kind)
@@ -198,7 +208,8 @@ class Attempt(abc.ABC):
             own = Diagnosis(sentence=sentence, name="input_changed")
             return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
         found = [self._compare(prepared, snapshot) for snapshot in outcome.snapshots]
-        return next((finding for finding in found if finding.failed), found[0])
+        worst = next((finding for finding in found if finding.failed), found[0])
+        return dataclasses.replace(worst, done=outcome.done)
 
     def _compare(self, prepared: PreparedCase, snapshot: Snapshot | DeviceSnapshot) -> Finding:
         lab = self._lab
@@ -271,7 +282,7 @@ class CpuAttempt(Attempt):
             concurrent.futures.ThreadPoolExecutor(1) as pool,
             CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
         ):
-            recording = pool.submit(record_largest, self._nursery, self._submission, cases, self._cancelled)
+            recording = pool.submit(self._compile, cases)
             self._progress(Progress("reading"))
             with self._marked("read"):
                 stopped = runner.load()
@@ -283,9 +294,14 @@ class CpuAttempt(Attempt):
                     execution = self._run(runner, cases)
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
-                largest, recorded = recording.result()
+                largest, recorded, execution.listings = recording.result()
         self._look_at(execution, largest, recorded)
         return execution
+
+    def _compile(self, cases: list[PreparedCase]) -> tuple[PreparedCase, Recorded, tuple[Listing, ...]]:
+        """The largest visible case as a GPU would launch it, and its code to read."""
+        largest, recorded = record_largest(self._nursery, self._submission, cases, self._cancelled)
+        return largest, recorded, self._listings(recorded)
 
     def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
         """What a GPU could not run is not right, though the interpreter, which is Python, could."""

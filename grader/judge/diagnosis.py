@@ -17,7 +17,8 @@ import torch
 from grader.judge.gate import Comparison, relative_distance
 from grader.judge.inputs import PreparedCase
 from grader.report import Diagnosis, Verdict
-from labs.declaration import Inputs, Lab, Symptom
+from grader.sandbox.protocol import Done
+from labs.declaration import Inputs, Lab, Spent, Symptom
 
 FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
@@ -35,6 +36,7 @@ class Finding:
     comparison: Comparison | None = None
     own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
     unwritten: torch.Tensor | None = None
+    done: Done | None = None  # what the run used
 
     @property
     def name(self) -> str:
@@ -47,6 +49,29 @@ class Finding:
 
 def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
     """One diagnosis for the attempt, from all its cases."""
+    found = _named(lab, findings)
+    detail = " ".join((found.detail, *_remarks(lab, findings))).strip()
+    return dataclasses.replace(found, detail=detail)
+
+
+def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
+    """What the visible cases that are right show of the lab's habits."""
+    spent = {}
+    for finding in findings:
+        if finding.prepared.case.group != "visible" or finding.verdict is not Verdict.PASSED or finding.done is None:
+            continue
+        spent[finding.name] = Spent(
+            inputs=finding.prepared.inputs,
+            out_bytes=finding.out.nbytes,
+            loaded_bytes=finding.done.loaded_bytes,
+            stored_bytes=finding.done.stored_bytes,
+            scratch_bytes=finding.done.scratch_bytes,
+        )
+    return [remark for remark in (habit(spent) for habit in lab.habits) if remark]
+
+
+def _named(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
+    """What is wrong, without the remarks."""
     failed = [finding for finding in findings if finding.failed]
     if not failed:
         return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")

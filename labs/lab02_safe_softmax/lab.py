@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction, Symptom
+from labs.habits import read_again
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -216,6 +217,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    habits=(read_again("x", "random", from_times=2, advice="A row fits in registers: load it once and keep it."),),
     prediction=Prediction(
         question=(
             "x is [8192, 4096] in fp16. How many megabytes (10⁶ bytes) does the best kernel move, reads and writes together?"

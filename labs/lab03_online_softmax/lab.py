@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
+from labs.habits import read_again
 from labs.lab03_online_softmax.oracles import ORACLES
 
 FP16 = torch.float16
@@ -162,6 +163,9 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    habits=(
+        read_again("x", "random", from_times=3, advice="One pass finds the maximum and the sum together, a second writes."),
+    ),
     prediction=Prediction(
         question=(
             "x is [1024, 65536] in fp16, too long for a tile. How many megabytes (10⁶ bytes) does an online softmax load and "

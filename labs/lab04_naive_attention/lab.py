@@ -6,6 +6,7 @@ import torch
 
 from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
+from labs.habits import memory_slope
 from labs.lab04_naive_attention.oracles import ORACLES
 from labs.prefill_inputs import case, scores
 
@@ -59,6 +60,7 @@ SYMPTOMS = (
 CASES = (
     case("ones", "ones", seqlen=32),
     case("random", seqlen=64),
+    case("twice_as_long", seqlen=128),
     case("random_fp32", seqlen=64, dtype=FP32),
     case("identity_value", "identity_value", seqlen=32),
     case("needle_in_last_key", "needle_last", seqlen_kv=100),
@@ -107,6 +109,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    habits=(memory_slope("random", "twice_as_long"),),
     prediction=Prediction(
         question=(
             "batch 1, 16 heads, seqlen 2048, head_dim 128. How many megabytes (10⁶ bytes) of extra memory do the scores take "

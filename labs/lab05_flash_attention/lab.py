@@ -6,6 +6,7 @@ import torch
 
 from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
+from labs.habits import memory_slope
 from labs.lab05_flash_attention.oracles import ORACLES
 from labs.prefill_inputs import case, scores
 
@@ -75,7 +76,8 @@ SYMPTOMS = (
 
 CASES = (
     case("ones", "ones", seqlen=32),
-    case("random", seqlen=64),
+    case("random", seqlen=64, head_dim=64),
+    case("twice_as_long", seqlen=128, head_dim=64),
     case("identity_value", "identity_value", seqlen=32),
     case("ascending", "ascending", seqlen_kv=200),
     case("descending", "descending", seqlen_kv=200),
@@ -133,6 +135,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    habits=(memory_slope("random", "twice_as_long"),),
     prediction=Prediction(
         question=(
             "batch 1, 16 heads, seqlen 8192, head_dim 128, fp16. How many megabytes (10⁶ bytes) would the scores of all heads "

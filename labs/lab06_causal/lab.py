@@ -9,6 +9,7 @@ import torch
 
 from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
+from labs.habits import hidden_tiles_computed
 from labs.lab06_causal.oracles import ORACLES, attend, distance
 from labs.prefill_inputs import case
 
@@ -86,6 +87,7 @@ SYMPTOMS = (
 CASES = (
     case("one_tile", seqlen=16),
     case("random", seqlen=160),
+    case("twice_the_keys", seqlen_q=160, seqlen_kv=320),
     case("identity_value", "identity_value", seqlen=32),
     case("ascending", "ascending", seqlen=130),
     case("descending", "descending", seqlen=130),
@@ -132,6 +134,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    habits=(hidden_tiles_computed("random", "twice_the_keys"),),
     prediction=Prediction(
         question=(
             "seqlen_q = seqlen_kv = 8192, tiles of 128 queries and 128 keys: "

@@ -9,6 +9,7 @@ from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import Decode, cache_bytes, decode_oracles, decode_symptoms, only
 from labs.decode_cases import decode_case, hidden_cases, hostile_cases
 from labs.decode_inputs import draw_cache
+from labs.habits import cache_read_by_each_head
 
 TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 
@@ -75,6 +76,7 @@ LAB = Lab(
             ("drawn_sizes",),
         ),
     ),
+    habits=(cache_read_by_each_head("small", ("key", "value")),),
     prediction=Prediction(
         question=(
             "16 sequences of 4096 tokens each, 8 cache heads, head_dim 128, fp16: how many megabytes (10⁶ bytes) of cache does "

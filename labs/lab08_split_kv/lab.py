@@ -5,6 +5,7 @@ from __future__ import annotations
 from labs.declaration import Lab, Performance, Prediction, Symptom
 from labs.decode_answers import decode_oracles, decode_symptoms, only
 from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.habits import cache_read_by_each_head
 from labs.lab07_decode.lab import expected, ideal_bytes, inputs, read
 from labs.lab08_split_kv.oracles import merge_oracles
 
@@ -72,6 +73,7 @@ LAB = Lab(
     cases=CASES,
     oracles=(*decode_oracles(read), *merge_oracles(read)),
     symptoms=SYMPTOMS,
+    habits=(cache_read_by_each_head("two_cache_heads", ("key", "value")),),
     prediction=Prediction(
         question=(
             "Batch 1, 32 query heads, head_dim 128, 64 splits: each split leaves head_dim fp32 numbers and one fp32 lse for "

@@ -10,6 +10,7 @@ from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
 from labs.decode_cases import decode_case, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
+from labs.habits import cache_read_by_each_head, dequantised_copy
 from labs.lab09_fp8_kv.oracles import ORACLES, read
 
 NAN = 0x7F  # the code of NaN, for the cache beyond kv_len
@@ -88,6 +89,7 @@ CASES = (
     decode_case("kv_len_uneven", values="drawn uneven", batch=3, num_heads_kv=1, seqlen_kv=130),
     decode_case("needle_in_last_key", values="needle_in_last_key uneven", batch=2, num_heads_kv=1, seqlen_kv=193),
     decode_case("strided_cache", strided=("key", "value")),
+    decode_case("thousand_keys", num_heads_kv=1, group_size=2, seqlen_kv=1100, head_dim=128),
     decode_case("subnormals", "hostile", "subnormals", num_heads_kv=1, seqlen_kv=(40, 80)),
     *hidden_cases(),
     *hostile_cases(),
@@ -113,6 +115,10 @@ LAB = Lab(
             "Wrong only for some group sizes: tl.arange needs a power of two, so round up and mask the rows beyond.",
             ("drawn_sizes",),
         ),
+    ),
+    habits=(
+        dequantised_copy("thousand_keys", lambda given: 2 * given["key"].numel()),
+        cache_read_by_each_head("small", ("key", "value")),
     ),
     prediction=Prediction(
         question=(

@@ -12,6 +12,7 @@ from labs.declaration import Draw, Inputs, Lab, Performance, Prediction, Symptom
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
 from labs.decode_cases import decode_case, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
+from labs.habits import cache_read_by_each_head
 from labs.lab10_nvfp4_kv.oracles import ORACLES, read
 
 NAN = 0x7F  # the E4M3 code of NaN, for the scales beyond kv_len
@@ -156,6 +157,7 @@ LAB = Lab(
             ("drawn_sizes",),
         ),
     ),
+    habits=(cache_read_by_each_head("small", ("key_codes", "key_scales", "value_codes", "value_scales")),),
     prediction=Prediction(
         question=(
             "A model with 8 cache heads of head_dim 128 keeps key and value in NVFP4, block scales included. How many "

@@ -1,0 +1,105 @@
+"""What a right answer does and need not, seen from what it spent: memory that grows with n², bytes read again, hidden tiles.
+
+Each function makes a `labs.declaration.Habit`; used by the labs that name it. A byte count of 0 (on a GPU) shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from labs.declaration import Habit, Inputs, Spent
+
+FOURFOLD = 3.0  # what grows more than threefold when n doubles grows with n²
+ALL_OF_IT = 0.9  # of the bytes that a second reading moves: a kernel may mask some
+NO_TILE_SKIPPED = 0.98  # of twice the bytes: what is loaded is counted, not timed
+
+
+def memory_slope(short: str, long: str) -> Habit:
+    """Extra memory in the case `short` and in `long`, which is alike but for lengths twice as large."""
+
+    def remark(spent: Mapping[str, Spent]) -> str:
+        if short not in spent or long not in spent or spent[short].scratch_bytes == 0:
+            return ""
+        before, after = spent[short].scratch_bytes, spent[long].scratch_bytes
+        growth = after / before
+        measured = f"from {before:,} bytes ({short}) to {after:,} ({long})"
+        if growth >= FOURFOLD:
+            return (
+                f"Extra memory grew {growth:.1f} times when n doubled, {measured}: it holds a number for each pair of tokens."
+            )
+        return f"Extra memory grew {growth:.1f} times when n doubled, {measured}."
+
+    return remark
+
+
+def read_again(argument: str, case: str, *, from_times: int, advice: str) -> Habit:
+    """The tensor `argument`, nearly all that the kernels of this lab load, is loaded `from_times` times or more."""
+
+    def remark(spent: Mapping[str, Spent]) -> str:
+        if case not in spent:
+            return ""
+        times = spent[case].loaded_bytes / spent[case].inputs[argument].nbytes
+        return f"{argument} is read {times:.1f} times. {advice}" if times >= from_times - 1 + ALL_OF_IT else ""
+
+    return remark
+
+
+def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
+    """Every query head of a group loads the group's keys and values (the arguments `cache`) for itself."""
+
+    def remark(spent: Mapping[str, Spent]) -> str:
+        if case not in spent:
+            return ""
+        inputs = spent[case].inputs
+        heads_kv = inputs[cache[0]].shape[1]
+        group_size = inputs["query"].shape[1] // heads_kv
+        times = spent[case].loaded_bytes / sum(inputs[name].nbytes for name in cache)
+        if group_size < 2 or times < ALL_OF_IT * group_size:
+            return ""
+        return (
+            f"The cache is read {times:.1f} times: each of the {group_size} query heads of a group loads it again. "
+            "Let one program serve the whole group."
+        )
+
+    return remark
+
+
+def dequantised_copy(case: str, decoded_bytes: Callable[[Inputs], int]) -> Habit:
+    """Scratch, and what is stored there, have room for a copy of key in fp16, of `decoded_bytes`."""
+
+    def remark(spent: Mapping[str, Spent]) -> str:
+        if case not in spent:
+            return ""
+        used, copy = spent[case], decoded_bytes(spent[case].inputs)
+        stored = used.stored_bytes - used.out_bytes
+        if used.scratch_bytes < copy or (used.stored_bytes and stored < copy):
+            return ""
+        return (
+            f"A dequantised copy of the cache is written to memory ({used.scratch_bytes:,} bytes of scratch; key in fp16 is "
+            f"{copy:,}): that moves more than the codes save. Dequantise in registers."
+        )
+
+    return remark
+
+
+def hidden_tiles_computed(square: str, wide: str) -> Habit:
+    """Causal attention over (n, n) in the case `square` loads half of what (n, 2n), `wide`, does: it masks and does not skip.
+
+    Where hidden tiles are skipped it is a third, or a little more where tiles are large. Nothing can be said where one tile
+    holds all queries.
+    """
+
+    def remark(spent: Mapping[str, Spent]) -> str:
+        if square not in spent or wide not in spent:
+            return ""
+        loaded = {name: spent[name].loaded_bytes - spent[name].inputs["query"].nbytes for name in (square, wide)}
+        once = spent[square].inputs["key"].nbytes + spent[square].inputs["value"].nbytes
+        if loaded[square] < 1.5 * once or 2 * loaded[square] < NO_TILE_SKIPPED * loaded[wide]:
+            return ""
+        share = loaded[square] / loaded[wide]
+        return (
+            f"Tiles that are hidden entirely are computed: (n, n) loads {share:.2f} of what (n, 2n) does; a kernel that "
+            "skips them loads about a third. End the loop at the last key that the tile's last query sees."
+        )
+
+    return remark
