@@ -18,6 +18,7 @@ from grader.report import Report
 from grader.terminal import ProgressLine, render
 
 PASSED, NOT_PASSED, NOT_GRADABLE, OUR_FAULT = range(4)
+LISTINGS = ("ptx", "sass")
 READ_LIMIT = 1 << 20  # bytes read of a file before it is called too large
 
 
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--prediction", type=float, metavar="NUMBER", help="the number that the lab asks for")
     grade.add_argument("--json", type=Path, metavar="OUT", help="also write the report as JSON; - prints only that")
     grade.add_argument("--gradescope", type=Path, metavar="OUT", help="also write Gradescope's results.json")
+    for kind in LISTINGS:
+        grade.add_argument(f"--{kind}", action="store_true", help=f"also print the {kind.upper()} of the compiled kernels")
     grade.add_argument("--no-colour", action="store_true", help="plain text")
     grade.set_defaults(run=_grade)
 
@@ -105,7 +108,8 @@ def _grade(options: argparse.Namespace) -> int:
         print(report.to_json())
     else:
         colour = sys.stdout.isatty() and not options.no_colour and "NO_COLOR" not in os.environ
-        print(render(report, colour=colour, width=_width()))
+        listings = [kind for kind in LISTINGS if getattr(options, kind)]
+        print(render(report, colour=colour, width=_width(), listings=listings))
     _write(options.json if not only_json else None, report, Report.to_json)
     _write(options.gradescope, report, gradescope)
     return PASSED if report.passed else NOT_PASSED

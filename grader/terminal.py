@@ -16,8 +16,13 @@ _MAP_CELL = 5
 _LINES_OF_OUTPUT = 40
 
 
-def render(report: Report, *, colour: bool, width: int) -> str:
-    """The whole report as text without a newline at its end. `width` counts columns; lines stay within 40 to 100."""
+def render(report: Report, *, colour: bool, width: int, listings: Sequence[str] = ()) -> str:
+    """The whole report as text without a newline at its end.
+
+    Args:
+        width: in columns; lines stay within 40 to 100.
+        listings: "ptx", "sass": which code of the kernels is shown below the anatomy, whole and as wide as it is.
+    """
     pen = Pen(colour=colour, width=width)
     _head(pen, report)
     _points(pen, report)
@@ -26,6 +31,8 @@ def render(report: Report, *, colour: bool, width: int) -> str:
     _speed(pen, report)
     _bytes_and_memory(pen, report)
     _anatomy(pen, report)
+    for kind in listings:
+        _listings(pen, report, kind)
     _raw(pen, report)
     return "\n".join(pen.lines)
 
@@ -34,9 +41,8 @@ def _head(pen: Pen, report: Report) -> None:
     pen.line()
     verdict = f"{wording.sign(report.verdict)} {wording.WORDS[report.verdict]}"
     pen.line(verdict, wording.tone(report.verdict))
-    pen.prose(report.diagnosis.sentence, "strong")
-    more = [f"Line {report.diagnosis.line} of the file."] if report.diagnosis.line is not None else []
-    more += [report.diagnosis.detail] if report.diagnosis.detail else []
+    pen.prose(wording.sentence(report.diagnosis.sentence), "strong")
+    more = wording.beside_diagnosis(report)
     if more:
         pen.prose(" ".join(more))
     where = [report.title, report.mode, report.device, wording.seconds(report.duration_s)]
@@ -133,6 +139,9 @@ def _speed(pen: Pen, report: Report) -> None:
     pen.prose(f"{latency}: {ratio} the speed of the reference ({wording.quantity(timing.reference_ms)} ms){noise}.")
     if timing.bound:
         pen.prose(timing.bound)
+    roof = wording.roofline(timing)
+    if roof is not None:
+        pen.prose(roof.sentence)
 
 
 def _bytes_and_memory(pen: Pen, report: Report) -> None:
@@ -167,6 +176,16 @@ def _anatomy(pen: Pen, report: Report) -> None:
         pen.prose(f"{blocks}, limited by {kernel.limited_by}; occupancy {kernel.occupancy * 100:.0f}%", indent=2)
     if report.anatomy_note:
         pen.prose(report.anatomy_note, "muted")
+
+
+def _listings(pen: Pen, report: Report, kind: str) -> None:
+    for listing in report.listings:
+        text = getattr(listing, kind)
+        pen.title(f"{kind.upper()} of {clean(listing.kernel)}")
+        for line in clean(text).splitlines():
+            pen.line(line)
+        if not text:
+            pen.prose(listing.note or "There is none.", "muted")
 
 
 def _raw(pen: Pen, report: Report) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
-from grader.report import CaseResult, Report, Verdict
+from grader.report import CaseResult, Report, Timing, Verdict
 
 # One word each; the sentence that goes with it is `Verdict.sentence`.
 WORDS = {
@@ -27,6 +28,7 @@ WORDS = {
     Verdict.CANCELLED: "Cancelled",
 }
 
+_UNSTARTED = (Verdict.SYNTAX_ERROR, Verdict.BAD_ENTRY)  # seen before any case ran: to count cases says nothing
 _NEUTRAL = (Verdict.NOT_RUN, Verdict.CANCELLED)
 
 PARTS = ("visible", "hidden", "hostile", "performance", "prediction")
@@ -45,6 +47,26 @@ def sign(verdict: Verdict) -> str:
 def tone(verdict: Verdict) -> str:
     """The colour's role: "right", "wrong" or "muted"."""
     return {"✓": "right", "–": "muted"}.get(sign(verdict), "wrong")
+
+
+def sentence(text: str) -> str:
+    """With a capital, where it begins with a plain word, and a full stop."""
+    text = text.strip()
+    if not text:
+        return text
+    first = text.split(maxsplit=1)[0]
+    text = text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
+    return text if text[-1] in ".!?…`" else text + "."
+
+
+def beside_diagnosis(report: Report) -> tuple[str, ...]:
+    """What stands below the diagnosis: the learner's line, unless the sentence begins with it, and what the cases share."""
+    diagnosis, said = report.diagnosis, []
+    if diagnosis.line is not None and not diagnosis.sentence.startswith(f"Line {diagnosis.line}"):
+        said.append(f"Line {diagnosis.line} of your file.")
+    if diagnosis.detail and report.verdict not in _UNSTARTED:
+        said.append(diagnosis.detail)
+    return tuple(said)
 
 
 def quantity(value: float) -> str:
@@ -97,3 +119,42 @@ def counted(report: Report) -> tuple[CaseResult, ...]:
     """The cases in view whose bytes were counted, the largest first."""
     seen = [case for case in report.cases if case.group != "hidden" and case.traffic and case.traffic.ideal_bytes > 0]
     return tuple(sorted(seen, key=lambda case: -case.traffic.ideal_bytes))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Roofline:
+    """Where a timing stands below the roofs: operations a byte of the ideal kernel, and TFLOP/s."""
+
+    intensity: float
+    yours: float
+    reference: float
+    memory: float  # what the measured copy bandwidth allows at this intensity
+    peak: float  # of the data sheet; 0 where we have none
+
+    @property
+    def limit(self) -> float:
+        return min(self.memory, self.peak) if self.peak else self.memory
+
+    @property
+    def sentence(self) -> str:
+        at = f"{quantity(self.intensity)} operations a byte"
+        other = f"arithmetic {quantity(self.peak)} (data sheet)" if self.peak else ""
+        allows = f"At {at}, memory allows {quantity(self.memory)} TFLOP/s" + (f" and {other}." if other else ".")
+        share = (
+            f"{self.yours / self.limit * 100:.0f}% of the lower one" if other else f"{self.yours / self.limit * 100:.0f}% of it"
+        )
+        return f"{allows} Yours reaches {quantity(self.yours)}, {share}; the reference {quantity(self.reference)}."
+
+
+def roofline(timing: Timing) -> Roofline | None:
+    """None where no operations were counted: then the bandwidth says it all."""
+    if not (timing.tflops > 0 and timing.bandwidth_gb_s > 0 and timing.reference_ratio > 0):
+        return None
+    intensity = 1e3 * timing.tflops / timing.bandwidth_gb_s
+    return Roofline(
+        intensity=intensity,
+        yours=timing.tflops,
+        reference=timing.tflops / timing.reference_ratio,
+        memory=intensity * timing.roof_gb_s / 1e3,
+        peak=timing.peak_tflops,
+    )

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from html import escape
 
 from grader import wording
-from grader.report import Anatomy, CaseResult, Cell, Report, Verdict
+from grader.report import Anatomy, CaseResult, Cell, Listing, Report, Verdict
 from tabs.report_figures import bandwidth_bars, bytes_bars, error_map, points_bar
+from tabs.report_roofline import roofline
 
 _GROUP_NOTES = {
     "visible": "run by Check and Submit",
@@ -50,14 +51,10 @@ def _head(report: Report) -> str:
         where.append(wording.seconds(report.duration_s))
     if not report.costs_attempt:
         where.append("no attempt spent")
-    more = []
-    if report.diagnosis.line is not None:
-        more.append(f"Line {report.diagnosis.line} of your file.")
-    if report.diagnosis.detail:
-        more.append(_said(report.diagnosis.detail))
+    more = [_said(text) for text in wording.beside_diagnosis(report)]
     return (
         f'<header><p class="verdict {tone}"><span aria-hidden="true">{sign}</span> {word}</p>'
-        f'<h2 class="diagnosis">{_said(report.diagnosis.sentence)}</h2>'
+        f'<h2 class="diagnosis">{_said(wording.sentence(report.diagnosis.sentence))}</h2>'
         + (f'<p class="aside">{" ".join(more)}</p>' if more else "")
         + f'<p class="note">{escape(" · ".join(part for part in where if part))}</p></header>'
     )
@@ -153,7 +150,9 @@ def _speed(report: Report) -> str:
     beside = f"{latency}: {ratio} the speed of the reference ({wording.quantity(timing.reference_ms)} ms).{noise}"
     flops = f" {wording.quantity(timing.tflops)} TFLOP/s." if timing.tflops else ""
     bound = f"<p>{_said(timing.bound)}</p>" if timing.bound else ""
-    return _section("speed", "Bandwidth", bandwidth_bars(timing) + f"<p>{beside}{flops}</p>{bound}")
+    roof = wording.roofline(timing)
+    picture = roofline(roof) if roof else ""
+    return _section("speed", "Bandwidth", bound + bandwidth_bars(timing) + f"<p>{beside}{flops}</p>" + picture)
 
 
 def _bytes(report: Report) -> str:
@@ -180,32 +179,45 @@ def _memory(report: Report) -> str:
 
 
 def _anatomy(report: Report) -> str:
-    if not report.anatomy:
-        return _section("anatomy", "Anatomy", f"<p>{_said(report.anatomy_note)}</p>" if report.anatomy_note else "")
-    names = ("kernel", "GPU", "grid", "warps", "registers", "spilled", "shared", "blocks per SM", "limited by", "occupancy")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    rows = "".join(_anatomy_row(kernel) for kernel in report.anatomy)
     note = f'<p class="note">{_said(report.anatomy_note)}</p>' if report.anatomy_note else ""
-    table = f'<div class="wide" tabindex="0" role="region" aria-label="Anatomy"><table><tr>{head}</tr>{rows}</table></div>'
-    return _section("anatomy", "Anatomy", table + note)
+    if not report.anatomy:
+        return _section("anatomy", "Anatomy", note)
+    columns = [_anatomy_column(kernel) for kernel in report.anatomy]
+    head = "".join(f'<th scope="col">{column.pop("kernel")}</th>' for column in columns)
+    rows = "".join(
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{column[name]}</td>" for column in columns)}</tr>'
+        for name in columns[0]
+    )
+    table = f'<table><tr><th scope="col">kernel</th>{head}</tr>{rows}</table>'
+    wide = f'<div class="wide" tabindex="0" role="region" aria-label="Anatomy">{table}</div>'
+    return _section("anatomy", "Anatomy", wide + note + "".join(map(_listing, report.listings)))
 
 
-def _anatomy_row(kernel: Anatomy) -> str:
+def _anatomy_column(kernel: Anatomy) -> dict[str, str]:
     spilled = wording.byte_size(kernel.spill_bytes) if kernel.spill_bytes else "none"
     launches = f" ×{kernel.launches}" if kernel.launches > 1 else ""
-    cells = (
-        escape(kernel.kernel) + launches,
-        escape(kernel.target),
-        " × ".join(str(size) for size in kernel.grid),
-        kernel.num_warps,
-        kernel.registers,
-        f'<span class="wrong">✗ {spilled}</span>' if kernel.spill_bytes else spilled,
-        wording.byte_size(kernel.shared_bytes),
-        kernel.blocks_per_sm,
-        escape(kernel.limited_by),
-        f"{kernel.occupancy * 100:.0f}%",
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return {
+        "kernel": escape(kernel.kernel) + launches,
+        "GPU": escape(kernel.target),
+        "grid": " × ".join(str(size) for size in kernel.grid),
+        "warps a block": str(kernel.num_warps),
+        "registers a thread": str(kernel.registers),
+        "spilled": f'<span class="wrong">✗ {spilled}</span>' if kernel.spill_bytes else spilled,
+        "shared memory": wording.byte_size(kernel.shared_bytes),
+        "blocks per SM": f"{kernel.blocks_per_sm}, limited by {escape(kernel.limited_by)}",
+        "occupancy": f"{kernel.occupancy * 100:.0f}%",
+    }
+
+
+def _listing(listing: Listing) -> str:
+    """PTX and SASS of one kernel, folded."""
+    parts = [
+        _folded(f"{kind} of <code>{escape(listing.kernel)}</code>", text, lines=True)
+        for kind, text in (("PTX", listing.ptx), ("SASS", listing.sass))
+        if text
+    ]
+    note = f'<p class="note">{_said(listing.note)}</p>' if listing.note else ""
+    return "".join(parts) + note
 
 
 def _raw(report: Report) -> str:
@@ -223,5 +235,8 @@ def _raw(report: Report) -> str:
     return f'<section class="raw">{"".join(blocks)}</section>' if blocks else ""
 
 
-def _folded(title: str, text: str) -> str:
-    return f'<details><summary>{title}</summary><pre tabindex="0">{escape(text)}</pre></details>'
+def _folded(title: str, text: str, *, lines: bool = False) -> str:
+    """`title` is HTML. `lines`: code, whose lines are counted and never wrapped."""
+    count = f' <span class="note">{text.count(chr(10)) + 1:,} lines</span>' if lines else ""
+    kind = ' class="code"' if lines else ""
+    return f'<details><summary>{title}{count}</summary><pre{kind} tabindex="0">{escape(text)}</pre></details>'

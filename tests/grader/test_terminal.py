@@ -35,6 +35,21 @@ def test_reads_in_the_order_of_a_letter():
     assert places == sorted(places)
 
 
+def test_listings_are_shown_when_asked_for():
+    plain = render(reports.computing(), colour=False, width=80)
+    listed = render(reports.computing(), colour=False, width=80, listings=("ptx", "sass"))
+
+    assert "ctaid" not in plain
+    assert "mov.u32 %r9, %ctaid.x;" in listed
+    assert listed.index("PTX of _rescale_kernel") < listed.index("0030  EXIT") < listed.index("SASS is made by Submit.")
+
+
+def test_a_roofline_is_a_sentence():
+    text = render(reports.computing(), colour=False, width=80)
+
+    assert "At 4097 operations a byte, memory allows 12080 TFLOP/s" in text
+
+
 def test_colour_changes_no_word():
     coloured = render(reports.wrong(), colour=True, width=80)
 

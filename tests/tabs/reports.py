@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from grader.report import Anatomy, CaseResult, Cell, Diagnosis, Points, Report, Timing, Traffic, Verdict
+import dataclasses
+
+from grader.report import Anatomy, CaseResult, Cell, Diagnosis, Listing, Points, Report, Timing, Traffic, Verdict
 
 MAXIMA = {"visible": 4.0, "hidden": 3.2, "hostile": 2.4, "performance": 4.8, "prediction": 1.6}
 NOTE = "needs a GPU"
@@ -35,6 +37,16 @@ ANATOMY = (
         limited_by="shared memory",
         occupancy=0.125,
     ),
+)
+
+LISTINGS = (
+    Listing(
+        kernel="_softmax_kernel",
+        target="sm_90",
+        ptx="// line 15\n    mov.u32 %r9, %ctaid.x;\n    ret;",
+        sass="// line 15\n0020  S2UR UR6, SR_CTAID.X\n0030  EXIT",
+    ),
+    Listing(kernel="_rescale_kernel", target="sm_90", ptx="    ret;", note="SASS is made by Submit."),
 )
 
 
@@ -124,6 +136,24 @@ def timed() -> Report:
     )
 
 
+def computing() -> Report:
+    """One that arithmetic bounds: its roofline has both roofs."""
+    timing = Timing(
+        latency_ms=1.1546,
+        spread=0.027,
+        bytes_moved=134217728,
+        bandwidth_gb_s=116.2,
+        roof_gb_s=2948.3,
+        roof_share=0.0394,
+        reference_ms=1.1039,
+        reference_ratio=0.956,
+        tflops=476.1,
+        peak_tflops=989.5,
+        bound="On the way to the tensor cores: 48% of its limit; more work in flight or fewer extra bytes would help.",
+    )
+    return dataclasses.replace(timed(), timing=timing, listings=LISTINGS)
+
+
 def wrong() -> Report:
     tiles = tuple(
         tuple(round(0.2 + 0.3 * ((x * 7 + y) % 3) + (8.0 * x if x > 3 else 0.0), 2) for x in range(8)) for y in range(3)
@@ -208,6 +238,7 @@ HINTS = (
 ALL = {
     "passed": passed,
     "timed": timed,
+    "computing": computing,
     "wrong": wrong,
     "not_finite": not_finite,
     "ended_early": ended_early,

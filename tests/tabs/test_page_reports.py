@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from html.parser import HTMLParser
 
 import pytest
 import reports
 
+from grader import wording
 from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
 from tabs.report import render
+from tabs.report_roofline import roofline
 
 POISON = '<img src=x onerror="alert(1)">&</pre></details><script>alert(2)</script>'
 ALLOWED_TAGS = {"article", "header", "section", "h2", "h3", "p", "span", "b", "i", "ul", "li", "dl", "dt", "dd", "div"}
 ALLOWED_TAGS |= {"pre", "code", "details", "summary", "table", "tr", "th", "td", "figure", "figcaption", "svg", "rect", "text"}
+ALLOWED_TAGS |= {"line", "circle"}
 
 
 class Outline(HTMLParser):
@@ -75,6 +79,66 @@ def test_bandwidth_stands_between_roof_and_reference():
     assert "3012 GB/s" in text
     assert "2515 GB/s, 84% of the roof" in text
     assert "0.94× the speed of the reference" in text
+
+
+def test_what_bounds_it_comes_first_and_the_roofline_says_itself_in_words():
+    html = render(reports.computing())
+    text = Outline(html).text
+
+    assert text.index("On the way to the tensor cores") < text.index("GB/s") < text.index("operations a byte")
+    assert "memory allows 12080 TFLOP/s and arithmetic 990 (data sheet). Yours reaches 476, 48% of the lower one" in text
+    assert 'aria-label="Roofline. At 4097 operations a byte' in html
+
+
+@pytest.mark.parametrize(
+    ("yours", "reference", "peak"),
+    [(476.1, 498.0, 989.5), (0.01, 3.0, 989.5), (3.6, 3.6, 0.0), (900.0, 90.0, 989.5)],
+    ids=["beside", "far_below", "no_data_sheet", "above_the_reference"],
+)
+def test_points_of_a_roofline_stand_where_their_numbers_say(yours, reference, peak):
+    svg = roofline(wording.Roofline(intensity=100.0, yours=yours, reference=reference, memory=295.0, peak=peak))
+    points = {kind: float(y) for kind, y in re.findall(r'<circle class="(\w+)" cx="[\d.]+" cy="([\d.]+)"', svg)}
+    decade = _decade_height(svg)
+
+    assert points["yours"] - points["reference"] == pytest.approx(decade * math.log10(reference / yours), abs=0.2)
+    assert all(24 <= y <= 200 for y in points.values())
+    labels = [float(y) for y in re.findall(r'<text class="(?:yours|reference)" x="[\d.]+" y="([\d.]+)"', svg)]
+    assert abs(labels[0] - labels[1]) >= 14.9
+    assert ('class="roof peak"' in svg) is bool(peak)
+
+
+def _decade_height(svg):
+    """Pixels of a factor of ten, from the numbers at the left."""
+    ticks = [(float(y), float(text)) for y, text in re.findall(r'x="38.0" y="([\d.]+)" text-anchor="end">([^<]+)<', svg)]
+    (low, least), (high, most) = ticks[0], ticks[-1]
+    return (low - high) / math.log10(most / least)
+
+
+def test_a_timing_without_operations_has_no_roofline():
+    timing = dataclasses.replace(reports.timed().timing, tflops=0.0)
+
+    assert wording.roofline(timing) is None
+    assert "roofline" not in render(dataclasses.replace(reports.timed(), timing=timing))
+
+
+def test_listings_are_folded_below_the_anatomy():
+    html = render(reports.computing())
+
+    assert html.count('<pre class="code"') == 3
+    assert "<details><summary>SASS of <code>_softmax_kernel</code>" in html
+    assert "<details open" not in html
+    assert html.index("occupancy") < html.index("PTX of") < html.index("SASS is made by Submit")
+
+
+def test_a_line_is_told_once_and_cases_that_never_ran_are_not_counted():
+    unread = dataclasses.replace(
+        reports.syntax_error(), diagnosis=Diagnosis(sentence="Line 3: no", line=3, detail="In 1 of 3.")
+    )
+    elsewhere = dataclasses.replace(reports.wrong(), diagnosis=Diagnosis(sentence="it is wrong", line=3, detail="In 1 of 3."))
+
+    assert "Line 3 of your file" not in render(unread)
+    assert "In 1 of 3" not in render(unread)
+    assert '<h2 class="diagnosis">It is wrong.</h2><p class="aside">Line 3 of your file. In 1 of 3.</p>' in render(elsewhere)
 
 
 def test_sign_and_word_go_with_the_colour():
