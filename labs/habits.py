@@ -57,8 +57,8 @@ def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
         if group_size < 2 or times < ALL_OF_IT * group_size:
             return ""
         return (
-            f"The cache is read {times:.1f} times: each of the {group_size} query heads of a group loads it again. "
-            "Let one program serve the whole group."
+            f"The cache is read {times:.1f} times: the {group_size} query heads of a group each load it again. "
+            "Let one program serve the whole group, and load each byte once."
         )
 
     return remark

@@ -31,10 +31,16 @@ def _cases(lab_id):
     return [prepare(lab, case, SEED) for case in lab.cases if "cpu" in case.devices]
 
 
+def _promised(path, what):
+    """What a docstring's line "Diagnosis: …" or "Habit: …" says; "" where there is none."""
+    found = re.search(rf"^{what}: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return found.group(1) if found else ""
+
+
 def _diagnosis(path):
-    found = re.search(r"^Diagnosis: (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    assert found, f"{path.name} has no line 'Diagnosis: …' in its docstring"
-    return found.group(1)
+    said = _promised(path, "Diagnosis")
+    assert said, f"{path.name} has no line 'Diagnosis: …' in its docstring"
+    return said
 
 
 def _correctness(points):
@@ -73,6 +79,9 @@ def test_an_honest_kernel_passes(graded, lab_id, path):
     report = graded(lab_id, path, "submit")
 
     assert report.verdict is Verdict.PASSED, (report.diagnosis, [case for case in report.cases if case.verdict != "passed"])
+    habit = _promised(path, "Habit")
+    assert habit in report.diagnosis.detail
+    assert habit or report.diagnosis.detail == ""
 
 
 @pytest.mark.parametrize("lab_id", LABS)

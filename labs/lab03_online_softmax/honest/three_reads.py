@@ -1,4 +1,7 @@
-"""A pass for the maximum, one for the sum, one to write: right, and a third more bytes than the online form."""
+"""A pass for the maximum, one for the sum, one to write: right, and a third more bytes than the online form.
+
+Habit: x is read 3.0 times
+"""
 
 import torch
 import triton

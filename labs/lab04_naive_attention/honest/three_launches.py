@@ -1,4 +1,7 @@
-"""Scores, softmax in place (base 2), weights times value: one launch each."""
+"""Scores, softmax in place (base 2), weights times value: one launch each.
+
+Habit: Extra memory grew 4.0 times when n doubled
+"""
 
 import torch
 import triton

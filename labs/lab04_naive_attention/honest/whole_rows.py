@@ -1,4 +1,7 @@
-"""Two launches; a program of the second holds whole rows of scores in one tile."""
+"""Two launches; a program of the second holds whole rows of scores in one tile.
+
+Habit: Extra memory grew 4.0 times when n doubled
+"""
 
 import torch
 import triton

@@ -1,4 +1,7 @@
-"""Two halves of the keys by different programs, partial results in scratch, merged by their log-sum-exp in a second launch."""
+"""Two halves of the keys by different programs, partial results in scratch, merged by their log-sum-exp in a second launch.
+
+Habit: Extra memory grew 2.0 times when n doubled
+"""
 
 import torch
 import triton

@@ -1,4 +1,7 @@
-"""Every tile of keys for every query: right, and slow: tiles above the diagonal are computed for nothing."""
+"""Every tile of keys for every query: right, and slow: tiles above the diagonal are computed for nothing.
+
+Habit: Tiles that are hidden entirely are computed
+"""
 
 import torch
 import triton

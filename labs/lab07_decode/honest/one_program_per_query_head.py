@@ -1,4 +1,7 @@
-"""One program for each query head, without tl.dot: a product and a sum."""
+"""One program for each query head, without tl.dot: a product and a sum.
+
+Habit: The cache is read
+"""
 
 import triton
 import triton.language as tl

@@ -1,4 +1,7 @@
-"""Three kernels with the scores in memory between them, in base 2."""
+"""Three kernels with the scores in memory between them, in base 2.
+
+Habit: The cache is read
+"""
 
 import torch
 import triton

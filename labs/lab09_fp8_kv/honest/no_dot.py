@@ -1,4 +1,7 @@
-"""One program for each query head, fp32 throughout, a product and a sum in place of tl.dot."""
+"""One program for each query head, fp32 throughout, a product and a sum in place of tl.dot.
+
+Habit: The cache is read
+"""
 
 import triton
 import triton.language as tl

@@ -1,4 +1,7 @@
-"""One program for each query head, fp32 throughout; each lane loads its channel's nibble and scale itself."""
+"""One program for each query head, fp32 throughout; each lane loads its channel's nibble and scale itself.
+
+Habit: The cache is read
+"""
 
 import torch
 import triton

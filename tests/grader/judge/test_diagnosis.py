@@ -1,5 +1,7 @@
 """The diagnosis names a known wrong answer, else the pattern, else the worst cell."""
 
+import dataclasses
+
 import torch
 from doubling_lab import lab
 
@@ -7,6 +9,7 @@ from grader.judge.diagnosis import Finding, diagnose
 from grader.judge.gate import compare, limit_for
 from grader.judge.inputs import prepare
 from grader.report import Verdict
+from grader.sandbox.protocol import Done
 from labs.declaration import Case, Oracle, Symptom
 
 HALVED = Oracle(name="halved", sentence="It is halved.", answer=lambda inputs: inputs["x"].double() / 2)
@@ -166,3 +169,15 @@ def test_one_finite_case_that_fits_names_an_oracle_whose_other_cases_are_nan():
     findings = find(declared, halved_or_nan.answer, case("a"), LONG, case("longer", cols=256))
 
     assert diagnose(declared, findings).name == "halved_or_nan"
+
+
+def test_a_remark_is_made_of_visible_cases_that_are_right():
+    declared = lab(habits=(lambda spent: f"Seen: {', '.join(spent)}.",))
+    done = Done(scratch_bytes=8)
+    findings = find(
+        declared, HALVED.answer, case("a"), case("wrong"), case("h", group="hidden"), failing=lambda c: c.name[0] == "w"
+    )
+
+    diagnosis = diagnose(declared, [dataclasses.replace(finding, done=done) for finding in findings])
+
+    assert diagnosis.detail.endswith("Seen: a.")

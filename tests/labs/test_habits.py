@@ -1,0 +1,72 @@
+"""A habit shows where it is, says nothing where it is not, and never where nothing was counted."""
+
+import pytest
+import torch
+
+from labs.declaration import Spent
+from labs.habits import cache_read_by_each_head, dequantised_copy, hidden_tiles_computed, memory_slope, read_again
+
+QUERY = torch.zeros(1, 4, 64, dtype=torch.float16)
+CACHE = {"query": QUERY, "key": torch.zeros(1, 1, 100, 64, dtype=torch.uint8)}
+SQUARE = {name: torch.zeros(1, 1, 160, 32, dtype=torch.float16) for name in ("query", "key", "value")}
+ONCE = 2 * SQUARE["key"].nbytes  # key and value of the square case
+
+
+def spent(inputs=None, **bytes_):
+    return Spent(inputs=inputs or {}, **{"out_bytes": 0, "loaded_bytes": 0, "stored_bytes": 0, "scratch_bytes": 0, **bytes_})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(16384, 65536, "4.0 times when n doubled"), (16384, 32768, "2.0 times when n doubled"), (0, 0, "")],
+    ids=["squared", "linear", "none"],
+)
+def test_memory_slope(before, after, said):
+    remark = memory_slope("n", "2n")({"n": spent(scratch_bytes=before), "2n": spent(scratch_bytes=after)})
+
+    assert said in remark
+    assert bool(remark) is bool(said)
+    assert ("each pair of tokens" in remark) is (after == 4 * before > 0)
+
+
+def test_a_slope_needs_both_cases():
+    assert memory_slope("n", "2n")({"n": spent(scratch_bytes=16384)}) == ""
+
+
+@pytest.mark.parametrize(("times", "shows"), [(1, False), (2, True), (3, True), (0, False)])
+def test_read_again(times, shows):
+    x = torch.zeros(3, 128)
+
+    remark = read_again("x", "a", from_times=2, advice="Keep it.")({"a": spent({"x": x}, loaded_bytes=times * x.nbytes)})
+
+    assert remark == (f"x is read {times:.1f} times. Keep it." if shows else "")
+
+
+@pytest.mark.parametrize(("times", "shows"), [(1, False), (2, False), (4, True), (0, False)])
+def test_cache_read_by_each_head(times, shows):
+    used = spent(CACHE, loaded_bytes=times * CACHE["key"].nbytes)
+
+    assert bool(cache_read_by_each_head("a", ("key",))({"a": used})) is shows
+
+
+@pytest.mark.parametrize(
+    ("scratch", "stored", "shows"),
+    [(0, 512, False), (12800, 13312, True), (12800, 0, True), (12800, 4096, False), (4096, 4608, False)],
+    ids=["no_scratch", "copy", "copy_on_a_gpu", "room_that_is_not_used", "partials"],
+)
+def test_dequantised_copy(scratch, stored, shows):
+    used = spent(CACHE, out_bytes=512, scratch_bytes=scratch, stored_bytes=stored)
+
+    assert bool(dequantised_copy("a", lambda given: 2 * given["key"].numel())({"a": used})) is shows
+
+
+@pytest.mark.parametrize(
+    ("square", "wide", "shows"),
+    [(2.0, 4.0, True), (1.5, 3.5, False), (1.8, 4.0, False), (1.0, 2.0, False), (0.0, 0.0, False)],
+    ids=["all_tiles", "small_tiles", "large_tiles", "one_tile_of_queries", "nothing_counted"],
+)
+def test_hidden_tiles(square, wide, shows):
+    loaded = {"n": square, "2n": wide}
+    cases = {name: spent(SQUARE, loaded_bytes=SQUARE["query"].nbytes + int(times * ONCE)) for name, times in loaded.items()}
+
+    assert bool(hidden_tiles_computed("n", "2n")(cases)) is shows
