@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.inputs import PreparedCase
 from grader.judge.memory import Layout, lay_out
-from grader.judge.runner import Submission, case_message
-from grader.sandbox.protocol import Fault
+from grader.judge.runner import Submission, answer_to_load, case_message, fault_in
+from grader.sandbox.protocol import OF_A_CASE, Fault
 from grader.sandbox.record import Record, RecordError, parse
-from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Worker
+from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
 
 RECORD_LIMIT_S = 60.0
 MOST_RECORDERS = 12
@@ -44,12 +44,12 @@ class Recorder:
         try:
             self._receive()  # ready
             self._worker.send(submission.load_message)
-            kind, fields = self._receive()
+            stopped = answer_to_load(self._receive)
         except Ended as ended:
             self.failed = Recorded(ending=ended.ending)
             return
-        if kind != "loaded":
-            self.failed = self._unexpected(kind, fields)
+        if stopped is not None:
+            self.failed = _stopped_by(stopped)
 
     def record(self, prepared: PreparedCase, layout: Layout) -> Recorded:
         """Compile and record one case."""
@@ -59,7 +59,7 @@ class Recorder:
             self._worker.send(case_message(prepared, layout, self._submission.lab))
             kind, fields = self._receive()
             if kind != "record":
-                return self._unexpected(kind, fields)
+                return _stopped_by(fault_in(kind, fields, OF_A_CASE))
             blob = self._worker.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
         except Ended as ended:
             self.failed = Recorded(ending=ended.ending)
@@ -68,7 +68,7 @@ class Recorder:
             record = parse(blob, arguments=self._submission.lab.arguments)
             held_against(record, layout, self._submission.target, self._submission.lab.scratch_limit(prepared.inputs))
         except RecordError as error:
-            return Recorded(ending=Ending("protocol", f"its launch record is not valid: {error}"))
+            return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
         return Recorded(record=record, blob=blob)
 
     def close(self) -> None:
@@ -77,10 +77,9 @@ class Recorder:
     def _receive(self) -> tuple[str, dict]:
         return self._worker.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
 
-    def _unexpected(self, kind: str, fields: dict) -> Recorded:
-        if kind == "fault":
-            return Recorded(fault=Fault(**fields))
-        return Recorded(ending=Ending("protocol", f"{kind} was not asked for"))
+
+def _stopped_by(stopped: Fault | Ending) -> Recorded:
+    return Recorded(fault=stopped) if isinstance(stopped, Fault) else Recorded(ending=stopped)
 
 
 def held_against(record: Record, layout: Layout, target: str, scratch_limit: int | None) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from grader.faults import GraderError, SandboxError
 from grader.judge.device_memory import DeviceSnapshot
 from grader.judge.inputs import PreparedCase
 from grader.judge.memory import Layout, LentMemory, Snapshot, lay_out
 from grader.report import Verdict
-from grader.sandbox.protocol import Done, Fault
-from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Worker
+from grader.sandbox.protocol import OF_A_CASE, OF_IMPORTING, OF_PARSING, Done, Fault
+from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
 from labs.declaration import Lab
 
 CASE_LIMIT_S = 20.0
@@ -83,6 +83,23 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab) -> dict:
     }
 
 
+def answer_to_load(receive: Callable[[], tuple[str, dict]]) -> Fault | Ending | None:
+    """What a worker answers to a load message: None where the submission is ready for cases."""
+    kind, fields = receive()
+    if kind != "parsed":
+        return fault_in(kind, fields, OF_PARSING)
+    kind, fields = receive()
+    return None if kind == "loaded" else fault_in(kind, fields, OF_IMPORTING)
+
+
+def fault_in(kind: str, fields: dict, stages: Sequence[str]) -> Fault | Ending:
+    """A fault of one of the stages that can be now; anything else was not asked for, and ends the conversation."""
+    if kind == "fault" and fields["stage"] in stages:
+        return Fault(**fields)
+    what = f"a fault of stage {fields['stage']}" if kind == "fault" else kind
+    return Ending(Reason.PROTOCOL, f"{what} was not asked for")
+
+
 class CpuRunner:
     """The cases of one attempt in the interpreter. Use as a context manager: leaving it kills what is left."""
 
@@ -121,10 +138,10 @@ class CpuRunner:
             raise SandboxError(f"a worker ended before it was given anything: {ended.ending}") from ended
         try:
             self._worker.send(self._submission.load_message)
-            kind, fields = self._receive()
+            stopped = answer_to_load(self._receive)
         except Ended as ended:
             return Outcome(ending=ended.ending)
-        return None if kind == "loaded" else self._unexpected(kind, fields)
+        return None if stopped is None else self._stopped_by(stopped)
 
     def run(self, prepared: PreparedCase) -> Outcome:
         """Run one case; where the worker is gone, in a new one."""
@@ -146,7 +163,7 @@ class CpuRunner:
         duration_ms = _since(started)
         if kind == "done":
             return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
-        return dataclasses.replace(self._unexpected(kind, fields), duration_ms=duration_ms)
+        return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
 
     @property
     def output(self) -> str:
@@ -158,11 +175,11 @@ class CpuRunner:
         left = min(CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
         return self._worker.receive(left, cancelled=self._cancelled)
 
-    def _unexpected(self, kind: str, fields: dict) -> Outcome:
-        if kind == "fault":
-            return Outcome(fault=Fault(**fields))
+    def _stopped_by(self, stopped: Fault | Ending) -> Outcome:
+        if isinstance(stopped, Fault):
+            return Outcome(fault=stopped)
         self._retire()
-        return Outcome(ending=Ending("protocol", f"{kind} was not asked for"))
+        return Outcome(ending=stopped)
 
     def _retire(self) -> None:
         if self._worker is None:

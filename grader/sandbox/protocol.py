@@ -4,8 +4,11 @@ A frame is a little-endian u32 length and so many bytes. The judge sends JSON ob
 and after a `record` message with one raw frame, the launch record (`grader.sandbox.record`).
 
 Judge → worker                                              Worker → judge
-    load   source, entry, arguments, forbidden, target          loaded | fault
+    load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes                done traffic scratch_bytes | record bytes | fault
+
+A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
+of the submission has run.
 """
 
 from __future__ import annotations
@@ -21,8 +24,11 @@ MESSAGE_LIMIT = 256 * 1024  # bytes of one JSON message
 RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
 TEXT_LIMIT = 8 * 1024  # characters of any text that a worker sends
 
-# Where a fault happened; each maps to one verdict.
+# Where a fault happened; each maps to one verdict. Of the first three, each can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
+OF_PARSING = ("syntax",)
+OF_IMPORTING = ("import", "entry", "refused", "bounds", "input_changed")
+OF_A_CASE = ("compile", "run", "refused", "bounds", "input_changed")
 
 
 class ProtocolError(Exception):
@@ -133,6 +139,7 @@ def _text(value: Any) -> bool:
 
 _REPLIES = {
     "ready": {},
+    "parsed": {},
     "loaded": {},
     "ok": {},
     "opened": {"l2_bytes": _count},

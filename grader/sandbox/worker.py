@@ -60,7 +60,10 @@ def main(*, kind: str, command_fd: int, reply_fd: int, inputs_fd: int | None, ou
             return
         if message["kind"] == "load":
             session = _Session(message, kind=kind, inputs_fd=inputs_fd, out_fd=out_fd)
-            fault = session.load()
+            fault = session.parse()
+            if fault is None:
+                _reply(reply_fd, "parsed")
+                fault = session.load()
             _answer(reply_fd, fault or {"kind": "loaded"})
         elif session is not None:
             _answer(reply_fd, session.run(message))
@@ -88,18 +91,22 @@ class _Session:
 
             self._backend = RecordedRun(gpu=self._gpu, forbidden=self._forbidden)
 
-    def load(self) -> Fault | None:
-        """Parse and import; what stopped it, or None."""
+    def parse(self) -> Fault | None:
+        """Read the source, without running any of it; what is wrong with it, or None."""
         try:
-            code = submission.parse(self._source)
+            self._code = submission.parse(self._source)
         except submission.BadSyntax as error:
             return syntax_fault(str(error), error.line)
+        return None
+
+    def load(self) -> Fault | None:
+        """Import what was parsed; what stopped it, or None."""
         rules = HostRules(AddressMap())
         stage = "import"
         try:
             submission.refuse_names(self._source, self._forbidden)
             with rules.in_force():
-                module = submission.load(self._source, code)
+                module = submission.load(self._source, self._code)
             stage = "entry"
             self._entry = submission.entry_of(module, self._entry_name, self._arguments)
         except BaseException as error:

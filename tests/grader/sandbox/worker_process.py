@@ -46,10 +46,11 @@ class WorkerProcess:
         assert self._receive() == ("ready", {})
 
     def load(self, source, *, entry="entry", arguments=("x", "out"), forbidden=(), target=None):
-        """The reply to a load message: its kind and its fields."""
+        """The last reply to a load message: its kind and its fields."""
         message = {"kind": "load", "source": source, "entry": entry, "arguments": arguments}
         self._send({**message, "forbidden": forbidden, "target": target})
-        return self._receive()
+        first = self._receive()
+        return first if first != ("parsed", {}) else self._receive()
 
     def case(self, *, inputs, out, scalars=None, strided=(), scratch_limit_bytes=None):
         """Lend tensors and run: the reply, and `out` afterwards.
