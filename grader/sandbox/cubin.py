@@ -17,7 +17,9 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _ATTRIBUTE = struct.Struct("<BBH")
 _SECTION_LIMIT = 4096
 _SYMBOL_LIMIT = 65536
-_SYMTAB, _FUNCTION = 2, 2
+_KERNEL_LIMIT = 64
+_ATTRIBUTES_LIMIT = 65536  # bytes of a section of attributes; Triton's have some hundreds
+_SYMTAB, _FUNCTION, _WITHOUT_BYTES = 2, 2, 8
 
 _REGISTERS, _FRAME_SIZE, _PARAMETER, _THREADS = 0x2F, 0x11, 0x17, 0x10
 _SIZED = 4  # the one attribute format whose value is longer than two bytes
@@ -58,6 +60,15 @@ def kernels(cubin: bytes) -> dict[str, Kernel]:
         raise CubinError(f"the cubin is malformed ({type(error).__name__})") from error
 
 
+def own_memory_bytes(cubin: bytes) -> int:
+    """Device memory that loading the cubin takes for its global variables. Same contract as `kernels`."""
+    try:
+        sections = _sections(cubin)
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise CubinError(f"the cubin is malformed ({type(error).__name__})") from error
+    return sum(section.size for name, section in sections.items() if name.startswith(".nv.global"))
+
+
 def _kernels(data: bytes) -> dict[str, Kernel]:
     sections = _sections(data)
     symbols = _symbols(data, sections)
@@ -66,6 +77,8 @@ def _kernels(data: bytes) -> dict[str, Kernel]:
         if number in (_REGISTERS, _FRAME_SIZE) and len(value) == 8:
             symbol, amount = struct.unpack("<II", value)
             whole["registers" if number == _REGISTERS else "frame"][symbols.get(symbol)] = amount
+    if len(whole["registers"]) > _KERNEL_LIMIT:
+        raise CubinError(f"the cubin has more than {_KERNEL_LIMIT} kernels")
     found = {}
     for name in whole["registers"]:
         if name is None:
@@ -108,10 +121,18 @@ def _sections(data: bytes) -> dict[str, _Section]:
     raw = [_read(_SECTION, data, offset + index * entry_bytes) for index in range(count)]
     names = raw[names_index][4]
     sections = {}
+    inside = 0
     for name, kind, _, _, start, size, link, *_ in raw:
-        if kind != 8 and start + size > len(data):  # 8: a section without bytes in the file
-            raise CubinError("a section of the cubin lies outside of it")
-        sections[_text(data, names + name)] = _Section(kind, start, size, link)
+        if kind != _WITHOUT_BYTES:
+            inside += size
+            if start + size > len(data):
+                raise CubinError("a section of the cubin lies outside of it")
+        text = _text(data, names + name)
+        if text in sections:
+            raise CubinError(f"the cubin has two sections {text[:80]!r}")
+        sections[text] = _Section(kind, start, size, link)
+    if inside > len(data):  # else every one of thousands of sections could be all of the file, to be read again and again
+        raise CubinError("sections of the cubin overlap")
     return sections
 
 
@@ -135,6 +156,8 @@ def _attributes(data: bytes, section: _Section | None) -> Iterator[tuple[int, by
     """Number and value of each attribute of a section."""
     if section is None:
         return
+    if section.kind == _WITHOUT_BYTES or section.size > _ATTRIBUTES_LIMIT:
+        raise CubinError("a section of attributes of the cubin is too large")
     position, end = section.start, section.start + section.size
     while position + 4 <= end:
         form, number, size = _read(_ATTRIBUTE, data, position)

@@ -53,6 +53,7 @@ _PREFIX = struct.Struct("<8sII")
 RECORD_LIMIT = 32 << 20  # bytes
 BINARY_LIMIT = 4 << 20
 PTX_LIMIT = 8 << 20
+OWN_MEMORY_LIMIT = 64 << 10  # bytes of a binary's global variables, which are in no scratch buffer
 HEADER_LIMIT = 4 << 20
 LAUNCH_LIMIT = 64  # of one call, whichever alternatives are chosen
 ALTERNATIVE_LIMIT = 16
@@ -304,9 +305,13 @@ def _read_binaries(items: list[Any], blobs: bytes) -> tuple[Binary, ...]:
 
 def _kernels(binary: Binary) -> dict[str, cubin.Kernel]:
     try:
-        return cubin.kernels(binary.cubin)
+        own = cubin.own_memory_bytes(binary.cubin)
+        found = cubin.kernels(binary.cubin)
     except cubin.CubinError as error:
         raise RecordError(str(error)) from error
+    if own > OWN_MEMORY_LIMIT:
+        raise RecordError(f"a binary has {own:,} bytes of memory of its own; {OWN_MEMORY_LIMIT:,} are allowed")
+    return found
 
 
 def _most_launches(command: Command) -> int:

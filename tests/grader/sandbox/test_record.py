@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import struct
+import subprocess
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worker_process import WorkerProcess
 
-from grader.sandbox import cubin
+from grader.sandbox import cubin, roots
 from grader.sandbox import record as records
 from grader.sandbox.record import (
     Alternative,
@@ -233,6 +234,60 @@ def test_a_cubin_whose_table_lies_elsewhere_is_refused(made, place):
         cubin.kernels(bytes(changed))
 
 
+def with_attributes(cubin_bytes, change):
+    """The cubin with its sections of attributes changed: `change` gets the table's bytes and where an entry starts."""
+    changed = bytearray(cubin_bytes)
+    (table,), (count,) = struct.unpack_from("<Q", changed, 40), struct.unpack_from("<H", changed, 60)
+    for start in range(table, table + 64 * count, 64):
+        if struct.unpack_from("<I", changed, start + 4)[0] == 0x70000000:
+            change(changed, start)
+    return bytes(changed)
+
+
+def test_sections_that_overlap_are_refused(made):
+    """Else each of thousands of sections could be the whole file, and reading them once would take hours."""
+    whole = len(made.binaries[0].cubin)
+    hostile = with_attributes(made.binaries[0].cubin, lambda data, start: struct.pack_into("<QQ", data, start + 24, 0, whole))
+
+    with pytest.raises(cubin.CubinError, match="overlap"):
+        cubin.kernels(hostile)
+
+
+def test_attributes_without_bytes_in_the_file_are_refused(made):
+    hostile = with_attributes(made.binaries[0].cubin, lambda data, start: struct.pack_into("<I", data, start + 4, 8))
+
+    with pytest.raises(cubin.CubinError, match="attributes"):
+        cubin.kernels(hostile)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(4096, True), (1 << 20, False)], ids=["little", "much"])
+def test_a_binary_brings_little_memory_of_its_own(made, tmp_path, size, taken):
+    """Global variables of a binary are in no scratch buffer: a results' store there would escape the limit on extra memory."""
+    ptx = f"""
+.version 8.0
+.target sm_90
+.address_size 64
+.global .align 4 .b8 store[{size}];
+.visible .entry _scale(.param .u64 a) {{
+    .reg .b64 %rd<3>; .reg .b32 %r<2>;
+    ld.param.u64 %rd1, [a]; cvta.to.global.u64 %rd2, %rd1;
+    ld.global.u32 %r1, [store]; st.global.u32 [%rd2], %r1;
+    ret;
+}}
+"""
+    (tmp_path / "k.ptx").write_text(ptx)
+    subprocess.run([roots.ptxas()[0], "-arch=sm_90", tmp_path / "k.ptx", "-o", tmp_path / "k.cubin"], check=True)
+    binary = records.Binary(cubin=(tmp_path / "k.cubin").read_bytes(), ptx="")
+    hostile = dump(dataclasses.replace(made, binaries=(binary,), commands=()))
+
+    assert cubin.own_memory_bytes(binary.cubin) == size
+    if taken:
+        assert parse(hostile, arguments=ARGUMENTS).binaries == (binary,)
+        return
+    with pytest.raises(RecordError, match="memory of its own"):
+        parse(hostile, arguments=ARGUMENTS)
+
+
 # Whatever is done to a record, it is read or refused, and that at once.
 
 SCALARS = st.one_of(
@@ -256,7 +311,7 @@ def places(item, path=()):
             yield from places(value, (*path, key))
 
 
-@settings(deadline=500, max_examples=300)
+@settings(deadline=500, max_examples=150)
 @given(choose=st.data())
 def test_a_changed_header_is_read_or_refused(data, choose):
     length = struct.unpack_from("<I", data, 12)[0]
@@ -265,7 +320,7 @@ def test_a_changed_header_is_read_or_refused(data, choose):
     check_read_or_refused(rewritten(data, put(path, choose.draw(VALUES))))
 
 
-@settings(deadline=500, max_examples=300)
+@settings(deadline=500, max_examples=150)
 @given(choose=st.data())
 def test_changed_bytes_are_read_or_refused(data, choose):
     changed = bytearray(data)
@@ -275,7 +330,7 @@ def test_changed_bytes_are_read_or_refused(data, choose):
     check_read_or_refused(bytes(changed[: choose.draw(st.integers(0, len(data)))]))
 
 
-@settings(deadline=500, max_examples=400)
+@settings(deadline=500, max_examples=150)
 @given(choose=st.data())
 def test_a_changed_cubin_is_read_or_refused(made, choose):
     changed = bytearray(made.binaries[0].cubin)
