@@ -1,0 +1,74 @@
+"""No trick gains a point: each is submitted to the real judge, on the CPU in the interpreter, on a GPU by record and replay."""
+
+import pytest
+import torch
+from tricks import ONLY_WHERE_INTERPRETED, TRICKS
+
+from grader.judge import Judge
+from grader.judge.inputs import prepare
+from grader.judge.memory import lay_out
+from grader.judge.recording import recorder
+from grader.judge.runner import Submission
+from grader.report import Verdict
+from grader.sandbox.record import Fill, Pointer
+from labs import load
+
+LAB = "lab02_safe_softmax"
+# Their rows are 1 / cols whatever x is, so a constant is the right answer to them.
+SAME_WHATEVER_X_IS = {"ones", "ragged_tail_1"}
+
+
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def judge(request):
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs an NVIDIA GPU")
+    with Judge(device=request.param) as judge:
+        yield judge
+
+
+def gained(report):
+    """Cases that were passed though their answer depends on x. The first call is honest in some tricks: that one is theirs."""
+    return {case.name for case in report.cases if case.verdict is Verdict.PASSED} - SAME_WHATEVER_X_IS
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_a_trick_is_not_passed(judge, name):
+    trick = TRICKS[name]
+
+    report = judge.grade(trick.source.encode(), LAB, mode="check")
+
+    expected = trick.on_gpu if judge.device == "cuda" and trick.on_gpu else trick.verdicts
+    assert str(report.verdict) in expected, report.diagnosis
+    assert report.costs_attempt
+    if not name.startswith("replay_by"):
+        assert not gained(report)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ONLY_WHERE_INTERPRETED)
+def test_on_a_gpu_python_computes_nothing(name):
+    trick = ONLY_WHERE_INTERPRETED[name]
+    with Judge(device="cuda") as judge:
+        report = judge.grade(trick.source.encode(), LAB, mode="check")
+
+    assert str(report.verdict) in (trick.on_gpu or trick.verdicts)
+    assert report.points.total == 0
+
+
+@pytest.mark.parametrize("name", ONLY_WHERE_INTERPRETED)
+def test_what_python_computed_is_in_no_record(nursery, name):
+    lab = load(LAB).lab
+    prepared = prepare(lab, lab.cases[0], b"s" * 32)
+    submission = Submission(source=ONLY_WHERE_INTERPRETED[name].source, lab=lab, target="sm_90")
+
+    with recorder(nursery, submission, lambda: False) as recording:
+        recorded = recording.record(prepared, lay_out(prepared))
+
+    if recorded.record is None:
+        assert recorded.ending is not None, recorded.fault
+        return
+    written = [item.buffer for item in recorded.record.commands if isinstance(item, Fill)]
+    pointed = [
+        item.buffer for launch in recorded.record.every_launch() for item in launch.parameters if isinstance(item, Pointer)
+    ]
+    assert "out" not in written + pointed
