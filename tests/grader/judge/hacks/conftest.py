@@ -1,11 +1,16 @@
-"""Warm parents, shared by the tests that speak to a worker without a judge."""
+"""One judge for all hacks, and its warm parents for the tests that speak to a worker without it: starting them takes seconds."""
 
 import pytest
 
-from grader.sandbox.supervisor import Nursery
+from grader.judge import Judge
 
 
 @pytest.fixture(scope="session")
-def nursery():
-    with Nursery() as warm:
-        yield warm
+def cpu_judge():
+    with Judge() as judge:
+        yield judge
+
+
+@pytest.fixture(scope="session")
+def nursery(cpu_judge):
+    return cpu_judge._nursery

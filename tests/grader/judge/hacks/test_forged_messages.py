@@ -5,7 +5,6 @@ import struct
 
 import pytest
 
-from grader.judge import Judge
 from grader.report import Verdict
 
 LAB = "lab02_safe_softmax"
@@ -29,10 +28,9 @@ def source(*, at_import="", in_case="pass"):
     return f"{HEAD}\n{at_import}\n\ndef softmax(x, out):\n    {in_case}\n".encode()
 
 
-@pytest.fixture(scope="module")
-def judge():
-    with Judge() as judge:
-        yield judge
+@pytest.fixture
+def judge(cpu_judge):
+    return cpu_judge
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,12 @@ SAME_WHATEVER_X_IS = {"ones", "ragged_tail_1"}
 
 @pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def judge(request):
-    if request.param == "cuda" and not torch.cuda.is_available():
+    if request.param == "cpu":
+        yield request.getfixturevalue("cpu_judge")
+        return
+    if not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
-    with Judge(device=request.param) as judge:
+    with Judge(device="cuda") as judge:
         yield judge
 
 
