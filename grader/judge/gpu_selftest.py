@@ -1,7 +1,8 @@
 """Every assumption of the replay, probed on this machine's GPU: `python -m grader selftest --device cuda`.
 
-Driver behind the walls, memory lent between processes, a right and a faulty kernel, guard zones, graph capture, the roof and
-its noise, the lock. A row says what was tried and what was found; grading on the GPU is off where one fails.
+The walls of a replayer, the driver behind them, memory lent between processes, a right and a faulty kernel, guard zones,
+graph capture, the roof and its noise, the lock. A row says what was tried and what was found; grading on the GPU is off
+where one fails.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from grader.judge.attempt import Request
 from grader.judge.gpu_attempt import Gpu, GpuAttempt
 from grader.judge.gpu_lock import Cancelled, gpu_lock
+from grader.judge.replayer_walls import probe_walls
 from grader.report import Report, Verdict
 from grader.sandbox.gpu_probe import gpu_is_well
 from grader.sandbox.supervisor import Nursery
@@ -90,7 +92,25 @@ def run(nursery: Nursery) -> GpuSelfTest:
         ("the GPU is well after a fault", lambda: (gpu_is_well(), "a fresh context works")),
         ("no memory is left behind", _memory),
     )
-    return GpuSelfTest(gpu.name, tuple(_probe(name, probe) for name, probe in probes))
+    return GpuSelfTest(gpu.name, (*_walls(), *(_probe(name, probe) for name, probe in probes)))
+
+
+def _walls() -> list[Row]:
+    """One row for each wall of a replayer; of a wall that does not hold, the first probe that shows it."""
+    began = time.perf_counter()
+    try:
+        answers = probe_walls()
+    except Exception as error:
+        return [Row("a replayer's walls", f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
+    seconds = (time.perf_counter() - began) / len(answers)
+    rows = []
+    for wall in dict.fromkeys(answer.probe.wall for answer in answers):
+        group = [answer for answer in answers if answer.probe.wall == wall]
+        works = sum(answer.probe.works for answer in group)
+        wrong = [f"{answer.probe}: {answer.found}" for answer in group if not answer.ok]
+        found = wrong[0] if wrong else f"{len(group) - works} refused, {works} work, as they must"
+        rows.append(Row(f"a replayer's walls: {wall}", found, not wrong, seconds * len(group)))
+    return rows
 
 
 def _probe(name: str, probe: Callable[[], tuple[bool, str]]) -> Row:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import importlib
 import json
 import os
 import traceback
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from grader.sandbox import lockdown, replayer, roots, warden
+from grader.sandbox import lockdown, roots, warden
 from grader.sandbox.limits import Limits
 
 _SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -42,6 +43,7 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
     fds = request["fds"]
     status_fd = fds["status"]
     try:
+        main = importlib.import_module(request["main"]).main  # behind the walls our sources cannot be read
         kept = [fds[name] for name in ("command", "reply", "status", "lock")]
         lockdown.close_all_but(kept)
         scratch = request["scratch"]
@@ -50,6 +52,7 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         os.environ.update(
             HOME=scratch, TMPDIR=scratch, CUDA_CACHE_DISABLE="1", CUDA_DEVICE_ORDER="PCI_BUS_ID", **request["env"]
         )
+        roots.forget_application()
         readable = roots.prepare(uid=os.getuid(), executables=())
         readable = dataclasses.replace(readable, readable=(*readable.readable, *roots.GPU_DRIVER))
         lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, memory=False)
@@ -66,7 +69,7 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
     os.close(status_fd)
     code = 1
     try:
-        replayer.main(command_fd=fds["command"], reply_fd=fds["reply"])
+        main(command_fd=fds["command"], reply_fd=fds["reply"])
         code = 0
     except BaseException:
         traceback.print_exc()

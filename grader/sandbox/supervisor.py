@@ -37,6 +37,8 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox import
 # What a GPU's driver is found by; the rest of our environment stays here.
 _GPU_ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _WORKER_MAIN = "grader.sandbox.worker:main"
+REPLAYER_MAIN = "grader.sandbox.replayer"
+PROBES_MAIN = "grader.sandbox.replay_probes"
 _DISASSEMBLER_MAIN = "grader.sandbox.disassembler:main"
 
 
@@ -50,12 +52,13 @@ def harden_this_process() -> None:
     lockdown.adopt_orphans()
 
 
-def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = ()) -> Worker:
+def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (), main: str = REPLAYER_MAIN) -> Worker:
     """A fresh process that replays records on a GPU (`grader.sandbox.replayer`), behind the walls of `Kind.REPLAY`.
 
     Args:
         lock_fd: the GPU's lock; the process keeps it until it is dead, whatever becomes of this one.
         without: walls left out, for the walls' own tests.
+        main: the module that runs behind the walls; another one is for the self-test.
 
     Raises:
         SandboxError: it did not start.
@@ -70,6 +73,7 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = ())
             "env": {name: os.environ[name] for name in _GPU_ENVIRONMENT if name in os.environ},
             "program": policy.program(Kind.REPLAY).hex(),
             "without": list(without),
+            "main": main,
         }
         boot = _BOOT.format("replay_process")
         try:

@@ -1,0 +1,41 @@
+"""A replayer's walls hold, and its probes would notice if one of them did not. Needs no GPU."""
+
+import pytest
+
+from grader.judge import gpu_selftest, replayer_walls
+from grader.judge.replayer_walls import probe_walls
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return {without: probe_walls(without=without) for without in ((), ("landlock",), ("seccomp",))}
+
+
+def through(answers):
+    """What got through that should not, by operation and wall."""
+    return {(answer.probe.wall, answer.probe.operation) for answer in answers if answer.worked and not answer.probe.works}
+
+
+def test_everything_is_as_it_must_be(answers):
+    assert [f"{answer.probe}: {answer.found}" for answer in answers[()] if not answer.ok] == []
+    assert {answer.probe.wall for answer in answers[()]} >= {"files", "application", "processes", "network", "gpu", "limits"}
+
+
+def test_without_landlock_files_are_within_reach(answers):
+    assert {("files", "read_file"), ("files", "write_file"), ("application", "read_file")} <= through(answers[("landlock",)])
+
+
+def test_without_seccomp_there_are_sockets_and_processes(answers):
+    assert {("network", "open_socket"), ("network", "send"), ("processes", "fork")} <= through(answers[("seccomp",)])
+
+
+def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):
+    probe = replayer_walls.Probe("files", "read_file", "/etc/passwd", False)
+    fine = replayer_walls.Probe("network", "open_socket", "AF_INET", False)
+    found = [replayer_walls.Answer(probe, True, "it works"), replayer_walls.Answer(fine, False, "PermissionError")]
+    monkeypatch.setattr(gpu_selftest, "probe_walls", lambda: found)
+
+    broken, held = gpu_selftest._walls()
+
+    assert (broken.ok, broken.found) == (False, "read file /etc/passwd: it works")
+    assert (held.ok, held.found) == (True, "1 refused, 0 work, as they must")
