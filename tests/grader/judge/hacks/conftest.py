@@ -1,4 +1,4 @@
-"""One judge for all hacks, and its warm parents for the tests that speak to a worker without it: starting them takes seconds."""
+"""One judge for all hacks, and its warm parents for tests that speak to a worker without it: starting them takes seconds."""
 
 import pytest
 
