@@ -5,6 +5,7 @@ python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_S
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
@@ -23,6 +24,12 @@ from tabs.figures.widget import head
 from tabs.middleware import app_kwargs
 from tabs.theme import STYLES, theme
 
+# In the browser, so that a link does not wait for the server once more.
+OPEN_TAB = """() => {
+  const wanted = new URLSearchParams(location.search).get("tab");
+  return %s.includes(wanted) ? { selected: wanted, __type__: "update" } : { __type__: "update" };
+}"""
+
 
 def build(course: Any) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab."""
@@ -33,11 +40,7 @@ def build(course: Any) -> gr.Blocks:
                 with gr.Tab(tab.TITLE, id=tab.ID):
                     tab.build(course)
 
-        def open_tab(request: gr.Request):
-            wanted = request.query_params.get("tab")
-            return gr.Tabs(selected=wanted) if wanted in {tab.ID for tab in tabs} else gr.skip()
-
-        page.load(open_tab, None, strip, api_visibility="private", show_progress="hidden", queue=False)
+        page.load(None, None, strip, js=OPEN_TAB % json.dumps([tab.ID for tab in tabs]), api_visibility="private", queue=False)
     return page.queue(max_size=64, default_concurrency_limit=8)
 
 

@@ -17,6 +17,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tabs.kept_assets import KeptAssets
+
 logger = logging.getLogger(__name__)
 
 BODY_LIMIT = 1024 * 1024  # bytes
@@ -58,5 +60,5 @@ def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             logger.exception("no health to report")
             return JSONResponse({"grading": "off", "reason": "The course does not answer."}, 503)
 
-    middleware = [Middleware(BodyLimit), Middleware(GZipMiddleware, minimum_size=4096)]
+    middleware = [Middleware(BodyLimit), Middleware(KeptAssets), Middleware(GZipMiddleware, minimum_size=4096)]
     return {"middleware": middleware, "routes": [Route("/health", answer)]}
