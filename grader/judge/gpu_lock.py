@@ -1,7 +1,8 @@
 """One lock per GPU: whoever replays or times on it holds it, and nothing else ever guards the GPU.
 
-The lock is a file's, so it holds across processes; the replayer inherits the descriptor, so it outlives a judge that is
-killed until its replayer is dead, too.
+The lock is a file's, so it holds across processes; a replayer inherits the descriptor, so it outlives a judge that is
+killed until its replayer is dead, too. A replayer that was started with the descriptor before the lock was taken shares it
+from the moment it is: the lock belongs to the open file, not to the process.
 """
 
 from __future__ import annotations
@@ -24,28 +25,46 @@ class Cancelled(Exception):
     """The attempt was cancelled while it waited for the GPU."""
 
 
-@contextlib.contextmanager
-def gpu_lock(uuid: str, cancelled: Callable[[], bool]) -> Iterator[int]:
-    """Hold the GPU of that UUID; yields the descriptor to hand to what runs on it.
+class GpuLock:
+    """The lock of the GPU of that UUID, not yet held. `fd` is handed to what will run on the GPU."""
 
-    Raises:
-        Cancelled: `cancelled` answered True while waiting.
-        GraderError: somebody else held it for LONGEST_WAIT_S.
-    """
-    path = Path(tempfile.gettempdir()) / f"attention-labs-gpu-{uuid}.lock"
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-    deadline = time.monotonic() + LONGEST_WAIT_S
-    try:
+    def __init__(self, uuid: str) -> None:
+        self._uuid = uuid
+        path = Path(tempfile.gettempdir()) / f"attention-labs-gpu-{uuid}.lock"
+        self.fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+    def acquire(self, cancelled: Callable[[], bool]) -> None:
+        """Wait until it is ours.
+
+        Raises:
+            Cancelled: `cancelled` answered True while waiting.
+            GraderError: somebody else held it for LONGEST_WAIT_S.
+        """
+        deadline = time.monotonic() + LONGEST_WAIT_S
         while True:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
             except BlockingIOError:
                 if cancelled():
                     raise Cancelled from None
                 if time.monotonic() > deadline:
-                    raise GraderError(f"the GPU {uuid} was not free within {LONGEST_WAIT_S:g} s") from None
+                    raise GraderError(f"the GPU {self._uuid} was not free within {LONGEST_WAIT_S:g} s") from None
                 time.sleep(POLL_S)
-        yield fd
+
+    def close(self) -> None:
+        """Give it up. It is free as soon as whoever inherited the descriptor is dead."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+@contextlib.contextmanager
+def gpu_lock(uuid: str, cancelled: Callable[[], bool]) -> Iterator[int]:
+    """Hold the GPU of that UUID; yields the descriptor to hand to what runs on it. Raises what `GpuLock.acquire` does."""
+    lock = GpuLock(uuid)
+    try:
+        lock.acquire(cancelled)
+        yield lock.fd
     finally:
-        os.close(fd)
+        lock.close()

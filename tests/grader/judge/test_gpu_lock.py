@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from grader.judge.gpu_lock import Cancelled, gpu_lock
+from grader.judge.gpu_lock import Cancelled, GpuLock, gpu_lock
 
 
 def test_a_second_holder_waits_until_it_is_cancelled():
@@ -38,4 +38,22 @@ def test_a_child_that_inherited_it_keeps_it():
     child.kill()
     child.wait()
     with gpu_lock(gpu, lambda: False):
+        pass
+
+
+def test_a_child_started_before_it_was_taken_keeps_it_too():
+    gpu = uuid.uuid4().hex
+    lock = GpuLock(gpu)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=(lock.fd,))
+    with gpu_lock(gpu, lambda: True):
+        pass  # nobody holds it yet
+
+    lock.acquire(lambda: True)
+    lock.close()
+
+    with pytest.raises(Cancelled), gpu_lock(gpu, lambda: True):
+        pass
+    child.kill()
+    child.wait()
+    with gpu_lock(gpu, lambda: True):
         pass
