@@ -7,16 +7,16 @@ goes to the course, which alone knows when the machine is free.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context
 
 import labs
-from tabs import labs_api
+from tabs import labs_api, labs_museum
 from tabs.identity import Identities, on_space
 from tabs.labs_desk import Desk, View
+from tabs.labs_scripts import script
 from tabs.theme import LATEX
 
 TITLE = "Labs"
@@ -26,7 +26,6 @@ POLL_S = 0.5
 
 _EDITOR = "Your file · Tab indents · Esc, then Tab leaves"
 _ABOUT_TOKENS = "It stands for you. This browser keeps it, and programs hand in with it; whoever has it hands in as you."
-_SCRIPTS = Path(__file__).parent / "labs_page.js"
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False, "concurrency_limit": None}
 
 
@@ -67,9 +66,18 @@ class _Parts:
 
 def build(course: Any) -> None:
     desk = Desk(course, Identities.from_environment())
-    parts = _lay_out()
-    _wire_lab(desk, parts)
-    _wire_attempt(desk, parts)
+    with gr.Tabs(elem_id="rooms") as rooms:
+        with gr.Tab("Write a kernel", id=ID):
+            parts = _lay_out()
+            _wire_lab(desk, parts)
+            _wire_attempt(desk, parts)
+        with gr.Tab(labs_museum.TITLE, id=labs_museum.ID):
+            labs_museum.build(desk, parts.token, _QUIET)
+
+    def open_room(request: gr.Request):
+        return gr.Tabs(selected=labs_museum.ID) if request.query_params.get("room") == labs_museum.ID else gr.skip()
+
+    Context.root_block.load(open_room, None, rooms, **_QUIET)
     labs_api.publish(desk)
 
 
@@ -86,7 +94,7 @@ def _lay_out() -> _Parts:
             code = gr.Code(
                 first.starter,
                 language="python",
-                label="Your file · Tab indents · Esc, then Tab leaves",
+                label=_EDITOR,
                 lines=20,
                 max_lines=32,
                 elem_id="editor",
@@ -98,7 +106,7 @@ def _lay_out() -> _Parts:
                 cancel = gr.Button("Cancel", elem_id="cancel", scale=0, min_width=112, interactive=False)
                 restart = gr.Button("Back to the starter", elem_id="restart", scale=0, min_width=176)
             allowance = gr.Markdown(elem_id="allowance")
-            state = gr.HTML(elem_id="state", js_on_load=_script("watch the connection"))
+            state = gr.HTML(elem_id="state", js_on_load=script("watch the connection"))
             report = gr.HTML(elem_id="report")
             with gr.Accordion("Earlier attempts", open=False, elem_id="earlier"):
                 earlier = gr.Dropdown([], label="Open the report of", value=None, elem_id="history", filterable=False)
@@ -149,15 +157,15 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
 
     shown = [*parts.of_lab, *parts.beside, *parts.around]
     draft = [parts.picker, parts.code]
-    restore = {"fn": None, "inputs": draft, "outputs": parts.code, "js": _script("restore the draft"), **_QUIET}
+    restore = {"fn": None, "inputs": draft, "outputs": parts.code, "js": script("restore the draft"), **_QUIET}
     # In the browser's own storage and not in gr.BrowserState, which is empty until its tab has been opened.
     entered = Context.root_block.load(
-        enter, parts.token, [parts.token, parts.picker, *shown], js=_script("recall the token"), **_QUIET
+        enter, parts.token, [parts.token, parts.picker, *shown], js=script("recall the token"), **_QUIET
     )
-    entered.then(None, parts.token, None, js=_script("keep the token"), **_QUIET).then(**restore)
+    entered.then(None, parts.token, None, js=script("keep the token"), **_QUIET).then(**restore)
     parts.picker.input(pick, [parts.picker, parts.token], shown, **_QUIET).then(**restore)
-    parts.code.input(None, draft, None, js=_script("save the draft"), **_QUIET)
-    parts.restart.click(starter, parts.picker, parts.code, js=_script("forget the draft"), **_QUIET)
+    parts.code.input(None, draft, None, js=script("save the draft"), **_QUIET)
+    parts.restart.click(starter, parts.picker, parts.code, js=script("forget the draft"), **_QUIET)
 
 
 def _wire_attempt(desk: Desk, parts: _Parts) -> None:
@@ -196,7 +204,7 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
 
     everything = [*parts.beside, *parts.around]
     handed = [parts.token, parts.picker, parts.code, parts.length, parts.prediction]
-    cut, save = _script("cut what is far too long"), _script("save the draft")
+    cut, save = script("cut what is far too long"), script("save the draft")
     parts.check.click(hand_in("check"), handed, everything, js=cut, trigger_mode="once", **_QUIET)
     parts.submit.click(hand_in("submit"), handed, everything, js=cut, trigger_mode="once", **_QUIET)
     parts.timer.tick(tick, [parts.token, parts.picker, parts.current], everything, **_QUIET)
@@ -235,9 +243,3 @@ def _prediction_field(folder: labs.LabFolder) -> dict[str, Any]:
     asked = folder.lab.prediction
     label = f"Predict first: {asked.question}" if asked else ""
     return {"label": label, "visible": asked is not None, "placeholder": f"{asked.unit}, or nothing" if asked else ""}
-
-
-def _script(name: str) -> str:
-    """One named function of labs_page.js, as the expression that Gradio's `js=` takes."""
-    _, _, rest = _SCRIPTS.read_text(encoding="utf-8").partition(f"\n// {name}\n")
-    return rest.partition("\n// ")[0].strip()

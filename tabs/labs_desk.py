@@ -59,14 +59,14 @@ class Desk:
             return View(state=states.refused(str(error))), None
         return self.look(attempt_id, user), attempt_id
 
-    def look(self, attempt_id: str, user: User) -> View:
+    def look(self, attempt_id: str, user: User, *, with_hints: bool = True) -> View:
         """One attempt as it stands now."""
         try:
             status = self.course.status(attempt_id, user=user.id)
             if status.is_open:
                 off_reason = self.off_reason() if status.state is State.QUEUED else ""
                 return View(state=states.live(status, time.time(), off_reason), attempt=attempt_id, live=True)
-            return View(state=self._ended(status), report=self._report(status, user), attempt=attempt_id)
+            return View(state=self._ended(status), report=self._report(status, user, with_hints), attempt=attempt_id)
         except AttemptNotFound:
             return View(state=states.gone())
 
@@ -77,9 +77,11 @@ class Desk:
             return states.our_fault(status.fault)
         return states.same_as_before() if status.same_as else ""
 
-    def _report(self, status: Status, user: User) -> str:
+    def _report(self, status: Status, user: User, with_hints: bool) -> str:
         report = self.course.report(status.id, user=user.id)
-        return render(report, hints_for(report)) if report is not None else ""
+        if report is None:
+            return ""
+        return render(report, hints_for(report) if with_hints else ())
 
     def newest(self, lab_id: str, user: User | None) -> View:
         """What a page shows that has just been opened: the newest attempt, nothing yet, or why grading is off."""
