@@ -34,6 +34,7 @@ _NEUTRAL = (Verdict.NOT_RUN, Verdict.CANCELLED)
 PARTS = ("visible", "hidden", "hostile", "performance", "prediction")
 GROUPS = PARTS[:3]
 
+_ARTICLES = ("a", "an", "it", "no", "the", "this")
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -50,13 +51,11 @@ def tone(verdict: Verdict) -> str:
 
 
 def sentence(text: str) -> str:
-    """With a capital, where it begins with a plain word, and a full stop."""
+    """With a capital, unless it begins with what may be a name in the learner's file, and a full stop."""
     text = text.strip()
-    if not text:
-        return text
-    first = text.split(maxsplit=1)[0]
-    text = text[0].upper() + text[1:] if first.isalpha() and first.islower() else text
-    return text if text[-1] in ".!?…`" else text + "."
+    if text.partition(" ")[0] in _ARTICLES:
+        text = text[0].upper() + text[1:]
+    return text if not text or text[-1] in ".!?…`" else text + "."
 
 
 def beside_diagnosis(report: Report) -> tuple[str, ...]:

@@ -63,9 +63,9 @@ def card(name: str) -> str:
     exhibit = by_name()[name]
     number = list(by_name()).index(name) + 1
     rows = (
-        ("The trick", escape(wording.sentence(exhibit.trick))),
-        ("Seen", escape(wording.sentence(exhibit.seen))),
-        ("Our answer", escape(wording.sentence(exhibit.answer))),
+        ("The trick", _told(exhibit.trick)),
+        ("Seen", _told(exhibit.seen)),
+        ("Our answer", _told(exhibit.answer)),
         ("Verdict", " or ".join(_word(Verdict(verdict)) for verdict in exhibit.verdicts)),
     )
     told = "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in rows)
@@ -73,6 +73,10 @@ def card(name: str) -> str:
         f'<article class="exhibit"><p class="note">Exhibit {number} of {len(by_name())}</p>'
         f"<h2>{escape(exhibit.title)}</h2><dl>{told}</dl></article>"
     )
+
+
+def _told(text: str) -> str:
+    return escape(wording.sentence(text[0].upper() + text[1:]))
 
 
 def _word(verdict: Verdict) -> str:

@@ -141,6 +141,18 @@ def test_a_line_is_told_once_and_cases_that_never_ran_are_not_counted():
     assert '<h2 class="diagnosis">It is wrong.</h2><p class="aside">Line 3 of your file. In 1 of 3.</p>' in render(elsewhere)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("the function f is missing", "The function f is missing."),
+        ("out was never written.", "out was never written."),
+        ("", ""),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_and_a_name_as_it_is_written(text, said):
+    assert wording.sentence(text) == said
+
+
 def test_sign_and_word_go_with_the_colour():
     html = render(reports.wrong())
 
