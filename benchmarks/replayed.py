@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.ten_kernels import KERNELS, Kernel
 from grader.judge.attempt import versions
+from grader.judge.bench import number_of_sets
 from grader.judge.device_memory import DeviceSet
 from grader.judge.gate import compare, limit_for
 from grader.judge.gpu_attempt import NOTHING
@@ -31,7 +32,6 @@ from grader.judge.replaying import Replayer, places
 from grader.judge.roof import READ_LAB, SOURCE, read_case
 from grader.judge.runner import Submission
 from grader.judge.statistics import Samples
-from grader.judge.timing import number_of_sets
 from grader.report import Verdict
 from grader.sandbox.cuda_driver import Stream
 from grader.sandbox.launching import LoadedRecord

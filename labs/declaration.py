@@ -102,6 +102,19 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Growth:
+    """How time may grow: time of `smaller` ÷ time of `larger` is at most `most`. Above it there are no points for speed and
+    `sentence`, which names the cause, is said; its hints are those of `name`. The cases are timed, not judged.
+    """
+
+    smaller: Case
+    larger: Case
+    most: float
+    name: str
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Performance:
     """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case`: no test, of a size for GPUs."""
 
@@ -111,6 +124,12 @@ class Performance:
     case: Case
     reference: str = ""  # "kernels.softmax:softmax_online": the function of ours that is timed beside it
     flops: Callable[[Mapping[str, int]], float] | None = None  # floating-point operations of the timed case
+    growth: Growth | None = None
+
+    @property
+    def timed(self) -> tuple[Case, ...]:
+        """Every case that is timed and not judged; the one that earns points first."""
+        return (self.case,) if self.growth is None else (self.case, self.growth.smaller, self.growth.larger)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -105,13 +105,16 @@ def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Re
 def _cases(lab: Lab, mode: str) -> list[Case]:
     groups = GROUPS[:1] if mode == "check" else GROUPS
     cases = [case for group in groups for case in lab.cases if case.group == group and "cuda" in case.devices]
-    return cases + ([lab.performance.case] if lab.performance else [])
+    return cases + list(_timed(lab))
+
+
+def _timed(lab: Lab) -> tuple[Case, ...]:
+    return lab.performance.timed if lab.performance else ()
 
 
 def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
     """Made on the CPU on both machines, so that scalars drawn from the seed are the same."""
-    timed = lab.performance is not None and case is lab.performance.case
-    return prepare(lab, case, NOTHING if timed else request.seed)
+    return prepare(lab, case, NOTHING if case in _timed(lab) else request.seed)
 
 
 class CarriedAttempt(GpuAttempt):
@@ -123,8 +126,8 @@ class CarriedAttempt(GpuAttempt):
 
     def _prepare(self) -> list[PreparedCase]:
         lab = self._lab
-        timed = lab.performance and lab.performance.case
-        made = [_prepared(lab, case, self._request) for case in _cases(lab, self._request.mode) if case is not timed]
+        judged = [case for case in _cases(lab, self._request.mode) if case not in _timed(lab)]
+        made = [_prepared(lab, case, self._request) for case in judged]
         return [dataclasses.replace(each, inputs=_on_gpu(each.inputs)) for each in made]
 
     def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:

@@ -1,4 +1,4 @@
-"""An attempt on a GPU: record without it, then hold its lock while the records are replayed, judged and timed.
+"""An attempt on a GPU: record without it and get ready, then hold its lock while the records are replayed, judged and timed.
 
 What the lab's points compare with is recorded once per process: our own solution of the lab, a copy, and a reader of L2.
 """
@@ -6,15 +6,19 @@ What the lab's points compare with is recorded once per process: our own solutio
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import dataclasses
 import time
+from collections.abc import Callable
 
 import torch
 
 from grader.faults import GraderError
 from grader.judge.anatomy import anatomy_of
 from grader.judge.attempt import Attempt, Execution, Progress
+from grader.judge.bench import Bench, Ours, Theirs, WrongWhileTimed
 from grader.judge.diagnosis import Finding
-from grader.judge.gpu_lock import Cancelled, gpu_lock
+from grader.judge.gpu_lock import Cancelled, GpuLock
 from grader.judge.gpu_runner import GpuRunner
 from grader.judge.inputs import PreparedCase, prepare
 from grader.judge.memory import lay_out
@@ -22,12 +26,13 @@ from grader.judge.recording import Recorded, record_all, recorder
 from grader.judge.replaying import ReplayEnded, ReplayFault
 from grader.judge.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.runner import Outcome, Submission
-from grader.judge.timing import Ours, TimingRefused, WrongWhileTimed, measure
-from grader.report import Timing, Verdict
+from grader.judge.timing import TimingRefused, measure
+from grader.report import Report, Timing, Verdict
 from grader.sandbox.ending import Ending, Reason
+from grader.sandbox.protocol import OF_LOADING
 from grader.sandbox.supervisor import Nursery
 from labs import LabFolder
-from labs.declaration import Case, Lab
+from labs.declaration import Case, Growth, Lab
 
 NOTHING = bytes(32)  # a seed for records, which hold no values
 
@@ -64,13 +69,29 @@ class Gpu:
 
 
 class GpuAttempt(Attempt):
-    """Cases are recorded without the GPU and replayed on it."""
+    """Cases are recorded without the GPU and replayed on it.
+
+    While workers record, this thread gets the GPU's side ready: replayers with a context each, buffers, our own records. Under
+    the lock there is left what launches a submission's kernels, and the death of whatever did.
+    """
 
     device_kind = "cuda"
 
     def __init__(self, gpu: Gpu, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self._gpu = gpu
+        self._broken: tuple[Growth, str] | None = None
+
+    def grade(self) -> Report:
+        """As `Attempt.grade`; a rule of growth that is broken costs the points for speed and is said beside the verdict."""
+        report = super().grade()
+        if self._broken is None:
+            return report
+        growth, figure = self._broken
+        sentence = f"{report.diagnosis.sentence} {growth.sentence}"
+        diagnosis = dataclasses.replace(report.diagnosis, sentence=sentence, name=growth.name, detail=figure)
+        points = dataclasses.replace(report.points, performance=0.0, note=f"No points for speed: {growth.sentence}")
+        return dataclasses.replace(report, diagnosis=diagnosis, points=points)
 
     @property
     def _device_name(self) -> str:
@@ -81,38 +102,70 @@ class GpuAttempt(Attempt):
         timed = performance is not None and self._request.mode == "submit"
         wanted = list(cases)
         if performance is not None:
-            wanted.append(prepare(self._lab, performance.case, NOTHING, device="cuda"))
-        with self._marked("record"):
-            recorded = self._record(wanted)
-        if any(each.fault is not None and each.fault.stage in ("syntax", "import", "entry") for each in recorded):
-            return self._stopped(cases, Outcome(fault=recorded[0].fault))
-        ours = self._gpu.ours(self._request.folder) if timed else None
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            listings = pool.submit(self._listings, recorded[-1])
-            execution = self._replay_and_time(cases, recorded, ours)
-            execution.listings = listings.result()
-        return execution
-
-    def _replay_and_time(self, cases: list[PreparedCase], recorded: list[Recorded], ours: Ours | None) -> Execution:
-        """On the GPU, under its lock; `ours` is None where nothing is to be timed."""
-        self._progress(Progress("waiting for the GPU"))
+            also = performance.timed if timed else performance.timed[:1]  # a Check looks at its anatomy alone
+            wanted += [prepare(self._lab, case, NOTHING, device="cuda") for case in also]
         try:
-            with self._marked("wait"):
-                lock = gpu_lock(self._gpu.uuid, self._cancelled)
-                lock_fd = lock.__enter__()
+            return self._recorded_and_replayed(cases, wanted, timed=timed)
         except Cancelled:
             return self._stopped(cases, Outcome(ending=Ending(Reason.CANCELLED, "")))
-        try:
-            held = time.perf_counter()
-            execution = self._replay(cases, recorded, lock_fd)
-            if ours is not None:
-                self._time(execution, recorded[-1], ours, lock_fd)
-            self._phases["gpu_held"] = round(time.perf_counter() - held, 4)
-        finally:
-            lock.__exit__(None, None, None)
-        if recorded[-1].record is not None:
-            execution.anatomy = anatomy_of(recorded[-1].record)
+
+    def _recorded_and_replayed(self, cases: list[PreparedCase], wanted: list[PreparedCase], *, timed: bool) -> Execution:
+        with contextlib.ExitStack() as stack:
+            lock = GpuLock(self._gpu.uuid)
+            stack.callback(lock.close)
+            runner = stack.enter_context(GpuRunner(self._lab, lock_fd=lock.fd, cancelled=self._cancelled))
+            benches: list[Bench] = []
+
+            def make_bench() -> None:
+                ours = self._gpu.ours(self._request.folder)
+                benches.append(Bench(self._lab, ours, self._request.seed, lock_fd=lock.fd, cancelled=self._cancelled))
+                stack.callback(benches[0].close)
+
+            steps: list[Callable[[], None]] = [runner.get_ready]
+            if timed:
+                steps += [make_bench, lambda: benches[0].get_ready("beside"), lambda: benches[0].get_ready("alone")]
+            with self._marked("record"):
+                recorded = self._record_meanwhile(wanted, steps)
+            for each in recorded:
+                if each.fault is not None and each.fault.stage in OF_LOADING:
+                    return self._stopped(cases, Outcome(fault=each.fault))
+            if timed and not benches:
+                make_bench()
+            shown = recorded[min(len(cases), len(recorded) - 1)]  # the timed case, where there is one
+            listings = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._listings, shown)
+            execution = self._locked(lock, runner, benches, cases, recorded)
+            execution.listings = listings.result()
+        if shown.record is not None:
+            execution.anatomy = anatomy_of(shown.record)
         return execution
+
+    def _locked(
+        self, lock: GpuLock, runner: GpuRunner, benches: list[Bench], cases: list[PreparedCase], recorded: list[Recorded]
+    ) -> Execution:
+        """On the GPU, from the moment the lock is ours until whatever launched a submission's kernel is dead."""
+        self._progress(Progress("waiting for the GPU"))
+        with self._marked("wait"):
+            lock.acquire(self._cancelled)
+        held = time.perf_counter()
+        execution = self._replay(runner, cases, recorded)
+        for bench in benches:
+            theirs = Theirs(timed=recorded[len(cases)], growth=tuple(recorded[len(cases) + 1 :]))
+            self._time(execution, theirs, bench)
+            bench.stop()
+            self._phases |= {f"time_{what}": round(spent, 4) for what, spent in bench.seconds.items()}
+        self._phases["gpu_held"] = round(time.perf_counter() - held, 4)
+        lock.close()
+        return execution
+
+    def _record_meanwhile(self, wanted: list[PreparedCase], steps: list[Callable[[], None]]) -> list[Recorded]:
+        """Record in another thread and take the steps in this one; those left when it is done are taken when needed."""
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            recording = pool.submit(self._record, wanted)
+            for step in steps:
+                if recording.done() or self._cancelled():
+                    break
+                step()
+            return recording.result()
 
     def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:
         def progress(done: int) -> None:
@@ -120,9 +173,9 @@ class GpuAttempt(Attempt):
 
         return record_all(self._nursery, self._submission, wanted, self._cancelled, progress)
 
-    def _replay(self, cases: list[PreparedCase], recorded: list[Recorded], lock_fd: int) -> Execution:
+    def _replay(self, runner: GpuRunner, cases: list[PreparedCase], recorded: list[Recorded]) -> Execution:
         execution = Execution(findings=[], outcomes=[], timing_note="Nothing was timed: not every visible case is right.")
-        with self._marked("replay"), GpuRunner(self._lab, lock_fd=lock_fd, cancelled=self._cancelled) as runner:
+        with self._marked("replay"):
             for done, (prepared, record) in enumerate(zip(cases, recorded, strict=False)):
                 self._progress(Progress("running", done, len(cases), prepared.case.name))
                 cancelled = any(finding.verdict is Verdict.CANCELLED for finding in execution.findings[-1:])
@@ -131,24 +184,26 @@ class GpuAttempt(Attempt):
                 execution.findings.append(
                     Finding(prepared=prepared, verdict=Verdict.NOT_RUN) if cancelled else self._judge(prepared, outcome)
                 )
+        with self._marked("retire"):
+            runner.retire()
         return execution
 
-    def _time(self, execution: Execution, submission: Recorded, ours: Ours, lock_fd: int) -> None:
+    def _time(self, execution: Execution, theirs: Theirs, bench: Bench) -> None:
         """Time it if every visible case is right."""
         visible = [finding for finding in execution.findings if finding.prepared.case.group == "visible"]
         if any(finding.verdict is not Verdict.PASSED for finding in visible):
             return
-        if submission.record is None:
-            what = submission.fault.text if submission.fault else submission.ending.reason
+        if theirs.timed.record is None:
+            what = theirs.timed.fault.text if theirs.timed.fault else theirs.timed.ending.reason
             execution.timing_note = f"The timed case could not be recorded: {what}"
             return
         self._progress(Progress("timing"))
         with self._marked("time"):
-            execution.timing, execution.timing_note = self._measured(submission, ours, lock_fd)
+            execution.timing, execution.timing_note = self._measured(theirs, bench)
 
-    def _measured(self, submission: Recorded, ours: Ours, lock_fd: int) -> tuple[Timing | None, str]:
+    def _measured(self, theirs: Theirs, bench: Bench) -> tuple[Timing | None, str]:
         try:
-            timing = measure(self._lab, submission, ours, seed=self._request.seed, lock_fd=lock_fd, cancelled=self._cancelled)
+            timing, broken, figure = measure(self._lab, bench, theirs)
         except TimingRefused as refused:
             return None, f"Timing refused. {refused}"
         except WrongWhileTimed as wrong:
@@ -157,4 +212,6 @@ class GpuAttempt(Attempt):
             return None, f"No points for speed: {fault.sentence}"
         except ReplayEnded as ended:
             return None, f"No points for speed: the timed launches ended ({ended.ending.reason.replace('_', ' ')})."
+        if broken is not None:
+            self._broken = broken, figure
         return timing, ""

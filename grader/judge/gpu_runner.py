@@ -28,7 +28,7 @@ OUTSIDE = ("CUDA_ERROR_ILLEGAL_ADDRESS", "CUDA_ERROR_MISALIGNED_ADDRESS")
 
 
 class GpuRunner:
-    """The cases of one attempt on the GPU whose lock is held. Leaving it kills what is left."""
+    """The cases of one attempt, run on the GPU while its lock is held. Leaving it kills what is left."""
 
     def __init__(self, lab: Lab, *, lock_fd: int, cancelled: Callable[[], bool]) -> None:
         self._lab = lab
@@ -36,22 +36,31 @@ class GpuRunner:
         self._cancelled = cancelled
         self._replayer: Replayer | None = None
         self._started = 0
+        self._unused = True
 
     def __enter__(self) -> GpuRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._retire()
+        self.retire()
+
+    def get_ready(self) -> None:
+        """Start the first replayer, which may be long before the lock is held."""
+        self._started += 1
+        self._replayer = Replayer(lock_fd=self._lock_fd, cancelled=self._cancelled)
 
     def run(self, prepared: PreparedCase, recorded: Recorded) -> Outcome:
         """One case: its record on its inputs."""
         if recorded.fault is not None or recorded.ending is not None:
             return Outcome(fault=recorded.fault, ending=recorded.ending)
+        if self._replayer is not None and self._unused and not self._replayer.is_fresh:
+            self.retire()
+            self._started -= 1
         if self._replayer is None:
             if self._started >= REPLAYERS:
                 return Outcome()
-            self._started += 1
-            self._replayer = Replayer(lock_fd=self._lock_fd, cancelled=self._cancelled)
+            self.get_ready()
+        self._unused = False
         lent = DeviceSet(lay_out(prepared))
         started = time.perf_counter()
         try:
@@ -87,11 +96,12 @@ class GpuRunner:
 
     def _after_a_fault(self) -> None:
         """The replayer goes, and the GPU is probed before anything else may use it."""
-        self._retire()
+        self.retire()
         if not gpu_is_well():
             raise GraderError("the GPU does not answer as it should after a fault")
 
-    def _retire(self) -> None:
+    def retire(self) -> None:
+        """End the replayer that is there."""
         if self._replayer is not None:
             replayer, self._replayer = self._replayer, None
             replayer.__exit__()

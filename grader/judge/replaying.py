@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from grader.faults import SandboxError
 from grader.judge.device_memory import DeviceBuffer, DeviceSet
+from grader.judge.gpu_lock import Cancelled
 from grader.judge.memory import Layout
-from grader.sandbox.supervisor import Ended, Ending, Limits, start_replayer
+from grader.sandbox.supervisor import Ended, Ending, Limits, Reason, start_replayer
 
 CALL_LIMIT_S = 20.0
 REPLAYER_LIMITS = Limits(time_limit_s=170.0, memory_mib=8192, open_files=1024, processes=256)
+FRESH_S = 40.0  # so long one may stand by, and still has time for an attempt
 
 # The driver's name for what a kernel did, in a learner's words.
 FAULTS = {
@@ -47,10 +50,19 @@ class ReplayEnded(Exception):
 
 
 class Replayer:
-    """One replayer process. Leave it, and it is dead."""
+    """One replayer process. Leave it, and it is dead.
+
+    Args:
+        lock_fd: of the GPU's lock, which need not be held yet: nothing is launched before the first `run`, `tune` or `capture`.
+
+    Raises:
+        Cancelled: while it started.
+        SandboxError: it did not start.
+    """
 
     def __init__(self, *, lock_fd: int, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
+        self._started = time.monotonic()
         self._worker = start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
         try:
             self._worker.send({"kind": "open", "ordinal": 0})
@@ -59,8 +71,15 @@ class Replayer:
             self._worker.stop()
             raise SandboxError(f"the driver could not be initialised behind the walls: {fault.name}") from fault
         except ReplayEnded as ended:
+            if ended.ending.reason is Reason.CANCELLED:
+                raise Cancelled from ended
             output = self._worker.output.decode(errors="replace")[-500:]
             raise SandboxError(f"a replayer ended at its start: {ended.ending} {output}") from ended
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has stood by for so short a time that it will not run out of it."""
+        return time.monotonic() - self._started < FRESH_S
 
     def __enter__(self) -> Replayer:
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
 
 WARM_UP_ROUNDS = 2
 FEWEST_ROUNDS = 8
@@ -15,7 +14,7 @@ DISTURBED = 0.02  # a reference that differs by more beside the submission and a
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Milliseconds a launch, one number a round."""
+    """Milliseconds a launch, one number a round; or ratios of two such."""
 
     milliseconds: tuple[float, ...]
 
@@ -37,23 +36,26 @@ class Samples:
         return 1.2533 * self.spread / 1.349 / len(self.milliseconds) ** 0.5
 
 
-def enough(samples: Sequence[Samples]) -> bool:
-    """Whether every median is known well enough, or the cap is reached."""
-    rounds = min(len(each.milliseconds) for each in samples)
-    if rounds >= MOST_ROUNDS:
-        return True
-    return rounds >= FEWEST_ROUNDS and all(each.standard_error < STANDARD_ERROR for each in samples)
+def ratios(over: Samples, under: Samples) -> Samples:
+    """`over` ÷ `under`, round by round: what slows both in a round, as a lower clock does, leaves it as it is."""
+    pairs = zip(over.milliseconds, under.milliseconds, strict=True)
+    return Samples(tuple(above / below for above, below in pairs))
+
+
+def enough(measured: Samples) -> bool:
+    """Whether its median is known well enough, or the cap is reached."""
+    rounds = len(measured.milliseconds)
+    return rounds >= MOST_ROUNDS or (rounds >= FEWEST_ROUNDS and measured.standard_error < STANDARD_ERROR)
 
 
 def disturbed(beside: Samples, alone: Samples) -> bool:
-    """Whether the reference ran differently beside the submission than alone: then no ratio can be trusted."""
+    """Whether a kernel of ours ran differently beside the submission than alone: then no ratio can be trusted."""
     return abs(beside.median / alone.median - 1) > max(DISTURBED, 2 * (beside.standard_error + alone.standard_error))
 
 
-def within_noise(submission: Samples, reference: Samples) -> bool:
-    """Whether the two medians cannot be told apart: they differ by less than two standard errors of both."""
-    difference = abs(submission.median / reference.median - 1)
-    return difference < 2 * (submission.standard_error + reference.standard_error)
+def within_noise(ratio: Samples) -> bool:
+    """Whether two kernels cannot be told apart: their ratio differs from 1 by less than two standard errors."""
+    return abs(ratio.median - 1) < 2 * ratio.standard_error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

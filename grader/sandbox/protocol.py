@@ -24,8 +24,9 @@ MESSAGE_LIMIT = 256 * 1024  # bytes of one JSON message
 RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
 TEXT_LIMIT = 8 * 1024  # characters of any text that a worker sends
 
-# Where a fault happened; each maps to one verdict. Of the first three, each can only come while the submission is loaded.
+# Where a fault happened; each maps to one verdict. The first three can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
+OF_LOADING = ("syntax", "import", "entry")
 OF_PARSING = ("syntax",)
 OF_IMPORTING = ("import", "entry", "refused", "bounds", "input_changed")
 OF_A_CASE = ("compile", "run", "refused", "bounds", "input_changed")

@@ -1,0 +1,254 @@
+"""Rounds, comparisons and rules of a timing, on a pretended GPU: buffers in this process, a replayer that is Python."""
+
+import dataclasses
+import types
+
+import doubling_lab
+import pytest
+import torch
+
+from grader.judge import bench as bench_module
+from grader.judge import device_memory, timing
+from grader.judge.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
+from grader.judge.device_memory import DeviceBuffer
+from grader.judge.inputs import prepare
+from grader.judge.recording import Recorded
+from grader.judge.timing import TimingRefused
+from labs.declaration import Case, Growth, Performance
+
+TIMED = Case(name="timed", sizes={"rows": 4, "cols": 64})
+SMALLER, LARGER = (Case(name=name, sizes={"rows": 4, "cols": cols}) for name, cols in (("n", 64), ("2n", 128)))
+GROWTH = Growth(smaller=SMALLER, larger=LARGER, most=0.42, name="masked_tiles", sentence="Hidden tiles are computed.")
+LAB = doubling_lab.lab(performance=Performance(measure="reference", zero_at=0.1, full_at=0.9, case=TIMED, growth=GROWTH))
+RECORDED = Recorded(record=object(), blob=b"")
+OURS = Ours(reference=RECORDED, copy=RECORDED, read=RECORDED)
+THEIRS = Theirs(timed=RECORDED, growth=(RECORDED, RECORDED))
+
+
+class Buffer(DeviceBuffer):
+    """Device memory in this process's own."""
+
+    def __init__(self, size):
+        self.size, self.bytes = size, torch.empty(size, dtype=torch.uint8)
+        self.address = self.bytes.data_ptr()
+
+    def close(self):
+        del self.bytes
+
+
+class Machine:
+    """A GPU whose kernels are Python: `submission(x, out)` runs for each set; `ms` is how long each record takes."""
+
+    def __init__(self):
+        self.ms = {"submission": 2e-4, "reference": 1e-4, "copy": 1e-4, "read": 1e-4, "smaller": 1e-4, "larger": 3e-4}
+        self.submission = lambda x, out: out.copy_(2 * x)
+        self.alone = {}
+        self.started, self.stopped, self.log = 0, 0, []
+        self.bench = None
+
+    def replayer(self, *, lock_fd, cancelled):
+        self.started += 1
+        return Replayer(self)
+
+    def loaded(self, record):
+        def launch_set(stream, index, choices):
+            x = self.bench._sets[index].inputs.view(self.bench._layout.inputs[0])
+            self.bench._expected_outs[index].view(self.bench._layout.out).copy_(2 * x)
+
+        return types.SimpleNamespace(sets=[], options=[], launch_set=launch_set, close=lambda: None)
+
+
+class Replayer:
+    is_fresh = True
+
+    def __init__(self, machine):
+        self._machine, self._records = machine, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._machine.stopped += 1
+
+    def load(self, name, blob, arguments, sets, *, outs=None):
+        self._records[name] = sets, outs
+
+    def tune(self, name):
+        self._machine.log.append(("tune", name))
+
+    def capture(self, name):
+        self._machine.log.append(("capture", name))
+
+    def time_ms(self, name):
+        machine, (sets, outs) = self._machine, self._records[name]
+        machine.log.append(("time", name))
+        for index, each in enumerate(sets):
+            x, out = each.inputs.view(each.layout.inputs[0]), each.out.view(each.layout.out)
+            if name == "submission":
+                machine.submission(x, out)
+            elif name == "reference":
+                outs[index].view(each.layout.out).copy_(2 * x)
+        beside = "submission" in self._records
+        return (machine.ms if beside else machine.ms | machine.alone)[name]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    made = Machine()
+    properties = types.SimpleNamespace(L2_cache_size=1 << 12)
+    monkeypatch.setattr(device_memory, "DeviceBuffer", Buffer)
+    monkeypatch.setattr(bench_module, "DeviceBuffer", Buffer)
+    monkeypatch.setattr(bench_module, "prepare", lambda lab, case, seed, device: prepare(lab, case, seed))
+    monkeypatch.setattr(bench_module, "Replayer", made.replayer)
+    monkeypatch.setattr(bench_module, "LoadedRecord", made.loaded)
+    monkeypatch.setattr(bench_module, "Stream", lambda: types.SimpleNamespace(synchronize=lambda: None))
+    monkeypatch.setattr(bench_module, "COPY_CASE", dataclasses.replace(bench_module.COPY_CASE, sizes={"cells": 64}))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a GPU of nobody's")
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    return made
+
+
+@pytest.fixture
+def bench(machine):
+    machine.bench = Bench(LAB, OURS, b"s" * 32, lock_fd=-1, cancelled=lambda: False)
+    yield machine.bench
+    machine.bench.close()
+    assert machine.started == machine.stopped
+
+
+def measure(bench):
+    return timing.measure(LAB, bench, THEIRS)
+
+
+def test_a_right_kernel_is_timed_against_the_reference(bench):
+    made, broken, _ = measure(bench)
+
+    assert made.reference_ratio == pytest.approx(0.5)
+    assert broken is None
+    assert made.spread == 0
+
+
+def test_what_is_ready_launched_nothing_and_is_used(machine, bench):
+    bench.get_ready("beside")
+    bench.get_ready("alone")
+    assert machine.log == []
+
+    measure(bench)
+
+    assert machine.started == 2
+
+
+def test_one_that_stood_by_too_long_is_replaced(machine, bench, monkeypatch):
+    bench.get_ready("beside")
+    monkeypatch.setattr(Replayer, "is_fresh", False)
+
+    measure(bench)
+
+    assert machine.started == 3  # beside, beside again, alone
+
+
+def test_l2_is_emptied_before_every_timed_launch(machine, bench):
+    measure(bench)
+
+    timed = [name for kind, name in machine.log if kind == "time" and name not in ("smaller", "larger")]
+    assert timed[0::2] == ["read"] * (len(timed) // 2)
+    assert "read" not in timed[1::2]
+
+
+def test_every_round_has_contents_of_its_own(machine, bench):
+    seen = set()
+    machine.submission = lambda x, out: (seen.add(bytes(x.contiguous().view(torch.uint8).flatten().tolist())), out.copy_(2 * x))
+
+    measure(bench)
+
+    assert len(seen) == sum(name == "submission" and kind == "time" for kind, name in machine.log) * len(bench._sets)
+
+
+@pytest.mark.parametrize("round_number", [0, 7])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x, out: out[0].zero_(),
+        lambda x, out: out[-1, -1].fill_(float("nan")),
+        lambda x, out: out.copy_(out.roll(1, 0)),
+    ],
+    ids=["row", "nan", "another_row"],
+)
+def test_a_wrong_output_in_any_round_ends_it(machine, bench, spoil, round_number):
+    calls = iter(range(10_000))
+
+    def submission(x, out):
+        out.copy_(2 * x)
+        if next(calls) == round_number * len(bench._sets) + 3:
+            spoil(x, out)
+
+    machine.submission = submission
+
+    with pytest.raises(WrongWhileTimed, match="a timed output is wrong"):
+        measure(bench)
+
+
+def test_yesterdays_answer_is_wrong(machine, bench):
+    kept = {}
+
+    def submission(x, out):
+        out.copy_(kept.setdefault(out.data_ptr(), 2 * x))
+
+    machine.submission = submission
+
+    with pytest.raises(WrongWhileTimed):
+        measure(bench)
+
+
+def test_an_input_that_is_overwritten_ends_it(machine, bench):
+    def submission(x, out):
+        out.copy_(2 * x)
+        x[0, 0] += 1
+
+    machine.submission = submission
+
+    with pytest.raises(WrongWhileTimed, match="x, an input, is overwritten"):
+        measure(bench)
+
+
+def test_time_that_grows_too_little_breaks_the_rule(machine, bench):
+    machine.ms["larger"] = 2e-4
+
+    made, broken, figure = measure(bench)
+
+    assert broken is GROWTH
+    assert figure == "Measured: 0.50; at most 0.42 is allowed."
+    assert made.reference_ratio > 0
+
+
+@pytest.mark.parametrize(("slowed", "measured_by"), [("reference", "reference"), ("reference", "roof"), ("copy", "roof")])
+def test_what_is_slowed_beside_the_submission_is_refused(machine, bench, slowed, measured_by):
+    machine.ms[slowed], machine.alone[slowed] = 1.2e-4, 1e-4
+    lab = dataclasses.replace(LAB, performance=dataclasses.replace(LAB.performance, measure=measured_by))
+
+    with pytest.raises(TimingRefused, match=f"The {slowed} took .* beside this submission"):
+        timing.measure(lab, bench, THEIRS)
+    assert machine.started == 2 * timing.TRIES
+
+
+def test_events_that_cannot_be_are_tried_again_and_refused(machine, bench):
+    machine.ms["submission"] = 1e6
+
+    with pytest.raises(TimingRefused, match="by the judge's clock"):
+        measure(bench)
+
+
+def test_faster_than_the_data_sheet_is_refused(machine, bench, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA H100 80GB HBM3")
+    machine.ms = dict.fromkeys(machine.ms, 1e-9)
+
+    with pytest.raises(TimingRefused, match="faster than this GPU can"):
+        measure(bench)
+
+
+def test_implausible_is_said_in_a_sentence():
+    slow = types.SimpleNamespace(time_ms=lambda name: 100.0)
+
+    with pytest.raises(Implausible, match=r"^A round took .* events\.$"):
+        bench_module._timed(slow, "copy")
