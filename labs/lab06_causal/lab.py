@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from labs import prefill_inputs
-from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
+from labs.declaration import Growth, Inputs, Lab, Performance, Prediction, Symptom
 from labs.habits import hidden_tiles_computed
 from labs.lab06_causal.oracles import ORACLES, attend, distance
 from labs.prefill_inputs import case
@@ -151,6 +151,16 @@ LAB = Lab(
         case=TIMED,
         reference="kernels.flash_attention:flash_attention",
         flops=flops,
+        growth=Growth(
+            smaller=case("timed_square", batch=1, heads=16, seqlen=4096, head_dim=128, devices=("cuda",)),
+            larger=case("timed_wide", batch=1, heads=16, seqlen_q=4096, seqlen_kv=8192, head_dim=128, devices=("cuda",)),
+            most=0.42,
+            name="hidden_tiles_computed",
+            sentence=(
+                "Tiles that are masked entirely are computed: n queries and n keys take about half the time of n queries and "
+                "2n keys; a kernel that skips those tiles takes a third."
+            ),
+        ),
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),
     score_scale=prefill_inputs.score_scale,
