@@ -20,7 +20,7 @@ from grader.judge.attempt import Request
 from grader.judge.gpu_attempt import NOTHING, GpuAttempt
 from grader.judge.inputs import PreparedCase, prepare
 from grader.judge.memory import lay_out
-from grader.judge.recording import Recorded, held_against, record_all
+from grader.judge.recording import Recorded, held_against, record_all, scratch_limit
 from grader.judge.runner import Submission
 from grader.sandbox.ending import Ending, Reason
 from grader.sandbox.protocol import Fault
@@ -96,7 +96,7 @@ def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Re
     prepared = _prepared(lab, case, request)
     try:
         record = parse(blob, arguments=lab.arguments)
-        held_against(record, lay_out(prepared), request.target, lab.scratch_limit(prepared.inputs))
+        held_against(record, lay_out(prepared), request.target, scratch_limit(lab, prepared, request.target))
     except RecordError as error:
         return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
     return Recorded(record=record, blob=blob)

@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from grader.judge.inputs import PreparedCase
 from grader.judge.memory import Layout, lay_out
 from grader.judge.runner import Submission, answer_to_load, case_message, fault_in
+from grader.sandbox.gpus import GPUS
 from grader.sandbox.protocol import OF_A_CASE, Fault
 from grader.sandbox.record import Record, RecordError, parse
 from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
+from labs.declaration import Lab
 
 RECORD_LIMIT_S = 60.0
 MOST_RECORDERS = 12
+MEMORY_SHARE = 4  # a call may have this part of a GPU's memory as scratch, where its lab sets no limit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,8 @@ class Recorder:
         if self.failed is not None:
             return self.failed
         try:
-            self._worker.send(case_message(prepared, layout, self._submission.lab))
+            limit = scratch_limit(self._submission.lab, prepared, self._submission.target)
+            self._worker.send({**case_message(prepared, layout, self._submission.lab), "scratch_limit_bytes": limit})
             kind, fields = self._receive()
             if kind != "record":
                 return _stopped_by(fault_in(kind, fields, OF_A_CASE))
@@ -66,7 +70,7 @@ class Recorder:
             return self.failed
         try:
             record = parse(blob, arguments=self._submission.lab.arguments)
-            held_against(record, layout, self._submission.target, self._submission.lab.scratch_limit(prepared.inputs))
+            held_against(record, layout, self._submission.target, limit)
         except RecordError as error:
             return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
         return Recorded(record=record, blob=blob)
@@ -82,7 +86,13 @@ def _stopped_by(stopped: Fault | Ending) -> Recorded:
     return Recorded(fault=stopped) if isinstance(stopped, Fault) else Recorded(ending=stopped)
 
 
-def held_against(record: Record, layout: Layout, target: str, scratch_limit: int | None) -> None:
+def scratch_limit(lab: Lab, prepared: PreparedCase, target: str) -> int:
+    """Bytes: the lab's limit for the case, and never more than the GPU can spare beside what the judge itself needs."""
+    limit, most = lab.scratch_limit(prepared.inputs), GPUS[target].memory_bytes // MEMORY_SHARE
+    return most if limit is None else min(limit, most)
+
+
+def held_against(record: Record, layout: Layout, target: str, most_scratch: int) -> None:
     """A record speaks of the tensors that it was given, for the GPU that it was asked for, within the scratch allowed.
 
     Raises:
@@ -94,8 +104,8 @@ def held_against(record: Record, layout: Layout, target: str, scratch_limit: int
     for tensor in record.tensors:
         if given.get(tensor.name) != (tensor.shape, tensor.strides, tensor.dtype):
             raise RecordError(f"{tensor.name} is not of the form that was given")
-    if scratch_limit is not None and record.scratch_bytes > scratch_limit:
-        raise RecordError(f"it asks for {record.scratch_bytes:,} bytes of scratch; {scratch_limit:,} are allowed")
+    if record.scratch_bytes > most_scratch:
+        raise RecordError(f"it asks for {record.scratch_bytes:,} bytes of scratch; {most_scratch:,} are allowed")
 
 
 @contextlib.contextmanager

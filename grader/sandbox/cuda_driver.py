@@ -60,6 +60,15 @@ def call(name: str, *arguments: object) -> None:
         raise DriverError(name, (text.value or b"CUDA_ERROR_%d" % code).decode())
 
 
+def _call_where_supported(name: str, *arguments: object) -> None:
+    """Call it; GPUs before sm_80 have no persisting lines, and say so."""
+    try:
+        call(name, *arguments)
+    except DriverError as error:
+        if error.name not in ("CUDA_ERROR_UNSUPPORTED_LIMIT", "CUDA_ERROR_NOT_SUPPORTED"):
+            raise
+
+
 class _LaunchAttribute(ctypes.Structure):
     """CUlaunchAttribute: an id, and 64 bytes of which the first few carry the value."""
 
@@ -101,16 +110,13 @@ class Context:
         return bytes(raw).hex()
 
     def forbid_persisting_l2(self) -> None:
-        """No line of L2 may be kept for anyone; what was kept is given up. GPUs before sm_80 have nothing to forbid."""
-        for name, arguments in (
-            ("cuCtxSetLimit", (_LIMIT_PERSISTING_L2, ctypes.c_size_t(0))),
-            ("cuCtxResetPersistingL2Cache", ()),
-        ):
-            try:
-                call(name, *arguments)
-            except DriverError as error:
-                if error.name not in ("CUDA_ERROR_UNSUPPORTED_LIMIT", "CUDA_ERROR_NOT_SUPPORTED"):
-                    raise
+        """No line of L2 may be kept for anyone."""
+        _call_where_supported("cuCtxSetLimit", _LIMIT_PERSISTING_L2, ctypes.c_size_t(0))
+        self.reset_persisting_l2()
+
+    def reset_persisting_l2(self) -> None:
+        """Lines of L2 that are kept are given up; a kernel can ask for that by itself, with evict_last."""
+        _call_where_supported("cuCtxResetPersistingL2Cache")
 
     def synchronize(self) -> None:
         call("cuCtxSynchronize")

@@ -5,9 +5,11 @@ Used by the replayer for submissions and by the judge, in its own context, for o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from grader.sandbox import cuda_driver
 from grader.sandbox.cuda_driver import Function, Parameters, Shape, Stream
-from grader.sandbox.record import Choice, Command, Fill, Launch, Parameter, Pointer, Record, Scalar, TensorMap
+from grader.sandbox.record import Choice, Fill, Launch, Parameter, Pointer, Record, Scalar, TensorMap
 
 POISON = b"\xff"  # scratch that nobody filled
 
@@ -33,20 +35,25 @@ class LoadedRecord:
 
     def launch_set(self, stream: Stream, index: int, choices: list[int]) -> None:
         """Everything that the call does, on buffer set `index`, with one alternative for each choice."""
+        before: Fill | Launch | None = None
+        for command in self._chosen(choices):
+            self._do(stream, index, command, behind_a_launch=isinstance(before, Launch))
+            before = command
+
+    def _chosen(self, choices: list[int]) -> Iterator[Fill | Launch]:
         chosen = iter(choices)
         for command in self.record.commands:
             if isinstance(command, Choice):
                 alternatives = command.alternatives
-                for inner in alternatives[next(chosen) % len(alternatives)].commands:
-                    self._do(stream, index, inner)
+                yield from alternatives[next(chosen) % len(alternatives)].commands
             else:
-                self._do(stream, index, command)
+                yield command
 
     def poison_scratch(self, stream: Stream) -> None:
         for address, size in zip(self.scratch, self.record.scratch, strict=True):
             stream.fill(address, size, POISON)
 
-    def _do(self, stream: Stream, index: int, command: Command) -> None:
+    def _do(self, stream: Stream, index: int, command: Fill | Launch, *, behind_a_launch: bool) -> None:
         if isinstance(command, Fill):
             _fill(stream, self._address(command.buffer, command.offset, index), command)
         elif isinstance(command, Launch):
@@ -56,7 +63,8 @@ class LoadedRecord:
                 shared_bytes=command.shared_bytes,
                 cluster=command.num_ctas,
                 cooperative=command.cooperative,
-                programmatic=command.pdl,
+                # A call's first kernel has no predecessor of its own: it may not begin under the end of the call before.
+                programmatic=command.pdl and behind_a_launch,
             )
             self._function(command).launch(stream, shape, self._bound(command, index))
 
