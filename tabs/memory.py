@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ import plotly.graph_objects as go
 from tabs.figures import memory_traffic, roofline
 from tabs.figures.widget import Card, Option, figure
 from tabs.identity import Identities
-from tabs.plots import colour, layout, plot_when_shown
+from tabs.plots import PlotAndTwin, colour, layout, plot_when_shown
 from tabs.section import section
 
 TITLE = "Memory"
@@ -23,7 +24,8 @@ _LONG = 131072
 _ONE_HEAD = memory_traffic.scores_bytes(seqlen=_LONG, num_heads=1, score_bytes=2)
 _ALL_HEADS = memory_traffic.scores_bytes(seqlen=_LONG, num_heads=32, score_bytes=2)
 _SMALL = memory_traffic.scores_bytes(seqlen=4096, num_heads=1, score_bytes=2)
-_ROOF = roofline.measured_roof(roofline.documents()) or next(roof for roof in roofline.SHEETS if roof.device == "H100 SXM")
+_SHEET = next(roof for roof in roofline.SHEETS if roof.device == "H100 SXM")
+_ROOF = roofline.measured_roof(roofline.documents()) or _SHEET
 
 TRAFFIC_CARDS = (
     Card(
@@ -49,8 +51,67 @@ TRAFFIC_CARDS = (
     ),
 )  # fmt: skip
 
+_CACHE = {name: memory_traffic.DECODE_DEFAULTS[name] for name in ("kv_len", "num_heads_kv", "head_dim", "batch")}
+
+
+def _cache_us(**changed: int) -> float:
+    """The time of one token over an fp16 cache, at the roof's bandwidth."""
+    return memory_traffic.decode_us(memory_traffic.cache_bytes("fp16", **{**_CACHE, **changed}), _ROOF.bandwidth_gb_s)
+
+
+CACHE_CARDS = (
+    Card(
+        text=f"One token after {_CACHE['kv_len']:,} others, one layer: {_cache_us():.1f} µs at best in fp16.",
+        ask="Twice as many cached tokens. How long does the next token take?",
+        options=(
+            Option(
+                text="Twice as long", why=f"{_cache_us(kv_len=2 * _CACHE['kv_len']):.1f} µs: one query meets each key once."
+            ),
+            Option(
+                text="Four times as long",
+                why="A whole prompt is quadratic: n queries meet n keys. Here a single query does, so "
+                f"{_cache_us(kv_len=2 * _CACHE['kv_len']):.1f} µs.",
+            ),
+        ),
+        right=0,
+        after={"kv_len": 2 * _CACHE["kv_len"]},
+    ),
+    Card(
+        text=f"32 query heads share {_CACHE['num_heads_kv']} cached heads: grouped-query attention.",
+        ask="Without sharing, 32 heads are cached. What does that cost?",
+        options=(
+            Option(
+                text="Nothing: the arithmetic is the same",
+                why=f"The arithmetic is, and it does not matter. The bytes are {32 // _CACHE['num_heads_kv']} times as many.",
+            ),
+            Option(
+                text=f"{32 // _CACHE['num_heads_kv']} times as long",
+                why=f"{_cache_us(num_heads_kv=32):.1f} µs. Sharing heads saves bytes, and bytes are time.",
+            ),
+        ),
+        right=1,
+        after={"num_heads_kv": 32},
+    ),
+    Card(
+        text="Serving many sequences together reads the weights of a model once for all of them.",
+        ask="And their caches? 32 sequences instead of one:",
+        options=(
+            Option(
+                text="About the same time: one pass serves all",
+                why=f"Each sequence has a cache of its own, read for it alone: {_cache_us(batch=32) / 1e3:.2f} ms.",
+            ),
+            Option(
+                text="32 times the time",
+                why=f"{_cache_us(batch=32) / 1e3:.2f} ms. No sequence can use another one's keys: batching does not help.",
+            ),
+        ),
+        right=1,
+        after={"batch": 32},
+    ),
+)
+
 _PROSE = f"""
-## Bytes kept, bytes moved
+# Bytes kept, bytes moved
 
 The naive way writes the whole score matrix. For one head in fp16 that is {_SMALL / 2**20:.0f} MiB at 4,096 tokens,
 {_ONE_HEAD / GIB:.0f} GiB at 131,072, and {_ALL_HEADS / GIB:,.0f} GiB with 32 heads: the terabyte that one hears of.
@@ -78,8 +139,8 @@ FLOP per byte decides what a kernel waits for. Left of the ridge it waits for me
 Decoding in fp16 does {roofline.decode_intensity(1):.0f} FLOP a byte for each query head that shares the cache: far left,
 whatever the kernel. Prefill at 4,096 tokens could do {roofline.prefill_intensity(4096):,.0f}: far right.
 
-The roof {"was measured by a copy" if _ROOF.measured else "is that of the data sheet"}. Your own timed attempts appear as
-points once a lab has been graded on a GPU.
+The roof {"was measured by a copy" if _ROOF.measured else "is that of the data sheet"}. Once a lab of yours has been timed on a
+GPU, your attempts appear as points, under the roof of that GPU.
 """
 
 
@@ -118,29 +179,58 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
             )  # fmt: skip
     notes = [
         (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", "query", 14),
-        (4.0, roofline.attainable(roof, 1.2), f"{roof.bandwidth_gb_s:,.0f} GB/s", "query", -22),
-        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", "scores", -20),
+        (24.0, roofline.attainable(roof, 24.0), f"{roof.bandwidth_gb_s:,.0f} GB/s", "query", 6),
+        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", "scores", -14),
         (marks[3][1], roof.peak_tflops, "prefill", "scores", -18),
     ]
+    # the slope's words stand beside it: its own at the left, those of its rings at the right
+    anchors = {"decode": "left", f"{roof.bandwidth_gb_s:,.0f} GB/s": "right"}
     for x, y, text, role, shift in notes:
+        side = anchors.get(text, "center")
         chart.add_annotation(
-            x=math.log10(x), y=math.log10(y), text=text, showarrow=False, yshift=shift, font={"color": colour(role), "size": 13}
-        )
+            x=math.log10(x), y=math.log10(y), text=text, showarrow=False, yshift=shift, xanchor=side,
+            xshift={"left": 8, "right": -8, "center": 0}[side], font={"color": colour(role), "size": 13},
+        )  # fmt: skip
     return chart
 
 
-def own_points(course: Any, identities: Identities, token: str) -> list[roofline.Point]:
-    """The timed attempts of whoever holds the token; none for a stranger."""
+def roof_table(roof: roofline.Roof, kernels: list[roofline.Point], own: list[roofline.Point]) -> str:
+    """The points of the plot as a table, folded; nothing where there are none."""
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(point.name)}</th><td>{whose}</td><td>{point.intensity:.3g}</td>'
+        f"<td>{point.tflops:.3g}</td><td>{point.tflops / roofline.attainable(roof, point.intensity):.0%}</td></tr>"
+        for whose, points in (("ours", kernels), ("yours", own))
+        for point in points
+    )
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("kernel", "whose", "FLOP a byte", "TFLOP/s", "of the roof"))
+    caption = f"{html.escape(roof.device)}: {roof.bandwidth_gb_s:,.0f} GB/s, {roof.peak_tflops:,.0f} TFLOP/s"
+    return (
+        '<div class="fig"><details class="fig-twin"><summary>As a table</summary><div class="fig-twin-body" tabindex="0">'
+        f"<table><caption>{caption}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details></div>"
+    )
+
+
+def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
+    """Reports of the timed attempts of whoever holds the token, newest first; none for a stranger."""
     user = identities.read(token)
     history = getattr(course, "history", None)
     if user is None or history is None:
         return []
-    timed = []
-    for status in history(user=user.id):
-        report = course.report(status.id, user=user.id) if status.verdict else None
-        if report is not None:
-            timed.append((f"your {status.lab}", report.timing))
-    return roofline.attempt_points(timed)
+    ended = [status.id for status in history(user=user.id) if status.verdict and status.device == "cuda"]
+    reports = [course.report(attempt, user=user.id) for attempt in ended]
+    return [report for report in reports if report is not None and report.timing is not None]
+
+
+def drawn(documents: list[dict[str, Any]], reports: list[Any]) -> PlotAndTwin:
+    """The plot and its twin, under the roof of the newest report, else of a benchmark, else of a data sheet."""
+    roof = roofline.attempt_roof((report.device, report.timing) for report in reports)
+    roof = roof or roofline.measured_roof(documents) or _SHEET
+    kernels = roofline.kernel_points(documents, device=roof.device)
+    own = roofline.attempt_points((report.title, report.timing) for report in reports if report.device == roof.device)
+    return roof_figure(roof, kernels, own), roof_table(roof, kernels, own)
 
 
 def build(course: Any) -> None:
@@ -149,7 +239,7 @@ def build(course: Any) -> None:
     )
     cache = figure(
         "cache_traffic", title="One token's cache", tab=ID, ids=FIGURES, mathematics=("memory_traffic.js",),
-        defaults={**memory_traffic.DECODE_DEFAULTS, "bandwidth_gb_s": round(_ROOF.bandwidth_gb_s)},
+        cards=CACHE_CARDS, defaults={**memory_traffic.DECODE_DEFAULTS, "bandwidth_gb_s": round(_ROOF.bandwidth_gb_s)},
         roof=f"Bandwidth ({_ROOF.device}{', measured' if _ROOF.measured else ', data sheet'})",
     )  # fmt: skip
     section(_PROSE, figure=traffic, quizzes=("bytes", "faster"))
@@ -160,8 +250,8 @@ def build(course: Any) -> None:
 def _roofline(course: Any) -> None:
     identities = Identities.from_environment()
 
-    def draw(token: str) -> go.Figure:
-        return roof_figure(_ROOF, roofline.kernel_points(roofline.documents()), own_points(course, identities, token))
+    def draw(token: str) -> PlotAndTwin:
+        return drawn(roofline.documents(), own_reports(course, identities, token))
 
     told = (
         f"Roofline of the {_ROOF.device}: {_ROOF.bandwidth_gb_s:,.0f} GB/s and {_ROOF.peak_tflops:,.0f} TFLOP/s meet at "

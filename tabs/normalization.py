@@ -69,7 +69,7 @@ CARDS = (
 )
 
 _PROSE = f"""
-## From scores to shares of one
+# From scores to shares of one
 
 Scores can be any number. Softmax turns them into weights: all positive, adding up to one.
 

@@ -80,7 +80,7 @@ CARDS = (
 )
 
 _PROSE = """
-## One pass, block by block
+# One pass, block by block
 
 Subtracting the maximum needs the maximum, and the maximum needs all scores. But a kernel works on blocks that fit on the
 chip; reading everything twice would cost as much again.
@@ -89,7 +89,9 @@ So keep two numbers: the largest score so far, <span class="running-max">m</span
 from it, <span class="running-sum">l</span>. When a block raises the maximum, what was summed before is too large by a
 known factor:
 
-$$ \\ell \\leftarrow \\ell\\, e^{m - m'} + \\sum_{x \\in \\text{block}} e^{x - m'} \\qquad m' = \\max(m, \\max \\text{block}) $$
+$$ m' = \\max(m, \\max \\text{block}) $$
+
+$$ \\ell \\leftarrow \\ell\\, e^{m - m'} + \\sum_{x \\in \\text{block}} e^{x - m'} $$
 
 Attention carries a third: the <span class="value">accumulator</span> of weighted values, rescaled with the sum. At the end
 it is divided by it once. Nothing else is kept, however long the context.

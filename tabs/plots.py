@@ -13,6 +13,8 @@ import gradio as gr
 
 from tabs.theme import colours
 
+PlotAndTwin = tuple[Any, str]  # a Plotly figure, and the same as an HTML table; "" where the caption says it all
+
 ROLES = ("query", "key", "value", "scores", "running-max", "running-sum", "wrong", "right", "muted")
 
 
@@ -42,6 +44,9 @@ def style() -> str:
         ".js-plotly-plot text { fill: var(--muted) !important; }",
         ".js-plotly-plot .gridlayer path { stroke: var(--rule) !important; }",
         ".js-plotly-plot .hoverlayer text { fill: #fff !important; }",
+        ".js-plotly-plot .slider-rail-rect { fill: var(--panel) !important; stroke: var(--rule) !important; }",
+        ".js-plotly-plot .slider-grip-rect { fill: var(--page) !important; stroke: var(--accent) !important; }",
+        ".js-plotly-plot .slider-tick-rect { fill: var(--rule) !important; }",
     ]
     for role in ROLES:
         value = colour(role)
@@ -51,11 +56,11 @@ def style() -> str:
     return f"<style>{' '.join(rules)}</style>"
 
 
-def plot_when_shown(draw: Callable[[str], Any], *, label: str, told: str) -> gr.Plot:
+def plot_when_shown(draw: Callable[[str], PlotAndTwin], *, label: str, told: str) -> gr.Plot:
     """A plot that is asked for, and Plotly with it, when its tab is opened.
 
     Args:
-        draw: gets the reader's token ("" where there is none) and returns a Plotly figure.
+        draw: gets the reader's token ("" where there is none) and returns a Plotly figure and its twin as a table.
         told: what the plot shows, in one sentence: the caption, and all that a screen reader gets.
     """
     gr.HTML(style(), apply_default_css=False)
@@ -63,6 +68,7 @@ def plot_when_shown(draw: Callable[[str], Any], *, label: str, told: str) -> gr.
     token = gr.Textbox(visible=False)
     plot = gr.Plot(label=label, show_label=False)
     gr.Markdown(told, elem_classes="plot-told")
+    twin = gr.HTML("", apply_default_css=False)
     recall = "() => { try { return localStorage.getItem('attention-labs-token') ?? ''; } catch { return ''; } }"
-    shown.shown(draw, token, plot, js=recall, show_progress="hidden", queue=False, api_visibility="private")
+    shown.shown(draw, token, [plot, twin], js=recall, show_progress="hidden", queue=False, api_visibility="private")
     return plot

@@ -89,7 +89,7 @@ QUANTISE_CARDS = (
 )
 
 _BITS_PROSE = f"""
-## What the bits say
+# What the bits say
 
 A floating-point number is a sign, an exponent and a mantissa. The exponent sets the reach, the mantissa the spacing:
 

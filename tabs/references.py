@@ -119,7 +119,8 @@ def page() -> str:
         f'<button type="button" class="fig-button" data-copy="bib-{work.key}">Copy BibTeX</button></details></li>'
         for work in WORKS
     )
-    return f'<div class="section-text references"><h2>Watch</h2><ul>{videos}</ul><h2>Read</h2><ol>{works}</ol></div>'
+    lists = f"<h2>Watch</h2><ul>{videos}</ul><h2>Read</h2><ol>{works}</ol>"
+    return f'<div class="section-text references"><h1>Further reading</h1>{lists}</div>'
 
 
 def build(course: Any) -> None:

@@ -68,7 +68,7 @@ CARDS = (
 
 _CONTEXT = 4096
 _PROSE = f"""
-## How much do two vectors agree?
+# How much do two vectors agree?
 
 Attention starts with one question per cached token: how relevant is its <span class="key">key</span> to my
 <span class="query">query</span>? The measure is the dot product, multiply entry by entry and add up:
@@ -116,7 +116,7 @@ def spread_figure() -> go.Figure:
         )
 
     def labels(one: scaling.Spread) -> list[dict[str, Any]]:
-        where = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top", "align": "right"}
+        where = {"xref": "paper", "yref": "paper", "x": 1, "y": 1.02, "xanchor": "right", "yanchor": "bottom", "align": "right"}
         return [{**where, "text": title(one), "showarrow": False, "font": {"size": 12, "color": colour("muted")}}]
 
     start = scaling.HEAD_DIMS.index(64)
@@ -132,7 +132,7 @@ def spread_figure() -> go.Figure:
         for one in spreads
     ]
     return go.Figure(data=traces(spreads[start]), frames=frames, layout=layout(
-        height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 40, "b": 96},
+        height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 56, "b": 96},
         xaxis={"title": {"text": "score"}, "range": [-60, 60]}, yaxis={"title": {"text": "% of pairs"}, "range": [0, 40]},
         annotations=labels(spreads[start]),
         sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "d = "},
@@ -143,7 +143,7 @@ def spread_figure() -> go.Figure:
 def _spread() -> None:
     rows = "; ".join(f"d {one.head_dim}: {one.std:.1f}, {one.largest_weight:.0%}" for one in scaling.spreads())
     told = f"Standard deviation of q · k and the weight of the best of {scaling.KEYS} keys, unscaled: {rows}."
-    plot_when_shown(lambda token: spread_figure(), label="Scores as head_dim grows", told=told)
+    plot_when_shown(lambda token: (spread_figure(), ""), label="Scores as head_dim grows", told=told)
 
 
 def build(course: Any) -> None:

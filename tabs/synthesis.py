@@ -75,7 +75,7 @@ CARDS = (
 )
 
 _PROSE = """
-## All of it, for one token
+# All of it, for one token
 
 $$ \\mathrm{Attention}(Q, K, V) = \\mathrm{softmax}\\!\\left(\\frac{QK^\\top}{\\sqrt d}\\right) V $$
 

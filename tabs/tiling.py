@@ -63,7 +63,7 @@ CARDS = (
 )
 
 _PROSE = f"""
-## Tiles
+# Tiles
 
 Cut the score matrix into tiles of BLOCK_M queries and BLOCK_N keys. One program keeps a tile of
 <span class="query">queries</span> on the chip and walks along the <span class="key">keys</span>.

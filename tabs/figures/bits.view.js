@@ -2,7 +2,8 @@
 const { h } = Tree;
 const NAMES = Object.keys(Formats.FORMATS);
 const rules = { format: Numbers.oneOf(...NAMES), bits: Numbers.number(0, 65535, { integer: true }) };
-const ROLES = { sign: "muted", exponent: "running-max", mantissa: "running-sum" };
+// What is taken apart here is a number of the cache: the mantissa has the key's colour; sign and exponent have no quantity's.
+const ROLES = { sign: "muted", exponent: "ink", mantissa: "key" };
 const role = (i, form) => (i === 0 ? "sign" : i <= form.exponent_bits ? "exponent" : "mantissa");
 const show = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4) ? Numbers.power(value, 3) : String(Number(value.toPrecision(7))).replace("-", Numbers.MINUS));
 const full = (value) => {
@@ -16,7 +17,7 @@ const layouts = (state, choose, width) => {
     const form = Formats.FORMATS[name], on = name === state.format;
     const segment = (from, count, part) => [
       h("rect", { class: `${ROLES[part]} ${on ? "mark" : "soft"}`, x: from * cell, y: 0, width: count * cell - 2, height: high, rx: 3 }),
-      count * cell > 14 ? h("text", { x: from * cell + (count * cell - 2) / 2, y: 14, "text-anchor": "middle", style: `font-size:11px;${on ? "fill:var(--page)" : ""}` }, part === "sign" ? "S" : `${part[0].toUpperCase()}${count > 1 || cell > 18 ? `(${count})` : ""}`) : "",
+      count * cell > 14 ? h("text", { x: from * cell + (count * cell - 2) / 2, y: 14, "text-anchor": "middle", style: `font-size:11px;${on ? "fill:var(--page)" : ""}` }, `${part[0].toUpperCase()}${count > 1 ? `(${count})` : ""}`) : "",
     ];
     return h("button", { type: "button", class: "fig-layout", "aria-pressed": String(on), onclick: () => choose(name) },
       h("span", { class: "fig-layout-name" }, form.name, h("span", { class: "fig-label" }, ` ±${show(Formats.maximum(name))}`)),

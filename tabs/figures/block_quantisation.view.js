@@ -39,7 +39,7 @@ const table = (state, { rows }, api) => {
 };
 
 const block = (state, { x, rows }, width) => {
-  const size = Math.min(16, x.length), before = x.slice(0, size).map(Math.fround), after = rows[state.format].after.slice(0, size), height = 148, middle = 68, most = Math.max(...before.map(Math.abs), ...after.map(Math.abs), 1e-30), unit = 60 / most, slot = width / 16;
+  const size = Math.min(16, x.length), height = 128, before = x.slice(0, size).map(Math.fround), after = rows[state.format].after.slice(0, size), middle = 64, most = Math.max(...before.map(Math.abs), ...after.map(Math.abs), 1e-30), unit = 60 / most, slot = width / 16;
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `The first ${size} values before and after ${LABELS[state.format]}` },
     h("line", { class: "axis", x1: 0, x2: width, y1: middle, y2: middle }),
     before.map((value, i) => {
@@ -48,8 +48,7 @@ const block = (state, { x, rows }, width) => {
         h("rect", { class: "key soft", x: left, width: wide, ...bar(after[i]), rx: 1 }),
         h("rect", { class: "ghost muted", x: left + 1, width: wide - 2, ...bar(value), rx: 1 }),
         value !== 0 && after[i] === 0 ? h("text", { class: "tinted wrong", x: left + wide / 2, y: middle + (value > 0 ? 16 : -6), "text-anchor": "middle", style: "font-size:12px" }, "0") : "");
-    }),
-    h("text", { class: "note", x: 0, y: height - 2, style: "font-size:12px" }, `first ${size} values: outline before, filled after${after.some((v, i) => v === 0 && before[i] !== 0) ? "; 0 marks what was flushed" : ""}`));
+    }));
 };
 
 const histogram = (state, { x, rows }, width) => {
@@ -77,6 +76,7 @@ Figure.mount(element, props, {
       table(state, all, api),
       h("p", { class: "fig-say" }, `${LABELS[state.format]}: ${BlockQuantisation.BITS[state.format]} bits a value, ${(16 / BlockQuantisation.BITS[state.format]).toFixed(2)}× smaller than fp16. The tensor is off by ${percent(error)}, ${percent(flushed)} of its values became 0${Number.isNaN(attention) ? "" : `; with keys and values so quantised, attention's output is off by ${percent(attention)}`}.`),
       block(state, all, api.width),
+      h("p", { class: "fig-label" }, `The first ${Math.min(16, all.x.length)} values: outline before, filled after; 0 marks what was flushed.`),
       histogram(state, all, api.width),
     ];
   },

@@ -107,9 +107,9 @@ const Controls = (() => {
       node.unit.textContent = attrs.unit || "";
       node.input.style.setProperty("--chars", attrs.chars || 6);
       const { rule } = attrs;
-      node.input.setAttribute("aria-valuemin", rule.min);
-      node.input.setAttribute("aria-valuemax", rule.max);
-      node.input.setAttribute("aria-valuenow", attrs.value === null ? rule.min : attrs.value);
+      node.input.setAttribute("aria-valuemin", Numbers.plainly(rule.min));
+      node.input.setAttribute("aria-valuemax", Numbers.plainly(rule.max));
+      node.input.setAttribute("aria-valuenow", Numbers.plainly(attrs.value === null ? rule.min : attrs.value));
       if (attrs.value === null) node.input.setAttribute("aria-valuetext", "masked");
       else node.input.removeAttribute("aria-valuetext");
       const changed = !before || before.value !== attrs.value;

@@ -169,7 +169,7 @@ const Figure = (() => {
 
     const twin = () => {
       const { caption, head, rows } = spec.twin(state);
-      return [h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, cell)))),
+      return [h("table", {}, h("caption", {}, caption), h("thead", {}, h("tr", {}, head.map((cell) => (cell === "" ? h("td", {}) : h("th", { scope: "col" }, cell))))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => (i ? h("td", {}, String(cell)) : h("th", { scope: "row" }, String(cell))))))))];
     };
     const drawTwin = () => Tree.show(root.querySelector(".fig-twin-body"), twin());
@@ -183,7 +183,7 @@ const Figure = (() => {
       h(Still, { class: "fig-why", items: null, first: "Point at a value to see where it comes from." }),
       h("div", { class: "fig-foot" }, Controls.button("Reset", () => (guide ? enter(guide.index) : reset())), Controls.button("Copy link", share),
         h("span", { class: "fig-notice", role: "status" }, notice)),
-      h("details", { class: "fig-twin" }, h("summary", {}, "As a table"), h(Still, { class: "fig-twin-body", items: null, first: "" })),
+      h("details", { class: "fig-twin" }, h("summary", {}, "As a table"), h(Still, { class: "fig-twin-body", items: null, first: "", reached: `${title}, as a table` })),
       h(Still, { class: "fig-spoken", items: null, first: "", live: true }),
     ];
 
@@ -220,6 +220,8 @@ const Figure = (() => {
       const node = document.createElement("div");
       node.textContent = attrs.items ? "" : attrs.first;
       if (attrs.live) node.setAttribute("aria-live", "polite");
+      // A box that scrolls must be reached by keyboard, too.
+      if (attrs.reached) Object.entries({ tabindex: 0, role: "group", "aria-label": attrs.reached }).forEach(([name, value]) => node.setAttribute(name, value));
       return node;
     },
     update(node, attrs) {

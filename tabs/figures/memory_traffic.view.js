@@ -22,7 +22,7 @@ const chart = (groups, width, card) => {
     return [head, rows];
   });
   return h("svg", { viewBox: `0 0 ${width} ${y + 40}`, role: "img", "aria-label": groups.map(([title, bars]) => `${title}: ${bars.map(([name, bytes]) => `${name} ${Numbers.bytes(bytes)}`).join(", ")}`).join(". ") },
-    TICKS.map(([power, text]) => [h("line", { class: "axis", x1: place(2 ** power), x2: place(2 ** power), y1: 4, y2: y }), h("text", { class: "note", x: place(2 ** power), y: y + 16, "text-anchor": power === 10 ? "start" : "middle", style: "font-size:12px" }, text)]),
+    TICKS.filter((_, i) => width >= 420 || i % 2 === 0).map(([power, text]) => [h("line", { class: "axis", x1: place(2 ** power), x2: place(2 ** power), y1: 4, y2: y }), h("text", { class: "note", x: place(2 ** power), y: y + 16, "text-anchor": power === 10 ? "start" : "middle", style: "font-size:12px" }, text)]),
     h("line", { class: "guide wrong line", x1: place(card), x2: place(card), y1: 4, y2: y }), h("text", { class: "tinted wrong", x: place(card), y: y + 32, "text-anchor": "middle", style: "font-size:12px;font-family:var(--sans)" }, "80 GB card"),
     parts);
 };

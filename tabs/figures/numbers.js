@@ -99,7 +99,9 @@ const Numbers = (() => {
     while (size >= 1024 && unit < BYTES.length - 1) [size, unit] = [size / 1024, unit + 1];
     return `${Number.isInteger(size) ? size : size.toFixed(size < 10 ? 2 : size < 100 ? 1 : 0)} ${BYTES[unit]}`;
   };
+  // Without a power of ten, which ARIA does not know.
+  const plainly = (value) => value.toLocaleString("en", { useGrouping: false, maximumFractionDigits: 20 });
   const typed = (value, digits) => (value === null ? "-inf" : String(Number(value.toFixed(digits))));
 
-  return { number, flag, oneOf, list, parse, parseList, check, fixed, power, brief, bytes, typed, MINUS };
+  return { number, flag, oneOf, list, parse, parseList, check, fixed, power, brief, bytes, plainly, typed, MINUS };
 })();

@@ -90,10 +90,17 @@ def measured_roof(found: Iterable[dict[str, Any]]) -> Roof | None:
     return None
 
 
-def kernel_points(found: Iterable[dict[str, Any]]) -> list[Point]:
-    """Every row with `name`, `flops`, `bytes_moved` and `latency_ms`."""
+def kernel_points(found: Iterable[dict[str, Any]], *, device: str) -> list[Point]:
+    """Every row with `name`, `flops`, `bytes_moved` and `latency_ms` that was measured on a device of that name.
+
+    Args:
+        device: as a benchmark states it ("NVIDIA H100 80GB HBM3") or as a data sheet does ("H100 SXM").
+    """
     points = []
     for document in found:
+        stated = str(document.get("device", ""))
+        if stated != device and not (device in {sheet.device for sheet in SHEETS} and device.split()[0] in stated):
+            continue
         for row in document.get("rows", []):
             point = _point(row)
             if point:
@@ -107,6 +114,14 @@ def _point(row: Any) -> Point | None:
         return Point(str(row["name"]), flops / moved, flops / latency_ms / 1e9) if min(flops, moved, latency_ms) > 0 else None
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def attempt_roof(attempts: Iterable[tuple[str, Any]]) -> Roof | None:
+    """(device, `grader.report.Timing`) of timed attempts, newest first: the roof that the newest was measured under."""
+    for device, timing in attempts:
+        if timing is not None and timing.roof_gb_s > 0 and timing.peak_tflops > 0:
+            return Roof(device, timing.roof_gb_s, timing.peak_tflops, measured=True)
+    return None
 
 
 def attempt_points(attempts: Iterable[tuple[str, Any]]) -> list[Point]:

@@ -13,7 +13,7 @@ const digits3 = (value) => (broken(value) ? fixed(value) : value === 0 ? "0" : v
 const lane = (name, { exps, total, probs }, x, width) => {
   const height = 176, top = 36, floor = 124, slot = width / 5, bar = Math.min(40, slot - 10), sum = probs.reduce((a, b) => a + b, 0);
   const spoiled = probs.some(broken);
-  const size = slot < 46 ? 10 : 12;
+  const size = slot < 46 ? 10 : 12, short = (text) => (slot < 46 ? text.replace(/^0\./, ".") : text);
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${probs.map(digits3).join(", ")}`, "data-lane": name },
     h("text", { x: 0, y: 14, "font-weight": 600, style: "font-family:var(--sans)" }, name),
     width < 220 ? "" : h("text", { class: "note", x: 0, y: 31, style: "font-size:12px" }, NOTES[name]),
@@ -24,7 +24,7 @@ const lane = (name, { exps, total, probs }, x, width) => {
       const why = `p${i + 1} = exp(x${i + 1}) / sum = ${Numbers.brief(exps[i])} / ${Numbers.brief(total)} = ${digits3(p)}`;
       return [
         h("rect", { class: broken(p) ? "wrong soft" : "scores mark", x: left, y: floor - tall, width: bar, height: Math.max(tall, 1), rx: 2, "data-why": why }),
-        h("text", { class: `p ${broken(p) ? "tinted wrong" : ""}`, x: i * slot + slot / 2, y: broken(p) ? (floor + top) / 2 + 5 : floor - tall - 5, "text-anchor": "middle", "font-weight": broken(p) ? 700 : 400, style: `font-size:${size}px` }, digits3(p)),
+        h("text", { class: `p ${broken(p) ? "tinted wrong" : ""}`, x: i * slot + slot / 2, y: broken(p) ? (floor + top) / 2 + 5 : floor - tall - 5, "text-anchor": "middle", "font-weight": broken(p) ? 700 : 400, style: `font-size:${size}px` }, short(digits3(p))),
         h("text", { class: `e ${broken(exps[i]) ? "tinted wrong" : "note"}`, x: i * slot + slot / 2, y: floor + 18, "text-anchor": "middle", style: `font-family:var(--mono);font-size:${size - 1}px` }, broken(exps[i]) ? fixed(exps[i]) : exps[i] >= 1000 ? Numbers.power(exps[i], 0) : fixed(exps[i], exps[i] >= 100 ? 0 : 2)),
         h("text", { class: "note", x: i * slot + slot / 2, y: floor + 40, "text-anchor": "middle", style: "font-size:12px" }, fixed(x[i], Math.abs(x[i]) >= 100 ? 0 : 1)),
       ];
@@ -46,7 +46,7 @@ Figure.mount(element, props, {
     const x = SoftmaxLanes.changed(state.scores, state.shift, state.temperature), lanes = SoftmaxLanes.lanes(x);
     const column = (api.width - 32) / 2;
     return [
-      h("div", { class: "fig-row" }, state.scores.map((_, i) => api.field(`scores.${i}`, { label: `Score ${i + 1}`, role: "scores", step: 0.5, digits: 3, chars: 5 }))),
+      h("div", { class: `fig-row ${api.width < 420 ? "tight" : ""}` }, state.scores.map((_, i) => api.field(`scores.${i}`, { label: `Score ${i + 1}`, role: "scores", step: 0.5, digits: 3, chars: api.width < 420 ? 4 : 5 }))),
       api.slider("shift", { label: "Add to all", step: 0.5, digits: 2, least: -100, most: 100 }),
       api.slider("temperature", { label: "Temperature", step: 0.05, digits: 2, least: 0.05, most: 5 }),
       h("div", { style: "display:grid;grid-template-columns:1fr 1fr;gap:24px 32px" }, Object.entries(lanes).map(([name, one]) => lane(name, one, x, column))),

@@ -59,16 +59,22 @@ const summary = (state) => {
   return `${c.full} full, ${c.diagonal} on the diagonal, ${c.skipped} skipped of ${c.all} tiles; ${(100 * c.padded).toFixed(0)}% of all cells are padding${c.lost ? `; ${c.lost} of ${state.seqlen} rows are NaN` : ""}.`;
 };
 
+// What lies in shared memory, each part in the colour of what it holds.
+const parts = ({ block_m, block_n, head_dim, stages }) => [["queries", "query", block_m * head_dim * 2], ["keys", "key", stages * block_n * head_dim * 2], ["values", "value", stages * block_n * head_dim * 2]];
 const memory = (state, width) => {
   const used = TileMap.sharedBytes(state), limits = Object.entries(props.limits), most = Math.max(used, ...limits.map(([, v]) => v)), left = 120, room = width - left - 76;
-  return h("svg", { viewBox: `0 0 ${width} ${limits.length * 24 + 34}`, role: "img", "aria-label": `Shared memory: ${Numbers.bytes(used)}` },
-    h("text", { x: 0, y: 16, "font-weight": 600, style: "font-family:var(--sans)" }, `Shared memory: ${Numbers.bytes(used)}`),
+  return h("svg", { viewBox: `0 0 ${width} ${limits.length * 24 + 4}`, role: "img", "aria-label": `Shared memory: ${Numbers.bytes(used)}` },
     limits.map(([name, limit], i) => {
-      const y = 26 + i * 24, over = used > limit;
+      const y = i * 24, over = used > limit;
+      let from = left;
       return [h("text", { class: over ? "tinted wrong" : "note", x: 0, y: y + 14, style: "font-size:12px;font-family:var(--sans)" }, `${over ? "✗" : "✓"} ${name}`),
-        h("rect", { class: over ? "wrong mark" : "value mark", x: left, y: y + 3, width: (room * Math.min(used, limit)) / most, height: 14 }),
-        h("rect", { class: `ghost ${over ? "wrong" : "muted"}`, x: left, y: y + 3, width: (room * limit) / most, height: 14, "data-why": `(${state.block_m} + 2 × ${state.stages} × ${state.block_n}) × ${state.head_dim} × 2 bytes = ${Numbers.bytes(used)}; ${name} gives a block ${Numbers.bytes(limit)}` }),
-        h("text", { class: "note", x: left + (room * limit) / most + 6, y: y + 14, style: "font-size:12px;font-family:var(--mono)" }, Numbers.bytes(limit))];
+        parts(state).map(([what, role, bytes]) => {
+          const x = from, wide = (room * bytes) / most;
+          from += wide;
+          return h("rect", { class: `${role} mark`, x, y: y + 3, width: Math.max(0, wide - 1), height: 14, "data-why": `${what}: ${Numbers.bytes(bytes)}` });
+        }),
+        h("rect", { class: `ghost ${over ? "wrong" : "muted"}`, style: "pointer-events:none", x: left, y: y + 3, width: (room * limit) / most, height: 14 }),
+        h("text", { class: "note", x: left + (room * (over ? used : limit)) / most + 6, y: y + 14, style: "font-size:12px;font-family:var(--mono)" }, Numbers.bytes(limit))];
     }));
 };
 
@@ -87,6 +93,8 @@ Figure.mount(element, props, {
       h("div", { class: "fig-row tight" }, Controls.toggle("Causal", state.causal, () => api.set({ causal: !state.causal })), Controls.toggle("Guard on", state.guard, () => api.set({ guard: !state.guard })), Controls.button(api.playing ? "Pause" : "Walk the tiles", () => api.play(walk, 180))),
       map(state, api.width),
       h("p", { class: "fig-say" }, summary(state), c.lost ? " Each lost row met a tile without a visible key and subtracted −inf from −inf." : ""),
+      h("p", { class: "fig-readout", "data-why": `(${state.block_m} + 2 × ${state.stages} × ${state.block_n}) × ${state.head_dim} × 2 bytes` }, `Shared memory: ${Numbers.bytes(TileMap.sharedBytes(state))} = `,
+        parts(state).map(([what, role, bytes], i) => [i ? " + " : "", h("span", { class: `fig-tint ${role}` }, `${what} ${Numbers.bytes(bytes)}`)])),
       memory(state, api.width),
     ];
   },

@@ -32,7 +32,7 @@ def test_benchmarks_give_roof_and_points_and_rubbish_gives_none(tmp_path):
     found = roofline.documents(tmp_path)
 
     assert roofline.measured_roof(found) == roofline.Roof("NVIDIA H100 80GB HBM3", 3000.0, 989.0, True)
-    assert roofline.kernel_points(found) == [roofline.Point("decode", 2.0, 2.0)]
+    assert roofline.kernel_points(found, device="NVIDIA H100 80GB HBM3") == [roofline.Point("decode", 2.0, 2.0)]
     assert roofline.measured_roof([{"device": "unknown", "copy_gb_s": 1}, {}]) is None
 
 
@@ -53,3 +53,40 @@ def test_the_root_of_d_takes_the_spread_back_to_one(one):
 def test_unscaled_softmax_becomes_a_lookup():
     weights = [one.largest_weight for one in scaling.spreads()]
     assert weights[0] < 0.5 and weights[-1] > 0.9
+
+
+BENCH = {
+    "device": "NVIDIA H100 80GB HBM3",
+    "copy_gb_s": 2964.0,
+    "matmul_tflops": 700.0,
+    "rows": [
+        {"name": "decode bf16 32 x 16384", "flops": 1.7e10, "bytes_moved": 2.1e9, "latency_ms": 0.75, "ratio": 1.02},
+        {"name": "prefill 128 full 4096", "flops": 5.5e11, "bytes_moved": 1.3e8, "latency_ms": 0.9},
+        {"name": "softmax 65536", "gb_s": 2400.0},
+    ],
+}
+
+
+def test_points_are_those_of_the_roofs_own_device():
+    other = {**BENCH, "device": "NVIDIA A10G"}
+
+    roof = roofline.measured_roof([BENCH, other])
+    points = roofline.kernel_points([BENCH, other], device=roof.device)
+
+    assert roof == roofline.Roof("NVIDIA H100 80GB HBM3", 2964.0, 700.0, True)
+    assert [point.name for point in points] == ["decode bf16 32 x 16384", "prefill 128 full 4096"]
+    assert points[1].tflops == pytest.approx(5.5e11 / 0.9e-3 / 1e12)
+    assert points == roofline.kernel_points([BENCH, other], device="H100 SXM")  # as the data sheet names it
+
+
+def test_the_roof_of_the_newest_attempt_is_taken():
+    attempt = SimpleNamespace(roof_gb_s=300.0, peak_tflops=121.0)
+    unknown_peak = SimpleNamespace(roof_gb_s=300.0, peak_tflops=0.0)
+
+    assert roofline.attempt_roof([("x", None), ("y", unknown_peak), ("NVIDIA L4", attempt)]) == (
+        "NVIDIA L4",
+        300.0,
+        121.0,
+        True,
+    )
+    assert roofline.attempt_roof([]) is None
