@@ -11,7 +11,7 @@ from tabs import museum
 from tabs.labs_desk import Desk, View
 from tabs.labs_scripts import script
 
-TITLE = "Reward-hack museum"
+TITLE = "Reward hacks"  # short, so that it stands beside the other on a phone
 ID = "museum"
 
 _POLL_S = 0.5

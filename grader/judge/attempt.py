@@ -31,7 +31,7 @@ from grader.judge.memory import Snapshot
 from grader.judge.messages import explain
 from grader.judge.points import award
 from grader.judge.recording import Recorded, record_largest
-from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
+from grader.judge.runner import CASE_LIMIT_S, VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
 from grader.sandbox.protocol import Fault
 from grader.sandbox.supervisor import Nursery
@@ -198,7 +198,9 @@ class Attempt(abc.ABC):
             return Finding(prepared=prepared, verdict=verdict, own=own)
         if outcome.ending is not None:
             verdict = VERDICT_OF_ENDING[outcome.ending.reason]
-            detail = f" ({clean(outcome.ending.detail, 120).rstrip('.')})" if outcome.ending.detail else ""
+            timed_out = verdict is Verdict.TIME_LIMIT
+            told = f"{CASE_LIMIT_S:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
+            detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
             own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
             return Finding(prepared=prepared, verdict=verdict, own=own)
         if not outcome.snapshots:

@@ -29,7 +29,7 @@ _LIMITS = Limits(time_limit_s=60)
 _ANSWER_LIMIT_S = 25.0
 _LAST_LINE = 80  # characters kept for what says that the text was cut
 _OWN_LINE = re.compile(rf"{re.escape(FILENAME)}:(\d+)")
-_PTX_NOISE = re.compile(r"\$L__(tmp|func_)\w*:|// (begin|end) inline asm|// (-- )?(Begin|End) function|//?\s*$")
+_PTX_NOISE = re.compile(r"\$L__(tmp|func_)\w*:|// (begin|end) inline asm|// (-- |@|Generated|\.globl).*|//?\s*$")
 _SASS_LINE = re.compile(r'//## File "(?:[^"]*/)?([^"/]+)", line (\d+)')
 _SASS_CODE = re.compile(r"\s*/\*([0-9a-f]{4,8})\*/\s+(.*?)\s*;?\s*$")
 _SASS_LABEL = re.compile(r"(\.L_\w+):")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from grader.faults import NotGradable
-from grader.judge import Judge
+from grader.judge import Judge, runner
 from grader.report import Verdict
 from labs import load
 
@@ -49,6 +49,15 @@ def test_a_right_answer_passes_with_traffic_and_anatomy(judge):
     assert {anatomy.target for anatomy in report.anatomy} == {"sm_90"}
     assert all(anatomy.registers > 0 and anatomy.blocks_per_sm > 0 for anatomy in report.anatomy)
     assert all(case.traffic.moved_bytes == case.traffic.ideal_bytes for case in report.cases)
+
+
+def test_an_endless_loop_is_ended_in_three_cases_and_says_what_to_look_at(judge, monkeypatch):
+    monkeypatch.setattr(runner, "CASE_LIMIT_S", 1.0)
+
+    report = check(judge, KERNEL.format(more="while cols > 0:\n        row += 1"))
+
+    assert [case.verdict for case in report.cases[:4]] == [Verdict.TIME_LIMIT] * 3 + [Verdict.NOT_RUN]
+    assert report.diagnosis.sentence == "It did not finish in time (20 s a case; does a loop's counter move?)."
 
 
 def test_a_kernel_that_only_the_interpreter_can_run_does_not_pass(judge):
