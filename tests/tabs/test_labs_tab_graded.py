@@ -97,6 +97,8 @@ def test_the_solution_passes_across_a_reload(desk):
     assert "✓ Passed" in text
     assert "✗" not in text
     assert "needs a GPU" in text
+    desk.get_by_text("SASS of").click()
+    expect(desk.locator("pre.code").last).to_contain_text("EXIT")
     expect(desk.locator("#editor")).to_contain_text("_softmax_kernel")  # the draft came back as well
 
 
@@ -129,8 +131,23 @@ def test_a_hostile_file_gets_nothing(desk):
     assert desk.title() != "1"
 
 
-def test_an_endless_loop_is_ended(desk):
-    text = graded(desk, ENDLESS)
+def test_an_endless_loop_is_cancelled(desk):
+    paste(desk, ENDLESS)
+    desk.click("#check")
+    expect(desk.locator("#state progress[max]")).to_be_visible(timeout=GRADED_WITHIN_MS)
 
-    assert "✗ Timeout" in text
+    desk.click("#cancel")
+
+    expect(desk.locator("#state")).to_contain_text("Cancelled", timeout=15_000)
     expect(desk.locator("#check")).to_be_enabled()
+
+
+def test_an_exhibit_of_the_museum_is_judged_live(open_page, graded_url):
+    page = open_page("?tab=labs&room=museum", address=graded_url)
+    page.get_by_role("radio", name="Zeros are close enough").check()
+    expect(page.locator("#exhibit-code")).to_contain_text("out.zero_()")
+
+    page.get_by_role("button", name="Hand it in").click()
+
+    expect(page.locator("#exhibit-report .verdict")).to_contain_text("Wrong", timeout=GRADED_WITHIN_MS)
+    expect(page.locator("#exhibit-state")).to_contain_text("As the card says.")
