@@ -1,6 +1,8 @@
 """The house stands: imports point one way, and every room and every lab is named where a newcomer looks."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +106,29 @@ def test_every_room_and_lab_is_named_in_readme_and_design():
         text = (ROOT / document).read_text(encoding="utf-8")
         missing = [name for name in rooms if f"{name}/" not in text] + [name for name in labs if name not in text]
         assert not missing, f"{document} does not name {missing}"
+
+
+def test_every_setting_that_is_read_stands_in_readme():
+    sources = [path.read_text(encoding="utf-8") for room in ("grader", "tabs") for path in (ROOT / room).rglob("*.py")]
+    read = {name for text in sources for name in re.findall(r"(?<=\")(?:GRADER|OAUTH)_[A-Z_]+(?=\")", text)}
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
+
+    assert {"GRADER_DB_URL", "GRADER_LOG", "GRADER_IDENTITY_KEY"} <= read
+    assert read <= rows
+    assert {row for row in rows if row.startswith("GRADER_")} <= read
+
+
+def test_defaults_in_readme_are_those_of_the_code(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("GRADER_")]:
+        monkeypatch.delenv(name)
+    from grader.course.settings import Settings
+
+    rows = dict(
+        re.findall(r"^\| `(GRADER_\w+_S)` \| ([\d.]+) \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    )
+    settings = Settings.read()
+
+    assert len(rows) == 4
+    assert {name: float(value) for name, value in rows.items()} == {
+        name: getattr(settings, name.removeprefix("GRADER_").lower()) for name in rows
+    }
