@@ -1,21 +1,28 @@
-"""Ten faults in a row, and the eleventh submission is graded right; nothing is left behind on the device."""
+"""Ten faults in a row, and the eleventh submission is graded right; the lock has one holder; nothing is left on the device."""
 
+import time
+
+import psutil
 import pytest
 import torch
 
 from grader.judge import Judge
+from grader.judge.gpu_lock import Cancelled, gpu_lock
 from grader.report import Verdict
 from labs import load
 
 pytestmark = pytest.mark.gpu
 LAB = "lab02_safe_softmax"
 HEAD = "import torch, triton, triton.language as tl\n"
+LEFT_MIB = 64  # that a driver may keep for itself
+OLD_ENOUGH_S = 2.0  # a replayer of that age has answered that it is there
 
 
-def kernel(body, host="k[(1,)](out, x)"):
-    return f"{HEAD}\n@triton.jit\ndef k(out_ptr, x_ptr):\n    {body}\n\ndef softmax(x, out):\n    {host}\n"
+def kernel(body, host="k[(1,)](out, x)", jit="triton.jit"):
+    return f"{HEAD}\n@{jit}\ndef k(out_ptr, x_ptr):\n    {body}\n\ndef softmax(x, out):\n    {host}\n"
 
 
+HANG = kernel("i = 0\n    while tl.load(x_ptr + i, volatile=True) < 1e30:\n        i = 0\n    tl.store(out_ptr, 1.0)")
 FAULTS = {
     "illegal_store": kernel("tl.store(out_ptr + (1 << 40), 1.0)"),
     "illegal_load": kernel("tl.store(out_ptr, tl.load(x_ptr + (1 << 42)))"),
@@ -23,13 +30,37 @@ FAULTS = {
     "trap": kernel(
         'tl.inline_asm_elementwise("trap; mov.u32 $0, 0;", "=r", [], tl.int32, False, 1)\n    tl.store(out_ptr, 1.0)'
     ),
-    "hang": kernel("i = 0\n    while tl.load(x_ptr + i, volatile=True) < 1e30:\n        i = 0\n    tl.store(out_ptr, 1.0)"),
+    "hang": HANG,
     "too_much_scratch": kernel("tl.store(out_ptr, 1.0)", "k[(1,)](torch.empty(1 << 36, device=x.device), x)"),
     "killed_worker": "import os\nos.kill(os.getpid(), 6)\n",
     "exits": "import os\nos._exit(0)\n",
     "past_the_end": kernel("tl.store(out_ptr + 1 + tl.arange(0, 4096), tl.zeros([4096], tl.float32))"),
-    "assertion": kernel("tl.device_assert(tl.load(x_ptr) > 1e30, 'no')\n    tl.store(out_ptr, 1.0)"),
+    "assertion": kernel(
+        "tl.device_assert(tl.load(x_ptr) > 1e30, 'no')\n    tl.store(out_ptr, 1.0)", jit="triton.jit(debug=True)"
+    ),
 }
+EXPECTED = {
+    "illegal_store": Verdict.OUT_OF_BOUNDS,
+    "illegal_load": Verdict.OUT_OF_BOUNDS,
+    "hang": Verdict.TIME_LIMIT,
+    "too_much_scratch": Verdict.REFUSED,
+    "killed_worker": Verdict.CRASHED,
+    "exits": Verdict.CRASHED,
+    "past_the_end": Verdict.OUT_OF_BOUNDS,
+}
+
+
+def replayers():
+    """The processes that replay for this one, wardens and what they guard."""
+    return [child for child in psutil.Process().children(recursive=True) if "replay_process" in " ".join(child.cmdline())]
+
+
+def kill_old_replayers():
+    """To be asked whether the attempt is cancelled: it is not, but whoever replays is killed."""
+    for process in replayers():
+        if time.time() - process.create_time() > OLD_ENOUGH_S:
+            process.kill()
+    return False
 
 
 def test_ten_faults_and_the_eleventh_is_right():
@@ -40,10 +71,36 @@ def test_ten_faults_and_the_eleventh_is_right():
         before = torch.cuda.mem_get_info()[0]
 
         verdicts = {name: judge.grade(source.encode(), LAB, mode="check").verdict for name, source in FAULTS.items()}
+        killed = judge.grade(HANG.encode(), LAB, mode="check", cancelled=kill_old_replayers).verdict
 
         assert Verdict.PASSED not in verdicts.values(), verdicts
-        assert verdicts["illegal_store"] is Verdict.OUT_OF_BOUNDS
-        assert verdicts["hang"] is Verdict.TIME_LIMIT
+        assert {name: verdicts[name] for name in EXPECTED} == EXPECTED
+        assert killed is Verdict.CRASHED
         assert judge.grade(solution, LAB, mode="check").passed
+        assert replayers() == []
         torch.cuda.empty_cache()
-        assert before - torch.cuda.mem_get_info()[0] < 64 << 20
+        assert before - torch.cuda.mem_get_info()[0] < LEFT_MIB << 20
+
+
+def test_nobody_else_gets_the_lock_while_a_record_is_replayed():
+    """Tried whenever the attempt says that it moved on. Before the replay it is free, and afterwards, whoever waits."""
+    uuid = str(torch.cuda.get_device_properties(0).uuid)
+    free = {}
+
+    def attempt(progress):
+        try:
+            with gpu_lock(uuid, lambda: True):
+                got = True
+        except Cancelled:
+            got = False
+        free.setdefault(progress.phase, set()).add(got)
+
+    with Judge(device="cuda") as judge:
+        report = judge.grade(load(LAB).solution.encode(), LAB, mode="submit", progress=attempt)
+
+    assert report.timing is not None, report.points.note
+    assert free["compiling"] == {True}
+    assert free["running"] == {False}
+    assert free["timing"] == {False}
+    with gpu_lock(uuid, lambda: True):
+        pass
