@@ -40,6 +40,12 @@ def decode_case(
     return Case(name=name, group=group, values=values, sizes=sizes, strided=strided, dtype=dtype, devices=devices)
 
 
+def decode_flops(sizes: Mapping[str, int]) -> float:
+    """A product and a sum for each component of each key and of each value, for every query head."""
+    pairs = sizes["batch"] * sizes["num_heads_kv"] * sizes["group_size"] * sizes["seqlen_kv"]
+    return 4.0 * pairs * sizes["head_dim"]
+
+
 def hidden_cases() -> tuple[Case, ...]:
     """Sizes that the secret seed draws."""
     return (

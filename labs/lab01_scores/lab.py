@@ -209,7 +209,14 @@ LAB = Lab(
         unit="MB",
         answer=(128 + 524288 * 128 + 524288) * 2 / 1e6,
     ),
-    performance=Performance(measure="roof", zero_at=0.40, full_at=0.85, case=TIMED, reference="kernels.scores:scores"),
+    performance=Performance(
+        measure="roof",
+        zero_at=0.40,
+        full_at=0.85,
+        case=TIMED,
+        reference="kernels.scores:scores",
+        flops=lambda sizes: 2.0 * sizes["n"] * sizes["head_dim"],
+    ),
     scratch_limit=lambda given: max(given["query"].nbytes + given["key"].nbytes, 4096),
     score_scale=lambda given: float(expected(given).abs().max()),
 )

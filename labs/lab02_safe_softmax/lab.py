@@ -225,7 +225,14 @@ LAB = Lab(
         unit="MB",
         answer=2 * 8192 * 4096 * 2 / 1e6,
     ),
-    performance=Performance(measure="roof", zero_at=0.40, full_at=0.88, case=TIMED, reference="kernels.softmax:softmax_safe"),
+    performance=Performance(
+        measure="roof",
+        zero_at=0.40,
+        full_at=0.88,
+        case=TIMED,
+        reference="kernels.softmax:softmax_safe",
+        flops=lambda sizes: 5.0 * sizes["rows"] * sizes["cols"],  # maximum, subtraction, exp, sum, division
+    ),
     scratch_limit=lambda given: max(given["x"].nbytes, 4096),
     forbidden=("softmax",),
     score_scale=lambda given: float(given["x"].float().abs().masked_fill(given["x"].isinf(), 0).amax()),

@@ -174,7 +174,14 @@ LAB = Lab(
         unit="MB",
         answer=3 * 1024 * 65536 * 2 / 1e6,
     ),
-    performance=Performance(measure="roof", zero_at=0.45, full_at=0.90, case=TIMED, reference="kernels.softmax:softmax_online"),
+    performance=Performance(
+        measure="roof",
+        zero_at=0.45,
+        full_at=0.90,
+        case=TIMED,
+        reference="kernels.softmax:softmax_online",
+        flops=lambda sizes: 5.0 * sizes["rows"] * sizes["cols"],  # maximum, subtraction, exp, sum, division
+    ),
     scratch_limit=lambda given: max(given["x"].nbytes, 4096),
     forbidden=("softmax",),
     score_scale=_score_scale,

@@ -7,7 +7,7 @@ import torch
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import Decode, cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import draw_cache
 from labs.habits import cache_read_by_each_head
 
@@ -91,6 +91,7 @@ LAB = Lab(
         full_at=0.85,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode:decode_attention",
+        flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),
     scratch_limit=lambda given: 64 * 2**20,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labs.declaration import Lab, Performance, Prediction, Symptom
 from labs.decode_answers import decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.habits import cache_read_by_each_head
 from labs.lab07_decode.lab import expected, ideal_bytes, inputs, read
 from labs.lab08_split_kv.oracles import merge_oracles
@@ -88,6 +88,7 @@ LAB = Lab(
         full_at=0.90,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode:decode_attention",
+        flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),
     scratch_limit=lambda given: 64 * 2**20,

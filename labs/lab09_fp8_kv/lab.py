@@ -8,7 +8,7 @@ from kernels.quantize import dequantize_fp8, quantize_fp8
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head, dequantised_copy
 from labs.lab09_fp8_kv.oracles import ORACLES, read
@@ -134,6 +134,7 @@ LAB = Lab(
         full_at=0.75,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode_fp8:decode_attention_fp8",
+        flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),
     scratch_limit=lambda given: 64 * 2**20,

@@ -10,7 +10,7 @@ from kernels.quantize import BLOCK, dequantize_nvfp4, encode_e4m3, quantize_nvfp
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction, Symptom
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, hidden_cases, hostile_cases
+from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head
 from labs.lab10_nvfp4_kv.oracles import ORACLES, read
@@ -172,6 +172,7 @@ LAB = Lab(
         full_at=0.50,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode_nvfp4:decode_attention_nvfp4",
+        flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),
     scratch_limit=scratch_limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from labs import prefill_inputs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
@@ -76,6 +77,14 @@ CASES = (
 
 TIMED = _case("timed", batch=1, heads=16, seqlen=16384, head_dim=128, window=1024, devices=("cuda",))
 
+
+def flops(sizes: Mapping[str, int]) -> float:
+    """A product and a sum for each component of each key and value that a query sees: `window` of them, fewer at the start."""
+    seqlen, window = sizes["seqlen_q"], sizes["window"]
+    pairs = seqlen * window - window * (window - 1) / 2
+    return 4.0 * sizes["batch"] * sizes["heads"] * pairs * sizes["head_dim"]
+
+
 LAB = Lab(
     title="Sliding window",
     objectives=(5,),
@@ -97,7 +106,7 @@ LAB = Lab(
         unit="×",
         answer=(16384 + 1) / 2 / 1024,
     ),
-    performance=Performance(measure="reference", zero_at=0.30, full_at=0.85, case=TIMED),
+    performance=Performance(measure="reference", zero_at=0.30, full_at=0.85, case=TIMED, flops=flops),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),
     score_scale=prefill_inputs.score_scale,
 )

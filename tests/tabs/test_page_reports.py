@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 import reports
 
+import labs
 from grader import wording
 from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
 from tabs.report import render
@@ -119,6 +120,13 @@ def test_a_timing_without_operations_has_no_roofline():
 
     assert wording.roofline(timing) is None
     assert "roofline" not in render(dataclasses.replace(reports.timed(), timing=timing))
+
+
+@pytest.mark.parametrize("lab_id", [lab_id for lab_id in labs.lab_ids() if lab_id != "lab00_roof"])
+def test_every_lab_but_the_copy_counts_operations_for_its_roofline(lab_id):
+    performance = labs.load(lab_id).lab.performance
+
+    assert performance.flops(performance.case.sizes) > 1e6
 
 
 def test_listings_are_folded_below_the_anatomy():
