@@ -88,6 +88,8 @@ def readable_sass(sass: str) -> str:
             lines.append(f"{code[1]}  {code[2]}")
         elif label := _SASS_LABEL.match(line.strip()):
             lines.append(f"{label[1]}:")
+    while lines and lines[-1].endswith(("NOP", ":")):  # fills up the last line of the instruction cache
+        lines.pop()
     return "\n".join(lines)
 
 

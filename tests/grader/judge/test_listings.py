@@ -52,6 +52,8 @@ SASS = """\t.headerflags\t@"EF_CUDA_SM90"
         /*0020*/                   EXIT ;
 .L_x_0:
         /*0030*/                   BRA `(.L_x_0);
+        /*0040*/                   NOP;
+.L_x_1:
 """
 
 
