@@ -166,12 +166,20 @@ RULES = (
     ),
 )
 
+# By where an access went; the first that is found in the fault's text.
+REMEDIES = (
+    ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
+    ("before the start of", "some offset is negative."),
+    ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),
+)
+
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     """The verdict of a worker's fault, and one sentence on it with the learner's own line."""
     verdict = VERDICT_OF_STAGE[fault.stage]
     if fault.stage in ("refused", "bounds", "input_changed", "entry"):
-        return verdict, Diagnosis(sentence=_with_line(fault.text, fault.line), name=fault.stage, line=fault.line)
+        text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
+        return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
     if fault.stage == "syntax":
         text = f"Python cannot read the file: {_one_line(fault.text)}."
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name="syntax", line=fault.line)
@@ -187,6 +195,12 @@ def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
             return rule.verdict or verdict, diagnosis
     text = f"{fault.error_type}: {_one_line(fault.text)}".rstrip(": .") + "."
     return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
+
+
+def _with_remedy(text: str) -> str:
+    """What usually mends an access outside a tensor."""
+    remedy = next((remedy for where, remedy in REMEDIES if where in text), "")
+    return f"{text.rstrip('.')}: {remedy}" if remedy else text
 
 
 def _one_line(text: str) -> str:

@@ -159,6 +159,26 @@ def test_the_spec_names_every_argument(lab_id):
 
 
 @pytest.mark.parametrize("lab_id", LABS)
+def test_the_spec_names_what_check_runs(lab_id):
+    folder = load(lab_id)
+    visible = [case.name for case in folder.lab.cases if case.group == "visible"]
+
+    assert [name for name in visible if name not in folder.spec and "ragged_tail" not in name] == []
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_spec_asks_for_the_prediction_and_prints_the_thresholds(lab_id):
+    folder = load(lab_id)
+    words = " ".join(folder.spec.replace("**", "").split())
+    if folder.lab.prediction is not None:
+        assert "## Predict first" in folder.spec
+        assert folder.lab.prediction.question.split(": ")[-1][-40:] in words
+    if folder.lab.performance is not None and folder.lab.points:
+        bounds = (folder.lab.performance.zero_at, folder.lab.performance.full_at)
+        assert all(f"{bound:.0%}" in words or f"{bound:.2f}" in words for bound in bounds)
+
+
+@pytest.mark.parametrize("lab_id", LABS)
 def test_every_diagnosis_has_hints_in_four_levels(lab_id):
     folder = load(lab_id)
     named = {each.name for each in (*folder.lab.oracles, *folder.lab.symptoms)} | {"general"}

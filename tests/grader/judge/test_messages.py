@@ -45,3 +45,18 @@ def test_braces_in_a_text_do_no_harm():
     _, diagnosis = explain(Fault(stage="run", error_type="KeyError", text="{0} {x} %s", line=None))
 
     assert diagnosis.sentence == "KeyError: {0} {x} %s."
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("A store reaches 3 elements past the end of out.", "mask the lanes beyond it"),
+        ("A load reaches 8 elements before the start of key.", "some offset is negative"),
+        ("A load reaches memory far outside value.", "some offset is far too large"),
+    ],
+)
+def test_an_access_outside_a_tensor_says_what_mends_it(text, remedy):
+    _, diagnosis = explain(Fault(stage="bounds", error_type="AccessFault", text=text, line=7))
+
+    assert diagnosis.sentence.startswith(f"Line 7: {text.rstrip('.')}: {remedy}")
+    assert diagnosis.sentence.endswith(".") or diagnosis.sentence.endswith("?")
