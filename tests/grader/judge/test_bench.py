@@ -12,6 +12,7 @@ from grader.judge import device_memory, timing
 from grader.judge.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
 from grader.judge.device_memory import DeviceBuffer
 from grader.judge.inputs import prepare
+from grader.judge.memory import still_filled
 from grader.judge.recording import Recorded
 from grader.judge.timing import TimingRefused
 from labs.declaration import Case, Growth, Performance
@@ -199,6 +200,20 @@ def test_yesterdays_answer_is_wrong(machine, bench):
 
     with pytest.raises(WrongWhileTimed):
         measure(bench)
+
+
+def test_the_references_answers_are_nowhere_to_be_found(machine, bench):
+    found = []
+
+    def submission(x, out):
+        out.copy_(2 * x)
+        found.append(bool(still_filled(bench._reference_outs[0].view(bench._layout.out)).all()))
+
+    machine.submission = submission
+
+    measure(bench)
+
+    assert len(found) > len(bench._sets) and all(found)
 
 
 def test_an_input_that_is_overwritten_ends_it(machine, bench):
