@@ -107,6 +107,7 @@ def machine(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a GPU of nobody's")
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(bench_module, "CLOCK_SLACK_MS", 1e6)  # this machine may be busy
     return made
 
 
@@ -267,3 +268,10 @@ def test_implausible_is_said_in_a_sentence():
 
     with pytest.raises(Implausible, match=r"^A round took .* events\.$"):
         bench_module._timed(slow, "copy")
+
+
+def test_a_reading_during_which_the_judge_was_kept_waiting_is_taken_again():
+    readings = {"read": iter([0.0, 0.0]), "copy": iter([100.0, 0.0])}
+
+    assert bench_module._timed(types.SimpleNamespace(time_ms=lambda name: next(readings[name])), "copy") == 0.0
+    assert next(readings["read"], None) is None  # L2 was emptied before each
