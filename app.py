@@ -22,7 +22,7 @@ from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.figures.widget import head
 from tabs.middleware import app_kwargs
-from tabs.theme import STYLES, theme
+from tabs.theme import STYLES, script, theme
 
 # In the browser, so that a link does not wait for the server once more.
 OPEN_TAB = """() => {
@@ -49,7 +49,7 @@ def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
-        head=head(),
+        head=head() + script(),
         ssr_mode=False,
         max_file_size="1mb",
         allowed_paths=[],

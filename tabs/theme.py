@@ -84,6 +84,11 @@ def colours(*, dark: bool) -> dict[str, str]:
     return dict(pattern.findall(light_text)) | (dict(pattern.findall(dark_text)) if dark else {})
 
 
+def script() -> str:
+    """What the page's head runs for Gradio's components."""
+    return f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+
+
 def theme() -> gr.themes.Base:
     """Gradio's plainest theme, bound to our variables."""
     base = gr.themes.Base(text_size=_TEXT, spacing_size=_SPACE, radius_size=_RADIUS, font=_SANS, font_mono=_MONO)

@@ -1,0 +1,62 @@
+"""axe finds nothing serious on any tab, in light and in dark. What differs between the two modes is colour alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import expect
+
+from tabs import load_tabs
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+OF_COLOUR = ["color-contrast", "link-in-text-block"]
+# Everything is shown at once: tables unfolded, a question answered, guided mode on, a number refused.
+UNFOLD = """() => {
+  const shown = [...document.querySelectorAll("[role=tabpanel]")].find((panel) => panel.getClientRects().length);
+  shown.id = "shown";
+  shown.querySelectorAll(".fig-twin, .references details").forEach((fold) => { fold.open = true; });
+  shown.querySelectorAll(".quiz").forEach((quiz) => quiz.querySelector(".quiz-option")?.click());
+  const guided = [...shown.querySelectorAll(".fig-modes button")].find((button) => button.textContent === "Guided");
+  guided?.click();
+  const field = shown.querySelector(".fig-number");
+  if (field) {
+    field.value = "letters";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}"""
+RUN = """async (only) => {
+  const options = { resultTypes: ["violations"], preload: false, ...(only ? { runOnly: { type: "rule", values: only } } : {}) };
+  const { violations } = await axe.run({ include: ["#shown", "[role=tablist]"] }, options);
+  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
+  const told = ({ html, failureSummary }) => `${html.slice(0, 120)} | ${failureSummary.slice(0, 200)}`;
+  return serious.map(({ id, nodes }) => [id, ...nodes.slice(0, 3).map(told)].join(" || "));
+}"""
+# The tables' cells have the colours of the text around them: once is enough.
+FOLD_AND_DARKEN = """() => {
+  document.querySelectorAll("#shown .fig-twin").forEach((fold) => { fold.open = false; });
+  document.body.classList.add("dark");
+}"""
+PLOTTED = ("similarity", "memory")
+
+
+@pytest.mark.parametrize("tab", load_tabs(), ids=lambda tab: tab.ID)
+def test_axe_finds_nothing_serious(tab, open_page, course):
+    page = open_page(f"?tab={tab.ID}", color_scheme="light", reduced_motion="reduce")
+    expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty()
+    if tab.ID in PLOTTED:
+        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
+    if tab.ID == "labs":
+        expect(page.locator(".cm-content[tabindex]")).to_be_attached()  # page.js has been there
+    page.evaluate(UNFOLD)
+    page.wait_for_timeout(400)  # the tables are drawn when a figure has been still for a while
+    page.evaluate(AXE)
+
+    found = page.evaluate(RUN, None)
+    page.evaluate(FOLD_AND_DARKEN)
+    found += [f"dark: {one}" for one in page.evaluate(RUN, OF_COLOUR)]
+
+    assert found == []
