@@ -2,13 +2,16 @@
 
 import concurrent.futures
 import os
+from pathlib import Path
 
 import pytest
-from interpreted import interpret
+from interpreted import Interpreted, Unlisted, attempt
 from known_seed import SEED
 
 from grader.judge import Judge
 from labs import load
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -22,27 +25,50 @@ def judge():
 def graded(judge, request):
     """A function from a lab and a file of it to the file's report; each is graded once.
 
-    What the selected tests are about to ask for is begun before they do, in their order.
+    What the selected tests are going to ask for is begun at once, in their order.
     """
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
     reports = {}
 
     def begin(lab_id, path):
         if path not in reports:
-            reports[path] = pool.submit(_grade, judge, lab_id, path)
+            reports[path] = pool.submit(_grade, judge, load(lab_id), path)
         return reports[path]
 
-    for item in request.session.items:
-        if "graded" in item.fixturenames and "path" in item.callspec.params:
+    for item in filter(_asks_for_a_report, request.session.items):
+        if "path" in item.callspec.params:
             begin(item.callspec.params["lab_id"], item.callspec.params["path"])
     yield lambda lab_id, path: begin(lab_id, path).result()
     pool.shutdown(cancel_futures=True)
 
 
-def _grade(judge, lab_id, path):
-    """A mistake by the interpreter alone: its Check, or its Submit where only a hidden or hostile case finds it."""
+@pytest.fixture(scope="session", autouse=True)
+def begun(request):
+    """Grading begins before the first test, where any of them asks for a report; those come last (see below)."""
+    if any(map(_asks_for_a_report, request.session.items)):
+        request.getfixturevalue("graded")
+
+
+def pytest_collection_modifyitems(items):
+    """Of the tests of labs, those that ask for a report come last: the others run while files are graded."""
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(HERE)]
+    ours = sorted((items[place] for place in places), key=_asks_for_a_report)
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+def _asks_for_a_report(item):
+    return "graded" in getattr(item, "fixturenames", ())
+
+
+def _grade(judge, folder, path):
+    """The solution as a learner's file would be. An honest kernel without a listing of its code. A mistake by the interpreter
+    alone: its Check, or its Submit where only a hidden or hostile case finds it.
+    """
     source = path.read_bytes()
-    if path.parent.name != "mistakes":
-        return judge.grade(source, lab_id, mode="submit", seed=SEED)
-    check = interpret(judge, load(lab_id), source, mode="check", seed=SEED)
-    return interpret(judge, load(lab_id), source, mode="submit", seed=SEED) if check.passed else check
+    if path.parent.name == "mistakes":
+        check = attempt(Interpreted, judge, folder, source, mode="check", seed=SEED)
+        return attempt(Interpreted, judge, folder, source, mode="submit", seed=SEED) if check.passed else check
+    if path.parent.name == "honest":
+        return attempt(Unlisted, judge, folder, source, mode="submit", seed=SEED)
+    return judge.grade(source, folder.id, mode="submit", seed=SEED)

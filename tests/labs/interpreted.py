@@ -1,6 +1,6 @@
-"""Grading by the interpreter alone: half of the time, and all that a wrong answer needs.
+"""Attempts that leave out what a test does not look at: the compiler beside the interpreter, or only the code's listing.
 
-What is right must also compile for a GPU; a report made here does not say whether it would.
+What is right must also compile for a GPU; an `Interpreted` report does not say whether it would, an `Unlisted` one does.
 """
 
 from grader.judge.attempt import CpuAttempt, Request
@@ -10,6 +10,13 @@ from grader.sandbox.ending import Ending, Reason
 NOT_COMPILED = Recorded(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
 
 
+class Unlisted(CpuAttempt):
+    """An attempt whose kernels are compiled, launched on paper, and not disassembled."""
+
+    def _listings(self, recorded):
+        return ()
+
+
 class Interpreted(CpuAttempt):
     """An attempt beside which no compiler runs."""
 
@@ -17,7 +24,7 @@ class Interpreted(CpuAttempt):
         return cases[0], NOT_COMPILED, ()
 
 
-def interpret(judge, folder, source, *, mode, seed):
+def attempt(kind, judge, folder, source, *, mode, seed):
     """The report on `source` (bytes) as an answer to the lab of `folder`, which may be made up."""
     asked = Request(source=source.decode(), folder=folder, mode=mode, prediction=None, seed=seed, target=judge.target)
-    return Interpreted(judge._nursery, asked, progress=lambda progress: None, cancelled=lambda: False).grade()
+    return kind(judge._nursery, asked, progress=lambda progress: None, cancelled=lambda: False).grade()

@@ -5,7 +5,7 @@ import dataclasses
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from interpreted import interpret
+from interpreted import Interpreted, attempt
 
 from labs import LabFolder, lab_ids, load
 from labs.declaration import Case
@@ -60,6 +60,6 @@ def test_right_kernels_are_right_at_every_shape(judge, lab_id, data):
     named = tuple(dataclasses.replace(case, name=f"drawn_{index}") for index, case in enumerate(cases))
     drawn = LabFolder(folder.id, dataclasses.replace(folder.lab, cases=named, habits=()), folder.path)
 
-    report = interpret(judge, drawn, path.read_bytes(), mode="check", seed=seed)
+    report = attempt(Interpreted, judge, drawn, path.read_bytes(), mode="check", seed=seed)
 
     assert report.passed, (path.name, report.diagnosis, [case.shape for case in report.cases if case.verdict != "passed"])
