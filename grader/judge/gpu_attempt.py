@@ -28,6 +28,7 @@ from grader.judge.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.runner import Outcome, Submission
 from grader.judge.timing import TimingRefused, measure
 from grader.report import Report, Timing, Verdict
+from grader.sandbox.cuda_driver import DriverError
 from grader.sandbox.ending import Ending, Reason
 from grader.sandbox.protocol import OF_LOADING
 from grader.sandbox.supervisor import Nursery
@@ -81,6 +82,7 @@ class GpuAttempt(Attempt):
         super().__init__(*arguments, **options)
         self._gpu = gpu
         self._broken: tuple[Growth, str] | None = None
+        self._no_bench = ""
 
     def grade(self) -> Report:
         """As `Attempt.grade`; a rule of growth that is broken costs the points for speed and is said beside the verdict."""
@@ -114,33 +116,42 @@ class GpuAttempt(Attempt):
             lock = GpuLock(self._gpu.uuid)
             stack.callback(lock.close)
             runner = stack.enter_context(GpuRunner(self._lab, lock_fd=lock.fd, cancelled=self._cancelled))
-            benches: list[Bench] = []
+            bench: Bench | None = None
 
             def make_bench() -> None:
+                nonlocal bench
                 ours = self._gpu.ours(self._request.folder)
-                benches.append(Bench(self._lab, ours, self._request.seed, lock_fd=lock.fd, cancelled=self._cancelled))
-                stack.callback(benches[0].close)
+                try:
+                    bench = Bench(self._lab, ours, self._request.seed, lock_fd=lock.fd, cancelled=self._cancelled)
+                    stack.callback(bench.close)
+                except (torch.OutOfMemoryError, DriverError) as error:
+                    self._no_bench = (
+                        f"Timing refused. The timed case's buffers could not be had on this GPU ({type(error).__name__})."
+                    )
 
-            steps: list[Callable[[], None]] = [runner.get_ready]
-            if timed:
-                steps += [make_bench, lambda: benches[0].get_ready("beside"), lambda: benches[0].get_ready("alone")]
+            def open_replayers() -> None:
+                with contextlib.suppress(ReplayFault, ReplayEnded):  # tried again, and told of, when they are needed
+                    for part in ("beside", "alone") if bench is not None else ():
+                        bench.get_ready(part)
+
+            steps = [runner.get_ready, make_bench, open_replayers] if timed else [runner.get_ready]
             with self._marked("record"):
                 recorded = self._record_meanwhile(wanted, steps)
             for each in recorded:
                 if each.fault is not None and each.fault.stage in OF_LOADING:
                     return self._stopped(cases, Outcome(fault=each.fault))
-            if timed and not benches:
+            if timed and bench is None and not self._no_bench:
                 make_bench()
             shown = recorded[min(len(cases), len(recorded) - 1)]  # the timed case, where there is one
             listings = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._listings, shown)
-            execution = self._locked(lock, runner, benches, cases, recorded)
+            execution = self._locked(lock, runner, bench, cases, recorded)
             execution.listings = listings.result()
         if shown.record is not None:
             execution.anatomy = anatomy_of(shown.record)
         return execution
 
     def _locked(
-        self, lock: GpuLock, runner: GpuRunner, benches: list[Bench], cases: list[PreparedCase], recorded: list[Recorded]
+        self, lock: GpuLock, runner: GpuRunner, bench: Bench | None, cases: list[PreparedCase], recorded: list[Recorded]
     ) -> Execution:
         """On the GPU, from the moment the lock is ours until whatever launched a submission's kernel is dead."""
         self._progress(Progress("waiting for the GPU"))
@@ -148,7 +159,8 @@ class GpuAttempt(Attempt):
             lock.acquire(self._cancelled)
         held = time.perf_counter()
         execution = self._replay(runner, cases, recorded)
-        for bench in benches:
+        execution.timing_note = self._no_bench or execution.timing_note
+        if bench is not None:
             theirs = Theirs(timed=recorded[len(cases)], growth=tuple(recorded[len(cases) + 1 :]))
             self._time(execution, theirs, bench)
             bench.stop()

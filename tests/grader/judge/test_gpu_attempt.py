@@ -15,6 +15,7 @@ from grader.judge.memory import LentMemory, lay_out
 from grader.judge.recording import Recorded
 from grader.judge.runner import Outcome
 from grader.report import Timing, Verdict
+from grader.sandbox.cuda_driver import DriverError
 from grader.sandbox.protocol import Done, Fault
 from labs.declaration import Growth, Performance
 
@@ -37,7 +38,7 @@ class OnThisMachine(GpuAttempt):
 class Steps:
     """What happened, in order, with stand-ins for everything that needs a GPU or a worker."""
 
-    def __init__(self, monkeypatch, *, factor=2.0, broken=None, recorded=None):
+    def __init__(self, monkeypatch, *, factor=2.0, broken=None, recorded=None, room=True):
         self.happened, self.factor, self.broken = [], factor, broken
         self.recorded = recorded or Recorded()
         say = self.happened.append
@@ -81,6 +82,8 @@ class Steps:
 
             def __init__(self, lab, ours, seed, *, lock_fd, cancelled):
                 say("bench")
+                if not room:
+                    raise DriverError("cuMemAlloc_v2", "CUDA_ERROR_OUT_OF_MEMORY")
 
             def get_ready(self, part):
                 say(f"{part} ready")
@@ -163,6 +166,14 @@ def test_a_wrong_answer_is_not_timed(monkeypatch, timed):
     assert report.verdict is Verdict.WRONG_ANSWER
     assert "timed" not in steps.happened
     assert report.points.performance is None
+
+
+def test_a_gpu_too_small_for_the_timed_case_still_judges(monkeypatch, timed):
+    report = Steps(monkeypatch, recorded=timed, room=False).grade()
+
+    assert report.passed
+    assert report.timing is None
+    assert report.points.note.startswith("Timing refused. The timed case's buffers could not be had")
 
 
 def test_a_broken_rule_of_growth_is_said_and_costs_the_points_for_speed(monkeypatch, timed):
