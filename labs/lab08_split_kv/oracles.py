@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from labs.declaration import Inputs, Oracle
 from labs.decode_answers import TILES, Decode, padded_answer
@@ -151,15 +152,20 @@ def _padding_takes_part(decode: Decode, splits: int, tile: int) -> torch.Tensor:
 
 def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
     """The bugs of a merge, for each way to cut the cache."""
+    cuts = _cuts()
+    kept = WeakIdKeyDictionary()  # by the case's key: what its splits hand over, for each cut
 
     def wrong(given: Inputs, join, length, number) -> torch.Tensor:
         decode = read(given)
-        return join(_partials(decode, length(decode)), number(decode))
+        of_case = kept.setdefault(given["key"], {})
+        if length not in of_case:
+            of_case[length] = _partials(decode, length(decode))
+        return join(of_case[length], number(decode))
 
     joined = tuple(
         Oracle(name=name, sentence=sentence, answer=functools.partial(wrong, join=join, length=length, number=number))
         for name, sentence, joins in _BUGS
-        for length, number in _cuts()
+        for length, number in cuts
         for join in joins
     )
     sentence = "The last kv_len mod num_kv_splits keys belong to no split: round the length of a split up, not down."
