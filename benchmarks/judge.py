@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--labs", nargs="*", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument(
+        "--mode", choices=("check", "submit"), default="submit", help="of the solutions; other files are submitted"
+    )
     parser.add_argument("--only-solutions", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -38,7 +41,7 @@ def main() -> None:
         walls = judge.self_test()
         print("walls:", walls.ok, walls.reason, f"{walls.duration_s:.1f} s", flush=True)
         for lab_id in chosen:
-            results[lab_id] = measure(judge, load(lab_id), options.repeats, options.only_solutions)
+            results[lab_id] = measure(judge, load(lab_id), options.repeats, options.mode, options.only_solutions)
     document = {
         "device": device_name(options.device),
         "versions": versions(),
@@ -58,10 +61,10 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(0)
 
 
-def measure(judge: Judge, folder: LabFolder, repeats: int, only_solutions: bool) -> dict:
+def measure(judge: Judge, folder: LabFolder, repeats: int, mode: str, only_solutions: bool) -> dict:
     files = [] if only_solutions else [folder.path / "starter.py", *folder.honest, *folder.mistakes]
     graded = [grade(judge, folder, path) for path in files]
-    runs = [grade(judge, folder, folder.path / "solution.py") for _ in range(repeats)]
+    runs = [grade(judge, folder, folder.path / "solution.py", mode) for _ in range(repeats)]
     timed = [run["timing"] for run in runs if run.get("timing")]
     summary = {"files": graded, "solution": runs[-1] if runs else None}
     if runs:
@@ -80,11 +83,11 @@ def measure(judge: Judge, folder: LabFolder, repeats: int, only_solutions: bool)
     return summary
 
 
-def grade(judge: Judge, folder: LabFolder, path: Path) -> dict:
+def grade(judge: Judge, folder: LabFolder, path: Path, mode: str = "submit") -> dict:
     """One file: what was said of it, and whether that is what its folder and name promise."""
     started = time.perf_counter()
     try:
-        report = judge.grade(path.read_bytes(), folder.id, mode="submit")
+        report = judge.grade(path.read_bytes(), folder.id, mode=mode)
     except Exception as error:
         print(f"{folder.id}/{path.name}: {traceback.format_exc()[-600:]}", flush=True)
         return {"file": path.name, "as_promised": False, "error": repr(error)[:500], "seconds": time.perf_counter() - started}

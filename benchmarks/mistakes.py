@@ -1,9 +1,9 @@
-"""The table of mistakes: what the judge says first of every mistake of every lab, and how long the Check took.
+"""The table of mistakes: what the judge says first of every mistake of every lab.
 
     python -m benchmarks.mistakes --out benchmarks/mistakes.md [--labs 2 3 5]
 
 Each file is graded as a learner would: Check first, Submit where Check passes. A sentence names the bug where the diagnosis is
-more than "a value is wrong" or "there is a NaN". The times are walls, so they are for a machine that does nothing else.
+more than "a value is wrong" or "there is a NaN".
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import os
-import statistics
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +21,6 @@ from grader.judge.attempt import versions
 from labs import LabFolder, lab_ids, load
 
 UNNAMED = ("wrong_answer", "not_finite", "run", "crashed")  # diagnoses that only repeat what was seen
-CHECKS = 5  # Checks of each lab's solution
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +44,7 @@ def main() -> None:
     with Judge() as judge:
         judge.self_test()
         rows = {lab: list(graded(judge, load(lab))) for lab in chosen}
-        checks = {lab: checked(judge, load(lab)) for lab in chosen}
-    options.out.write_text("\n".join(document(rows, checks)) + "\n", encoding="utf-8")
+    options.out.write_text("\n".join(document(rows)) + "\n", encoding="utf-8")
 
 
 def graded(judge: Judge, folder: LabFolder) -> Iterator[Row]:
@@ -71,34 +66,23 @@ def graded(judge: Judge, folder: LabFolder) -> Iterator[Row]:
         )
 
 
-def checked(judge: Judge, folder: LabFolder) -> list[float]:
-    """Seconds of each Check of the lab's own solution."""
-    seconds = []
-    for _ in range(CHECKS):
-        began = time.perf_counter()
-        judge.grade(folder.solution.encode(), folder.id, mode="check")
-        seconds.append(time.perf_counter() - began)
-    print(f"{folder.id}: {' '.join(f'{each:.2f}' for each in seconds)} s", flush=True)
-    return seconds
-
-
-def document(rows: dict[str, list[Row]], checks: dict[str, list[float]]) -> Iterator[str]:
+def document(rows: dict[str, list[Row]]) -> Iterator[str]:
     """Markdown."""
     every = [row for lab in rows.values() for row in lab]
     named, promised = sum(row.names_the_bug for row in every), sum(row.as_promised for row in every)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     yield "# What the judge says first of every mistake"
     yield ""
-    yield f"`python -m benchmarks.mistakes {' '.join(sys.argv[1:])}`, {date}, on a CPU with {os.cpu_count()} cores, "
+    yield f"`python -m benchmarks.mistakes {' '.join(sys.argv[1:])}`, {date}, on a CPU, "
     yield ", ".join(f"{name} {version}" for name, version in versions().items()) + ". "
     yield f"{len(every)} mistakes; the first sentence names the bug in {named} of them ({named / len(every):.1%}), "
     yield f"and verdict and sentence are as the folder promises in {promised}."
     yield ""
-    yield "| lab | mistakes | named | Check of the solution, median | slowest |"
-    yield "|---|---|---|---|---|"
-    for lab, seconds in checks.items():
-        counts = f"{len(rows[lab])} | {sum(row.names_the_bug for row in rows[lab])}"
-        yield f"| {lab} | {counts} | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s |"
+    yield "| lab | mistakes | named | found by Check |"
+    yield "|---|---|---|---|"
+    for lab, of_lab in rows.items():
+        by_check = sum(row.found_by == "Check" for row in of_lab)
+        yield f"| {lab} | {len(of_lab)} | {sum(row.names_the_bug for row in of_lab)} | {by_check} |"
     for lab, of_lab in rows.items():
         yield ""
         yield f"## {load(lab).lab.title} ({lab})"
