@@ -17,13 +17,14 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import attempts, fleet, limits, schema
+from grader.course import answers, attempts, fleet, limits, schema
+from grader.course.answers import Answered
 from grader.course.archive import Archive
 from grader.course.limits import Limits
 from grader.course.queue import Queue
@@ -205,6 +206,15 @@ class Course:
         """How many Submits the user has at this lab now."""
         with self._engine.connect() as connection:
             return int(limits.tokens_left(connection, self._limits, user=user, lab=lab_id, now=time.time()))
+
+    def keep_answers(self, told: Mapping[str, Answered], *, user: str) -> dict[str, Answered]:
+        """Add the user's answers to the chapter's questions, by their ids; returns all that are known.
+
+        Raises:
+            StoreError: they could not be stored.
+        """
+        with _storing("The answers could not be stored"), writing(self._engine, only_one=user) as connection:
+            return answers.merge(connection, user, told)
 
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.

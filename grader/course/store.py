@@ -71,6 +71,15 @@ reports = sa.Table(
     sa.Column("report", sa.Text, nullable=False),
 )
 
+answers = sa.Table(
+    "course_answers",
+    metadata,
+    sa.Column("user", sa.String(200), primary_key=True),
+    sa.Column("question", sa.String(64), primary_key=True),
+    sa.Column("right", sa.Boolean, nullable=False),  # at some time; it stays so
+    sa.Column("tries", sa.Integer, nullable=False),
+)
+
 workers = sa.Table(
     "course_workers",
     metadata,

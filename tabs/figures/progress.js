@@ -1,4 +1,4 @@
-// What the reader has answered, kept in this browser alone.
+// What the reader has answered, kept in this browser; a signed-in account has it, too (tabs/progress.py).
 const Progress = (() => {
   const KEY = "attention-labs.progress";
   const read = () => {
@@ -20,5 +20,13 @@ const Progress = (() => {
     }
     window.dispatchEvent(new CustomEvent("figures:progress"));
   };
-  return { read, record, KEY };
+  // From the account: {owner, quiz} in place of what was kept. Silent, since who asked for it draws.
+  const adopt = (kept) => {
+    try {
+      localStorage.setItem(KEY, JSON.stringify(kept));
+    } catch {
+      // as above
+    }
+  };
+  return { read, record, adopt, KEY };
 })();

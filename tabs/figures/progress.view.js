@@ -17,5 +17,13 @@ const draw = () => {
   }))]);
 };
 watch("passed", draw);
-window.addEventListener("figures:progress", draw);
+watch("kept", () => {
+  if (props.kept) Progress.adopt(props.kept);
+  draw();
+});
+// An answer is told to the account at once where the list is on the page; else when it is shown next.
+window.addEventListener("figures:progress", () => {
+  draw();
+  if (root.isConnected) trigger("shown");
+});
 draw();

@@ -19,6 +19,7 @@ class FakeCourse:
         self.sources: dict[str, str] = {}
         self.reports: dict[str, Report] = {}
         self.predictions: dict[str, float | None] = {}
+        self.answers: dict[str, dict[str, object]] = {}
         self.reason = ""
         self.refusal = ""
         self._numbers = itertools.count(1)
@@ -93,6 +94,10 @@ class FakeCourse:
 
     def tokens_left(self, user, lab_id):
         return 9
+
+    def keep_answers(self, told, *, user):
+        self.answers.setdefault(user, {}).update(told)
+        return dict(self.answers[user])
 
     def health(self):
         return {
