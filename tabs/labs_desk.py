@@ -20,6 +20,12 @@ from tabs import labs_states as states
 from tabs.identity import Identities, User
 from tabs.report import render
 
+# Where kernels run, by the kind of device that grades.
+WHERE = {
+    "cpu": "No GPU is graded on here: kernels run in Triton's interpreter, and are compiled for one.",
+    "cuda": "Kernels run on this server's GPU; the report says which.",
+}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
@@ -108,10 +114,12 @@ class Desk:
 
     def submits_left(self, lab_id: str, user: User | None) -> str:
         free = "Check is free and runs the visible cases. Submit runs every case and counts"
+        where = WHERE[self.course.health()["device"]]
         if user is None:
-            return f"{free}."
+            return f"{free}. {where}"
         left = self.course.tokens_left(user.id, lab_id)
-        return f"{free}: {left} left." if left else f"{free}: none left for now, one comes back every few minutes."
+        counted = f"{left} left" if left else "none left for now, one comes back every few minutes"
+        return f"{free}: {counted}. {where}"
 
     def off_reason(self) -> str:
         """Why nothing is graded at the moment; empty where it is."""

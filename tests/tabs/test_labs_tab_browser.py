@@ -36,7 +36,7 @@ def test_nothing_handed_in_yet(open_page, course):
     expect(page.locator("#state")).to_contain_text("Nothing handed in yet")
     expect(page.locator("#spec .katex").first).to_be_visible()
     expect(page.locator("#editor")).to_contain_text("softmax_kernel")
-    expect(page.locator("#allowance")).to_contain_text("9 left")
+    expect(page.locator("#allowance")).to_contain_text("9 left. No GPU is graded on here")
     expect(page.locator("#cancel")).to_be_disabled()
 
 
