@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from interpreted import Interpreted, attempt
 from known_seed import SEED
 
 from grader.judge.gate import compare, limit_for
@@ -57,7 +58,7 @@ def test_a_constant_is_no_answer(judge, lab_id, number):
     lab = load(lab_id).lab
     source = FILL.format(entry=lab.entry, arguments=", ".join(lab.arguments), number=number)
 
-    report = judge.grade(source.encode(), lab_id, mode="check", seed=SEED)
+    report = attempt(Interpreted, judge, load(lab_id), source.encode(), mode="check", seed=SEED)
 
     assert report.verdict is Verdict.WRONG_ANSWER
     assert sum(case.verdict is Verdict.PASSED for case in report.cases) <= 2
@@ -112,6 +113,16 @@ def test_shuffled_answers_fail(cases):
     for _prepared, expected, limit in found:
         shuffled = expected.flip(0) if expected.dim() == 1 else expected.flip(-2)
         rejected += not _accepted(shuffled, expected, limit)
+
+    assert rejected >= len(found) // 2
+
+
+def test_the_mean_of_all_answers_fails(cases):
+    _, found = cases
+    rejected = 0
+    for _prepared, expected, limit in found:
+        mean = expected.flatten(0, -2).mean(dim=0) if expected.dim() > 1 else expected.mean()
+        rejected += not _accepted(mean.expand_as(expected), expected, limit)
 
     assert rejected >= len(found) // 2
 
