@@ -64,7 +64,7 @@ def beside_diagnosis(report: Report) -> tuple[str, ...]:
     if diagnosis.line is not None and not diagnosis.sentence.startswith(f"Line {diagnosis.line}"):
         said.append(f"Line {diagnosis.line} of your file.")
     if diagnosis.detail and report.verdict not in _UNSTARTED:
-        said.append(diagnosis.detail)
+        said.append(diagnosis.detail.replace("….", "…"))
     return tuple(said)
 
 
