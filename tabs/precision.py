@@ -66,6 +66,7 @@ QUANTISE_CARDS = (
             ),
         ),
         right=1,
+        before={"format": "fp8"},
         after={"format": "nvfp4"},
     ),
     Card(
