@@ -39,7 +39,7 @@ TRAFFIC_CARDS = (
         after={"seqlen": _LONG},
     ),
     Card(
-        text="FlashAttention stores one number a row instead. At d = 128 a tile of 128 queries halves the traffic; 64 is common.",
+        text="FlashAttention stores one number a row instead. At d = 128 128 queries a tile halve the traffic; 64 is common.",
         ask="Without any help from the L2 cache, does it also move less than the naive way?",
         options=(
             Option(text="Far less", why="K and V are read again for every tile of queries: here that adds up to the same."),
