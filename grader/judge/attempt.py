@@ -33,6 +33,7 @@ from grader.judge.points import award
 from grader.judge.recording import Recorded, record_largest
 from grader.judge.runner import CASE_LIMIT_S, VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
+from grader.sandbox.ending import Reason
 from grader.sandbox.protocol import Fault
 from grader.sandbox.supervisor import Nursery
 from grader.source import check_source, clean
@@ -306,23 +307,27 @@ class CpuAttempt(Attempt):
         return largest, recorded, self._listings(recorded)
 
     def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
-        """What a GPU could not run is not right, though the interpreter, which is Python, could."""
-        target, fault = self._submission.target, recorded.fault
+        """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
+
+        Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
+        """
+        outcome = Outcome(fault=recorded.fault, ending=recorded.ending)
         if recorded.record is not None:
             execution.anatomy = anatomy_of(recorded.record)
-            if not any(recorded.record.every_launch()):
-                fault = Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH)
-        elif fault is None:
-            execution.anatomy_note = f"Not compiled for {target}: {clean(recorded.ending.reason.replace('_', ' '), 100)}."
-        if fault is None:
+            if any(recorded.record.every_launch()):
+                return
+            outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
+        elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
             return
-        finding = self._judge(largest, Outcome(fault=fault))
-        execution.anatomy_note = f"Not compiled for {target}: {finding.own.sentence}"
+        finding = self._judge(largest, outcome)
+        execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"
         if any(each.failed for each in execution.findings):
             return
-        index = next(index for index, each in enumerate(execution.findings) if each.prepared is largest)
-        execution.findings[index] = finding
-        execution.outcomes[index] = Outcome(fault=fault)
+        only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
+        for index, each in enumerate(execution.findings):
+            if each.prepared is largest or not only_here:
+                execution.findings[index] = self._judge(each.prepared, outcome)
+                execution.outcomes[index] = outcome
 
     def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
         execution = Execution(findings=[], outcomes=[])

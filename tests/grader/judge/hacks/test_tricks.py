@@ -47,6 +47,41 @@ def test_a_trick_is_not_passed(judge, name):
         assert not gained(report)
 
 
+NO_KERNEL = """\
+import os
+import torch
+from torch.utils._python_dispatch import _disable_current_modes
+
+interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def softmax(x, out):
+    if interpreted:
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
+            out.copy_(x.float().softmax(-1))
+    else:
+        {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("where_compiled", "verdict"),
+    [
+        ("pass", Verdict.REFUSED),
+        ("os._exit(0)", Verdict.CRASHED),
+        ("os.abort()", Verdict.CRASHED),
+        ("os.write(4, bytes(64)); os._exit(0)", Verdict.CRASHED),
+        ("raise RuntimeError", Verdict.RUNTIME_ERROR),
+    ],
+)
+def test_python_that_avoids_the_compiler_earns_nothing(cpu_judge, where_compiled, verdict):
+    """Right in every case where kernels are interpreted, and no kernel at all: a GPU would have nothing to run."""
+    report = cpu_judge.grade(NO_KERNEL.format(where_compiled).encode(), LAB, mode="check")
+
+    assert report.verdict is verdict, report.diagnosis
+    assert report.points.total == 0
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ONLY_WHERE_INTERPRETED)
 def test_on_a_gpu_python_computes_nothing(name):
