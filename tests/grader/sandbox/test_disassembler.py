@@ -1,0 +1,35 @@
+"""nvdisasm runs behind the walls and for our own process alone: a recorder, which a submission is in, may not execute it."""
+
+from pathlib import Path
+
+import pytest
+
+from grader.sandbox import roots
+from grader.sandbox.supervisor import Kind, Limits
+
+HERE = Path(__file__).resolve().parent
+SOON_S = 30.0
+
+pytestmark = pytest.mark.skipif(not roots.nvdisasm(), reason="this Triton brings no nvdisasm")
+
+
+def test_a_recorder_may_not_execute_it(nursery):
+    code = f"import subprocess; subprocess.run([{roots.nvdisasm()[0]!r}, '--version'], check=True)"
+    with nursery._start_worker(Kind.RECORD, [], Limits(), main="walled_program:main", search=[str(HERE)]) as worker:
+        worker.receive(SOON_S)
+        worker.send({"code": code})
+        answer, _ = worker.receive(SOON_S)
+
+    assert answer == "fault"
+    assert b"PermissionError" in worker.output
+
+
+def test_what_is_no_binary_gets_an_empty_answer_and_the_next_is_read(nursery):
+    with nursery.start_disassembler(Limits(time_limit_s=60)) as worker:
+        worker.receive(SOON_S)
+        for binary in (b"", b"\x7fELF" + bytes(1000), b"not at all"):
+            worker.send({"size": len(binary)})
+            worker.send_raw(binary)
+            kind, fields = worker.receive(SOON_S)
+
+            assert (kind, worker.receive_blob(fields["size"], SOON_S)) == ("record", b"")
