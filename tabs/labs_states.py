@@ -45,7 +45,7 @@ def refused(sentence: str) -> str:
     return _state(
         "refused",
         f'<span class="wrong"><span aria-hidden="true">✗</span> Not taken</span> · {escape(sentence)}',
-        "No attempt is spent.",
+        "No attempt is spent. A report that still stands below is of an earlier file.",
     )
 
 
