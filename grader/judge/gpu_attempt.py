@@ -142,7 +142,7 @@ class GpuAttempt(Attempt):
                     return self._stopped(cases, Outcome(fault=each.fault))
             if timed and bench is None and not self._no_bench:
                 make_bench()
-            shown = recorded[min(len(cases), len(recorded) - 1)]  # the timed case, where there is one
+            shown = recorded[_in_view(cases, recorded)]
             listings = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._listings, shown)
             execution = self._locked(lock, runner, bench, cases, recorded)
             execution.listings = listings.result()
@@ -227,3 +227,10 @@ class GpuAttempt(Attempt):
         if broken is not None:
             self._broken = broken, figure
         return timing, ""
+
+
+def _in_view(cases: list[PreparedCase], recorded: list[Recorded]) -> int:
+    """Whose anatomy and code may be shown: the timed case's, else the last visible one's; a hidden one's would tell its sizes."""
+    if len(recorded) > len(cases):
+        return len(cases)
+    return max(index for index, prepared in enumerate(cases) if prepared.case.group == "visible")
