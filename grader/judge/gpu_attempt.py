@@ -230,7 +230,7 @@ class GpuAttempt(Attempt):
 
 
 def _in_view(cases: list[PreparedCase], recorded: list[Recorded]) -> int:
-    """Whose anatomy and code may be shown: the timed case's, else the last visible one's; a hidden one's would tell its sizes."""
+    """Whose anatomy and code is shown: the timed case's, else the last visible one's; a hidden one's would tell its sizes."""
     if len(recorded) > len(cases):
         return len(cases)
     return max(index for index, prepared in enumerate(cases) if prepared.case.group == "visible")
