@@ -120,18 +120,16 @@ def spread_figure() -> go.Figure:
         return [{**where, "text": title(one), "showarrow": False, "font": {"size": 12, "color": colour("muted")}}]
 
     start = scaling.HEAD_DIMS.index(64)
-    frames = [
-        go.Frame(data=traces(one), name=str(one.head_dim), layout={"annotations": labels(one)}) for one in spreads
-    ]  # fmt: skip
+    # "update" and not frames: Gradio draws a figure without its frames
     steps = [
         {
             "label": str(one.head_dim),
-            "method": "animate",
-            "args": [[str(one.head_dim)], {"mode": "immediate", "frame": {"duration": 0}}],
+            "method": "update",
+            "args": [{"y": [list(map(float, trace.y)) for trace in traces(one)]}, {"annotations": labels(one)}],
         }
         for one in spreads
     ]
-    return go.Figure(data=traces(spreads[start]), frames=frames, layout=layout(
+    return go.Figure(data=traces(spreads[start]), layout=layout(
         height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 56, "b": 96},
         xaxis={"title": {"text": "score"}, "range": [-60, 60]}, yaxis={"title": {"text": "% of pairs"}, "range": [0, 40]},
         annotations=labels(spreads[start]),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import expect
 
-from tabs.figures import memory_traffic, online_softmax, tile_map
+from tabs.figures import online_softmax, scaling, tile_map
 from tabs.quiz import questions
 
 pytestmark = pytest.mark.browser
@@ -41,6 +41,13 @@ HELD = [
     Held("tiling", "tile-map", "Tokens n", "seqlen", 129, "100"),
 ]
 
+REFUSED = (
+    ("letters", "is not a number"),
+    ("1e400", "too large"),
+    ("NaN", "NaN is not"),
+    ("", "empty"),
+    ("1 " * 10_000, "is not a number"),
+)
 PLOTTED = ("similarity", "memory")  # their plot is asked for when the tab is opened, and no request comes after it
 
 WATCH_FRAMES = """() => {
@@ -116,15 +123,16 @@ def test_a_number_is_dragged_typed_and_stepped(held, open_page, record_property)
 
     box = field.bounding_box()
     x, y = box["x"] + 6, box["y"] + box["height"] / 2
-    idle_ms, _ = sweep(page, x, y)
-    drag_ms, work_ms = min(drag(page, x, y) for _ in range(3 if idle_ms < QUIET_MS else 1))
+    drag_ms, work_ms = drag(page, x, y)
+    if drag_ms >= FRAME_MS and sweep(page, x, y)[0] < QUIET_MS:  # a loaded machine drops frames while nothing is dragged, too
+        drag_ms, work_ms = min(drag(page, x, y) for _ in range(2))
+        assert drag_ms < FRAME_MS
     settle(page)
     record_property("drag_p95_ms", drag_ms)
     record_property("work_a_frame_ms", work_ms)
     assert state(page, held.figure, held.path) != before
     assert requests == []
     assert work_ms < WORK_MS
-    assert drag_ms < FRAME_MS or idle_ms >= QUIET_MS  # a loaded machine drops frames while nothing is dragged, too
 
     figure.get_by_role("button", name="Reset").click()
     settle(page)
@@ -140,7 +148,7 @@ def test_a_number_is_dragged_typed_and_stepped(held, open_page, record_property)
     after = state(page, held.figure, held.path)
     assert after == (0x4000 if held.figure == "bits" else float(held.typed))
 
-    for refused, sentence in (("letters", "is not a number"), ("1e400", "too large"), ("NaN", "NaN is not"), ("", "empty")):
+    for refused, sentence in REFUSED:
         field.fill(refused)
         settle(page)
         expect(figure.get_by_role("alert").filter(has_text=sentence)).to_be_visible()
@@ -209,6 +217,8 @@ def test_online_softmax_streams_steps_back_and_shows_what_skipping_costs(open_pa
 def test_bits_are_buttons_and_e2m1_lists_its_seven_values(open_page):
     page = open_page("?tab=precision")
     figure = figure_of(page, "bits")
+    for name, largest in (("FP16", "±65504"), ("FP8 E4M3", "±448"), ("NVFP4 E2M1", "±6")):
+        expect(figure.get_by_role("button", name=re.compile(f"^{name}"))).to_contain_text(largest)
     figure.get_by_role("button", name=re.compile("NVFP4 E2M1")).click()
     expect(figure.locator(".fig-code-cell.on")).to_have_count(7)
     figure.locator(".fig-code-cell").nth(1).click()
@@ -221,6 +231,8 @@ def test_bits_are_buttons_and_e2m1_lists_its_seven_values(open_page):
     numbers = tensor.get_by_label(re.compile("Your numbers"))
     numbers.fill("0.5 0.25 -6 x")
     expect(tensor.get_by_role("alert")).to_contain_text("Value 4: “x” is not a number.")
+    numbers.fill("1 " * 10_000)
+    expect(tensor.get_by_role("alert")).to_contain_text("10,000 values are too many")
     numbers.fill("0.5 1 1.5 -6")
     expect(tensor.locator(".fig-say")).to_contain_text("The tensor is off by 0.0%")
 
@@ -239,8 +251,13 @@ def test_attention_goes_through_its_four_steps(open_page):
 def test_memory_states_bytes_and_draws_the_roof_when_it_is_seen(open_page):
     page = open_page("?tab=memory")
     figure = figure_of(page, "memory-traffic")
-    stored = memory_traffic.scores_bytes(seqlen=4096, num_heads=1, score_bytes=2)
-    expect(figure.locator("svg text").filter(has_text=f"{stored // 2**20} MiB").first).to_be_visible()
+    numbers = figure.locator("svg text")
+    expect(numbers.filter(has_text=re.compile("^32 MiB$")).first).to_be_visible()
+    figure.get_by_role("spinbutton", name="Tokens n").fill("131072")
+    expect(numbers.filter(has_text=re.compile("^32 GiB$")).first).to_be_visible()
+    figure.get_by_role("spinbutton", name="Heads").fill("32")
+    expect(numbers.filter(has_text=re.compile("^1 TiB$")).last).to_be_visible()
+    expect(figure.locator(".fig-say")).to_contain_text("no longer fit")
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
 
 
@@ -251,6 +268,11 @@ def test_the_tile_map_loses_rows_without_the_guard(open_page):
     lost = tile_map.nan_rows(seqlen=128, block_m=64, block_n=32, causal=True, guard=False)
     expect(figure.locator(".fig-say")).to_contain_text(f"{len(lost)} of 128 rows are NaN")
     expect(figure.locator("svg text").filter(has_text="NaN")).to_have_count(2)
+    expect(figure.locator(".fig-readout").filter(has_text="queries 16 KiB + keys 8 KiB + values 8 KiB")).to_be_visible()
+    figure.get_by_role("spinbutton", name="Tokens n").fill("100")
+    expect(figure.locator(".fig-say")).to_contain_text(
+        f"{tile_map.padded_share(seqlen=100, block_m=64, block_n=32):.0%} of all"
+    )
 
 
 def test_a_link_holds_the_state_and_a_broken_one_says_so(open_page, url):
@@ -314,6 +336,9 @@ UNNAMED = """() => [...document.querySelectorAll(".fig, .quiz, .references")].fl
     const named = node.getAttribute("aria-label") || (label && label.textContent);
     return !named && (node.tagName === "INPUT" || !node.textContent.trim());
   }).map((node) => node.outerHTML.slice(0, 120)))"""
+# Gradio writes every style rule anew and loses some: a number must still be in the mono face.
+NOT_MONO = """() => [...document.querySelectorAll(".fig-number, .fig-fact output, .fig td, .fig-code, .fig-readout")]
+  .filter((node) => !getComputedStyle(node).fontFamily.includes("monospace")).map((node) => node.className || node.tagName)"""
 TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling", "references"]
 
 
@@ -324,8 +349,35 @@ def test_a_phone_shows_the_figure_first_and_nothing_overflows(tab, open_page):
     page.wait_for_timeout(300)
 
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(NOT_MONO) == []
     unnamed = page.evaluate(UNNAMED)
     assert unnamed == []
     if page.locator(".section-figure:visible").count():
         figure, text = page.locator(".section-figure:visible").first, page.locator(".section-text:visible").first
         assert figure.bounding_box()["y"] < text.bounding_box()["y"]
+
+
+def test_the_spread_moves_with_head_dim_and_asks_nobody(open_page):
+    page = open_page("?tab=similarity")
+    plot = page.locator(".js-plotly-plot").first
+    expect(plot.locator(".slider-label").last).to_be_attached()
+    requests = []
+    page.on("request", lambda request: requests.append(request.url) if "heartbeat" not in request.url else None)
+    before = plot.locator(".annotation-text").text_content()
+    heights = "plot => [...plot.querySelectorAll('.bars path')].filter((bar) => bar.getBBox().height > 1).length"
+    wide = plot.evaluate(heights)
+
+    plot.locator(".slider-label").last.click(force=True)
+
+    expect(plot.locator(".annotation-text")).not_to_have_text(before)
+    expect(plot.locator(".annotation-text")).to_contain_text(f"std {scaling.spreads()[-1].std:.1f}")
+    assert plot.evaluate(heights) > wide  # the unscaled scores spread out
+    assert requests == []
+
+
+def test_bibtex_is_copied_or_selected(open_page):
+    page = open_page("?tab=references")
+    page.locator(".references summary").first.click()
+    page.get_by_role("button", name="Copy BibTeX").first.click()
+
+    expect(page.locator(".references button").first).to_have_text(re.compile("Copied|Selected"))
