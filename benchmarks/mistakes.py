@@ -44,7 +44,7 @@ def main() -> None:
     with Judge() as judge:
         judge.self_test()
         rows = {lab: list(graded(judge, load(lab))) for lab in chosen}
-    options.out.write_text("\n".join(document(rows)) + "\n", encoding="utf-8")
+    options.out.write_text("".join(f"{line.rstrip()}\n" for line in document(rows)), encoding="utf-8")
 
 
 def graded(judge: Judge, folder: LabFolder) -> Iterator[Row]:
