@@ -145,7 +145,7 @@ GPU, your attempts appear as points, under the roof of that GPU.
 
 
 def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[roofline.Point]) -> go.Figure:
-    """Both axes logarithmic; labels stand on the lines and points."""
+    """Both axes logarithmic; labels stand on the lines and points. Colours as in a report: yours the accent, ours the ink."""
     low, high, corner = 0.25, 16384.0, roofline.ridge(roof)
     xs = [low, corner, high]
     chart = go.Figure(layout=layout(
@@ -159,7 +159,7 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
         x=xs,
         y=ys,
         mode="lines",
-        line={"color": colour("query"), "width": 3},
+        line={"color": colour("muted"), "width": 3},
         hovertemplate="%{y:.3g} TFLOP/s at %{x:.3g} FLOP/B<extra>roof</extra>",
     )
     marks = [(f"decode, {g} head{'s' if g > 1 else ''} a KV head", roofline.decode_intensity(g)) for g in (1, 4, 8)]
@@ -167,10 +167,10 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
     for name, x in marks:
         chart.add_scatter(
             x=[x], y=[roofline.attainable(roof, x)], mode="markers",
-            marker={"color": colour("scores"), "size": 9, "symbol": "circle-open", "line": {"width": 2}},
+            marker={"color": colour("muted"), "size": 9, "symbol": "circle-open", "line": {"width": 2}},
             hovertemplate=f"{name}: at most %{{y:.3g}} TFLOP/s<extra></extra>",
         )  # fmt: skip
-    for points, role, symbol in ((kernels, "value", "diamond"), (own, "key", "star")):
+    for points, role, symbol in ((kernels, "ink", "diamond"), (own, "query", "star")):
         for point in points:
             chart.add_scatter(
                 x=[point.intensity], y=[point.tflops], mode="markers",
@@ -178,18 +178,18 @@ def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[ro
                 hovertemplate=f"{point.name}: %{{y:.3g}} TFLOP/s<extra></extra>",
             )  # fmt: skip
     notes = [
-        (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", "query", 14),
-        (24.0, roofline.attainable(roof, 24.0), f"{roof.bandwidth_gb_s:,.0f} GB/s", "query", 6),
-        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", "scores", -14),
-        (marks[3][1], roof.peak_tflops, "prefill", "scores", -18),
+        (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", 14),
+        (24.0, roofline.attainable(roof, 24.0), f"{roof.bandwidth_gb_s:,.0f} GB/s", 6),
+        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", -14),
+        (marks[3][1], roof.peak_tflops, "prefill", -18),
     ]
     # the slope's words stand beside it: its own at the left, those of its rings at the right
     anchors = {"decode": "left", f"{roof.bandwidth_gb_s:,.0f} GB/s": "right"}
-    for x, y, text, role, shift in notes:
+    for x, y, text, shift in notes:
         side = anchors.get(text, "center")
         chart.add_annotation(
             x=math.log10(x), y=math.log10(y), text=text, showarrow=False, yshift=shift, xanchor=side,
-            xshift={"left": 8, "right": -8, "center": 0}[side], font={"color": colour(role), "size": 13},
+            xshift={"left": 8, "right": -8, "center": 0}[side], font={"color": colour("muted"), "size": 13},
         )  # fmt: skip
     return chart
 

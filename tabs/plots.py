@@ -15,7 +15,7 @@ from tabs.theme import colours
 
 PlotAndTwin = tuple[Any, str]  # a Plotly figure, and the same as an HTML table; "" where the caption says it all
 
-ROLES = ("query", "key", "value", "scores", "running-max", "running-sum", "wrong", "right", "muted")
+ROLES = ("query", "key", "value", "scores", "running-max", "running-sum", "wrong", "right", "ink", "muted")
 
 
 def colour(role: str) -> str:
