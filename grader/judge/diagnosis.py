@@ -178,8 +178,9 @@ def _general(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) -
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if passed and all(finding.prepared.case.strided for finding in failed):
         names = sorted({name for finding in failed for name in finding.prepared.case.strided})
+        gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
         sentence = (
-            f"Right for contiguous tensors, wrong for a view: {_list(names)} has gaps between its rows there. "
+            f"Right for contiguous tensors, wrong for a view: {gaps} there. "
             f"Use {names[0]}.stride(…) for every axis instead of the shape."
         )
         return Diagnosis(sentence=sentence, name="strides", detail=_detail(failed))
@@ -260,3 +261,7 @@ def _share(hard: Sequence[Finding], findings: Sequence[Finding]) -> str:
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(names)
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{_list(names[:-1])} and {names[-1]}"

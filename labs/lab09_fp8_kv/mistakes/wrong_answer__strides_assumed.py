@@ -1,6 +1,6 @@
 """Takes the cache for contiguous.
 
-Diagnosis: key, value has gaps between its rows
+Diagnosis: key and value have gaps between their rows
 """
 
 import torch

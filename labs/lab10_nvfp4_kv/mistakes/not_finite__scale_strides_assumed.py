@@ -1,6 +1,6 @@
 """Takes the scales' rows to be as far apart as in a contiguous tensor.
 
-Diagnosis: gaps between its rows
+Diagnosis: gaps between their rows
 """
 
 import torch

@@ -1,6 +1,6 @@
 """Takes the codes for contiguous.
 
-Diagnosis: key_codes, value_codes has gaps between its rows
+Diagnosis: key_codes and value_codes have gaps between their rows
 """
 
 import torch
