@@ -13,7 +13,10 @@ WALK_THE_CARDS = """async () => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const wrong = [];
   let cards = 0;
-  const refused = (where) => {
+  // Setting nothing checks what is there against the figure's rules, as a link to it would be.
+  const refused = async (where) => {
+    document.querySelectorAll(".fig[id]").forEach(({ figure }) => figure.set({}));
+    await drawn();
     for (const { textContent } of document.querySelectorAll(".fig-notice")) {
       if (textContent) wrong.push(`${where}: ${textContent}`);
     }
@@ -31,7 +34,7 @@ WALK_THE_CARDS = """async () => {
       if (figure.querySelectorAll(".fig-option.good").length !== 1) wrong.push(`${figure.id} ${at}: no single right answer`);
       if (!figure.querySelector(".fig-explain").textContent) wrong.push(`${figure.id} ${at}: no explanation`);
       if (JSON.stringify(figure.figure.state) === asked) wrong.push(`${figure.id} ${at}: nothing is shown`);
-      refused(`${figure.id} ${at}`);
+      await refused(`${figure.id} ${at}`);
       last = [...figure.querySelectorAll("button")].some((button) => button.textContent === "Finish");
       press(last ? "Finish" : "Next");
       await drawn();
@@ -41,7 +44,7 @@ WALK_THE_CARDS = """async () => {
     const shows = [...quiz.querySelectorAll(".quiz-after button")].at(-1);
     shows.click();
     await drawn();
-    refused(quiz.id);
+    await refused(quiz.id);
   }
   return [cards, wrong];
 }"""

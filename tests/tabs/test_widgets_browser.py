@@ -235,6 +235,9 @@ def test_bits_are_buttons_and_e2m1_lists_its_seven_values(open_page):
     expect(tensor.get_by_role("alert")).to_contain_text("10,000 values are too many")
     numbers.fill("0.5 1 1.5 -6")
     expect(tensor.locator(".fig-say")).to_contain_text("The tensor is off by 0.0%")
+    tensor.get_by_role("button", name=re.compile("FP8 E4M3")).focus()
+    page.keyboard.press("Enter")
+    expect(tensor.locator(".fig-say")).to_contain_text("FP8 E4M3: 8 bits a value, 2.00× smaller")
 
 
 def test_attention_goes_through_its_four_steps(open_page):
