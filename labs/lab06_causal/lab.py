@@ -27,6 +27,16 @@ def flops(sizes: Mapping[str, int]) -> float:
 
 SYMPTOMS = (
     Symptom(
+        name="quadratic_memory",
+        sentence=(
+            "A buffer of seqlen_q × seqlen_kv exists: extra memory grows fourfold when n doubles. "
+            "Keep the scores of one tile in registers and never store them."
+        ),
+        failing=("extra_memory", "random", "twice_the_keys"),
+        passing=("one_tile", "ragged_tail_17", "identity_value"),
+        verdicts=("refused", "memory_limit"),
+    ),
+    Symptom(
         name="max_not_subtracted",
         sentence="Right until exp overflows (a score above 88.7): subtract the row's running maximum before exp.",
         failing=("huge_scores", "shifted_scores"),
