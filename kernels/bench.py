@@ -45,9 +45,13 @@ LARGEST_DIFFERENCE = 0.02  # relative, between our output and a rival's of the s
 
 
 def row(
-    name: str, times: dict[str, Timing], *, ours: str, target: float | None, against: list[str] | None = None, **figures
-) -> dict:
-    """One line of a table: the ratio is above 1 where ours is faster than the fastest of ``against``."""
+    name: str, times: dict[str, Timing], *, target: float | None, flops: float, bytes_moved: float,
+    against: list[str] | None = None, ours: str = "ours", **figures: float,
+) -> dict:  # fmt: skip
+    """One line of a table: the ratio is above 1 where ours is faster than the fastest of ``against``.
+
+    flops and bytes_moved are those of the ideal kernel: each input read and each output written once.
+    """
     others = [rival for rival in (against or times) if rival != ours and rival in times]
     best = min(others, key=lambda rival: times[rival].median_us) if others else None
     return {
@@ -57,6 +61,9 @@ def row(
         "ours": ours,
         "rival": best,
         "times_us": {who: [round(t.low_us, 2), round(t.median_us, 2), round(t.high_us, 2)] for who, t in times.items()},
+        "flops": flops,
+        "bytes_moved": bytes_moved,
+        "latency_ms": round(times[ours].median_us / 1e3, 5),
         **{key: round(value, 1) for key, value in figures.items()},
     }
 
@@ -76,14 +83,14 @@ def bench_copy() -> Iterator[dict]:
     x = torch.randn(1 << 28, device="cuda")
     out = torch.empty_like(x)
     times = measure_together({"ours": lambda: copy(x, out), "torch": lambda: out.copy_(x)})
-    yield row("copy of 1 GiB", times, ours="ours", target=None, gb_s=2 * x.nbytes / times["ours"].median_us / 1e3)
+    yield row("copy of 1 GiB", times, target=None, flops=0, bytes_moved=2 * x.nbytes)
 
 
 def bench_scores() -> Iterator[dict]:
     query, key = torch.randn(128, device="cuda").half(), torch.randn(1 << 22, 128, device="cuda").half()
     checked(scores(query, key, softmax_scale=1.0), {"torch": lambda: key @ query})
     times = measure_together({"ours": lambda: scores(query, key, softmax_scale=1.0), "torch": lambda: key @ query})
-    yield row("scores of 4194304 keys", times, ours="ours", target=None, gb_s=key.nbytes / times["ours"].median_us / 1e3)
+    yield row("scores of 4194304 keys", times, target=None, flops=2 * key.numel(), bytes_moved=key.nbytes)
 
 
 def bench_softmax() -> Iterator[dict]:
@@ -100,8 +107,9 @@ def bench_softmax() -> Iterator[dict]:
             "torch.compile": lambda x=x: compiled(x),
         }
         times = measure_together(functions, repetitions=10)
-        gb_s = 2 * x.nbytes / times["ours"].median_us / 1e3
-        yield row(f"softmax {cols} columns", times, ours="ours", target=target, against=["copy"], gb_s=gb_s)
+        # five operations an element: maximum, difference, exponential, sum, quotient
+        work = {"flops": 5 * x.numel(), "bytes_moved": 2 * x.nbytes}
+        yield row(f"softmax {cols} columns", times, target=target, against=["copy"], **work)
 
 
 def bench_prefill() -> Iterator[dict]:
@@ -112,16 +120,27 @@ def bench_prefill() -> Iterator[dict]:
         ours = lambda q=query, k=key, v=value, c=causal: flash_attention(q, k, v, causal=c)[0]  # noqa: E731
         checked(ours(), rivals)
         times = measure_together({"ours": ours} | rivals, repetitions=15)
-        tflops = 4 * TOKENS * HIDDEN * seqlen / (2 if causal else 1) / times["ours"].median_us / 1e6
+        flops = 4 * TOKENS * HIDDEN * seqlen / (2 if causal else 1)
         name = f"prefill {head_dim} {'causal' if causal else 'full'} {seqlen}"
         against = ["FlashAttention-3", "cuDNN"] if head_dim == 64 or seqlen == 1024 else ["FlashAttention-3"]
-        yield row(name, times, ours="ours", target=target, against=against, tflops=tflops)
+        yield row(name, times, target=target, flops=flops, bytes_moved=4 * query.nbytes, against=against)
 
 
 def decode_inputs(batch: int, tokens: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     query = torch.randn(batch, HEADS_Q, HEAD_DIM, device="cuda").bfloat16()
     key, value = (torch.randn(batch, HEADS_KV, tokens, HEAD_DIM, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     return query, key, value, torch.full((batch,), tokens, dtype=torch.int32, device="cuda")
+
+
+def decode_flops(batch: int, tokens: int) -> float:
+    """Two products, of two operations for each query head, key and column."""
+    return 4 * batch * HEADS_Q * tokens * HEAD_DIM
+
+
+def matmul_tflops(size: int = 8192) -> float:
+    """The other roof: a bf16 matrix product by PyTorch."""
+    a, b = (torch.randn(size, size, device="cuda").bfloat16() for _ in range(2))
+    return 2 * size**3 / measure_together({"torch": lambda: a @ b})["torch"].median_us / 1e6
 
 
 def bench_decode() -> Iterator[dict]:
@@ -131,8 +150,8 @@ def bench_decode() -> Iterator[dict]:
         ours = lambda q=query, k=key, v=value, n=kv_len: decode_attention(q, k, v, n, check_kv_len=False)[0]  # noqa: E731
         checked(ours()[:, :, None], rivals)
         times = measure_together({"ours": ours} | rivals)
-        gb_s = 2 * key.nbytes / times["ours"].median_us / 1e3
-        yield row(f"decode bf16 {batch} x {tokens}", times, ours="ours", target=1.0, gb_s=gb_s)
+        work = {"flops": decode_flops(batch, tokens), "bytes_moved": 2 * key.nbytes}
+        yield row(f"decode bf16 {batch} x {tokens}", times, target=1.0, **work)
 
 
 def bench_quantised() -> Iterator[dict]:
@@ -148,10 +167,9 @@ def bench_quantised() -> Iterator[dict]:
             quantised = decode_attention_nvfp4
         ours = lambda f=quantised, q=query, c=cache, n=kv_len: f(q, *c, n, check_kv_len=False)[0]  # noqa: E731
         times = measure_together({"ours": ours, "our bf16": half})
-        moved = sum(tensor.nbytes for tensor in cache)
-        name = f"decode {kind} {batch} x {tokens}"
-        gb_s = moved / times["ours"].median_us / 1e3
-        yield row(name, times, ours="ours", target=target, gb_s=gb_s, difference=difference(ours(), half()) * 100)
+        work = {"flops": decode_flops(batch, tokens), "bytes_moved": sum(tensor.nbytes for tensor in cache)}
+        percent = difference(ours(), half()) * 100
+        yield row(f"decode {kind} {batch} x {tokens}", times, target=target, difference_percent=percent, **work)
 
 
 def _quantised_by_sequence(cache: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -181,8 +199,8 @@ def bench_paged() -> Iterator[dict]:
         whole = lambda q=query, k=key, v=value, n=kv_len: decode_attention(q, k, v, n, check_kv_len=False)[0]  # noqa: E731
         checked(ours(), {"the contiguous cache": whole})
         times = measure_together({"ours": ours, "contiguous": whole})
-        gb_s = 2 * key.nbytes / times["ours"].median_us / 1e3
-        yield row(f"decode paged {page_size}, {batch} x {tokens}", times, ours="ours", target=0.95, gb_s=gb_s)
+        work = {"flops": decode_flops(batch, tokens), "bytes_moved": 2 * key.nbytes}
+        yield row(f"decode paged {page_size}, {batch} x {tokens}", times, target=0.95, **work)
 
 
 TABLES = {
@@ -197,7 +215,8 @@ TABLES = {
 
 
 def told(line: dict) -> str:
-    figure = f"{line['gb_s']:>7.0f} GB/s" if "gb_s" in line else f"{line['tflops']:>7.0f} TFLOP/s"
+    gb_s, tflops = line["bytes_moved"] / line["latency_ms"] / 1e6, line["flops"] / line["latency_ms"] / 1e9
+    figure = f"{tflops:>7.0f} TFLOP/s" if line["name"].startswith("prefill") else f"{gb_s:>7.0f} GB/s"
     ratio = f"{line['ratio']:.3f} x {line['rival']}" if line["ratio"] else ""
     target = f"(target {line['target']})" if line["target"] else ""
     times = ", ".join(f"{who} {median:.1f}" for who, (_, median, _) in line["times_us"].items())
@@ -229,6 +248,9 @@ def main() -> int:
     for name in wanted:
         for line in TABLES[name]():
             result["rows"].append(line)
+            if name == "copy":  # both roofs, for whoever draws a roofline
+                result["copy_gb_s"] = round(line["bytes_moved"] / line["latency_ms"] / 1e6, 1)
+                result["matmul_tflops"] = round(matmul_tflops(), 1)
             print(told(line), flush=True)
             if arguments.json:
                 arguments.json.write_text(json.dumps(result, indent=1) + "\n")

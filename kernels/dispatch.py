@@ -81,6 +81,7 @@ class HopperPlan:
     block_n: int
     consumers: int  # warpgroups of 64 query rows each
     num_stages: int  # tiles of keys, and of values, on their way
+    turns: bool = False  # whether the consumers take turns at the tensor cores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +93,12 @@ class AttentionPlan:
     hopper: HopperPlan | None = None  # set where the Gluon kernel is the faster one
 
 
-# By head_dim. With head_dim 64 a consumer has registers to spare, and a third one hides more of the exponentials.
+# By head_dim and whether causal. With head_dim 64 a consumer has registers to spare: a third one hides more of the exponentials.
 HOPPER = {
-    128: HopperPlan(block_n=128, consumers=2, num_stages=2),
-    64: HopperPlan(block_n=128, consumers=3, num_stages=3),
+    (128, False): HopperPlan(block_n=128, consumers=2, num_stages=2),
+    (128, True): HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True),
+    (64, False): HopperPlan(block_n=128, consumers=3, num_stages=3, turns=True),
+    (64, True): HopperPlan(block_n=128, consumers=3, num_stages=3, turns=True),
 }
 
 
@@ -114,7 +117,7 @@ def attention_plan(
         return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
     if here.capability < 80:
         return AttentionPlan(block_m=32, block_n=32, num_warps=8, num_stages=1)
-    hopper = HOPPER.get(head_dim) if here.capability == 90 else None
+    hopper = HOPPER.get((head_dim, causal)) if here.capability == 90 else None
     if head_dim <= 64:
         return AttentionPlan(block_m=128, block_n=64, num_warps=4, num_stages=3, hopper=hopper)
     if here.capability in (80, 90):
@@ -139,10 +142,10 @@ class DecodePlan:
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((32, 1, 3, 2), (32, 2, 3, 1), (32, 2, 3, 1)),
-    "paged": ((64, 4, 3, 2), (64, 4, 2, 3), (64, 4, 2, 3)),
-    "fp8": ((64, 2, 3, 2), (32, 1, 3, 2), (32, 1, 3, 2)),
-    "nvfp4": ((32, 1, 4, 4), (32, 1, 3, 6), (32, 1, 3, 6)),
+    "half": ((32, 1, 3, 2), (32, 1, 3, 1), (128, 4, 3, 1)),
+    "paged": ((64, 2, 3, 2), (64, 4, 2, 1), (64, 4, 2, 4)),
+    "fp8": ((64, 2, 3, 2), (64, 4, 3, 1), (64, 2, 3, 1)),
+    "nvfp4": ((32, 1, 4, 6), (32, 1, 3, 6), (64, 1, 3, 4)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128

@@ -13,6 +13,8 @@ cuts come first, and the loop over all others has no mask.
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
 
+import math
+
 import torch
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
@@ -33,74 +35,79 @@ TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
 
 
 @gluon.jit
-def _index(turn):
-    """The program's tile in this turn. Every second turn goes backwards, so that no program gets the longest of every turn."""
-    programs = gl.num_programs(0)
+def _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once):
+    """The group of pairs that the programs work on in this wave, and the program's tile among those of the group.
+
+    Returns the group's first pair, its number of pairs, and the tile, which may lie beyond the group's last. Every second wave
+    goes backwards: under a causal mask tiles come sorted by length, and so no program gets the longest of every wave.
+    """
+    first_pair = wave // waves_at_once * pairs_at_once
+    within = wave % waves_at_once
     program = gl.program_id(0)
-    return turn * programs + program + turn % 2 * (programs - 1 - 2 * program)
+    place = program + within % 2 * (gl.num_programs(0) - 1 - 2 * program)
+    return first_pair, gl.minimum(pairs_at_once, pairs - first_pair), within * gl.num_programs(0) + place
 
 
 @gluon.jit
 def _tile(
-    index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv,
-    BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
+    first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv,
+    BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, CUT: gl.constexpr,
 ):  # fmt: skip
-    """Of the index-th tile: its sequence, head and first query row, and how many tiles of keys its rows see (at least one).
+    """A tile's sequence, head and first query row, and how many tiles of keys it takes (at least one, and at least CUT).
 
-    Pairs (a sequence and a head) are taken so many at once as the L2 cache has room for their keys and values. Under a causal
-    mask the last rows of all of them come first: they have the most keys, and the short ones fill the gaps at the end.
+    Under a causal mask the last rows of all pairs come first: they have the most keys.
     """
-    first_pair = index // (pairs_at_once * tiles_m) * pairs_at_once
-    here = gl.minimum(pairs_at_once, pairs - first_pair)
-    within = index - first_pair * tiles_m
     if CAUSAL:
-        tile_m = tiles_m - 1 - within // here
-        pair = first_pair + within % here
+        tile_m = tiles_m - 1 - tile // pairs_here
+        pair = first_pair + tile % pairs_here
     else:
-        tile_m = within % tiles_m
-        pair = first_pair + within // tiles_m
+        tile_m = tile % tiles_m
+        pair = first_pair + tile // tiles_m
     row = tile_m * ROWS * CONSUMERS
     stop = seqlen_kv
     if CAUSAL:
         stop = gl.minimum(stop, row + ROWS * CONSUMERS + seqlen_kv - seqlen_q)
-    return pair // num_heads_q, pair % num_heads_q, row, gl.maximum(gl.cdiv(stop, BLOCK_N), 1)
+    # Tiles beyond the last visible key are wholly masked; the copy engine reads zeros beyond the last key.
+    return pair // num_heads_q, pair % num_heads_q, row, gl.maximum(gl.cdiv(stop, BLOCK_N), max(CUT, 1))
 
 
 @gluon.jit
 def _load(
     query_desc, key_desc, value_desc, query_s, key_s, value_s,
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
-    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr,
+    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
+    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, CUT: gl.constexpr,
 ):  # fmt: skip
     """The loader: keep STAGES tiles of keys and of values on their way."""
     done = 0  # tiles of keys so far, over all tiles of queries
-    turn = 0
-    index = _index(0)
-    while index < tiles_m * pairs:
-        batch, head, row, blocks = _tile(
-            index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
-        )  # fmt: skip
-        head_kv = head // group_size
-        for consumer in gl.static_range(CONSUMERS):
-            mbarrier.wait(query_empty.index(consumer), (turn & 1) ^ 1)
-            mbarrier.expect(query_full.index(consumer), query_desc.block_type.nbytes)
-            tma.async_copy_global_to_shared(
-                query_desc, [batch, head, row + consumer * ROWS, 0], query_full.index(consumer), query_s.index(consumer)
+    turn = 0  # tiles of queries so far
+    for wave in range(waves):
+        first_pair, pairs_here, tile = _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once)
+        if tile < pairs_here * tiles_m:
+            batch, head, row, blocks = _tile(
+                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, CUT
             )  # fmt: skip
-        for j in range(blocks):
-            slot = (done + j) % STAGES
-            phase = (((done + j) // STAGES) & 1) ^ 1
-            first = (blocks - 1 - j) * BLOCK_N
-            mbarrier.wait(key_empty.index(slot), phase)
-            mbarrier.expect(key_full.index(slot), key_desc.block_type.nbytes)
-            tma.async_copy_global_to_shared(key_desc, [batch, head_kv, first, 0], key_full.index(slot), key_s.index(slot))
-            mbarrier.wait(value_empty.index(slot), phase)
-            mbarrier.expect(value_full.index(slot), value_desc.block_type.nbytes)
-            tma.async_copy_global_to_shared(value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot))
-        done += blocks
-        turn += 1
-        index = _index(turn)
+            head_kv = head // group_size
+            for consumer in gl.static_range(CONSUMERS):
+                mbarrier.wait(query_empty.index(consumer), (turn & 1) ^ 1)
+                mbarrier.expect(query_full.index(consumer), query_desc.block_type.nbytes)
+                tma.async_copy_global_to_shared(
+                    query_desc, [batch, head, row + consumer * ROWS, 0], query_full.index(consumer), query_s.index(consumer)
+                )  # fmt: skip
+            for j in range(blocks):
+                slot = (done + j) % STAGES
+                phase = (((done + j) // STAGES) & 1) ^ 1
+                first = (blocks - 1 - j) * BLOCK_N
+                mbarrier.wait(key_empty.index(slot), phase)
+                mbarrier.expect(key_full.index(slot), key_desc.block_type.nbytes)
+                tma.async_copy_global_to_shared(key_desc, [batch, head_kv, first, 0], key_full.index(slot), key_s.index(slot))
+                mbarrier.wait(value_empty.index(slot), phase)
+                mbarrier.expect(value_full.index(slot), value_desc.block_type.nbytes)
+                tma.async_copy_global_to_shared(
+                    value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot)
+                )  # fmt: skip
+            done += blocks
+            turn += 1
 
 
 @gluon.jit
@@ -118,18 +125,23 @@ def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr):
 
 @gluon.jit
 def _step(
-    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty,
+    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty, turn_s,
     last_visible, offs_n, zeros, scale_log2,
-    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, MASKED: gl.constexpr,
+    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, MASKED: gl.constexpr, TURNS: gl.constexpr,
+    CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """Scores and softmax of tile j, while the values of tile j - 1 are multiplied."""
     OUT: gl.constexpr = acc.type.layout
     slot = (done + j) % STAGES
     before = (done + j - 1) % STAGES
     mbarrier.wait(key_full.index(slot), ((done + j) // STAGES) & 1)
+    if TURNS:
+        mbarrier.wait(turn_s.index(CONSUMER), ((done + j) & 1) ^ (CONSUMER == 0))
     scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
     mbarrier.wait(value_full.index(before), ((done + j - 1) // STAGES) & 1)
     acc = warpgroup_mma(probs, _matrix(value_s, before), acc, is_async=True)
+    if TURNS:
+        mbarrier.arrive(turn_s.index((CONSUMER + 1) % CONSUMERS), count=1)
     scores = warpgroup_mma_wait(num_outstanding=1, deps=(scores,))
     mbarrier.arrive(key_empty.index(slot), count=1)
     if MASKED:
@@ -151,16 +163,15 @@ def _matrix(buffers, slot):
 @gluon.jit
 def _consume(
     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
+    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
-    CAUSAL: gl.constexpr, RAGGED: gl.constexpr, CONSUMER: gl.constexpr,
+    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """A consumer: 64 rows of each tile of queries."""
     SCORES: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, BLOCK_N, 16])
     OUT: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, HEAD_DIM, 16])
     PROBS: gl.constexpr = gl.DotOperandLayout(operand_index=0, parent=OUT, k_width=2)
-    MASKED: gl.constexpr = CAUSAL or RAGGED
     dtype: gl.constexpr = out_desc.dtype
     offs_n = gl.arange(0, BLOCK_N, gl.SliceLayout(0, SCORES))
     offs_m = CONSUMER * ROWS + gl.arange(0, ROWS, gl.SliceLayout(1, SCORES))
@@ -168,78 +179,76 @@ def _consume(
     query = _matrix(query_s, CONSUMER)
     done = 0
     turn = 0
-    index = _index(0)
-    while index < tiles_m * pairs:
-        batch, head, row, blocks = _tile(
-            index, tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL
-        )  # fmt: skip
-        # The first `cut` tiles, the last keys, need a mask for some of this consumer's rows.
-        last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
-        whole = seqlen_kv
-        if CAUSAL:
-            last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
-            whole = gl.minimum(whole, row + CONSUMER * ROWS + seqlen_kv - seqlen_q + 1)
-        cut = blocks - gl.maximum(whole, 0) // BLOCK_N
+    for wave in range(waves):
+        first_pair, pairs_here, tile = _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once)
+        if tile < pairs_here * tiles_m:
+            batch, head, row, blocks = _tile(
+                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, CUT
+            )  # fmt: skip
+            last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
+            if CAUSAL:
+                last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
 
-        slot = done % STAGES
-        mbarrier.wait(query_full.index(CONSUMER), turn & 1)
-        mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
-        scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
-        scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
-        mbarrier.arrive(key_empty.index(slot), count=1)
-        if MASKED:
-            scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-        m_i = gl.full([ROWS], -float("inf"), gl.float32, gl.SliceLayout(1, SCORES))
-        l_i = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, SCORES))
-        new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED)
-        probs = gl.convert_layout(new.to(dtype), PROBS)
-        acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
-        first = 1
-        if MASKED:
-            first = gl.maximum(cut, 1)
-            for j in range(1, first):
+            slot = done % STAGES
+            mbarrier.wait(query_full.index(CONSUMER), turn & 1)
+            mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
+            if TURNS:
+                mbarrier.wait(turn_s.index(CONSUMER), (done & 1) ^ (CONSUMER == 0))
+            scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
+            if TURNS:
+                mbarrier.arrive(turn_s.index((CONSUMER + 1) % CONSUMERS), count=1)
+            scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
+            mbarrier.arrive(key_empty.index(slot), count=1)
+            if CUT > 0:
+                scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
+            m_i = gl.full([ROWS], -float("inf"), gl.float32, gl.SliceLayout(1, SCORES))
+            l_i = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, SCORES))
+            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0)
+            probs = gl.convert_layout(new.to(dtype), PROBS)
+            acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
+            # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
+            for j in gl.static_range(1, CUT):
                 probs, acc, m_i, l_i = _step(
                     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, True,
+                    key_full, key_empty, value_full, value_empty, turn_s, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, CONSUMER,
                 )  # fmt: skip
-        for j in range(first, blocks):
-            probs, acc, m_i, l_i = _step(
-                j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                BLOCK_N, STAGES, False,
-            )  # fmt: skip
-        mbarrier.arrive(query_empty.index(CONSUMER), count=1)
-        done += blocks
-        turn += 1
-        index = _index(turn)
-        slot = (done - 1) % STAGES
-        mbarrier.wait(value_full.index(slot), ((done - 1) // STAGES) & 1)
-        acc = warpgroup_mma(probs, _matrix(value_s, slot), acc, is_async=True)
-        acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
-        mbarrier.arrive(value_empty.index(slot), count=1)
+            for j in range(max(CUT, 1), blocks):
+                probs, acc, m_i, l_i = _step(
+                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                    key_full, key_empty, value_full, value_empty, turn_s, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, CONSUMER,
+                )  # fmt: skip
+            mbarrier.arrive(query_empty.index(CONSUMER), count=1)
+            done += blocks
+            turn += 1
+            slot = (done - 1) % STAGES
+            mbarrier.wait(value_full.index(slot), ((done - 1) // STAGES) & 1)
+            acc = warpgroup_mma(probs, _matrix(value_s, slot), acc, is_async=True)
+            acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
+            mbarrier.arrive(value_empty.index(slot), count=1)
 
-        # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.
-        empty = l_i == 0.0
-        safe = gl.where(empty, 1.0, l_i)
-        lse = gl.where(empty, -float("inf"), (m_i + gl.log2(safe)) * LN_2)
-        rows = row + offs_m
-        gl.store(lse_ptr + (batch.to(gl.int64) * num_heads_q + head) * seqlen_q + rows, lse, mask=rows < seqlen_q)
-        acc = acc / gl.convert_layout(safe, gl.SliceLayout(1, OUT))[:, None]
-        tma.store_wait(pendings=0)  # the last tile has left the buffer
-        _matrix(out_s, CONSUMER).store(acc.to(dtype))
-        fence_async_shared()
-        # rows beyond seqlen_q are not written
-        tma.async_copy_shared_to_global(out_desc, [batch, head, row + CONSUMER * ROWS, 0], out_s.index(CONSUMER))
+            # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.
+            empty = l_i == 0.0
+            safe = gl.where(empty, 1.0, l_i)
+            lse = gl.where(empty, -float("inf"), (m_i + gl.log2(safe)) * LN_2)
+            rows = row + offs_m
+            gl.store(lse_ptr + (batch.to(gl.int64) * num_heads_q + head) * seqlen_q + rows, lse, mask=rows < seqlen_q)
+            acc = acc * gl.convert_layout(1.0 / safe, gl.SliceLayout(1, OUT))[:, None]
+            tma.store_wait(pendings=0)  # the last tile has left the buffer
+            _matrix(out_s, CONSUMER).store(acc.to(dtype))
+            fence_async_shared()
+            # rows beyond seqlen_q are not written
+            tma.async_copy_shared_to_global(out_desc, [batch, head, row + CONSUMER * ROWS, 0], out_s.index(CONSUMER))
     tma.store_wait(pendings=0)
 
 
 @gluon.jit
 def _flash_attention_hopper_kernel(
     query_desc, key_desc, value_desc, out_desc, lse_ptr,
-    scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
+    scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
-    CAUSAL: gl.constexpr, RAGGED: gl.constexpr,
+    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr,
 ):  # fmt: skip
     """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
     dtype: gl.constexpr = query_desc.dtype
@@ -254,7 +263,9 @@ def _flash_attention_hopper_kernel(
     key_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     value_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     value_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
+    turn_s = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
     for consumer in gl.static_range(CONSUMERS):
+        mbarrier.init(turn_s.index(consumer), count=1)
         mbarrier.init(query_full.index(consumer), count=1)
         mbarrier.init(query_empty.index(consumer), count=1)
     for slot in gl.static_range(STAGES):
@@ -272,21 +283,21 @@ def _flash_attention_hopper_kernel(
             [
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
                 )),
             ],
             [4, 1], [240, 24],
@@ -296,27 +307,27 @@ def _flash_attention_hopper_kernel(
             [
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, FIRST,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, SECOND,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, SECOND,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, RAGGED, THIRD,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
                 )),
             ],
             [4, 4, 1], [160, 160, 24],
@@ -335,6 +346,16 @@ def can_take(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> boo
     )
 
 
+def _most_cut(seqlen_q: int, seqlen_kv: int, plan: dispatch.HopperPlan, *, causal: bool) -> int:
+    """How many tiles of keys, from the last on, may need a mask: those that the diagonal or the end of the keys cuts."""
+    if not causal:
+        return int(seqlen_kv % plan.block_n != 0)
+    rows = ROWS.value * plan.consumers
+    step = math.gcd(rows, plan.block_n)
+    starts = range((seqlen_kv - seqlen_q) % step, plan.block_n, step)  # where in a tile of keys the first row's diagonal can be
+    return max(-(-(start + rows) // plan.block_n) - (start + 1) // plan.block_n for start in starts)
+
+
 def launch(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor, lse: torch.Tensor,
     *, causal: bool, scale_log2: float, plan: dispatch.HopperPlan,
@@ -350,14 +371,17 @@ def launch(
     pairs = num_heads_q * batch
     group_size = num_heads_q // num_heads_kv
     here = dispatch.device_of(query.device)
-    kv_bytes = 2 * seqlen_kv * head_dim * key.element_size()
-    pairs_at_once = min(max(here.l2_bytes // 2 // kv_bytes, 1) * group_size, pairs)
-    _flash_attention_hopper_kernel[(min(here.num_sms, tiles_m * pairs),)](
+    programs = min(here.num_sms, tiles_m * pairs)
+    # Two waves at once are even: long tiles, then short ones. Their keys and values are all that the L2 cache has to hold.
+    pairs_at_once = max(min(2 * programs // tiles_m, pairs), 1) if causal else pairs
+    waves_at_once = -(-pairs_at_once * tiles_m // programs)
+    waves = -(-pairs // pairs_at_once) * waves_at_once
+    _flash_attention_hopper_kernel[(programs,)](
         TensorDescriptor.from_tensor(query, row_block, row_layout),
         TensorDescriptor.from_tensor(key, key_block, key_layout),
         TensorDescriptor.from_tensor(value, key_block, key_layout),
         TensorDescriptor.from_tensor(out, row_block, row_layout),
-        lse, scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, group_size, seqlen_q, seqlen_kv,
-        HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
-        CAUSAL=causal, RAGGED=seqlen_kv % plan.block_n != 0, num_warps=4,
+        lse, scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+        seqlen_q, seqlen_kv, HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
+        CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns, num_warps=4,
     )  # fmt: skip

@@ -4,31 +4,32 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-COPY = "copy of 1 GiB"
-
 
 def figure(title: str, lines: list[dict], roof_gb_s: float | None) -> go.Figure:
     """Bars of what was achieved, in GB/s or TFLOP/s, ours and the fastest rival's, and the copy as a line."""
-    unit = "tflops" if "tflops" in lines[0] else "gb_s"
+    in_tflops = lines[0]["name"].startswith("prefill")
+    achieved = {
+        line["name"]: (line["flops"] / 1e3 if in_tflops else line["bytes_moved"]) / line["latency_ms"] / 1e6 for line in lines
+    }
     names = [line["name"] for line in lines]
-    drawing = go.Figure(go.Bar(name="ours", x=names, y=[line[unit] for line in lines]))
+    drawing = go.Figure(go.Bar(name="ours", x=names, y=list(achieved.values())))
     rivals = [line for line in lines if line["rival"] and line["ratio"]]
     drawing.add_bar(
         name="fastest rival",
         x=[line["name"] for line in rivals],
-        y=[line[unit] / line["ratio"] for line in rivals],
+        y=[achieved[line["name"]] / line["ratio"] for line in rivals],
         text=[line["rival"] for line in rivals],
     )
-    if roof_gb_s and unit == "gb_s":
+    if roof_gb_s and not in_tflops:
         drawing.add_hline(y=roof_gb_s, line_dash="dash", annotation_text=f"copy: {roof_gb_s:.0f} GB/s")
-    drawing.update_layout(title=title, yaxis_title="GB/s" if unit == "gb_s" else "TFLOP/s", barmode="group")
+    drawing.update_layout(title=title, yaxis_title="TFLOP/s" if in_tflops else "GB/s", barmode="group")
     return drawing
 
 
 def write_plots(result: dict, folder: Path) -> list[Path]:
     """One file for each kind of row in the bench's result (the first word of its name)."""
     folder.mkdir(parents=True, exist_ok=True)
-    roof = next((line["gb_s"] for line in result["rows"] if line["name"] == COPY), None)
+    roof = result.get("copy_gb_s")
     tables: dict[str, list[dict]] = {}
     for line in result["rows"]:
         tables.setdefault(line["name"].split()[0], []).append(line)

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import torch
@@ -38,6 +39,9 @@ COLUMNS = (32768, 65536, 131072)
 HOPPER = {
     128: [HopperPlan(block_n=128, consumers=2, num_stages=2), HopperPlan(block_n=64, consumers=2, num_stages=4)],
     64: [HopperPlan(block_n=n, consumers=c, num_stages=s) for n, c, s in ((128, 3, 2), (128, 3, 3), (128, 2, 3), (64, 3, 4))],
+}
+HOPPER = {
+    head_dim: [replace(plan, turns=turns) for plan in plans for turns in (False, True)] for head_dim, plans in HOPPER.items()
 }
 SHOWN = 4
 
@@ -178,9 +182,12 @@ def main() -> int:
         print(f"CHOICE SHARED_ROW = {best_overall(shared)}", flush=True)
     if "hopper" in wanted:
         for head_dim in HOPPER:
-            shapes = [(causal, seqlen) for causal in (False, True) for seqlen in (1024, 4096, 16384)]
-            measured = [compared(f"prefill {head_dim} {shape}", hopper_calls(head_dim, *shape), 7) for shape in shapes]
-            print(f"CHOICE {head_dim}: {best_overall(measured)},", flush=True)
+            for causal in (False, True):
+                measured = [
+                    compared(f"prefill {head_dim} {causal} {seqlen}", hopper_calls(head_dim, causal, seqlen), 7)
+                    for seqlen in (1024, 4096, 16384)
+                ]
+                print(f"CHOICE {(head_dim, causal)}: {best_overall(measured)},", flush=True)
     return 0
 
 
