@@ -1,6 +1,7 @@
 """Ten faults in a row, and the eleventh submission is graded right; the lock has one holder; nothing is left on the device."""
 
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -52,14 +53,20 @@ EXPECTED = {
 
 def replayers():
     """The processes that replay for this one, wardens and what they guard."""
-    return [child for child in psutil.Process().children(recursive=True) if "replay_process" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+            if "replay_process" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def kill_old_replayers():
     """To be asked whether the attempt is cancelled: it is not, but whoever replays is killed."""
     for process in replayers():
-        if time.time() - process.create_time() > OLD_ENOUGH_S:
-            process.kill()
+        with suppress(psutil.NoSuchProcess):
+            if time.time() - process.create_time() > OLD_ENOUGH_S:
+                process.kill()
     return False
 
 
