@@ -93,7 +93,7 @@ class AttentionPlan:
     hopper: HopperPlan | None = None  # set where the Gluon kernel is the faster one
 
 
-# By head_dim and whether causal. With head_dim 64 a consumer has registers to spare: a third one hides more of the exponentials.
+# By head_dim and whether causal. With head_dim 64 a consumer has registers to spare: a third one hides more exponentials.
 HOPPER = {
     (128, False): HopperPlan(block_n=128, consumers=2, num_stages=2),
     (128, True): HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True),
