@@ -8,7 +8,7 @@ The contract and the recurrence are those of ``flash_attention``; what differs i
 Inside a consumer the scores of tile j are computed while the values of tile j - 1 are multiplied (two asynchronous products in
 flight). Programs are persistent: one on each multiprocessor takes tile after tile, so the loader fetches the next tile's data
 under the end of the last one. Keys are taken from the last to the first: the tiles that the diagonal or the end of the keys
-cuts come first, and the loop over all others has no mask.
+cuts come first, and the loop over all others has no mask. Where it helps, consumers take turns at the tensor cores (TURNS).
 
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
