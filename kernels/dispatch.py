@@ -64,7 +64,7 @@ def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpre
         return shared_row_plan(here, cols, block=piece, num_warps=num_warps, programs_per_sm=programs_per_sm)
     if block <= 32768:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
-    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=3)
+    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=4)
 
 
 def shared_row_plan(here: Device, cols: int, *, block: int, num_warps: int, programs_per_sm: int) -> SoftmaxPlan:
@@ -119,7 +119,7 @@ def attention_plan(
         return AttentionPlan(block_m=32, block_n=32, num_warps=8, num_stages=1)
     hopper = HOPPER.get((head_dim, causal)) if here.capability == 90 else None
     if head_dim <= 64:
-        num_warps = 4 if here.capability >= 90 else 8  # with four, 80 to 89 would spill
+        num_warps = 4 if here.capability == 90 else 8  # with four, the others would spill
         return AttentionPlan(block_m=128, block_n=64, num_warps=num_warps, num_stages=3, hopper=hopper)
     if here.capability in (80, 90):
         return AttentionPlan(block_m=128, block_n=64, num_warps=8, num_stages=3, hopper=hopper)
