@@ -46,6 +46,7 @@ PLOTTED = ("similarity", "memory")
 @pytest.mark.parametrize("tab", load_tabs(), ids=lambda tab: tab.ID)
 def test_axe_finds_nothing_serious(tab, open_page, course):
     page = open_page(f"?tab={tab.ID}", color_scheme="light", reduced_motion="reduce")
+    expect(page.get_by_role("tab", name=tab.TITLE, exact=True).first).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty()
     if tab.ID in PLOTTED:
         expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
