@@ -131,8 +131,8 @@ def _sections(data: bytes) -> dict[str, _Section]:
         if text in sections:
             raise CubinError(f"the cubin has two sections {text[:80]!r}")
         sections[text] = _Section(kind, start, size, link)
-    # ptxas lists the PTX of a binary for sm_100 and later twice. Were there no limit, every one of thousands of sections could be
-    # all of the file, to be read again and again.
+    # ptxas lists the PTX of a binary for sm_100 and later twice. Were there no limit, every one of thousands of sections could
+    # be all of the file, to be read again and again.
     if inside > 2 * len(data):
         raise CubinError("sections of the cubin overlap")
     return sections
