@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 
 import torch
@@ -36,12 +35,13 @@ TILES = {
 PROGRAMS = {"half": (1, 2, 3, 4, 6), "paged": (1, 2, 3, 4, 6), "fp8": (1, 2, 3, 4, 8), "nvfp4": (1, 2, 4, 6, 8, 12)}
 SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384), (128, 4096))  # batch, tokens
 COLUMNS = (32768, 65536, 131072)
-HOPPER = {
-    128: [HopperPlan(block_n=128, consumers=2, num_stages=2), HopperPlan(block_n=64, consumers=2, num_stages=4)],
-    64: [HopperPlan(block_n=n, consumers=c, num_stages=s) for n, c, s in ((128, 3, 2), (128, 3, 3), (128, 2, 3), (64, 3, 4))],
-}
-HOPPER = {
-    head_dim: [replace(plan, turns=turns) for plan in plans for turns in (False, True)] for head_dim, plans in HOPPER.items()
+HOPPER = {  # by head_dim: block_n, consumers, num_stages; each with and without turns
+    head_dim: [
+        HopperPlan(block_n=block_n, consumers=consumers, num_stages=num_stages, turns=turns)
+        for block_n, consumers, num_stages in tiles
+        for turns in (False, True)
+    ]
+    for head_dim, tiles in {128: ((128, 2, 2), (64, 2, 4)), 64: ((128, 3, 2), (128, 3, 3), (128, 2, 3), (64, 3, 4))}.items()
 }
 SHOWN = 4
 
