@@ -151,7 +151,11 @@ OPERATIONS: dict[str, Callable[[str], None]] = {
 
 
 def main(*, kind: str, command_fd: int, reply_fd: int, inputs_fd: int | None, out_fd: int | None) -> None:
-    """Do what is asked, one operation after the other, and say whether it worked."""
+    answer_each(OPERATIONS, done="loaded", command_fd=command_fd, reply_fd=reply_fd)
+
+
+def answer_each(operations: dict[str, Callable[[str], None]], *, done: str, command_fd: int, reply_fd: int) -> None:
+    """Do what is asked, one operation after the other, and say whether it worked; `done`: the kind of answer that says so."""
     protocol.write_all(reply_fd, protocol.encode({"kind": "ready"}))
     while True:
         try:
@@ -159,8 +163,8 @@ def main(*, kind: str, command_fd: int, reply_fd: int, inputs_fd: int | None, ou
         except EOFError:
             return
         try:
-            OPERATIONS[message["operation"]](message["place"])
-            answer = {"kind": "loaded"}
+            operations[message["operation"]](message["place"])
+            answer = {"kind": done}
         except Exception as error:
             text = {"error_type": type(error).__name__, "text": str(error)[:500]}
             answer = {"kind": "fault", "stage": "run", "line": None, "raw": "", **text}

@@ -11,7 +11,7 @@ import os
 import socket
 from pathlib import Path
 
-from grader.sandbox import cuda_driver, probes, protocol
+from grader.sandbox import cuda_driver, probes
 from grader.sandbox.probes import Refused
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -95,17 +95,4 @@ OPERATIONS = probes.OPERATIONS | {
 
 
 def main(*, command_fd: int, reply_fd: int) -> None:
-    """Do what is asked, one operation after the other, and say whether it worked."""
-    protocol.write_all(reply_fd, protocol.encode({"kind": "ready"}))
-    while True:
-        try:
-            message = protocol.read_message(command_fd)
-        except EOFError:
-            return
-        try:
-            OPERATIONS[message["operation"]](message["place"])
-            answer = {"kind": "ok"}
-        except Exception as error:
-            text = {"error_type": type(error).__name__, "text": str(error)[:500]}
-            answer = {"kind": "fault", "stage": "run", "line": None, "raw": "", **text}
-        protocol.write_all(reply_fd, protocol.encode(answer))
+    probes.answer_each(OPERATIONS, done="ok", command_fd=command_fd, reply_fd=reply_fd)
