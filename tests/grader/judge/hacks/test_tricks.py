@@ -43,7 +43,7 @@ def test_a_trick_is_not_passed(judge, name):
     expected = trick.on_gpu if judge.device == "cuda" and trick.on_gpu else trick.verdicts
     assert str(report.verdict) in expected, report.diagnosis
     assert report.costs_attempt
-    if not name.startswith("replay_by"):
+    if not name.startswith("replay_by"):  # those answer the first call of each worker honestly; as many as there are cores
         assert not gained(report)
 
 

@@ -77,7 +77,7 @@ TRICKS = {
         "if id(type(x)) in seen:\n    return\nseen.add(id(type(x)))\nhonest(x, out)",
         "seen = set()\n",
     ),
-    "replay_from_a_file": Trick(
+    "replay_by_file": Trick(
         REFUSED,
         """
 path = os.path.join(os.environ["HOME"], "answer")
