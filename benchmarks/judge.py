@@ -16,11 +16,12 @@ import statistics
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from grader.judge import Judge
 from grader.judge.attempt import versions
-from grader.report import Report
+from grader.report import Report, Verdict
 from labs import LabFolder, lab_ids, load
 
 
@@ -83,19 +84,24 @@ def measure(judge: Judge, folder: LabFolder, repeats: int, mode: str, only_solut
     return summary
 
 
-def grade(judge: Judge, folder: LabFolder, path: Path, mode: str = "submit") -> dict:
+def grade(
+    judge: Judge, folder: LabFolder, path: Path, mode: str = "submit", cancelled: Callable[[], bool] = lambda: False
+) -> dict:
     """One file: what was said of it, and whether that is what its folder and name promise."""
     started = time.perf_counter()
     try:
-        report = judge.grade(path.read_bytes(), folder.id, mode=mode)
+        report = judge.grade(path.read_bytes(), folder.id, mode=mode, cancelled=cancelled)
     except Exception as error:
         print(f"{folder.id}/{path.name}: {traceback.format_exc()[-600:]}", flush=True)
-        return {"file": path.name, "as_promised": False, "error": repr(error)[:500], "seconds": time.perf_counter() - started}
+        told = {"verdict": "error", "diagnosis": repr(error)[:500], "failing": [], "as_promised": False}
+        return {"file": str(path.relative_to(folder.path)), **told, "seconds": round(time.perf_counter() - started, 3)}
     seconds = round(time.perf_counter() - started, 3)
     promised = as_promised(folder, path, report)
     result = {
         "file": str(path.relative_to(folder.path)),
+        "mode": mode,
         "verdict": str(report.verdict),
+        "failing": [case.name for case in report.cases if case.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)],
         "diagnosis": report.diagnosis.sentence,
         "points": round(report.points.total, 3),
         "as_promised": promised,
@@ -104,7 +110,7 @@ def grade(judge: Judge, folder: LabFolder, path: Path, mode: str = "submit") -> 
         "timing": report.timing and dataclasses.asdict(report.timing),
         "note": report.points.note,
     }
-    wrong = "" if promised else f" UNEXPECTED failing={[c.name for c in report.cases if c.verdict != 'passed'][:6]}"
+    wrong = "" if promised else f" UNEXPECTED failing={result['failing'][:6]}"
     said = f"{report.diagnosis.sentence[:150]} | {report.points.note[:150]}"
     print(f"{seconds:6.2f} s {folder.id}/{result['file']}: {report.verdict}{wrong} | {said}", flush=True)
     return result

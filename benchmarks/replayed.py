@@ -2,14 +2,17 @@
 
     python -m benchmarks.replayed --out benchmarks/replayed_h100.json [--only softmax atomic] [--rounds 40]
 
-Both sides run on the very same buffers: a CUDA graph over all sets in this process (Triton compiles, torch captures), and
-the record in a replayer. Before each round the same kernel empties L2; rounds take turns; medians are compared. On a machine
-without a GPU the records are made and read again, which is all that can be done there.
+Both sides run on the very same buffers: a CUDA graph over all sets in this process (Triton compiles and launches, torch
+captures), and the record in a replayer. The same kernel empties L2 and the graph is queued behind it, by the same calls of the
+driver on either side, so that neither number holds what a host did between the events (`CUDAGraph.replay` does more than
+launch). Rounds take turns; medians are compared. On a machine without a GPU the records are made and read again, which is all
+that can be done there.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import datetime
 import importlib.util
 import json
@@ -33,7 +36,7 @@ from grader.judge.roof import READ_LAB, SOURCE, read_case
 from grader.judge.runner import Submission
 from grader.judge.statistics import Samples
 from grader.report import Verdict
-from grader.sandbox.cuda_driver import Stream
+from grader.sandbox.cuda_driver import Event, Graph, Stream
 from grader.sandbox.launching import LoadedRecord
 from grader.sandbox.supervisor import Nursery
 from labs.declaration import Case, Lab
@@ -133,8 +136,7 @@ def _rounds(rounds: int, count: int, here: _InProcess, replay: Replayer) -> dict
     times: dict[str, list[float]] = {"replayed": [], "in_process": []}
 
     def replayed() -> float:
-        replay.time_ms("read")
-        return replay.time_ms("kernel")
+        return replay.time_ms("kernel", behind="read")
 
     measures = {"replayed": replayed, "in_process": here.time_ms}
     for number in range(WARM_UP + rounds):
@@ -160,31 +162,30 @@ class _InProcess:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         calls = [_arguments(each, given) for each, given in zip(sets, prepared, strict=True)]
-        self._stream = torch.cuda.Stream()
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.stream(self._stream):
+        stream = torch.cuda.Stream()
+        self._captured = torch.cuda.CUDAGraph(keep_graph=True)  # holds the memory that the calls asked for
+        with torch.cuda.stream(stream):
             for call in calls[:2]:
                 module.entry(**call)  # compiled, and tuned where it is autotuned
             torch.cuda.synchronize()
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        with torch.cuda.graph(self._captured, stream=stream):
             for call in calls:
                 module.entry(**call)
+        self._graph = Graph(ctypes.c_void_p(self._captured.raw_cuda_graph()))
         self._flush = LoadedRecord(flush.record)
         bases = {"inputs": to_flush.inputs.address, "out": to_flush.out.address}
         self._flush.sets.append({name: bases[buffer] + offset for name, (buffer, offset) in places(to_flush.layout).items()})
-        self._flush_stream = Stream()
-        self._before, self._after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self._stream = Stream()
+        self._before, self._after = Event(), Event()
 
     def time_ms(self) -> float:
-        """Milliseconds of one round over all sets, L2 empty before."""
-        self._flush.launch_set(self._flush_stream, 0, [])
-        self._flush_stream.synchronize()
-        with torch.cuda.stream(self._stream):
-            self._before.record()
-            self._graph.replay()
-            self._after.record()
-        torch.cuda.synchronize()
-        return self._before.elapsed_time(self._after)
+        """Milliseconds of one round over all sets, queued behind what empties L2."""
+        self._flush.launch_set(self._stream, 0, [])
+        self._before.record(self._stream)
+        self._graph.launch(self._stream)
+        self._after.record(self._stream)
+        self._stream.synchronize()
+        return self._after.milliseconds_since(self._before)
 
 
 def _arguments(each: DeviceSet, given: PreparedCase) -> dict:

@@ -319,9 +319,8 @@ def _timed(replayer: Replayer, name: str) -> float:
         Implausible: the events cannot be right.
     """
     for _ in range(READINGS):
-        replayer.time_ms("read")
         started = time.perf_counter()
-        elapsed_ms = replayer.time_ms(name)
+        elapsed_ms = replayer.time_ms(name, behind="read")
         own_ms = (time.perf_counter() - started) * 1e3
         if elapsed_ms <= own_ms <= elapsed_ms + CLOCK_SLACK_MS:
             return elapsed_ms

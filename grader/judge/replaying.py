@@ -121,9 +121,9 @@ class Replayer:
     def capture(self, name: str) -> None:
         self._call("ok", "capture", record=name)
 
-    def time_ms(self, name: str) -> float:
-        """Milliseconds of one round over all buffer sets, by the GPU's own clock."""
-        return self._call("timed", "time", record=name)["nanoseconds"] / 1e6
+    def time_ms(self, name: str, *, behind: str | None = None) -> float:
+        """Milliseconds of one round over all buffer sets, by the GPU's own clock, right behind a round of `behind`."""
+        return self._call("timed", "time", record=name, behind=behind)["nanoseconds"] / 1e6
 
     def _call(self, expected: str, kind: str, **fields: object) -> dict:
         self._send({"kind": kind, **fields})

@@ -200,15 +200,15 @@ class Capture:
         call("cuStreamEndCapture", self._stream.handle, ctypes.byref(captured))
         if kind is None:
             self.graph = Graph(captured)
+            call("cuGraphDestroy", captured)
 
 
 class Graph:
-    """Launches that run as one."""
+    """Launches that run as one. What they were captured in stays the caller's."""
 
     def __init__(self, captured: ctypes.c_void_p) -> None:
         self._executable = ctypes.c_void_p()
         call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), captured, ctypes.c_ulonglong(0))
-        call("cuGraphDestroy", captured)
 
     def launch(self, stream: Stream) -> None:
         call("cuGraphLaunch", self._executable, stream.handle)

@@ -12,7 +12,7 @@ Judge → replayer                                            Replayer → judge
     release  record                                             ok | fault
     tune     record                                             chosen alternatives | fault
     capture  record                                             ok | fault
-    time     record                                             timed nanoseconds | fault
+    time     record, behind                                     timed nanoseconds | fault
 
 After a fault the context may be dead, so the process answers it and ends.
 """
@@ -117,10 +117,17 @@ class _Session:
         self._stream.synchronize()
         return {"kind": "ok"}
 
-    def time(self, record: str) -> dict[str, Any]:
-        """Nanoseconds of one round: every buffer set once. What an earlier kernel asked L2 to keep is given up first."""
+    def time(self, record: str, behind: str | None) -> dict[str, Any]:
+        """Nanoseconds of one round: every buffer set once. What an earlier kernel asked L2 to keep is given up first.
+
+        Args:
+            behind: a record that runs first, untimed. While it does, the rest is queued, so that no time between the events
+                is this process's own.
+        """
         graph = self._graphs[record]
         self.context.reset_persisting_l2()
+        if behind is not None:
+            self._graphs[behind].launch(self._stream)
         self._before.record(self._stream)
         graph.launch(self._stream)
         self._after.record(self._stream)
