@@ -110,6 +110,9 @@ def scope_signals() -> bool:
 def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
     """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now.
 
+    The kernel counts the tasks of a user, not of an attempt, so there is room for what is started beside this worker later: as
+    many workers as there are processors. The watchdog counts those of this attempt alone.
+
     Args:
         memory: False where CUDA maps far more than it uses; the watchdog alone then counts what is resident.
     """
@@ -125,7 +128,7 @@ def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
         resource.RLIMIT_FSIZE: limits.scratch_mib * MIB,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_DATA: data_bytes,
-        resource.RLIMIT_NPROC: tasks_in_use + limits.processes,
+        resource.RLIMIT_NPROC: tasks_in_use + limits.processes * (1 + (os.cpu_count() or 1)),
     }.items():
         _lower(name, value, value)
     _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)

@@ -1,11 +1,13 @@
 """What a recorder may execute: ptxas. Its dynamic loader, too, and so what the loader is given; that stays behind the walls."""
 
+import contextlib
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from grader.sandbox import roots
+from grader.sandbox import lockdown, roots
 from grader.sandbox.supervisor import Kind, Limits
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +44,22 @@ subprocess.run({command!r}, check=True, close_fds={close_fds})
 print(Path("nothing.cubin").read_bytes()[:4])
 """
     assert run(nursery, Kind.RECORD, code) == (True, "b'\\x7fELF'\n")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start processes of another user")
+def test_a_recorder_assembles_beside_many_others_of_its_user(nursery):
+    """Workers share a user, and the kernel counts a user's tasks: those of others must not stop this one."""
+    limits = Limits()
+    worker = nursery._start_worker(Kind.RECORD, [], limits, main="walled_program:main", search=[str(HERE)])
+    with worker, contextlib.ExitStack() as others:
+        worker.receive(SOON_S)
+        for _ in range(limits.processes + 16):
+            other = others.enter_context(subprocess.Popen(["sleep", "60"], user=lockdown.DROPPED_UID))
+            others.callback(other.kill)
+        worker.send({"code": f"import subprocess; subprocess.run([{roots.ptxas()[0]!r}, '--version'], check=True)"})
+        answer, _ = worker.receive(SOON_S)
+
+    assert answer == "loaded", worker.output.decode()
 
 
 def test_an_interpreter_does_not(nursery):
