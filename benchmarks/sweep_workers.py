@@ -34,7 +34,8 @@ class Worker:
     """
 
     def __init__(self, device: str, gpu: str, deadline: float, until: float) -> None:
-        self._arguments = device, gpu, deadline
+        self._gpu = gpu
+        self._arguments = device, deadline
         self._until = until
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: multiprocessing.connection.Connection | None = None
@@ -67,16 +68,17 @@ class Worker:
         self._process = None
 
     def _start(self) -> None:
-        with _starting:  # the other processes must not inherit this one's end of the pipe
+        with _starting:
+            # In place before the process imports anything. A replayer counts GPUs by their bus, so its judge must, too.
+            os.environ.update(CUDA_VISIBLE_DEVICES=self._gpu, CUDA_DEVICE_ORDER="PCI_BUS_ID")
             self._pipe, theirs = _spawning.Pipe()
-            self._process = _spawning.Process(target=_serve, args=(theirs, *self._arguments), daemon=False)
+            self._process = _spawning.Process(target=_serve, args=(theirs, *self._arguments))
             self._process.start()
             theirs.close()
 
 
-def _serve(pipe: multiprocessing.connection.Connection, device: str, gpu: str, deadline: float) -> None:
+def _serve(pipe: multiprocessing.connection.Connection, device: str, deadline: float) -> None:
     """Grade what comes through the pipe until it is closed."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import torch
 
     from benchmarks.judge import grade
