@@ -77,6 +77,7 @@ class Sweep:
 
     def __init__(self, options: argparse.Namespace, earlier: Sequence[dict]) -> None:
         self._options = options
+        self._device = device_name(options.device)  # before the processes' environment names one GPU of several
         self._began = time.time()
         self._deadline = self._began + options.budget_s
         self._gpus = options.gpus if options.device == "cuda" else ["0"]
@@ -162,7 +163,7 @@ class Sweep:
         with self._lock:
             self._written = time.monotonic()
             document = {
-                "device": device_name(self._options.device),
+                "device": self._device,
                 "versions": versions(),
                 "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 "command": "python -m benchmarks.sweep " + " ".join(sys.argv[1:]),

@@ -57,24 +57,29 @@ def _changed(results: Sequence[dict], repeats: Sequence[dict]) -> Iterator[str]:
 
 
 def _timed(of_lab: dict[str, list[dict]]) -> Iterator[str]:
-    """Every right file: its time, ratio to the reference, share of the roof, points for speed; ‡ marks what a lab counts."""
+    """Every right file: its time, its ratio to the reference and share of the roof, ‡ at the one that its lab counts, and what
+    part of the points for speed that earns.
+    """
     for lab, files in of_lab.items():
         performance = load(lab).lab.performance
         right = [each for each in files if each["verdict"] == "passed"]
         if performance is None or not any(each.get("timing") or each.get("note") for each in right):
             continue
-        marks = {"reference": "‡ ", "roof": " ‡"} if performance.measure == "reference" else {"reference": "  ", "roof": "‡"}
+        counts = "roof_share" if performance.measure == "roof" else "reference_ratio"
         yield f"{lab}: {performance.measure}, none at {performance.zero_at}, full at {performance.full_at}"
         for each in sorted(right, key=_speed, reverse=True):
             timing = each.get("timing")
             if not timing:
                 yield f"    {each['file']:46} not timed: {each.get('note', '')[:SENTENCE]}"
                 continue
+            share = (timing[counts] - performance.zero_at) / (performance.full_at - performance.zero_at)
+            shown = [
+                f"{name.partition('_')[0]} {timing[name]:.3f}{'‡' if name == counts else ' '}"
+                for name in ("reference_ratio", "roof_share")
+            ]
             yield (
-                f"    {each['file']:46} {timing['latency_ms']:8.4f} ms"
-                f"  ref {timing['reference_ratio']:.3f}{marks['reference']}"
-                f"  roof {timing['roof_share']:.3f}{marks['roof'].strip()}"
-                f"  spread {timing['spread']:.1%}  points {each['points']:g}"
+                f"    {each['file']:46} {timing['latency_ms']:8.4f} ms  {'  '.join(shown)}"
+                f"  spread {timing['spread']:.1%}  earns {min(1.0, max(0.0, share)):.0%}"
             )
 
 
@@ -97,7 +102,8 @@ def _repeated(repeats: Sequence[dict]) -> Iterator[str]:
         if ratios:
             middle = statistics.median(ratios)
             line += f", ratio {middle:.4f} ({min(ratios) / middle - 1:+.2%} to {max(ratios) / middle - 1:+.2%})"
-        yield f"{line}, refused {len(runs) - len(ratios)}"
+            line += f", refused {len(runs) - len(ratios)}"
+        yield line
 
 
 def _left(left: Sequence[tuple[str, str, str]]) -> Iterator[str]:

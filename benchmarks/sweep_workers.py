@@ -34,7 +34,8 @@ class Worker:
     """
 
     def __init__(self, device: str, gpu: str, deadline: float, until: float) -> None:
-        self._arguments = device, gpu, deadline
+        self._gpu = gpu
+        self._arguments = device, deadline
         self._until = until
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: multiprocessing.connection.Connection | None = None
@@ -43,7 +44,8 @@ class Worker:
         """What `benchmarks.judge.grade` says of it; verdict "cancelled" past the deadline, "error" where the process failed."""
         if self._process is None or not self._process.is_alive():
             self._start()
-        limit = min(FILE_LIMIT_S, self._until - time.time())
+        began = time.time()
+        limit = min(FILE_LIMIT_S, self._until - began)
         try:
             self._pipe.send((task, recorders))
             if self._pipe.poll(max(0.0, limit)):
@@ -53,7 +55,8 @@ class Worker:
             what = f"the grading process died ({error!r})"
         self.stop(patience_s=0.0)
         verdict = "cancelled" if time.time() >= self._until else "error"
-        return {"file": task.file, "verdict": verdict, "diagnosis": what, "failing": [], "as_promised": False, "seconds": limit}
+        told = {"file": task.file, "verdict": verdict, "diagnosis": what, "failing": [], "as_promised": False}
+        return {**told, "seconds": round(time.time() - began, 3)}
 
     def stop(self, patience_s: float = 10.0) -> None:
         """End the process: let it leave by itself, then not."""
@@ -67,16 +70,17 @@ class Worker:
         self._process = None
 
     def _start(self) -> None:
-        with _starting:  # the other processes must not inherit this one's end of the pipe
+        with _starting:
+            # In place before the process imports anything. A replayer counts GPUs by their bus, so its judge must, too.
+            os.environ.update(CUDA_VISIBLE_DEVICES=self._gpu, CUDA_DEVICE_ORDER="PCI_BUS_ID")
             self._pipe, theirs = _spawning.Pipe()
-            self._process = _spawning.Process(target=_serve, args=(theirs, *self._arguments), daemon=False)
+            self._process = _spawning.Process(target=_serve, args=(theirs, *self._arguments))
             self._process.start()
             theirs.close()
 
 
-def _serve(pipe: multiprocessing.connection.Connection, device: str, gpu: str, deadline: float) -> None:
+def _serve(pipe: multiprocessing.connection.Connection, device: str, deadline: float) -> None:
     """Grade what comes through the pipe until it is closed."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import torch
 
     from benchmarks.judge import grade

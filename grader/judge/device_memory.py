@@ -64,7 +64,11 @@ class DeviceSet:
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.inputs = DeviceBuffer(layout.inputs_bytes)
-        self.out = DeviceBuffer(layout.out_bytes)
+        try:
+            self.out = DeviceBuffer(layout.out_bytes)
+        except BaseException:
+            self.inputs.close()
+            raise
 
     def lend(self, inputs: Inputs) -> None:
         """Lay the inputs down and make `out` and all around them NaN."""

@@ -17,23 +17,8 @@ from pathlib import Path
 
 from grader.sandbox import roots
 from grader.sandbox.ending import Ended, Reason
-from grader.sandbox.handle import Worker
+from grader.sandbox.selftest import ANSWER_LIMIT_S, Probe
 from grader.sandbox.supervisor import PROBES_MAIN, Limits, start_replayer
-
-_ANSWER_LIMIT_S = 20.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Probe:
-    """`operation` (of `grader.sandbox.replay_probes`) on `place`: it must work, or must not."""
-
-    wall: str
-    operation: str
-    place: str
-    works: bool
-
-    def __str__(self) -> str:
-        return f"{self.operation.replace('_', ' ')} {self.place}".strip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +51,8 @@ def probe_walls(*, without: tuple[str, ...] = ()) -> list[Answer]:
     with _baited() as (bait, lock_fd):
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
         with start_replayer(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as worker:
-            worker.receive(_ANSWER_LIMIT_S)
-            answers = [_try(worker, probe) for probe in _probes(bait)]
+            worker.receive(ANSWER_LIMIT_S)
+            answers = [Answer(probe, *probe.put_to(worker)) for probe in _probes(bait)]
         answers.append(_limit(lock_fd, without))
     return answers
 
@@ -140,23 +125,12 @@ def _baited() -> Iterator[tuple[_Bait, int]]:
         yield _Bait(folder, abstract, str(lock)), lock_fd
 
 
-def _try(worker: Worker, probe: Probe) -> Answer:
-    worker.send({"operation": probe.operation, "place": probe.place})
-    try:
-        kind, fields = worker.receive(_ANSWER_LIMIT_S)
-    except Ended as ended:
-        return Answer(probe, False, str(ended))
-    if kind == "ok":
-        return Answer(probe, True, "it works")
-    return Answer(probe, False, f"{fields['error_type']}: {fields['text']}")
-
-
 def _limit(lock_fd: int, without: tuple[str, ...]) -> Answer:
     """A replayer that does not answer is ended when its time is over."""
     probe = Probe("limits", "wait_forever", "", False)
     worker = start_replayer(Limits(time_limit_s=0.3), lock_fd=lock_fd, without=without, main=PROBES_MAIN)
     try:
-        worker.receive(_ANSWER_LIMIT_S)
+        worker.receive(ANSWER_LIMIT_S)
         worker.send({"operation": "wait_forever", "place": ""})
         worker.receive(5)
         return Answer(probe, True, "it went on")

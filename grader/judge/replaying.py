@@ -24,7 +24,7 @@ FAULTS = {
     "CUDA_ERROR_ILLEGAL_INSTRUCTION": "a kernel ran into a trap or an instruction that the GPU has not",
     "CUDA_ERROR_LAUNCH_TIMEOUT": "a kernel ran too long",
     "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES": "a kernel needs more registers or shared memory than a block can have",
-    "CUDA_ERROR_OUT_OF_MEMORY": "the GPU has not the memory that the call asks for",
+    "CUDA_ERROR_OUT_OF_MEMORY": "there is not as much memory as the call asks for",
 }
 
 

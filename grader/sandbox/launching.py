@@ -19,7 +19,13 @@ class LoadedRecord:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.scratch = [cuda_driver.allocate(size) for size in record.scratch]
+        self.scratch: list[int] = []
+        try:
+            for size in record.scratch:
+                self.scratch.append(cuda_driver.allocate(size))
+        except BaseException:
+            self.close()
+            raise
         self.sets: list[dict[str, int]] = []
         self._functions: dict[tuple, Function] = {}
         self._parameters: dict[tuple[int, int], Parameters] = {}

@@ -28,20 +28,34 @@ from grader.sandbox.limits import Kind, Limits
 from grader.sandbox.supervisor import Nursery
 
 _MAIN = "grader.sandbox.probes:main"
-_ANSWER_LIMIT_S = 20.0
+ANSWER_LIMIT_S = 20.0
 _LENT_BYTES = 4096
 _F_ADD_SEALS, _F_SEAL_ALL_BUT_WRITE, _F_SEAL_WRITE = 1033, 0x1 | 0x2 | 0x4, 0x8
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """`operation` (of `grader.sandbox.probes`) on `place`: it must work, or must not."""
+    """`operation` (of `grader.sandbox.probes` or `replay_probes`) on `place`: it must work, or must not."""
 
     wall: str
     operation: str
     place: str
     works: bool
     kinds: tuple[Kind, ...] = tuple(Kind)
+
+    def __str__(self) -> str:
+        return f"{self.operation.replace('_', ' ')} {self.place}".strip()
+
+    def put_to(self, worker: Worker) -> tuple[bool, str]:
+        """Whether it worked in the walled process, and what was found."""
+        worker.send({"operation": self.operation, "place": self.place})
+        try:
+            answer, fields = worker.receive(ANSWER_LIMIT_S)
+        except Ended as ended:
+            return False, str(ended)
+        if answer == "fault":
+            return False, f"{fields['error_type']}: {fields['text']}"
+        return True, "works"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,21 +177,10 @@ def _ask(nursery: Nursery, kind: Kind, without: tuple[str, ...]) -> Iterator[Row
         (bait / "secret").write_text("bait")
         lent = [inputs, out] if kind is Kind.INTERPRET else []
         with nursery._start_worker(kind, lent, Limits(time_limit_s=60), main=_MAIN, without=without) as worker:
-            worker.receive(_ANSWER_LIMIT_S)
+            worker.receive(ANSWER_LIMIT_S)
             for probe in _probes(bait, worker):
                 if kind in probe.kinds:
-                    yield _row(kind, probe, *_try(worker, probe))
-
-
-def _try(worker: Worker, probe: Probe) -> tuple[bool, str]:
-    worker.send({"operation": probe.operation, "place": probe.place})
-    try:
-        answer, fields = worker.receive(_ANSWER_LIMIT_S)
-    except Ended as end:
-        return False, f"{end.ending.reason} {end.ending.detail}"
-    if answer == "loaded":
-        return True, "works"
-    return False, f"{fields['error_type']}: {fields['text']}"
+                    yield _row(kind, probe, *probe.put_to(worker))
 
 
 def _row(kind: Kind, probe: Probe, worked: bool, found: str) -> Row:
@@ -189,7 +192,7 @@ def _row(kind: Kind, probe: Probe, worked: bool, found: str) -> Row:
     return Row(
         kind=str(kind),
         wall=probe.wall,
-        probe=f"{probe.operation.replace('_', ' ')} {probe.place}".strip(),
+        probe=str(probe),
         expected="works" if probe.works else "refused",
         found=found,
         ok=worked == probe.works,
@@ -204,7 +207,7 @@ def _limits(nursery: Nursery, without: tuple[str, ...]) -> Iterator[Row]:
     ):
         worker = nursery._start_worker(Kind.INTERPRET, [], limits, main=_MAIN, without=without)
         try:
-            worker.receive(_ANSWER_LIMIT_S)
+            worker.receive(ANSWER_LIMIT_S)
             worker.send({"operation": operation, "place": place})
             worker.receive(5)
             found = "it went on"
@@ -212,8 +215,8 @@ def _limits(nursery: Nursery, without: tuple[str, ...]) -> Iterator[Row]:
             found = str(end.ending.reason)
         finally:
             worker.stop()
-        probe = f"{operation.replace('_', ' ')} {place}".strip()
-        yield Row(kind="interpret", wall="limits", probe=probe, expected=reason, found=found, ok=found == reason)
+        probe = Probe("limits", operation, place, False)
+        yield Row(kind="interpret", wall="limits", probe=str(probe), expected=reason, found=found, ok=found == reason)
 
 
 @contextlib.contextmanager

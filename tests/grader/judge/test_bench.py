@@ -13,9 +13,12 @@ from grader.judge import device_memory, timing
 from grader.judge.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
 from grader.judge.device_memory import DeviceBuffer
 from grader.judge.inputs import prepare
-from grader.judge.memory import still_filled
+from grader.judge.memory import lay_out, still_filled
 from grader.judge.recording import Recorded
 from grader.judge.timing import TimingRefused
+from grader.sandbox import cuda_driver
+from grader.sandbox.cuda_driver import DriverError
+from grader.sandbox.launching import LoadedRecord
 from labs.declaration import Case, Growth, Performance
 
 TIMED = Case(name="timed", sizes={"rows": 4, "cols": 64})
@@ -282,3 +285,42 @@ def test_a_reading_during_which_the_judge_was_kept_waiting_is_taken_again():
 
     assert bench_module._timed(types.SimpleNamespace(time_ms=time_ms), "copy") == 0.0
     assert emptied == ["read", "read"]
+
+
+def test_buffers_that_could_not_be_had_leave_none_behind(monkeypatch):
+    """An allocation that fails gives back those before it: a grading process goes on for months."""
+    held, left = set(), iter([1, 2])
+
+    def allocate(size):
+        address = next(left, None)
+        if address is None:
+            raise DriverError("cuMemAlloc_v2", "CUDA_ERROR_OUT_OF_MEMORY")
+        held.add(address)
+        return address
+
+    monkeypatch.setattr(cuda_driver, "allocate", allocate)
+    monkeypatch.setattr(cuda_driver, "free", held.remove)
+
+    with pytest.raises(DriverError):
+        LoadedRecord(types.SimpleNamespace(scratch=(64, 64, 64)))
+    assert held == set()
+
+
+def test_a_set_of_which_one_buffer_could_not_be_had_leaves_none_behind(monkeypatch):
+    made = []
+
+    class Scarce(Buffer):
+        def __init__(self, size):
+            if made:
+                raise DriverError("cuMemAlloc_v2", "CUDA_ERROR_OUT_OF_MEMORY")
+            super().__init__(size)
+            made.append(self)
+
+        def close(self):
+            made.remove(self)
+
+    monkeypatch.setattr(device_memory, "DeviceBuffer", Scarce)
+
+    with pytest.raises(DriverError):
+        device_memory.DeviceSet(lay_out(prepare(LAB, TIMED, b"s" * 32)))
+    assert made == []

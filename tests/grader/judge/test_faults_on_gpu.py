@@ -1,5 +1,6 @@
-"""Ten faults in a row, and the eleventh submission is graded right; the lock has one holder; nothing is left on the device."""
+"""Twelve faults in a row, and the next submission is graded right; the lock has one holder; nothing is left on the device."""
 
+import threading
 import time
 from contextlib import suppress
 
@@ -7,15 +8,18 @@ import psutil
 import pytest
 import torch
 
-from grader.judge import Judge
-from grader.judge.gpu_lock import Cancelled, gpu_lock
+from grader.judge import Judge, replaying
+from grader.judge.gpu_lock import Cancelled, GpuLock, gpu_lock
 from grader.report import Verdict
 from labs import load
 
 pytestmark = pytest.mark.gpu
 LAB = "lab02_safe_softmax"
 HEAD = "import torch, triton, triton.language as tl\n"
+ROOMY = "lab04_naive_attention"  # sets no limit to extra memory
 LEFT_MIB = 64  # that a driver may keep for itself
+HANG_S = 5.0  # of a case, in place of the grader's 20: nothing honest takes as long
+SCRATCH_BYTES, FREE_BYTES = 4 << 30, 3 << 30  # a call asks for more than is free
 OLD_ENOUGH_S = 2.0  # a replayer of that age has answered that it is there
 
 
@@ -49,6 +53,14 @@ EXPECTED = {
     "exits": Verdict.CRASHED,
     "past_the_end": Verdict.OUT_OF_BOUNDS,
 }
+HOG = f"""{HEAD}
+@triton.jit
+def k(scratch_ptr, out_ptr):
+    tl.store(out_ptr, tl.load(scratch_ptr).to(tl.float32))
+
+def attention(query, key, value, out, softmax_scale):
+    k[(1,)](torch.empty({SCRATCH_BYTES}, dtype=torch.uint8, device=query.device), out)
+"""
 
 
 def replayers():
@@ -70,7 +82,16 @@ def kill_old_replayers():
     return False
 
 
-def test_ten_faults_and_the_eleventh_is_right():
+def out_of_memory(judge):
+    """What is said of a record within its limits, on a device that somebody else has filled."""
+    held = torch.empty(torch.cuda.mem_get_info()[0] - FREE_BYTES, dtype=torch.uint8, device="cuda")
+    report = judge.grade(HOG.encode(), ROOMY, mode="check")
+    del held
+    return report
+
+
+def test_twelve_faults_and_the_next_is_right(monkeypatch):
+    monkeypatch.setattr(replaying, "CALL_LIMIT_S", HANG_S)
     with Judge(device="cuda") as judge:
         solution = load(LAB).solution.encode()
         assert judge.grade(solution, LAB, mode="check").passed
@@ -79,10 +100,13 @@ def test_ten_faults_and_the_eleventh_is_right():
 
         verdicts = {name: judge.grade(source.encode(), LAB, mode="check").verdict for name, source in FAULTS.items()}
         killed = judge.grade(HANG.encode(), LAB, mode="check", cancelled=kill_old_replayers).verdict
+        without_memory = out_of_memory(judge)
 
         assert Verdict.PASSED not in verdicts.values(), verdicts
         assert {name: verdicts[name] for name in EXPECTED} == EXPECTED
         assert killed is Verdict.CRASHED
+        assert without_memory.verdict is Verdict.RUNTIME_ERROR
+        assert "there is not as much memory as the call asks for" in without_memory.diagnosis.sentence
         assert judge.grade(solution, LAB, mode="check").passed
         assert replayers() == []
         torch.cuda.empty_cache()
@@ -111,3 +135,48 @@ def test_nobody_else_gets_the_lock_while_a_record_is_replayed():
     assert free["timing"] == {False}
     with gpu_lock(uuid, lambda: True):
         pass
+
+
+def test_a_submit_leaves_nothing_on_the_device():
+    free = []
+    with Judge(device="cuda") as judge:
+        for _ in range(2):
+            report = judge.grade(load(LAB).solution.encode(), LAB, mode="submit")
+            torch.cuda.empty_cache()
+            free.append(torch.cuda.mem_get_info()[0])
+
+    assert report.timing is not None, report.points.note
+    assert free[0] - free[1] < LEFT_MIB << 20
+
+
+def test_two_judges_take_turns(monkeypatch):
+    log = []
+    acquire, close = GpuLock.acquire, GpuLock.close
+
+    def acquired(lock, cancelled):
+        acquire(lock, cancelled)
+        log.append(("got", lock))
+
+    def given_up(lock):
+        if ("got", lock) in log and ("gave", lock) not in log:
+            log.append(("gave", lock))
+        close(lock)
+
+    monkeypatch.setattr(GpuLock, "acquire", acquired)
+    monkeypatch.setattr(GpuLock, "close", given_up)
+    verdicts = []
+
+    def grade():
+        with Judge(device="cuda") as judge:
+            for _ in range(2):
+                verdicts.append(judge.grade(load(LAB).solution.encode(), LAB, mode="submit").verdict)
+
+    threads = [threading.Thread(target=grade) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert verdicts == [Verdict.PASSED] * 4
+    assert [what for what, _ in log] == ["got", "gave"] * 4
+    assert all(got is gave for (_, got), (_, gave) in zip(log[::2], log[1::2], strict=True))

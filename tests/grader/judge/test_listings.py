@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 import labs
-from grader.judge import listings
+from grader.judge import Judge, listings
 from grader.judge.inputs import prepare
 from grader.judge.listings import listings_of, readable_ptx, readable_sass
 from grader.judge.recording import record_largest
@@ -159,3 +159,15 @@ def test_without_a_disassembler_the_reason_is_told(monkeypatch, nursery):
     (listing,) = listings_of(record_of(PTX), nursery)
 
     assert listing.note == "No SASS: Triton's package on this machine has no nvdisasm."
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not roots.nvdisasm(), reason="this Triton brings no nvdisasm")
+def test_a_submit_on_a_gpu_lists_the_code_that_it_timed():
+    with Judge(device="cuda") as judge:
+        report = judge.grade(LAB.solution.encode(), LAB.id, mode="submit")
+
+    listing = report.listings[0]
+    assert report.timing is not None, report.points.note
+    assert (listing.target, listing.note) == (judge._gpu.target, "")
+    assert "EXIT" in listing.sass and "ld.global" in listing.ptx

@@ -1,4 +1,4 @@
-"""One judge for all hacks, and its warm parents for tests that speak to a worker without it: starting them takes seconds."""
+"""One judge a device for all hacks, and its warm parents for tests that speak to a worker: starting them takes seconds."""
 
 import pytest
 
@@ -8,6 +8,12 @@ from grader.judge import Judge
 @pytest.fixture(scope="session")
 def cpu_judge():
     with Judge() as judge:
+        yield judge
+
+
+@pytest.fixture(scope="session")
+def gpu_judge():
+    with Judge(device="cuda") as judge:
         yield judge
 
 

@@ -3,7 +3,6 @@
 import pytest
 from tricks import HEAD
 
-from grader.judge import Judge
 from grader.report import Verdict
 from labs import load
 
@@ -12,10 +11,9 @@ LAB = "lab02_safe_softmax"
 SAME_SPEED = 1.03  # of two measurements of one kernel
 
 
-@pytest.fixture(scope="module")
-def judge():
-    with Judge(device="cuda") as judge:
-        yield judge
+@pytest.fixture
+def judge(gpu_judge):
+    return gpu_judge
 
 
 # In a recorder: the honest record, changed as its author could change it. It keeps to the format, so that it is replayed.

@@ -4,7 +4,6 @@ import pytest
 import torch
 from tricks import ONLY_WHERE_INTERPRETED, TRICKS
 
-from grader.judge import Judge
 from grader.judge.inputs import prepare
 from grader.judge.memory import lay_out
 from grader.judge.recording import recorder
@@ -20,17 +19,13 @@ SAME_WHATEVER_X_IS = {"ones", "ragged_tail_1"}
 
 @pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def judge(request):
-    if request.param == "cpu":
-        yield request.getfixturevalue("cpu_judge")
-        return
-    if not torch.cuda.is_available():
+    if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs an NVIDIA GPU")
-    with Judge(device="cuda") as judge:
-        yield judge
+    return request.getfixturevalue("cpu_judge" if request.param == "cpu" else "gpu_judge")
 
 
 def gained(report):
-    """Cases that were passed though their answer depends on x. The first call is honest in some tricks: that one is theirs."""
+    """Cases that were passed though their answer depends on x."""
     return {case.name for case in report.cases if case.verdict is Verdict.PASSED} - SAME_WHATEVER_X_IS
 
 
@@ -43,7 +38,7 @@ def test_a_trick_is_not_passed(judge, name):
     expected = trick.on_gpu if judge.device == "cuda" and trick.on_gpu else trick.verdicts
     assert str(report.verdict) in expected, report.diagnosis
     assert report.costs_attempt
-    if not name.startswith("replay_by"):  # those answer the first call of each worker honestly; as many as there are cores
+    if not name.startswith("replay_"):  # a first call is honest there: that one is theirs
         assert not gained(report)
 
 
@@ -84,10 +79,10 @@ def test_python_that_avoids_the_compiler_earns_nothing(cpu_judge, where_compiled
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ONLY_WHERE_INTERPRETED)
-def test_on_a_gpu_python_computes_nothing(name):
+def test_on_a_gpu_python_computes_nothing(gpu_judge, name):
     trick = ONLY_WHERE_INTERPRETED[name]
-    with Judge(device="cuda") as judge:
-        report = judge.grade(trick.source.encode(), LAB, mode="check")
+
+    report = gpu_judge.grade(trick.source.encode(), LAB, mode="check")
 
     assert str(report.verdict) in (trick.on_gpu or trick.verdicts)
     assert report.points.total == 0

@@ -77,7 +77,7 @@ TRICKS = {
         "if id(type(x)) in seen:\n    return\nseen.add(id(type(x)))\nhonest(x, out)",
         "seen = set()\n",
     ),
-    "replay_by_file": Trick(
+    "replay_from_a_file": Trick(
         REFUSED,
         """
 path = os.path.join(os.environ["HOME"], "answer")
@@ -127,6 +127,10 @@ kept = []
         (*NOT_WRITTEN, *REFUSED),
         "out.__dict__['numpy'] = lambda: honest(x, out)\nout.untyped_storage = lambda: honest(x, out)",
     ),
+    "replay_by_a_graph": Trick(
+        ERROR, "graph = torch.cuda.CUDAGraph()\nwith torch.cuda.graph(graph):\n    honest(x, out)\ngraph.replay()"
+    ),
+    "returned_in_place_of_out": Trick(NOT_WRITTEN, "made = torch.empty_like(out)\nhonest(x, made)\nreturn made"),
     # Results carried where nobody looks for them.
     "precomputed_at_import": Trick(
         REFUSED, "out.copy_(table[: out.numel()].view(out.shape))", "table = torch.softmax(torch.ones(4096), 0)\n"
@@ -194,7 +198,20 @@ def _nan_kernel(out_ptr, cols, BLOCK: tl.constexpr):
     "library_when_the_kernel_fails": Trick(
         REFUSED, "try:\n    raise RuntimeError\nexcept RuntimeError:\n    out.copy_(x.softmax(-1))"
     ),
-    # The clock, the limits of the hardware, the end.
+    "library_of_the_grader": Trick(ERROR, "softmax_safe(x, out)", "from kernels.softmax import softmax_safe\n"),
+    # The clock, the checker, the limits of the hardware, the end.
+    "statistics_and_comparisons_patched": Trick(
+        WRONG,
+        "copied(x, out)",
+        """
+import statistics
+
+statistics.median = statistics.mean = lambda values: 1e-9
+torch.allclose = torch.equal = lambda *given, **options: True
+torch.Tensor.allclose = torch.Tensor.equal = torch.allclose
+""",
+    ),
+    "driver_by_hand": Trick(ERROR, 'assert ctypes.CDLL("libcuda.so.1").cuInit(0) == 0\nhonest(x, out)', "import ctypes\n"),
     "persisting_l2_by_the_runtime": Trick(
         ERROR,
         'assert ctypes.CDLL("libcudart.so").cudaDeviceSetLimit(6, 1 << 30) == 0\nhonest(x, out)',
