@@ -12,9 +12,8 @@ import triton.language as tl
 from kernels.checks import interpreting, require_scale
 from kernels.dispatch import attention_plan
 from kernels.flash_attention import check_attention
+from kernels.float32 import add_compensated, product_in_pieces
 from kernels.softmax import softmax_online
-
-FP32_DOT = tl.constexpr("ieee")  # float32 inputs would otherwise round to TF32
 
 
 @triton.jit
@@ -39,7 +38,10 @@ def _scores_kernel(
     query = tl.load(query_ptrs, mask=mask_m[:, None], other=0.0)
     key_ptrs = key_ptr + batch * stride_key_b + head // group_size * stride_key_h + offs_n[None, :] * stride_key_n
     key = tl.load(key_ptrs + offs_d[:, None], mask=mask_n[None, :], other=0.0)
-    scores = tl.dot(query, key, input_precision=FP32_DOT) * softmax_scale
+    if query.dtype == tl.float32:
+        scores = product_in_pieces(query, key, BLOCK_M, HEAD_DIM, BLOCK_N) * softmax_scale
+    else:
+        scores = tl.dot(query, key) * softmax_scale
 
     row = (batch * tl.num_programs(1) + head) * seqlen_q + offs_m
     tl.store(scores_ptr + row[:, None] * seqlen_kv + offs_n[None, :], scores, mask=mask_m[:, None] & mask_n[None, :])
@@ -62,13 +64,17 @@ def _weighted_sum_kernel(
     value_ptrs = value_ptr + batch * stride_value_b + head // group_size * stride_value_h + offs_d[None, :]
 
     acc = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
+    lost = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32) if value_ptr.dtype.element_ty == tl.float32 else 0.0
     for start_n in range(0, seqlen_kv, BLOCK_N):
         offs_n = tl.cast(start_n, tl.int64) + tl.arange(0, BLOCK_N)
         mask_n = offs_n < seqlen_kv
         mask = mask_m[:, None] & mask_n[None, :]
         probs = tl.load(probs_ptr + row[:, None] * seqlen_kv + offs_n[None, :], mask=mask, other=0.0)
         value = tl.load(value_ptrs + offs_n[:, None] * stride_value_n, mask=mask_n[:, None], other=0.0)
-        acc = tl.dot(probs.to(value.dtype), value, acc, input_precision=FP32_DOT)
+        if value.dtype == tl.float32:
+            acc, lost = add_compensated(acc, lost, tl.dot(probs, value, input_precision="ieee"))
+        else:
+            acc = tl.dot(probs.to(value.dtype), value, acc)
     tl.store(out_ptr + row[:, None] * HEAD_DIM + offs_d[None, :], acc.to(out_ptr.dtype.element_ty), mask=mask_m[:, None])
 
 

@@ -109,12 +109,12 @@ def attention_plan(
     """How flash_attention cuts its work.
 
     - in the interpreter: few large operations, because each costs the same
-    - float32: no tensor cores, so small tiles that stay in registers
+    - float32: no tensor cores, so small tiles that stay in registers, beside what their sums have lost to rounding
     - sm_75: Triton has no matrix instructions for it and multiplies one by one, so small tiles; no asynchronous copies
     """
     here = device_of(device)
     if interpreting or dtype == torch.float32:
-        return AttentionPlan(block_m=64, block_n=32, num_warps=4, num_stages=1)
+        return AttentionPlan(block_m=64, block_n=32, num_warps=8, num_stages=1)
     if here.capability < 80:
         return AttentionPlan(block_m=32, block_n=32, num_warps=8, num_stages=1)
     hopper = HOPPER.get((head_dim, causal)) if here.capability == 90 else None

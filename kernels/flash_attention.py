@@ -31,28 +31,28 @@ from kernels.checks import (
     require_shape,
 )
 from kernels.dispatch import attention_plan
+from kernels.float32 import add_compensated, product_in_pieces
 
 LOG2_E = 1.4426950408889634
 LN_2 = tl.constexpr(0.6931471805599453)
-FP32_DOT = tl.constexpr("ieee")  # float32 inputs would otherwise round to TF32
 
 
 @triton.jit
-def _online_softmax_step(scores, m_i, l_i, MASKED: tl.constexpr):
-    """The tile's probabilities, the new maximum and sum, and what the old ones are multiplied by. Scores are in base 2."""
+def _online_softmax_step(scores, m_i, MASKED: tl.constexpr):
+    """The tile's probabilities, the new maximum, and what sums so far are multiplied by. Scores are in base 2."""
     m_new = tl.maximum(m_i, tl.max(scores, axis=1))
     # A row with no visible key so far has m_new = -inf, and -inf - -inf would be NaN.
     shift = tl.where(m_new == -float("inf"), 0.0, m_new) if MASKED else m_new
     probs = tl.exp2(scores - shift[:, None])
     alpha = tl.exp2(m_i - shift)
-    return probs, m_new, l_i * alpha + tl.sum(probs, axis=1), alpha
+    return probs, m_new, alpha
 
 
 @triton.jit
 def _over_keys(
-    acc, m_i, l_i, query, key_ptrs, value_ptrs, start, stop,
+    acc, m_i, l_i, acc_lost, l_lost, query, key_ptrs, value_ptrs, start, stop,
     scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv,
-    BLOCK_N: tl.constexpr, MASKED: tl.constexpr, NUM_STAGES: tl.constexpr,
+    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """Take the keys start .. stop into the state of BLOCK_M rows. last_visible: [BLOCK_M], the last key each row may see."""
     offs_n = tl.arange(0, BLOCK_N)
@@ -67,12 +67,22 @@ def _over_keys(
         else:
             key = tl.load(key_ptrs + here * stride_key_n)
             value = tl.load(value_ptrs + here * stride_value_n)
-        scores = tl.dot(query, key, input_precision=FP32_DOT) * scale_log2
+        if query.dtype == tl.float32:
+            scores = product_in_pieces(query, key, BLOCK_M, HEAD_DIM, BLOCK_N) * scale_log2
+        else:
+            scores = tl.dot(query, key) * scale_log2
         if MASKED:
             scores = tl.where((start_n + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-        probs, m_i, l_i, alpha = _online_softmax_step(scores, m_i, l_i, MASKED)
-        acc = tl.dot(probs.to(value.dtype), value, acc * alpha[:, None], input_precision=FP32_DOT)
-    return acc, m_i, l_i
+        probs, m_i, alpha = _online_softmax_step(scores, m_i, MASKED)
+        l_tile = tl.sum(probs, axis=1)
+        if query.dtype == tl.float32:
+            out_tile = tl.dot(probs, value, input_precision="ieee")
+            l_i, l_lost = add_compensated(l_i * alpha, l_lost * alpha, l_tile)
+            acc, acc_lost = add_compensated(acc * alpha[:, None], acc_lost * alpha[:, None], out_tile)
+        else:
+            l_i = l_i * alpha + l_tile
+            acc = tl.dot(probs.to(value.dtype), value, acc * alpha[:, None])
+    return acc, m_i, l_i, acc_lost, l_lost
 
 
 @triton.jit
@@ -116,13 +126,16 @@ def _flash_attention_kernel(
     m_i = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l_i = tl.zeros([BLOCK_M], tl.float32)
     acc = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
-    acc, m_i, l_i = _over_keys(
-        acc, m_i, l_i, query, key_ptrs, value_ptrs, 0, unmasked,
-        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, BLOCK_N, False, NUM_STAGES,
+    # what float32 sums have lost to rounding; in half precision nothing is kept
+    acc_lost = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32) if query.dtype == tl.float32 else 0.0
+    l_lost = tl.zeros([BLOCK_M], tl.float32) if query.dtype == tl.float32 else 0.0
+    acc, m_i, l_i, acc_lost, l_lost = _over_keys(
+        acc, m_i, l_i, acc_lost, l_lost, query, key_ptrs, value_ptrs, 0, unmasked,
+        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, HEAD_DIM, BLOCK_M, BLOCK_N, False, NUM_STAGES,
     )  # fmt: skip
-    acc, m_i, l_i = _over_keys(
-        acc, m_i, l_i, query, key_ptrs, value_ptrs, unmasked, stop,
-        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, BLOCK_N, True, NUM_STAGES,
+    acc, m_i, l_i, acc_lost, l_lost = _over_keys(
+        acc, m_i, l_i, acc_lost, l_lost, query, key_ptrs, value_ptrs, unmasked, stop,
+        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, HEAD_DIM, BLOCK_M, BLOCK_N, True, NUM_STAGES,
     )  # fmt: skip
 
     # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.

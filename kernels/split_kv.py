@@ -4,8 +4,10 @@
     weight_s = exp(partial_lse_s - max_s partial_lse_s)
     out = sum_s weight_s * partial_out_s / sum_s weight_s;   lse = max + log(sum_s weight_s)
 
-Each program writes its partial result and counts itself in; the last to arrive merges. A second launch would cost more than the
-merge of a short cache. Used unchanged by the four decode kernels. lse is in base 2 until it leaves.
+Each program writes its partial result and counts itself in. The merge has two steps, both in the same launch and neither ever
+waiting for another program: the last to arrive of a few neighbouring splits merges these into one partial result, and the last
+of those merges them all. One program alone would read all partial results in sequence while the others have nothing left to do.
+Used unchanged by the four decode kernels. lse is in base 2 until it leaves.
 
 Source: Dao et al., "Flash-Decoding for long-context inference", 2023 (https://crfm.stanford.edu/2023/10/12/flashdecoding.html).
 """
@@ -15,6 +17,7 @@ import triton
 import triton.language as tl
 
 LN_2 = tl.constexpr(0.6931471805599453)
+SMALLEST_FAN = tl.constexpr(8)  # splits that are merged in the first step, where registers hold fewer at once
 
 _arrived: dict[tuple[torch.device, int], torch.Tensor] = {}  # by device and stream; all zero between launches
 
@@ -53,44 +56,83 @@ def store_lse(ptr, row, lse_log2, GROUP_SIZE: tl.constexpr, GROUP_PAD: tl.conste
 
 
 @triton.jit
+def _merged(
+    partial_out_ptr, partial_lse_ptr, first, count, step,
+    GROUP_SIZE: tl.constexpr, HEAD_DIM: tl.constexpr, GROUP_MERGE: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
+    """out and lse_log2 of ``count`` partial results, every step-th from the first one on, CHUNK at a time."""
+    offs_s = tl.arange(0, CHUNK)
+    offs_g = tl.arange(0, GROUP_MERGE)
+    offs_d = tl.arange(0, HEAD_DIM)
+    m_i = tl.full([GROUP_MERGE], -float("inf"), tl.float32)
+    l_i = tl.zeros([GROUP_MERGE], tl.float32)
+    acc = tl.zeros([GROUP_MERGE, HEAD_DIM], tl.float32)
+    for taken in range(0, count, CHUNK):
+        # rows: [CHUNK, GROUP_MERGE]
+        rows = (first + (taken + offs_s) * step)[:, None] * GROUP_SIZE + offs_g[None, :]
+        mask = (taken + offs_s < count)[:, None] & (offs_g < GROUP_SIZE)[None, :]
+        # .cg reads L2, where the other programs' results are; L1 may hold older ones
+        lse = tl.load(partial_lse_ptr + rows, mask=mask, other=-float("inf"), cache_modifier=".cg")
+        part = tl.load(
+            partial_out_ptr + rows[:, :, None] * HEAD_DIM + offs_d[None, None, :],
+            mask=mask[:, :, None], other=0.0, cache_modifier=".cg",
+        )  # fmt: skip
+        m_new = tl.maximum(m_i, tl.max(lse, axis=0))
+        shift = tl.where(m_new == -float("inf"), 0.0, m_new)  # all splits without keys: -inf - -inf would be NaN
+        weight = tl.exp2(lse - shift[None, :])
+        alpha = tl.exp2(m_i - shift)
+        l_i = l_i * alpha + tl.sum(weight, axis=0)
+        acc = acc * alpha[:, None] + tl.sum(part * weight[:, :, None], axis=0)
+        m_i = m_new
+    inverse, lse_log2 = inverse_and_lse(m_i, l_i)
+    return acc * inverse[:, None], lse_log2
+
+
+@triton.jit
+def _is_last(arrived_ptr, expected):
+    """Count this program in; whether it is the last of those expected. The last one leaves zero, for the next launch."""
+    tl.debug_barrier()  # every thread's partial results are written before one thread counts the program in
+    last = tl.atomic_add(arrived_ptr, 1, sem="acq_rel", scope="gpu") == expected - 1
+    if last:
+        tl.store(arrived_ptr, 0)
+    return last
+
+
+@triton.jit
 def merge_when_last(
     partial_out_ptr, partial_lse_ptr, arrived_ptr, out_ptr, lse_ptr, pair, num_kv_splits,
     GROUP_SIZE: tl.constexpr, HEAD_DIM: tl.constexpr, GROUP_MERGE: tl.constexpr, CHUNK: tl.constexpr,
 ):  # fmt: skip
-    """Count this program in; the last one merges all splits of its pair (a sequence and a kv head), CHUNK at a time."""
-    tl.debug_barrier()  # every thread's partial results are written before one thread counts the program in
-    arrived = tl.atomic_add(arrived_ptr + pair, 1, sem="acq_rel", scope="gpu")
-    if arrived == num_kv_splits - 1:
-        offs_s = tl.arange(0, CHUNK)
-        offs_g = tl.arange(0, GROUP_MERGE)
-        offs_d = tl.arange(0, HEAD_DIM)
-        mask_g = offs_g < GROUP_SIZE
-        m_i = tl.full([GROUP_MERGE], -float("inf"), tl.float32)
-        l_i = tl.zeros([GROUP_MERGE], tl.float32)
-        acc = tl.zeros([GROUP_MERGE, HEAD_DIM], tl.float32)
-        for first in range(0, num_kv_splits, CHUNK):
-            # rows: [CHUNK, GROUP_MERGE]
-            rows = (pair * num_kv_splits + first + offs_s)[:, None] * GROUP_SIZE + offs_g[None, :]
-            mask = (first + offs_s < num_kv_splits)[:, None] & mask_g[None, :]
-            # .cg reads L2, where the other programs' results are; L1 may hold older ones
-            lse = tl.load(partial_lse_ptr + rows, mask=mask, other=-float("inf"), cache_modifier=".cg")
-            part = tl.load(
-                partial_out_ptr + rows[:, :, None] * HEAD_DIM + offs_d[None, None, :],
-                mask=mask[:, :, None], other=0.0, cache_modifier=".cg",
-            )  # fmt: skip
-            m_new = tl.maximum(m_i, tl.max(lse, axis=0))
-            shift = tl.where(m_new == -float("inf"), 0.0, m_new)  # all splits without keys: -inf - -inf would be NaN
-            weight = tl.exp2(lse - shift[None, :])
-            alpha = tl.exp2(m_i - shift)
-            l_i = l_i * alpha + tl.sum(weight, axis=0)
-            acc = acc * alpha[:, None] + tl.sum(part * weight[:, :, None], axis=0)
-            m_i = m_new
-        inverse, lse_log2 = inverse_and_lse(m_i, l_i)
-        row = pair * GROUP_SIZE + offs_g
-        out = (acc * inverse[:, None]).to(out_ptr.dtype.element_ty)
-        tl.store(out_ptr + row[:, None] * HEAD_DIM + offs_d[None, :], out, mask=mask_g[:, None])
-        tl.store(lse_ptr + row, lse_log2 * LN_2, mask=mask_g)
-        tl.store(arrived_ptr + pair, 0)  # as found, for the next launch
+    """Merge all splits of this program's pair (a sequence and a kv head), if nothing is left to arrive: first FAN by FAN."""
+    FAN: tl.constexpr = CHUNK if CHUNK > SMALLEST_FAN else SMALLEST_FAN
+    offs_g = tl.arange(0, GROUP_MERGE)
+    to = offs_g[:, None] * HEAD_DIM + tl.arange(0, HEAD_DIM)[None, :]
+    mask_g = offs_g < GROUP_SIZE
+    # counts of a pair: one for each fan, and at the end one for all of them
+    counts = arrived_ptr + pair * (num_kv_splits + 1)
+    fans = tl.cdiv(num_kv_splits, FAN)
+    fan = tl.program_id(0) // FAN
+    size = tl.minimum(num_kv_splits - fan * FAN, FAN)
+    if _is_last(counts + fan, size):
+        first = pair * num_kv_splits
+        out, lse_log2 = _merged(
+            partial_out_ptr, partial_lse_ptr, first + fan * FAN, size, 1, GROUP_SIZE, HEAD_DIM, GROUP_MERGE, CHUNK
+        )
+        complete = fans == 1
+        if fans > 1:
+            tl.debug_barrier()  # all of the fan is read before the merged result takes the place of its first split
+            row = (first + fan * FAN) * GROUP_SIZE
+            tl.store(partial_out_ptr + row * HEAD_DIM + to, out, mask=mask_g[:, None])
+            tl.store(partial_lse_ptr + row + offs_g, lse_log2, mask=mask_g)
+            complete = _is_last(counts + num_kv_splits, fans)
+            if complete:
+                out, lse_log2 = _merged(
+                    partial_out_ptr, partial_lse_ptr, first, fans, FAN, GROUP_SIZE, HEAD_DIM, GROUP_MERGE, CHUNK
+                )
+        if complete:
+            row = pair * GROUP_SIZE
+            tl.store(out_ptr + row * HEAD_DIM + to, out.to(out_ptr.dtype.element_ty), mask=mask_g[:, None])
+            tl.store(lse_ptr + row + offs_g, lse_log2 * LN_2, mask=mask_g)
 
 
 def merge_constants(group_size: int, head_dim: int, num_warps: int) -> dict[str, int]:
@@ -111,7 +153,7 @@ def workspace(
         return out, lse, out, lse, lse  # the last three are not touched
     partial_out = torch.empty((batch, num_kv_splits, num_heads_q, head_dim), dtype=torch.float32, device=query.device)
     partial_lse = torch.empty((batch, num_kv_splits, num_heads_q), dtype=torch.float32, device=query.device)
-    return out, lse, partial_out, partial_lse, _counters(batch * num_heads_kv, query.device)
+    return out, lse, partial_out, partial_lse, _counters(batch * num_heads_kv * (num_kv_splits + 1), query.device)
 
 
 def _counters(count: int, device: torch.device) -> torch.Tensor:

@@ -70,6 +70,15 @@ def test_any_number_of_splits_gives_the_same_and_counts_start_again_at_zero(draw
         check(decode_attention(query, key, value, kv_len, plan=plan), query, key, value, kv_len)
 
 
+@pytest.mark.parametrize("group_size", [1, 4, 7, 8])
+def test_many_splits_are_merged_in_two_steps(draw, group_size):
+    query, key, value, kv_len = inputs(draw, (group_size, 1, 300, 128, [300, 16]), torch.float16)
+    plan = DecodePlan(block_n=16, num_warps=1, num_stages=1, num_kv_splits=37)  # most splits of the second have no key
+
+    for _ in range(2):
+        check(decode_attention(query, key, value, kv_len, plan=plan), query, key, value, kv_len)
+
+
 def test_decode_takes_any_strides(draw):
     query = draw(2, 4, 72, dtype=torch.float16)[..., :64]
     key = draw(2, 140, 2, 64, dtype=torch.float16).transpose(1, 2)

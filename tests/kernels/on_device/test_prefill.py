@@ -75,6 +75,17 @@ def test_flash_attention_over_no_keys_is_zero(draw):
     assert torch.all(lse == -torch.inf)
 
 
+def test_float32_sums_over_many_keys_lose_nothing(draw):
+    query, keys = torch.zeros_like(draw(1, 1, 1, 16)), draw(1, 1, 2500, 16)
+    value = torch.full_like(keys, 0.1)
+
+    out, lse = flash_attention(query, keys, value, block_m=16, block_n=16)
+
+    roundings = 4 * torch.finfo(torch.float32).eps  # of the tiles' own sums; several times that without add_compensated
+    torch.testing.assert_close(out, value[:, :, :1], atol=0, rtol=roundings)
+    torch.testing.assert_close(lse.double(), torch.full_like(lse, 2500.0).double().log(), atol=0, rtol=roundings)
+
+
 @pytest.mark.parametrize("blocks", [(16, 16), (32, 64), (64, 16)])
 def test_any_tiles_give_the_same(draw, blocks):
     query, key, value = (draw(1, 2, 70, 32, dtype=torch.float16) for _ in range(3))

@@ -14,13 +14,14 @@ def plain_attention(query, key, value, softmax_scale, hidden=None):
 
 
 def assert_no_worse(out, expected, plain, dtype):
-    """Largest error at most twice that of ``plain``, or one rounding of the largest value where that is more.
+    """Largest error at most twice that of ``plain``, PyTorch's own on the same inputs in the same dtype.
 
-    In float32 sixteen roundings: the hardware's exp2 is right to two units. An H100 was seen to need fourteen.
+    Where PyTorch happens to be nearly exact, one rounding of the largest value is allowed, and two in float32: the hardware's
+    exponentials alone are right to two units in the last place.
     """
     assert not torch.isnan(out).any(), "some of out was never written"
     error = (out.double() - expected).abs().max().item()
     allowed = 2 * (plain.double() - expected).abs().max().item()
-    roundings = 16 if dtype == torch.float32 else 1
+    roundings = 2 if dtype == torch.float32 else 1
     rounding = roundings * torch.finfo(dtype).eps * expected.abs().max().item()
     assert error <= max(allowed, rounding), f"error {error:.3g}, allowed {max(allowed, rounding):.3g}"
