@@ -82,6 +82,8 @@ class HopperPlan:
     consumers: int  # warpgroups of 64 query rows each
     num_stages: int  # tiles of keys, and of values, on their way
     turns: bool = False  # whether the consumers take turns at the tensor cores
+    query_in_registers: bool = False  # else it is read from shared memory in every step
+    sums_in_parts: bool = False  # whether a row's sum is kept in four parts until its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +95,13 @@ class AttentionPlan:
     hopper: HopperPlan | None = None  # set where the Gluon kernel is the faster one
 
 
-# By head_dim and whether causal. With head_dim 64 a consumer has registers to spare: a third one hides more exponentials.
+# By head_dim and whether causal. With head_dim 64 there is room for a third consumer, which hides more exponentials, but then
+# not for the query in registers.
 HOPPER = {
-    (128, False): HopperPlan(block_n=128, consumers=2, num_stages=2),
-    (128, True): HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True),
+    (128, False): HopperPlan(block_n=128, consumers=2, num_stages=2, query_in_registers=True, sums_in_parts=True),
+    (128, True): HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True, query_in_registers=True),
     (64, False): HopperPlan(block_n=128, consumers=3, num_stages=3, turns=True),
-    (64, True): HopperPlan(block_n=128, consumers=3, num_stages=3, turns=True),
+    (64, True): HopperPlan(block_n=128, consumers=3, num_stages=3, turns=True, sums_in_parts=True),
 }
 
 
@@ -143,10 +146,10 @@ class DecodePlan:
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((32, 1, 3, 2), (32, 1, 3, 1), (128, 4, 3, 1)),
+    "half": ((32, 1, 3, 3), (32, 1, 3, 1), (128, 4, 3, 1)),
     "paged": ((64, 2, 3, 2), (64, 4, 2, 1), (64, 4, 2, 4)),
-    "fp8": ((64, 2, 3, 2), (64, 4, 3, 1), (64, 2, 3, 1)),
-    "nvfp4": ((32, 1, 4, 6), (32, 1, 3, 6), (64, 1, 3, 4)),
+    "fp8": ((32, 1, 4, 3), (64, 4, 3, 1), (64, 2, 3, 1)),
+    "nvfp4": ((32, 1, 3, 7), (32, 1, 3, 6), (64, 1, 3, 4)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128

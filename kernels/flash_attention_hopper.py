@@ -8,7 +8,9 @@ The contract and the recurrence are those of ``flash_attention``; what differs i
 Inside a consumer the scores of tile j are computed while the values of tile j - 1 are multiplied (two asynchronous products in
 flight). Programs are persistent: one on each multiprocessor takes tile after tile, so the loader fetches the next tile's data
 under the end of the last one. Keys are taken from the last to the first: the tiles that the diagonal or the end of the keys
-cuts come first, and the loop over all others has no mask. Where it helps, consumers take turns at the tensor cores (TURNS).
+cuts come first, and the loop over all others has no mask. Under a causal mask a consumer leaves out the tiles that only those
+after it see. Where it helps, consumers take turns at the tensor cores (TURNS), the query stays in registers
+(QUERY_IN_REGISTERS), and a row's sum is kept in four parts, one a thread, until the end (SUMS_IN_PARTS).
 
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
@@ -31,6 +33,8 @@ from kernels import dispatch
 
 ROWS = gl.constexpr(64)  # query rows of a consumer: what one warpgroup's matrix instruction takes
 LN_2 = gl.constexpr(0.6931471805599453)
+# Named barriers of the hardware, one for each consumer; Triton takes low numbers for its own.
+BARRIERS = gl.constexpr(("12", "13", "14"))
 TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
 
 
@@ -111,7 +115,7 @@ def _load(
 
 
 @gluon.jit
-def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr):
+def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr, SUMS_IN_PARTS: gl.constexpr):
     """Probabilities, new maximum (in base 2), new sum, and what the old sum is multiplied by."""
     m_new = gl.maximum(m_i, gl.max(scores, 1) * scale_log2)
     shift = m_new
@@ -120,15 +124,42 @@ def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr):
         shift = gl.where(m_new == -float("inf"), 0.0, m_new)
     probs = gl.exp2(scores * scale_log2 - shift[:, None])  # one fused multiply-add and one exponential a score
     alpha = gl.exp2(m_i - shift)
-    return probs, m_new, l_i * alpha + gl.sum(probs, 1), alpha
+    if SUMS_IN_PARTS:
+        parts = _sum_in_parts(probs)
+        l_i = l_i * gl.convert_layout(alpha, gl.SliceLayout(1, parts.type.layout))[:, None] + parts
+    else:
+        l_i = l_i * alpha + gl.sum(probs, 1)
+    return probs, m_new, l_i, alpha
+
+
+@gluon.jit
+def _sum_in_parts(probs):
+    """[rows, columns] -> [rows, 4]: of the four threads that share a row, each sums what it holds, 2 columns of every 8."""
+    pairs = gl.reshape(probs, [probs.shape[0], probs.shape[1] // 8, 4, 2])
+    return gl.sum(gl.sum(pairs, 3), 1)
+
+
+@gluon.jit
+def _take_turn(CONSUMER: gl.constexpr):
+    """Wait until the consumer before has passed the tensor cores on: 128 threads arrived, 128 wait."""
+    thread = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
+    wait: gl.constexpr = "bar.sync " + BARRIERS[CONSUMER] + ", 256; mov.b32 $0, $1;"
+    gl.inline_asm_elementwise(wait, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
+
+
+@gluon.jit
+def _pass_on(CONSUMER: gl.constexpr, CONSUMERS: gl.constexpr):
+    thread = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
+    arrive: gl.constexpr = "bar.arrive " + BARRIERS[(CONSUMER + 1) % CONSUMERS] + ", 256; mov.b32 $0, $1;"
+    gl.inline_asm_elementwise(arrive, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
 
 
 @gluon.jit
 def _step(
-    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty, turn_s,
+    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty,
     last_visible, offs_n, zeros, scale_log2,
     BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, MASKED: gl.constexpr, TURNS: gl.constexpr,
-    CONSUMER: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """Scores and softmax of tile j, while the values of tile j - 1 are multiplied."""
     OUT: gl.constexpr = acc.type.layout
@@ -136,17 +167,17 @@ def _step(
     before = (done + j - 1) % STAGES
     mbarrier.wait(key_full.index(slot), ((done + j) // STAGES) & 1)
     if TURNS:
-        mbarrier.wait(turn_s.index(CONSUMER), ((done + j) & 1) ^ (CONSUMER == 0))
+        _take_turn(CONSUMER)
     scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
     mbarrier.wait(value_full.index(before), ((done + j - 1) // STAGES) & 1)
     acc = warpgroup_mma(probs, _matrix(value_s, before), acc, is_async=True)
     if TURNS:
-        mbarrier.arrive(turn_s.index((CONSUMER + 1) % CONSUMERS), count=1)
+        _pass_on(CONSUMER, CONSUMERS)
     scores = warpgroup_mma_wait(num_outstanding=1, deps=(scores,))
     mbarrier.arrive(key_empty.index(slot), count=1)
     if MASKED:
         scores = gl.where(((blocks - 1 - j) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED)
+    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED, SUMS_IN_PARTS)
     acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
     mbarrier.arrive(value_empty.index(before), count=1)
     acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
@@ -163,10 +194,11 @@ def _matrix(buffers, slot):
 @gluon.jit
 def _consume(
     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+    query_full, query_empty, key_full, key_empty, value_full, value_empty,
     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
-    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, CONSUMER: gl.constexpr,
+    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """A consumer: 64 rows of each tile of queries."""
     SCORES: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, BLOCK_N, 16])
@@ -176,9 +208,10 @@ def _consume(
     offs_n = gl.arange(0, BLOCK_N, gl.SliceLayout(0, SCORES))
     offs_m = CONSUMER * ROWS + gl.arange(0, ROWS, gl.SliceLayout(1, SCORES))
     zeros = gl.zeros([ROWS, BLOCK_N], gl.float32, SCORES)
-    query = _matrix(query_s, CONSUMER)
     done = 0
     turn = 0
+    if TURNS and CONSUMER == CONSUMERS - 1:
+        _pass_on(CONSUMER, CONSUMERS)  # the first may begin
     for wave in range(waves):
         first_pair, pairs_here, tile = _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once)
         if tile < pairs_here * tiles_m:
@@ -188,38 +221,60 @@ def _consume(
             last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
             if CAUSAL:
                 last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
+                # Tiles that only the rows of later consumers see: taken and given back unread.
+                stop = gl.minimum(seqlen_kv, row + (CONSUMER + 1) * ROWS + seqlen_kv - seqlen_q)
+                unseen = blocks - gl.maximum(gl.cdiv(gl.maximum(stop, 0), BLOCK_N), max(CUT, 1))
+                for _ in range(unseen):
+                    slot = done % STAGES
+                    mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
+                    mbarrier.arrive(key_empty.index(slot), count=1)
+                    if TURNS:
+                        _take_turn(CONSUMER)
+                        _pass_on(CONSUMER, CONSUMERS)
+                    mbarrier.wait(value_full.index(slot), (done // STAGES) & 1)
+                    mbarrier.arrive(value_empty.index(slot), count=1)
+                    done += 1
+                blocks -= unseen
 
             slot = done % STAGES
             mbarrier.wait(query_full.index(CONSUMER), turn & 1)
             mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
+            if QUERY_IN_REGISTERS:
+                query = _matrix(query_s, CONSUMER).load(gl.DotOperandLayout(operand_index=0, parent=SCORES, k_width=2))
+                mbarrier.arrive(query_empty.index(CONSUMER), count=1)
+            else:
+                query = _matrix(query_s, CONSUMER)
             if TURNS:
-                mbarrier.wait(turn_s.index(CONSUMER), (done & 1) ^ (CONSUMER == 0))
+                _take_turn(CONSUMER)
             scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
             if TURNS:
-                mbarrier.arrive(turn_s.index((CONSUMER + 1) % CONSUMERS), count=1)
+                _pass_on(CONSUMER, CONSUMERS)
             scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
             mbarrier.arrive(key_empty.index(slot), count=1)
             if CUT > 0:
                 scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
             m_i = gl.full([ROWS], -float("inf"), gl.float32, gl.SliceLayout(1, SCORES))
             l_i = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, SCORES))
-            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0)
+            if SUMS_IN_PARTS:
+                l_i = _sum_in_parts(zeros)
+            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS)
             probs = gl.convert_layout(new.to(dtype), PROBS)
             acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
             # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
             for j in gl.static_range(1, CUT):
                 probs, acc, m_i, l_i = _step(
                     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                    key_full, key_empty, value_full, value_empty, turn_s, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, CONSUMER,
+                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, CONSUMER,
                 )  # fmt: skip
             for j in range(max(CUT, 1), blocks):
                 probs, acc, m_i, l_i = _step(
                     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                    key_full, key_empty, value_full, value_empty, turn_s, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, CONSUMER,
+                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, CONSUMER,
                 )  # fmt: skip
-            mbarrier.arrive(query_empty.index(CONSUMER), count=1)
+            if not QUERY_IN_REGISTERS:
+                mbarrier.arrive(query_empty.index(CONSUMER), count=1)
             done += blocks
             turn += 1
             slot = (done - 1) % STAGES
@@ -228,6 +283,8 @@ def _consume(
             acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
             mbarrier.arrive(value_empty.index(slot), count=1)
 
+            if SUMS_IN_PARTS:
+                l_i = gl.convert_layout(gl.sum(l_i, 1), gl.SliceLayout(1, SCORES))
             # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.
             empty = l_i == 0.0
             safe = gl.where(empty, 1.0, l_i)
@@ -240,6 +297,8 @@ def _consume(
             fence_async_shared()
             # rows beyond seqlen_q are not written
             tma.async_copy_shared_to_global(out_desc, [batch, head, row + CONSUMER * ROWS, 0], out_s.index(CONSUMER))
+    if TURNS and CONSUMER == 0:
+        _take_turn(CONSUMER)  # the last that was passed on: a barrier must not be left half full
     tma.store_wait(pendings=0)
 
 
@@ -248,7 +307,8 @@ def _flash_attention_hopper_kernel(
     query_desc, key_desc, value_desc, out_desc, lse_ptr,
     scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
-    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr,
+    CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr,
 ):  # fmt: skip
     """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
     dtype: gl.constexpr = query_desc.dtype
@@ -263,9 +323,7 @@ def _flash_attention_hopper_kernel(
     key_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     value_full = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
     value_empty = gl.allocate_shared_memory(gl.int64, [STAGES, 1], mbarrier.MBarrierLayout())
-    turn_s = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
     for consumer in gl.static_range(CONSUMERS):
-        mbarrier.init(turn_s.index(consumer), count=1)
         mbarrier.init(query_full.index(consumer), count=1)
         mbarrier.init(query_empty.index(consumer), count=1)
     for slot in gl.static_range(STAGES):
@@ -283,15 +341,15 @@ def _flash_attention_hopper_kernel(
             [
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, FIRST,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, SECOND,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
@@ -307,21 +365,21 @@ def _flash_attention_hopper_kernel(
             [
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, FIRST,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, SECOND,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, SECOND,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_s, key_s, value_s, out_s,
-                    query_full, query_empty, key_full, key_empty, value_full, value_empty, turn_s,
+                    query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, THIRD,
+                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
@@ -347,13 +405,14 @@ def can_take(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> boo
 
 
 def _most_cut(seqlen_q: int, seqlen_kv: int, plan: dispatch.HopperPlan, *, causal: bool) -> int:
-    """How many tiles of keys, from the last on, may need a mask: those that the diagonal or the end of the keys cuts."""
+    """How many tiles of keys, from the last that a consumer sees, may need a mask: those that the diagonal or the end of the
+    keys cuts.
+    """
     if not causal:
         return int(seqlen_kv % plan.block_n != 0)
-    rows = ROWS.value * plan.consumers
-    step = math.gcd(rows, plan.block_n)
+    step = math.gcd(ROWS.value, plan.block_n)
     starts = range((seqlen_kv - seqlen_q) % step, plan.block_n, step)  # where in a tile of keys the first row's diagonal can be
-    return max(-(-(start + rows) // plan.block_n) - (start + 1) // plan.block_n for start in starts)
+    return max(-(-(start + ROWS.value) // plan.block_n) - (start + 1) // plan.block_n for start in starts)
 
 
 def launch(
@@ -383,5 +442,6 @@ def launch(
         TensorDescriptor.from_tensor(out, row_block, row_layout),
         lse, scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
         seqlen_q, seqlen_kv, HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
-        CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns, num_warps=4,
+        CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns,
+        QUERY_IN_REGISTERS=plan.query_in_registers, SUMS_IN_PARTS=plan.sums_in_parts, num_warps=4,
     )  # fmt: skip

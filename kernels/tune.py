@@ -7,6 +7,7 @@ Candidates are compiled by several processes first, which leave them in Triton's
 """
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -35,14 +36,20 @@ TILES = {
 PROGRAMS = {"half": (1, 2, 3, 4, 6), "paged": (1, 2, 3, 4, 6), "fp8": (1, 2, 3, 4, 8), "nvfp4": (1, 2, 4, 6, 8, 12)}
 SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384), (128, 4096))  # batch, tokens
 COLUMNS = (32768, 65536, 131072)
-HOPPER = {  # by head_dim: block_n, consumers, num_stages; each with and without turns
+# By head_dim: block_n, consumers, num_stages; each with and without turns, sums in parts and, where there are registers for it,
+# the query in registers.
+HOPPER = {
     head_dim: [
-        HopperPlan(block_n=block_n, consumers=consumers, num_stages=num_stages, turns=turns)
+        HopperPlan(
+            block_n=block_n, consumers=consumers, num_stages=num_stages,
+            turns=turns, query_in_registers=in_registers, sums_in_parts=in_parts,
+        )
         for block_n, consumers, num_stages in tiles
-        for turns in (False, True)
+        for turns, in_parts, in_registers in itertools.product((False, True), repeat=3)
+        if not (in_registers and head_dim == 64)
     ]
     for head_dim, tiles in {128: ((128, 2, 2), (64, 2, 4)), 64: ((128, 3, 2), (128, 3, 3), (128, 2, 3), (64, 3, 4))}.items()
-}
+}  # fmt: skip
 SHOWN = 4
 
 

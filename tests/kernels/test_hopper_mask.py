@@ -7,8 +7,8 @@ from kernels.flash_attention_hopper import ROWS, _most_cut
 
 
 def cut(seqlen_q, seqlen_kv, plan, *, causal):
-    """The most tiles of keys, from a tile of queries' last on, of which some row of it does not see all."""
-    rows, most = ROWS.value * plan.consumers, 0
+    """The most tiles of keys, from the last that a consumer's rows see, of which some row of it does not see all."""
+    rows, most = ROWS.value, 0
     for first in range(0, seqlen_q, rows):
         ends = [min(seqlen_kv, row + 1 + seqlen_kv - seqlen_q) if causal else seqlen_kv for row in range(first, first + rows)]
         tiles = -(-max(ends[-1], 0) // plan.block_n)
