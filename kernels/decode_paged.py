@@ -38,16 +38,17 @@ def _over_keys(
     """Take the keys start .. stop into the state of the group. Each tile holds at least one key, so m_i becomes finite."""
     offs_n = tl.arange(0, BLOCK_N)
     offs_d = tl.arange(0, HEAD_DIM)[None, :]
-    page = tl.load(table_ptr + start // PAGE_SIZE, mask=start < stop, other=0).to(tl.int64)
+    page = tl.load(table_ptr + start // PAGE_SIZE, mask=start < stop, other=0)
     for start_n in tl.range(start, stop, BLOCK_N, num_stages=NUM_STAGES):
         tokens = start_n + offs_n
         mask_n = tokens < kv_len
         if PAGE_SIZE >= BLOCK_N:
             in_page = (start_n % PAGE_SIZE + offs_n).to(tl.int64)
-            key_rows = key_ptr + page * stride_key_page + in_page * stride_key_n
-            value_rows = value_ptr + page * stride_value_page + in_page * stride_value_n
+            # The page was looked up a step ago. Widened there, it would have been waited for there.
+            key_rows = key_ptr + page.to(tl.int64) * stride_key_page + in_page * stride_key_n
+            value_rows = value_ptr + page.to(tl.int64) * stride_value_page + in_page * stride_value_n
             ahead = start_n + BLOCK_N
-            page = tl.load(table_ptr + ahead // PAGE_SIZE, mask=ahead < stop, other=0).to(tl.int64)
+            page = tl.load(table_ptr + ahead // PAGE_SIZE, mask=ahead < stop, other=0)
         else:
             pages = tl.load(table_ptr + tokens // PAGE_SIZE, mask=mask_n, other=0).to(tl.int64)
             in_page = (tokens % PAGE_SIZE).to(tl.int64)
