@@ -236,6 +236,8 @@ def main() -> int:
         print(f"No NVIDIA GPU here, so none of this can be measured: {', '.join(wanted)}.", file=sys.stderr)
         print("What a CPU can do: python -m pytest tests/kernels checks every kernel in the interpreter.", file=sys.stderr)
         return 1
+    if arguments.plots:  # looked for before the measuring, and only then: plotly is not needed to measure
+        from kernels.plots import write_plots
     result = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
@@ -255,8 +257,6 @@ def main() -> int:
             if arguments.json:
                 arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.plots:
-        from kernels.plots import write_plots  # plotly is not needed to measure
-
         write_plots(result, arguments.plots)
     return 0
 

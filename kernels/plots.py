@@ -5,8 +5,10 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 
-def figure(title: str, lines: list[dict], roof_gb_s: float | None) -> go.Figure:
-    """Bars of what was achieved, in GB/s or TFLOP/s, ours and the fastest rival's, and the copy as a line."""
+def figure(title: str, lines: list[dict], result: dict) -> go.Figure:
+    """Bars of what was achieved, ours and the fastest rival's, and the roof as a line: of prefill a matrix product, in TFLOP/s; of
+    all else a copy, in GB/s.
+    """
     in_tflops = lines[0]["name"].startswith("prefill")
     achieved = {
         line["name"]: (line["flops"] / 1e3 if in_tflops else line["bytes_moved"]) / line["latency_ms"] / 1e6 for line in lines
@@ -20,16 +22,17 @@ def figure(title: str, lines: list[dict], roof_gb_s: float | None) -> go.Figure:
         y=[achieved[line["name"]] / line["ratio"] for line in rivals],
         text=[line["rival"] for line in rivals],
     )
-    if roof_gb_s and not in_tflops:
-        drawing.add_hline(y=roof_gb_s, line_dash="dash", annotation_text=f"copy: {roof_gb_s:.0f} GB/s")
-    drawing.update_layout(title=title, yaxis_title="TFLOP/s" if in_tflops else "GB/s", barmode="group")
+    unit = "TFLOP/s" if in_tflops else "GB/s"
+    if roof := result.get("matmul_tflops" if in_tflops else "copy_gb_s"):
+        said = f"{'matrix product' if in_tflops else 'copy'}: {roof:.0f} {unit}"
+        drawing.add_hline(y=roof, line_dash="dash", annotation_text=said)
+    drawing.update_layout(title=title, yaxis_title=unit, barmode="group")
     return drawing
 
 
 def write_plots(result: dict, folder: Path) -> list[Path]:
     """One file for each kind of row in the bench's result (the first word of its name)."""
     folder.mkdir(parents=True, exist_ok=True)
-    roof = result.get("copy_gb_s")
     tables: dict[str, list[dict]] = {}
     for line in result["rows"]:
         tables.setdefault(line["name"].split()[0], []).append(line)
@@ -37,6 +40,6 @@ def write_plots(result: dict, folder: Path) -> list[Path]:
     for table, lines in tables.items():
         if table != "copy":
             path = folder / f"{table}.html"
-            figure(f"{table}, {result['device']}, {result['date']}", lines, roof).write_html(path, include_plotlyjs=True)
+            figure(f"{table}, {result['device']}, {result['date']}", lines, result).write_html(path, include_plotlyjs=True)
             written.append(path)
     return written
