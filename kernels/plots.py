@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 
 
 def figure(title: str, lines: list[dict], result: dict) -> go.Figure:
-    """Bars of what was achieved, ours and the fastest rival's, and the roof as a line: of prefill a matrix product, in TFLOP/s; of
-    all else a copy, in GB/s.
+    """Bars of what was achieved, ours and the fastest rival's, and the roof as a line: a matrix product in TFLOP/s for prefill,
+    a copy in GB/s for all else.
     """
     in_tflops = lines[0]["name"].startswith("prefill")
     achieved = {
