@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
+WORKERS ?= 2 # processes of pytest
 
 .PHONY: app test lint setup setup-dev browser bench
 
@@ -9,7 +10,7 @@ app: setup ## serve the page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: setup-dev
 	$(BIN)/ruff check .
