@@ -23,7 +23,7 @@ def judge():
         judge.self_test()
         nursery = psutil.Process(judge._nursery.pid)
         for process in (nursery, *nursery.children()):
-            process.nice(GIVING_WAY)
+            process.nice(process.nice() + GIVING_WAY)
         yield judge
 
 
