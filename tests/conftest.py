@@ -5,8 +5,13 @@ import torch
 
 # Handed out in this order, what takes longest first, so that the processes end together. Pages come last: Playwright and Gradio
 # leave event loops and sockets in their process, over which tests of other parts would stumble.
-FIRST = ("tests/labs/", "tests/kernels/", "tests/grader/course/", "tests/grader/")
-LAST = "tests/tabs/"
+ORDER = ("tests/labs/", "tests/kernels/", "tests/grader/course/", "tests/grader/", "tests/")
+ORDER += (
+    "tests/tabs/test_widgets_browser.py",
+    "tests/tabs/test_labs_tab_browser.py",
+    "tests/tabs/test_page_axe.py",
+    "tests/tabs/",
+)
 # Tests of such a folder share what takes long to make, the judge and all that it graded; elsewhere those of a file do.
 TOGETHER = "tests/labs/"
 
@@ -36,5 +41,4 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def _turn(nodeid):
-    place = next((index for index, folder in enumerate(FIRST) if nodeid.startswith(folder)), len(FIRST))
-    return place + nodeid.startswith(LAST)
+    return ORDER.index(max((place for place in ORDER if nodeid.startswith(place)), key=len))
