@@ -2,14 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
+WORKERS ?= 2 # processes of pytest
 
-.PHONY: app test lint setup setup-dev browser bench
+.PHONY: app test lint setup setup-dev libseccomp browser bench
 
 app: setup ## serve the page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
 test: setup-dev lint ## everything that CI checks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: setup-dev
 	$(BIN)/ruff check .
@@ -18,20 +19,23 @@ lint: setup-dev
 bench: setup ## the kernels beside their rivals, on this machine's GPU
 	$(BIN)/python -m kernels.bench
 
-setup: .venv/installed
-setup-dev: .venv/installed-dev browser
+setup: .venv/installed libseccomp
+setup-dev: .venv/installed-dev libseccomp browser
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
 	$(BIN)/pip install --quiet -r requirements.txt
-	@ldconfig -p | grep -q libseccomp.so.2 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
 	touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
+# Brings what `setup` does in the same run of pip, which takes seconds to find out that there is nothing to do.
+.venv/installed-dev: requirements.txt requirements-dev.txt | .venv/bin/python
 	$(BIN)/pip install --quiet -r requirements-dev.txt
-	touch $@
+	touch .venv/installed $@
+
+libseccomp:
+	@ldconfig -p | grep -q libseccomp.so.2 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
 
 # Debian's chromium where we may install it, else Playwright's own.
 browser: .venv/installed-dev

@@ -1,7 +1,19 @@
-"""What every test gets: nothing but skips with a reason."""
+"""What every test gets: a skip with a reason, and under pytest-xdist (`make test`) a process that fits it."""
 
 import pytest
 import torch
+
+# Handed out in this order, what takes longest first, so that the processes end together. Pages come last: Playwright and Gradio
+# leave event loops and sockets in their process, over which tests of other parts would stumble.
+ORDER = ("tests/labs/", "tests/kernels/", "tests/grader/course/", "tests/grader/", "tests/")
+ORDER += (
+    "tests/tabs/test_widgets_browser.py",
+    "tests/tabs/test_labs_tab_browser.py",
+    "tests/tabs/test_page_axe.py",
+    "tests/tabs/",
+)
+# Tests of such a folder share what takes long to make, the judge and all that it graded; elsewhere those of a file do.
+TOGETHER = "tests/labs/"
 
 
 def pytest_collection_modifyitems(items):
@@ -10,3 +22,23 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(skip)
+    items.sort(key=lambda item: _turn(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    # Not --dist=loadgroup: pytest-xdist 3.8.0 writes groups where pytest 9.2 does not read them, and scatters the tests.
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            if torch.cuda.is_available():
+                return "one after the other: tests of a GPU measure times"
+            return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # the order is ours
+    return Scheduling(config, log)
+
+
+def _turn(nodeid):
+    return ORDER.index(max((place for place in ORDER if nodeid.startswith(place)), key=len))

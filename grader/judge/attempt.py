@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import platform
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -31,7 +32,7 @@ from grader.judge.memory import Snapshot
 from grader.judge.messages import explain
 from grader.judge.points import award
 from grader.judge.recording import Recorded, record_largest
-from grader.judge.runner import CASE_LIMIT_S, VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
+from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
 from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
 from grader.sandbox.ending import Reason
 from grader.sandbox.protocol import Fault
@@ -94,6 +95,11 @@ class Execution:
     listings: tuple[Listing, ...] = ()
     timing: Timing | None = None
     timing_note: str = NEEDS_GPU
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether some case did."""
+        return any(finding.verdict is Verdict.TIME_LIMIT for finding in self.findings)
 
 
 class Attempt(abc.ABC):
@@ -200,7 +206,7 @@ class Attempt(abc.ABC):
         if outcome.ending is not None:
             verdict = VERDICT_OF_ENDING[outcome.ending.reason]
             timed_out = verdict is Verdict.TIME_LIMIT
-            told = f"{CASE_LIMIT_S:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
+            told = f"{outcome.limit_s:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
             detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
             own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
             return Finding(prepared=prepared, verdict=verdict, own=own)
@@ -285,7 +291,8 @@ class CpuAttempt(Attempt):
             concurrent.futures.ThreadPoolExecutor(1) as pool,
             CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
         ):
-            recording = pool.submit(self._compile, cases)
+            hangs = threading.Event()
+            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled())
             self._progress(Progress("reading"))
             with self._marked("read"):
                 stopped = runner.load()
@@ -295,15 +302,19 @@ class CpuAttempt(Attempt):
             else:
                 with self._marked("run"):
                     execution = self._run(runner, cases)
+            if execution.timed_out:
+                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
                 largest, recorded, execution.listings = recording.result()
         self._look_at(execution, largest, recorded)
         return execution
 
-    def _compile(self, cases: list[PreparedCase]) -> tuple[PreparedCase, Recorded, tuple[Listing, ...]]:
+    def _compile(
+        self, cases: list[PreparedCase], given_up: Callable[[], bool]
+    ) -> tuple[PreparedCase, Recorded, tuple[Listing, ...]]:
         """The largest visible case as a GPU would launch it, and its code to read."""
-        largest, recorded = record_largest(self._nursery, self._submission, cases, self._cancelled)
+        largest, recorded = record_largest(self._nursery, self._submission, cases, given_up)
         return largest, recorded, self._listings(recorded)
 
     def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
@@ -318,6 +329,8 @@ class CpuAttempt(Attempt):
                 return
             outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
         elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
+            if execution.timed_out:
+                execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
             return
         finding = self._judge(largest, outcome)
         execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"

@@ -1,6 +1,8 @@
 """Runs a submission's cases on the CPU: one sandboxed worker after another, lent memory, one answer a case.
 
-A worker that crashes, hangs or outgrows its limits is replaced for the cases that remain, WORKERS in all.
+A worker that crashes, hangs or outgrows its limits is replaced for the cases that remain, WORKERS in all. Once a case has
+timed out, the others get no such long time, since mostly the same loop hangs in each; but always the pace that this kernel
+has shown, so that a slow and right one is not taken for a hanging one.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reas
 from labs.declaration import Lab
 
 CASE_LIMIT_S = 20.0
+AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
+PACE = 4  # or so many times the longest case that came to its end
 ATTEMPT_LIMIT_S = 120.0
 WORKERS = 3
 
@@ -41,7 +45,8 @@ VERDICT_OF_ENDING = {
 class Outcome:
     """How one case ended: with answers (`snapshots`, `done`), with a fault, or with the worker (`ending`).
 
-    `snapshots` holds one for each configuration that was run; `changed` names inputs that are not as they were lent.
+    `snapshots` holds one for each configuration that was run; `changed` names inputs that are not as they were lent;
+    `limit_s` is the time that it was given.
     """
 
     snapshots: tuple[Snapshot | DeviceSnapshot, ...] = ()
@@ -50,6 +55,7 @@ class Outcome:
     fault: Fault | None = None
     ending: Ending | None = None
     duration_ms: float = 0.0
+    limit_s: float = CASE_LIMIT_S
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +123,8 @@ class CpuRunner:
         self._deadline = time.monotonic() + ATTEMPT_LIMIT_S
         self._worker: Worker | None = None
         self._started = 0
+        self._timed_out = False
+        self._longest_s = 0.0
         self._output = bytearray()
 
     def __enter__(self) -> CpuRunner:
@@ -153,14 +161,17 @@ class CpuRunner:
                 return failed
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
+        limit_s = self._limit_s
         started = time.perf_counter()
         try:
             self._worker.send(case_message(prepared, layout, self._submission.lab))
-            kind, fields = self._receive()
+            kind, fields = self._receive(limit_s)
         except Ended as ended:
             self._retire()
-            return Outcome(ending=ended.ending, duration_ms=_since(started))
+            self._timed_out |= ended.ending.reason is Reason.TIME_LIMIT
+            return Outcome(ending=ended.ending, duration_ms=_since(started), limit_s=limit_s)
         duration_ms = _since(started)
+        self._longest_s = max(self._longest_s, duration_ms / 1e3)
         if kind == "done":
             return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
@@ -171,8 +182,13 @@ class CpuRunner:
         current = self._worker.output if self._worker is not None else b""
         return (bytes(self._output) + current).decode("utf-8", errors="replace")
 
-    def _receive(self) -> tuple[str, dict]:
-        left = min(CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
+    @property
+    def _limit_s(self) -> float:
+        """What the next case may take."""
+        return min(CASE_LIMIT_S, max(AFTER_TIME_OUT_S, PACE * self._longest_s)) if self._timed_out else CASE_LIMIT_S
+
+    def _receive(self, limit_s: float | None = None) -> tuple[str, dict]:
+        left = min(limit_s or CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
         return self._worker.receive(left, cancelled=self._cancelled)
 
     def _stopped_by(self, stopped: Fault | Ending) -> Outcome:

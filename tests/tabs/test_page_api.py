@@ -68,7 +68,9 @@ def test_a_token_keeps_its_owner(client, course):
     assert course.owners[first["attempt"]] == course.owners[second["attempt"]]
 
 
-@pytest.mark.parametrize("token", ["", "ada", Identities(b"the key of another server").issue().token])
+@pytest.mark.parametrize(
+    "token", ["", "ada", Identities(b"the key of another server").issue().token], ids=["none", "a_name", "of_another_server"]
+)
 def test_nobody_reads_someone_elses_attempt(client, course, token):
     sent = client.predict("lab02_safe_softmax", "x = 1", "check", None, "", api_name="/submit")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import sqlalchemy as sa
 
 from grader.course import Course, Limits, State, schema
@@ -139,6 +140,14 @@ def until(condition: Callable[[], Any], service: Service | None = None, within_s
             raise AssertionError(f"not within {within_s} s\n{service.log_text() if service else ''}")
         time.sleep(0.02)
     return time.monotonic() - start
+
+
+def gone(pid: int) -> bool:
+    """Whether that process has ended; where it was given to us, whom nobody asks to reap it, it may still be in the table."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def state_is(course: Course, attempt_id: str, *states: State, user: str = "ada") -> Callable[[], bool]:

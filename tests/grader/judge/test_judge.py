@@ -6,6 +6,7 @@ import pytest
 
 from grader.faults import NotGradable
 from grader.judge import Judge, runner
+from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
 from labs import load
 
@@ -53,11 +54,44 @@ def test_a_right_answer_passes_with_traffic_and_anatomy(judge):
 
 def test_an_endless_loop_is_ended_in_three_cases_and_says_what_to_look_at(judge, monkeypatch):
     monkeypatch.setattr(runner, "CASE_LIMIT_S", 1.0)
+    monkeypatch.setattr(runner, "AFTER_TIME_OUT_S", 0.25)
 
     report = check(judge, KERNEL.format(more="while cols > 0:\n        row += 1"))
 
     assert [case.verdict for case in report.cases[:4]] == [Verdict.TIME_LIMIT] * 3 + [Verdict.NOT_RUN]
-    assert report.diagnosis.sentence == "It did not finish in time (20 s a case; does a loop's counter move?)."
+    told = [f"It did not finish in time ({limit:g} s a case; does a loop's counter move?)." for limit in (1, 0.25, 0.25)]
+    assert [case.sentence for case in report.cases[:3]] == told
+    assert report.diagnosis.sentence == told[0]
+
+
+def test_after_a_time_out_a_case_has_the_time_that_the_kernel_has_shown_to_need(judge, monkeypatch):
+    """The second case hangs, the first took a second: a hundredth of one would be the end of every other."""
+    monkeypatch.setattr(runner, "CASE_LIMIT_S", 4.0)
+    monkeypatch.setattr(runner, "AFTER_TIME_OUT_S", 0.001)
+    first, second = [case for case in load(LAB).lab.cases if case.group == "visible"][:2]
+    entry = f"""def softmax(x, out):
+    if tuple(x.shape) == {tuple(first.sizes.values())}: time.sleep(1)
+    while tuple(x.shape) == {tuple(second.sizes.values())}: pass"""
+    slow = "import time\n" + KERNEL.format(more="").replace("def softmax(x, out):", entry)
+
+    report = check(judge, slow)
+
+    assert [case.name for case in report.cases if case.verdict is not Verdict.PASSED] == [second.name]
+
+
+@pytest.mark.parametrize(
+    "source", ["while True: pass\n", "def softmax(x, out):\n    while True: pass\n"], ids=["module", "entry"]
+)
+def test_a_compiler_that_hangs_as_the_interpreter_does_is_not_waited_for(judge, monkeypatch, source):
+    monkeypatch.setattr(runner, "CASE_LIMIT_S", 1.0)
+    monkeypatch.setattr(runner, "AFTER_TIME_OUT_S", 0.25)
+    began = time.monotonic()
+
+    report = check(judge, source)
+
+    assert report.verdict is Verdict.TIME_LIMIT
+    assert time.monotonic() - began < RECORD_LIMIT_S / 2
+    assert report.anatomy_note == "Not compiled for sm_90: It did not finish in time."
 
 
 def test_a_kernel_that_only_the_interpreter_can_run_does_not_pass(judge):
