@@ -25,11 +25,11 @@ from tabs.theme import STYLES, script, theme
 
 def build(course: Any) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab (tabs/first_page.js)."""
-    with gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False) as page:
-        with gr.Tabs(elem_id="tabs"):
-            for tab in load_tabs():
-                with gr.Tab(tab.TITLE, id=tab.ID):
-                    tab.build(course)
+    page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
+    with page, gr.Tabs(elem_id="tabs"):
+        for tab in load_tabs():
+            with gr.Tab(tab.TITLE, id=tab.ID):
+                tab.build(course)
     return page.queue(max_size=64, default_concurrency_limit=8)
 
 
