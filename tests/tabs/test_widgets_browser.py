@@ -298,6 +298,32 @@ def test_a_link_holds_the_state_and_a_broken_one_says_so(open_page, url):
         assert state(page, "softmax-lanes", "scores") == [2, 1, 0.5, -1, 0]
 
 
+FIGURES = [
+    ("similarity", "dot-product"),
+    ("similarity", "scaling"),
+    ("normalization", "softmax-lanes"),
+    ("online", "online-softmax"),
+    ("precision", "bits"),
+    ("precision", "block-quantisation"),
+    ("synthesis", "decode-attention"),
+    ("memory", "memory-traffic"),
+    ("memory", "cache-traffic"),
+    ("tiling", "tile-map"),
+]
+NOT_A_STATE = {"cut_short": "eyJzY29", "no_object": "MTI", "strange": "eyJ4IjoxfQ"}  # the last: 12, and {"x": 1}
+
+
+@pytest.mark.parametrize(("tab", "name"), FIGURES, ids=[name for _, name in FIGURES])
+def test_every_figure_answers_a_broken_link_with_its_default(tab, name, open_page):
+    page = open_page(f"?tab={tab}")
+    plain = page.evaluate("id => document.getElementById(id).figure.state", f"figure-{name}")
+    for state_ in NOT_A_STATE.values():
+        page.goto(f"{page.url.partition('?')[0]}?tab={tab}&state={name}.{state_}")
+        figure = figure_of(page, name)
+        expect(figure.locator(".fig-notice")).to_contain_text("could not be read")
+        assert figure.evaluate("figure => figure.figure.state") == plain
+
+
 def test_a_question_explains_is_tried_again_and_counts(open_page):
     page = open_page("?tab=normalization")
     quiz = page.locator("#quiz-hundred")
