@@ -5,7 +5,6 @@ python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_S
 
 from __future__ import annotations
 
-import json
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
@@ -20,27 +19,17 @@ from grader.course.course import Course
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
-from tabs.figures.widget import head
 from tabs.middleware import app_kwargs
 from tabs.theme import STYLES, script, theme
 
-# In the browser, so that a link does not wait for the server once more.
-OPEN_TAB = """() => {
-  const wanted = new URLSearchParams(location.search).get("tab");
-  return %s.includes(wanted) ? { selected: wanted, __type__: "update" } : { __type__: "update" };
-}"""
-
 
 def build(course: Any) -> gr.Blocks:
-    """The page over `course`; `?tab=ID` opens that tab."""
-    tabs = load_tabs()
-    with gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False) as page:
-        with gr.Tabs(elem_id="tabs") as strip:
-            for tab in tabs:
-                with gr.Tab(tab.TITLE, id=tab.ID):
-                    tab.build(course)
-
-        page.load(None, None, strip, js=OPEN_TAB % json.dumps([tab.ID for tab in tabs]), api_visibility="private", queue=False)
+    """The page over `course`; `?tab=ID` opens that tab (tabs/first_page.js)."""
+    page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
+    with page, gr.Tabs(elem_id="tabs"):
+        for tab in load_tabs():
+            with gr.Tab(tab.TITLE, id=tab.ID):
+                tab.build(course)
     return page.queue(max_size=64, default_concurrency_limit=8)
 
 
@@ -49,7 +38,7 @@ def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
-        head=head() + script(),
+        head=script(),
         ssr_mode=False,
         max_file_size="1mb",
         allowed_paths=[],

@@ -66,18 +66,13 @@ class _Parts:
 
 def build(course: Any) -> None:
     desk = Desk(course, Identities.from_environment())
-    with gr.Tabs(elem_id="rooms") as rooms:
+    with gr.Tabs(elem_id="rooms"):  # tabs/first_page.js opens the one that a link names
         with gr.Tab("Write a kernel", id=ID):
             parts = _lay_out()
             _wire_lab(desk, parts)
             _wire_attempt(desk, parts)
         with gr.Tab(labs_museum.TITLE, id=labs_museum.ID):
             labs_museum.build(desk, parts.token, _QUIET)
-
-    def open_room(request: gr.Request):
-        return gr.Tabs(selected=labs_museum.ID) if request.query_params.get("room") == labs_museum.ID else gr.skip()
-
-    Context.root_block.load(open_room, None, rooms, **_QUIET)
     labs_api.publish(desk)
 
 

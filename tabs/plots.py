@@ -66,7 +66,7 @@ def plot_when_shown(draw: Callable[[str], PlotAndTwin], *, label: str, told: str
     gr.HTML(style(), apply_default_css=False)
     shown = gr.HTML("", js_on_load="setTimeout(() => trigger('shown'), 0)", apply_default_css=False)
     token = gr.Textbox(visible=False)
-    plot = gr.Plot(label=label, show_label=False)
+    plot = gr.Plot(label=label, show_label=False, elem_classes="plot-place")
     gr.Markdown(told, elem_classes="plot-told")
     twin = gr.HTML("", apply_default_css=False)
     recall = "() => { try { return localStorage.getItem('attention-labs-token') ?? ''; } catch { return ''; } }"

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import plotly.graph_objects as go
-
 from tabs.figures import dot_product, scaling
 from tabs.figures.widget import Card, Option, figure
-from tabs.plots import colour, layout, plot_when_shown
 from tabs.section import section
 
 TITLE = "Similarity"
 ID = "similarity"
-FIGURES = ("dot-product",)
+FIGURES = ("dot-product", "scaling")
 
 _SCALED = {**dot_product.DEFAULTS, "query": [2 * q for q in dot_product.DEFAULTS["query"]]}
 _DOT = dot_product.agreement(dot_product.DEFAULTS["query"], dot_product.DEFAULTS["keys"][0]).dot
@@ -95,53 +92,33 @@ one again at every d, and the weight of the best stays near {_LARGE.largest_weig
 """
 
 
-def spread_figure() -> go.Figure:
-    """The histogram of q · k for each head_dim, without and with 1/√d; the slider is Plotly's own and asks no server."""
-    centres, spreads = scaling.centres(), scaling.spreads()
-    width = centres[1] - centres[0]
-
-    def traces(one: scaling.Spread) -> list[go.Bar]:
-        return [
-            go.Bar(x=centres, y=100 * shares, width=width, marker={"color": colour(role)}, opacity=opacity,
-                   hovertemplate="%{y:.1f}% near %{x:.0f}<extra>" + name + "</extra>")
-            for shares, role, name, opacity in (
-                (one.shares_scaled, "query", "q · k / √d", 0.55), (one.shares, "scores", "q · k", 0.9),
-            )
-        ]  # fmt: skip
-
-    def title(one: scaling.Spread) -> str:
-        return (
-            f"q · k: std {one.std:.1f}, best of {scaling.KEYS} gets {one.largest_weight:.0%}<br>"
-            f"q · k / √d: std {one.std_scaled:.1f}, best gets {one.largest_weight_scaled:.0%}"
-        )
-
-    def labels(one: scaling.Spread) -> list[dict[str, Any]]:
-        where = {"xref": "paper", "yref": "paper", "x": 1, "y": 1.02, "xanchor": "right", "yanchor": "bottom", "align": "right"}
-        return [{**where, "text": title(one), "showarrow": False, "font": {"size": 12, "color": colour("muted")}}]
-
-    start = scaling.HEAD_DIMS.index(64)
-    # "update" and not frames: Gradio draws a figure without its frames
-    steps = [
-        {
-            "label": str(one.head_dim),
-            "method": "update",
-            "args": [{"y": [list(map(float, trace.y)) for trace in traces(one)]}, {"annotations": labels(one)}],
-        }
-        for one in spreads
-    ]
-    return go.Figure(data=traces(spreads[start]), layout=layout(
-        height=400, barmode="overlay", bargap=0, margin={"l": 56, "r": 16, "t": 56, "b": 96},
-        xaxis={"title": {"text": "score"}, "range": [-60, 60]}, yaxis={"title": {"text": "% of pairs"}, "range": [0, 40]},
-        annotations=labels(spreads[start]),
-        sliders=[{"active": start, "steps": steps, "currentvalue": {"prefix": "d = "},
-                  "pad": {"t": 48}, "transition": {"duration": 0}}],
-    ))  # fmt: skip
-
-
-def _spread() -> None:
-    rows = "; ".join(f"d {one.head_dim}: {one.std:.1f}, {one.largest_weight:.0%}" for one in scaling.spreads())
-    told = f"Standard deviation of q · k and the weight of the best of {scaling.KEYS} keys, unscaled: {rows}."
-    plot_when_shown(lambda token: (spread_figure(), ""), label="Scores as head_dim grows", told=told)
+SCALING_CARDS = (
+    Card(
+        text=f"At d = {_SMALL.head_dim} the best of {scaling.KEYS} random keys gets {_SMALL.largest_weight:.0%} of the weight.",
+        ask=f"And at d = {_LARGE.head_dim:,}, nothing scaled?",
+        options=(
+            Option(
+                text="About the same",
+                why=f"The scores are {_LARGE.std / _SMALL.std:.0f} times as far apart, and softmax is exponential.",
+            ),
+            Option(text="Nearly all", why=f"{_LARGE.largest_weight:.0%}: attention has become a lookup."),
+        ),
+        right=1,
+        before={"head_dim": _SMALL.head_dim},
+        after={"head_dim": _LARGE.head_dim},
+    ),
+    Card(
+        text="The standard deviation of q · k grows with d.",
+        ask="Four times as many entries: how much wider do the scores spread?",
+        options=(
+            Option(text="Four times", why="Variances add up, standard deviations do not: the root of four."),
+            Option(text="Twice", why="Variance d, standard deviation √d. So √d is what takes the spread back to one."),
+        ),
+        right=1,
+        before={"head_dim": 64},
+        after={"head_dim": 256},
+    ),
+)
 
 
 def build(course: Any) -> None:
@@ -150,4 +127,10 @@ def build(course: Any) -> None:
         figure=figure("dot_product", title="Query · key", tab=ID, defaults=dot_product.DEFAULTS, ids=FIGURES, cards=CARDS),
         quizzes=("shape",),
     )
-    section(_ROOT_PROSE, figure=_spread)
+    section(
+        _ROOT_PROSE,
+        figure=figure(
+            "scaling", title="Scores as d grows", tab=ID, defaults=scaling.DEFAULTS, ids=FIGURES, cards=SCALING_CARDS,
+            **scaling.drawn(),
+        ),
+    )  # fmt: skip

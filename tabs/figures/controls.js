@@ -73,6 +73,7 @@ const Controls = (() => {
       });
       input.addEventListener("pointermove", (event) => {
         if (!start) return;
+        if (!event.buttons) return release(event); // let go while the figure moved to another place in the page
         const distance = event.clientX - start.x;
         if (!start.moved && Math.abs(distance) < STILL) return;
         if (!start.moved) document.documentElement.classList.add("fig-dragging");

@@ -42,9 +42,20 @@ const Figure = (() => {
     return lead && !ids.includes(named) ? { error: "it names no figure of this tab" } : {};
   };
 
+  // A figure that was drawn before Gradio had a place for it (first_page.js) moves in, as the reader left it.
+  const settle = (early, element) => {
+    const held = early.contains(document.activeElement) ? document.activeElement : null;
+    element.replaceChildren(early);
+    document.getElementById("early").remove();
+    if (held) held.focus({ preventScroll: true });
+    return early.figure;
+  };
+
   // spec: rules, view(state, api), twin(state), say(state), check(state) -> sentence or null (beyond the rules)
   const mount = (element, props, spec) => {
     const { id, tab, title, defaults, cards } = props, { rules } = spec;
+    const early = document.querySelector(`#early #figure-${id}`);
+    if (early && !element.closest("#early")) return settle(early, element);
     const link = fromAddress(location.search, props, rules);
     const refusal = (state) => Numbers.check(state, rules) || (spec.check ? spec.check(state) : null);
     const linked = link.state && !refusal(link.state);

@@ -16,6 +16,7 @@ const Numbers = (() => {
     if (value > rule.max) return `${said} is too large: at most ${plain(rule.max)}.`;
     if (value < rule.min) return `${said} is too small: at least ${plain(rule.min)}.`;
     if (rule.integer && !Number.isInteger(value)) return `${said} is not a whole number.`;
+    if (rule.among && !rule.among.includes(value)) return `${said} is none of ${rule.among.join(", ")}.`;
     return null;
   };
 

@@ -3,6 +3,7 @@ const { h } = Tree;
 const root = document.createElement("div");
 root.className = "progress";
 element.replaceChildren(root);
+if (!element.closest("#early") && document.querySelector("#early .progress")) document.getElementById("early").remove();
 const draw = () => {
   const { quiz } = Progress.read(), passed = new Set(props.passed || []);
   Tree.show(root, [h("ol", { class: "progress-list" }, props.objectives.map(({ number, text, quiz: asked, labs }) => {

@@ -6,12 +6,13 @@ Entries are independent N(0, 1), so q · k has mean 0 and variance head_dim; div
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 HEAD_DIMS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 QUERIES, KEYS = 64, 64
+DEFAULTS = {"head_dim": 64}
 REACH, BINS = 100.0, 81  # histogram of q · k, unscaled, over [-REACH, REACH]; the last bins keep what lies beyond
 
 
@@ -39,6 +40,15 @@ def spreads() -> tuple[Spread, ...]:
     return tuple(
         spread(rng.standard_normal((QUERIES, head_dim)), rng.standard_normal((KEYS, head_dim))) for head_dim in HEAD_DIMS
     )
+
+
+def drawn() -> dict[str, Any]:
+    """What the figure draws: every spread, shares to four digits."""
+    rows = [
+        {name: np.round(value, 4).tolist() if name.startswith("shares") else value for name, value in one._asdict().items()}
+        for one in spreads()
+    ]
+    return {"spreads": rows, "centres": centres().tolist(), "queries": QUERIES, "keys": KEYS}
 
 
 def spread(query: np.ndarray, key: np.ndarray) -> Spread:

@@ -93,6 +93,7 @@ def open_page(chromium, request):
         contexts.append(context)
         page = context.new_page()
         page.goto((request.getfixturevalue("url") if address is None else address) + query)
+        page.locator("#early").wait_for(state="detached")  # Gradio has taken over
         return page
 
     yield open_in_new_context

@@ -54,6 +54,7 @@ WALK_THE_CARDS = """async () => {
 def test_every_card_and_every_question_shows_what_it_says(tab, open_page):
     page = open_page(f"?tab={tab}")
     expect(page.locator(".fig svg").first).to_be_visible()
+    expect(page.locator(".fig-place:visible")).to_have_count(0)  # every figure has been drawn in its place
 
     cards, wrong = page.evaluate(WALK_THE_CARDS)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from html import escape
-from pathlib import Path
 
-import axe_playwright_python
 import pytest
 import reports
 from fake_course import FakeCourse
@@ -19,12 +17,6 @@ from tabs import museum
 from tabs.identity import Identities
 from tabs.labs_desk import Desk
 
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-SERIOUS = """async () => {
-  const { violations } = await axe.run(document, { resultTypes: ["violations"], preload: false });
-  const serious = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
-  return serious.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`);
-}"""
 NAMES = [exhibit.name for exhibit in exhibits()]
 ROOM = "?tab=labs&room=museum"
 
@@ -121,9 +113,6 @@ def test_an_exhibit_is_read_handed_in_and_reported(open_page, course, scheme, wi
     expect(page.locator("#exhibit-report .verdict")).to_contain_text("Wrong")
     expect(page.locator("#exhibit-state")).to_contain_text("As the card says.")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate("document.querySelectorAll('#exhibit-report details').forEach((fold) => { fold.open = true; })")
-    page.evaluate(AXE)
-    assert page.evaluate(SERIOUS) == []
 
     page.get_by_role("button", name="Next exhibit").click()
     expect(page.locator("#exhibit-card")).to_contain_text(museum.by_name()[museum.next_after("zeros")].title)

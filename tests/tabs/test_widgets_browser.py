@@ -32,6 +32,7 @@ class Held(NamedTuple):
 
 HELD = [
     Held("similarity", "dot-product", "q₁", "query.0", 1.1, "2.5"),
+    Held("similarity", "scaling", "head_dim d", "head_dim", 128, "1024"),
     Held("normalization", "softmax-lanes", "Add to all", "shift", 0.5, "12"),
     Held("online", "online-softmax", "Block size", "size", 5, "2"),
     Held("precision", "bits", "Nearest to", "bits", 0x3C80, "2"),
@@ -48,7 +49,7 @@ REFUSED = (
     ("", "empty"),
     ("1 " * 10_000, "is not a number"),
 )
-PLOTTED = ("similarity", "memory")  # their plot is asked for when the tab is opened, and no request comes after it
+PLOTTED = ("memory",)  # its plot is asked for when the tab is opened, and no request comes after it
 
 WATCH_FRAMES = """() => {
   window.frames_ms = [];
@@ -297,6 +298,32 @@ def test_a_link_holds_the_state_and_a_broken_one_says_so(open_page, url):
         assert state(page, "softmax-lanes", "scores") == [2, 1, 0.5, -1, 0]
 
 
+FIGURES = [
+    ("similarity", "dot-product"),
+    ("similarity", "scaling"),
+    ("normalization", "softmax-lanes"),
+    ("online", "online-softmax"),
+    ("precision", "bits"),
+    ("precision", "block-quantisation"),
+    ("synthesis", "decode-attention"),
+    ("memory", "memory-traffic"),
+    ("memory", "cache-traffic"),
+    ("tiling", "tile-map"),
+]
+NOT_A_STATE = {"cut_short": "eyJzY29", "no_object": "MTI", "strange": "eyJ4IjoxfQ"}  # the last: 12, and {"x": 1}
+
+
+@pytest.mark.parametrize(("tab", "name"), FIGURES, ids=[name for _, name in FIGURES])
+def test_every_figure_answers_a_broken_link_with_its_default(tab, name, open_page):
+    page = open_page(f"?tab={tab}")
+    plain = page.evaluate("id => document.getElementById(id).figure.state", f"figure-{name}")
+    for state_ in NOT_A_STATE.values():
+        page.goto(f"{page.url.partition('?')[0]}?tab={tab}&state={name}.{state_}")
+        figure = figure_of(page, name)
+        expect(figure.locator(".fig-notice")).to_contain_text("could not be read")
+        assert figure.evaluate("figure => figure.figure.state") == plain
+
+
 def test_a_question_explains_is_tried_again_and_counts(open_page):
     page = open_page("?tab=normalization")
     quiz = page.locator("#quiz-hundred")
@@ -360,22 +387,24 @@ def test_a_phone_shows_the_figure_first_and_nothing_overflows(tab, open_page):
         assert figure.bounding_box()["y"] < text.bounding_box()["y"]
 
 
-def test_the_spread_moves_with_head_dim_and_asks_nobody(open_page):
+def test_the_spread_grows_with_head_dim_unless_it_is_scaled(open_page):
     page = open_page("?tab=similarity")
-    plot = page.locator(".js-plotly-plot").first
-    expect(plot.locator(".slider-label").last).to_be_attached()
-    requests = []
-    page.on("request", lambda request: requests.append(request.url) if "heartbeat" not in request.url else None)
-    before = plot.locator(".annotation-text").text_content()
-    heights = "plot => [...plot.querySelectorAll('.bars path')].filter((bar) => bar.getBBox().height > 1).length"
-    wide = plot.evaluate(heights)
+    figure = figure_of(page, "scaling")
+    count = "figure => [...figure.querySelectorAll('.mark')].filter((bar) => bar.getBBox().height > 1).length"
+    field = figure.get_by_role("spinbutton", name="head_dim d", exact=True)
+    wide = figure.evaluate(count)
 
-    plot.locator(".slider-label").last.click(force=True)
+    field.fill("100")
+    expect(figure.get_by_role("alert").filter(has_text="100 is none of 4, 8")).to_be_visible()
+    assert state(page, "scaling", "head_dim") == 64
 
-    expect(plot.locator(".annotation-text")).not_to_have_text(before)
-    expect(plot.locator(".annotation-text")).to_contain_text(f"std {scaling.spreads()[-1].std:.1f}")
-    assert plot.evaluate(heights) > wide  # the unscaled scores spread out
-    assert requests == []
+    field.fill("1024")
+    expect(figure.locator(".fig-say")).to_contain_text(f"±{3 * scaling.spreads()[-1].std:.0f}")
+    assert figure.evaluate(count) > wide
+    expect(figure.locator(".fig-say")).to_contain_text(f"{scaling.spreads()[-1].largest_weight:.0%}")
+    figure.get_by_text("As a table").click()
+    expect(figure.locator("tbody tr")).to_have_count(len(scaling.HEAD_DIMS))
+    expect(page.locator(".js-plotly-plot")).to_have_count(0)
 
 
 def test_bibtex_is_copied_or_selected(open_page):

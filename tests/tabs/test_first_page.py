@@ -1,0 +1,135 @@
+"""The first picture stands before Gradio does: it answers, and what the reader did with it is kept when Gradio takes over."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from playwright.sync_api import expect
+
+from tabs.first_page import FirstPage
+
+PAGE = b"<html><head><title>Gradio</title></head><body><gradio-app></gradio-app></body></html>"
+
+
+def get(path="/", *, method="GET", status=200):
+    """Status, headers and body of what passes through, from an app that answers in two pieces."""
+    sent = []
+
+    async def app(scope, receive, send):
+        headers = [(b"content-type", b"text/html"), (b"content-length", str(len(PAGE)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": PAGE[:30], "more_body": True})
+        await send({"type": "http.response.body", "body": PAGE[30:]})
+
+    async def send(message):
+        sent.append(message)
+
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright's loop runs in this thread once a browser test was here
+        elsewhere.submit(asyncio.run, FirstPage(app)({"type": "http", "path": path, "method": method}, None, send)).result()
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message["body"] for message in sent[1:])
+
+
+def test_scripts_come_with_the_page():
+    status, headers, body = get()
+
+    head, _, rest = body.partition(b"</head>")
+    assert status == 200
+    assert b"window.Figures = {" in head
+    assert rest.index(b"Before Gradio starts") < rest.index(b"<gradio-app>")
+    assert headers[b"content-length"] == str(len(body)).encode()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param({"path": "/assets/a.js"}, id="another_path"),
+        pytest.param({"method": "HEAD"}, id="head"),
+        pytest.param({"status": 503}, id="no_success"),
+    ],
+)
+def test_all_else_passes_unchanged(asked):
+    _, headers, body = get(**asked)
+
+    assert body == PAGE
+    assert headers[b"content-length"] == str(len(PAGE)).encode()
+
+
+@pytest.fixture
+def held(open_page, url):
+    """held(query): the page without any of Gradio's scripts, and a function that lets them through."""
+
+    def open_held(query, **options):
+        waiting, free = [], []
+        page = open_page("health", **options)
+        page.route("**/assets/*.js", lambda route: route.fallback() if free else waiting.append(route))
+        page.goto(url + query, wait_until="commit")
+
+        def release():
+            free.append(True)
+            for route in waiting:
+                route.fallback()
+
+        return page, release
+
+    return open_held
+
+
+@pytest.mark.browser
+def test_a_figure_answers_before_gradio_and_moves_in(held, course):
+    page, release = held("?tab=similarity")
+    figure = page.locator("#figure-dot-product")
+    field = figure.get_by_role("spinbutton", name="q₁", exact=True)
+    expect(page.locator("#early h1")).to_have_text("How much do two vectors agree?")
+
+    field.fill("3")
+    expect(figure.locator(".fig-readout").first).to_contain_text("= 2.00")
+    release()
+
+    expect(page.locator("#place-dot-product #figure-dot-product")).to_be_visible()
+    expect(page.locator("#early")).to_have_count(0)
+    expect(figure).to_have_count(1)
+    expect(figure.locator(".fig-readout").first).to_contain_text("= 2.00")
+    expect(field).to_be_focused()
+    field.press("ArrowUp")
+    expect(figure.locator(".fig-readout").first).to_contain_text("= 2.05")
+    expect(page.get_by_role("tab", name="Similarity", exact=True)).to_have_attribute("aria-selected", "true")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("query", ["", "?tab=no-such-tab"], ids=["plain", "unknown_tab"])
+def test_the_first_tab_is_read_before_gradio(query, held, course):
+    page, release = held(query)
+    expect(page.locator("#early .progress-row")).not_to_have_count(0)
+    expect(page.locator("#early h1")).to_have_text("Attention kernels")
+    expect(page.locator("#early nav [aria-current]")).to_have_text("Start")
+
+    release()
+
+    expect(page.locator("#progress .progress-row").first).to_be_visible()
+    expect(page.locator("#early")).to_have_count(0)
+    expect(page.locator(".progress")).to_have_count(1)
+
+
+@pytest.mark.browser
+def test_a_link_to_a_tabs_second_figure_draws_that_one(held, course):
+    page, release = held("?tab=precision&state=block-quantisation.broken", color_scheme="dark")
+
+    expect(page.locator("#early #figure-block-quantisation .fig-notice")).to_contain_text("could not be read")
+    expect(page.locator("body")).to_have_class("dark")
+    release()
+
+    expect(page.locator("#place-block-quantisation #figure-block-quantisation")).to_be_visible()
+    expect(page.locator("#place-bits #figure-bits")).to_be_visible()
+    expect(page.locator("#early")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_a_tab_without_a_figure_waits_for_gradio(held, course):
+    page, release = held("?tab=labs")
+    expect(page.locator("#early")).to_have_count(0)
+
+    release()
+
+    expect(page.locator("#editor .cm-content")).to_be_visible()
