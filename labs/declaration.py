@@ -54,11 +54,16 @@ Inputs = Mapping[str, Any]  # argument name -> contiguous CPU tensor, or a float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Oracle:
-    """A wrong answer that the judge can compute. Where it fits far better than the truth, `sentence` names the bug."""
+    """A wrong answer that the judge can compute. Where it fits far better than the truth, `sentence` names the bug.
+
+    `row_slack` is for what depends on the order of a sum, which nobody can foresee: a row fits as well where it is the
+    answer's times any factor within so much of 1.
+    """
 
     name: str
     sentence: str
     answer: Callable[[Inputs], torch.Tensor]
+    row_slack: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

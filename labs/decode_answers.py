@@ -277,7 +277,7 @@ _SYMPTOMS = (
         "max_not_subtracted",
         "Right until exp overflows (a score above 88.7 in fp32): subtract the row's maximum first.",
         ("huge_scores", "shifted_scores"),
-        (),
+        ("not_finite",),
         ("negative_scores", "heads_at_levels", "needle_in_last_key", "needle_at_tile_edge"),
     ),
     (  # what a Check sees of it
@@ -292,13 +292,14 @@ _SYMPTOMS = (
         "Wrong only where the heads of a group lie at different levels: every query head needs a maximum of its own.",
         ("heads_at_levels",),
         (),
-        ("huge_scores", "negative_scores"),
+        ("huge_scores", "shifted_scores", "negative_scores"),
     ),
     (
         "fp16_sum",
         "Right for small values only: the weighted sum overflows fp16, so keep acc in fp32.",
         ("large_value",),
         ("not_finite",),
+        ("long_cache",),  # there it loses its last digits
     ),
 )
 

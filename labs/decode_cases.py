@@ -72,7 +72,7 @@ def hostile_cases() -> tuple[Case, ...]:
     return (
         decode_case("kv_len_zero", "hostile", "drawn zero", batch=3, num_heads_kv=1, seqlen_kv=(65, 100)),
         decode_case("nan_beyond_kv_len", "hostile", "drawn nan", batch=3, num_heads_kv=1, seqlen_kv=(100, 150)),
-        decode_case("huge_scores", "hostile", "huge_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
+        decode_case("huge_scores", "hostile", "huge_scores", num_heads_kv=1, group_size=8, seqlen_kv=(100, 150)),
         decode_case("shifted_scores", "hostile", "shifted_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
         decode_case("negative_scores", "hostile", "negative_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
         decode_case("ascending", "hostile", "ascending", num_heads_kv=1, seqlen_kv=(200, 260)),

@@ -24,6 +24,7 @@ LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_le
 TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
 NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
 SHIFT = 200.0  # exp overflows fp32 above 88.7
+LARGE_VALUE = 20000.0  # a few of them sum to more than fp16's largest number, 65504
 STEEP = 6.0  # scores climb from -6 to 6
 FEW_CHANNELS = 16  # one block of NVFP4; large or NaN beside others that are not
 
@@ -102,7 +103,7 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
         return
     if what == "large_value":
         large = cache.value[..., FEW_CHANNELS:]
-        large[:] = 3000.0 * (1.0 + 0.1 * large)
+        large[:] = LARGE_VALUE * (1.0 + 0.1 * large)
         return
     if what == "huge_scores":
         cache.query *= 16.0

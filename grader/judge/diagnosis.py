@@ -18,7 +18,7 @@ from grader.judge.gate import Comparison, relative_distance
 from grader.judge.inputs import PreparedCase
 from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Done
-from labs.declaration import Inputs, Lab, Spent, Symptom
+from labs.declaration import Inputs, Lab, Oracle, Spent, Symptom
 
 FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
@@ -105,7 +105,7 @@ def _oracle(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) ->
     for oracle in lab.oracles:
         hits = misses = 0
         for left, finding in zip(range(len(seen) - 1, -1, -1), seen, strict=True):
-            answer = _fits(oracle.answer, finding)
+            answer = _fits(oracle, finding)
             hits, misses = hits + (answer is True), misses + (answer is False)
             if hits + left <= FITS_A_MISS * misses:
                 break  # whatever the rest says: most oracles end at the first or second case
@@ -122,10 +122,13 @@ def _oracle(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) ->
     return Diagnosis(sentence=sentence, name=best[0], detail=_detail(failed))
 
 
-def _fits(answer: Callable[[Inputs], torch.Tensor], finding: Finding) -> bool | None:
+def _fits(oracle: Oracle, finding: Finding) -> bool | None:
     """True where the oracle explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
-    to_oracle = relative_distance(finding.out, _as_out(answer, finding))
+    answer = _as_out(oracle.answer, finding)
+    if oracle.row_slack:
+        answer = _nearest_multiple(answer, finding.out.double(), oracle.row_slack)
+    to_oracle = relative_distance(finding.out, answer)
     if comparison.verdict is Verdict.NOT_FINITE:
         if to_oracle > FIT_LIMITS * comparison.limit:
             return False
@@ -148,6 +151,12 @@ def _foretells(answer: Callable[[Inputs], torch.Tensor], failed: Sequence[Findin
 def _as_out(answer: Callable[[Inputs], torch.Tensor], finding: Finding) -> torch.Tensor:
     """The oracle's answer to that case, rounded as `out` is."""
     return answer(finding.prepared.inputs).to(finding.out.dtype).double()
+
+
+def _nearest_multiple(answer: torch.Tensor, out: torch.Tensor, slack: float) -> torch.Tensor:
+    """Each row of `answer` times the factor within `slack` of 1 that brings it nearest to `out`."""
+    factor = (answer * out).sum(-1, keepdim=True) / answer.square().sum(-1, keepdim=True)
+    return answer * factor.nan_to_num(nan=1.0).clamp(1.0 - slack, 1.0 + slack)
 
 
 def _holds(symptom: Symptom, findings: Sequence[Finding]) -> bool:

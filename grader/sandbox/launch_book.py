@@ -28,7 +28,8 @@ class LaunchBook:
         self._addresses = addresses
         self._commands: list[Command] = []
         self._open: list[Any] = self._commands  # an alternative's list, while one is recorded
-        self._binaries: dict[int, Binary] = {}
+        self._binaries: dict[str, Binary] = {}  # by checksum: two specialisations may compile to the same code
+        self._checksums: dict[int, str] = {}  # by the driver's handle
         self._compiler_scratch: list[int] = []
         self._launches = 0
 
@@ -36,7 +37,8 @@ class LaunchBook:
         scratch = tuple(region.stop - region.start for region in self.rules.scratch_regions) + tuple(self._compiler_scratch)
         if len(scratch) > record.BUFFER_LIMIT:
             raise self.rules.refuse(f"the call allocates {len(scratch)} tensors; {record.BUFFER_LIMIT} are allowed.")
-        places = {handle: index for index, handle in enumerate(self._binaries)}
+        order = {checksum: index for index, checksum in enumerate(self._binaries)}
+        places = {handle: order[checksum] for handle, checksum in self._checksums.items()}
         first_of_compiler = len(self.rules.scratch_regions)
         commands = tuple(_settle(command, places, first_of_compiler) for command in self._commands)
         return record.Record(
@@ -58,7 +60,8 @@ class LaunchBook:
         self._launches += 1
         if self._launches > record.LAUNCH_LIMIT * record.ALTERNATIVE_LIMIT:
             raise self.rules.refuse(f"one call may make {record.LAUNCH_LIMIT} launches.")
-        self._binaries.setdefault(launch.binary, binary)
+        self._checksums[launch.binary] = binary.sha256
+        self._binaries.setdefault(binary.sha256, binary)
         if scratch_size:
             buffer = _CompilerScratch(len(self._compiler_scratch))
             self._compiler_scratch.append(scratch_size)

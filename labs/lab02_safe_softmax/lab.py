@@ -70,6 +70,7 @@ def _last_column_lost(given: Inputs) -> torch.Tensor:
 
 
 def _sum_in_fp16(given: Inputs) -> torch.Tensor:
+    """Summed exactly and rounded once; a GPU rounds at every step of a tree, so that its rows lie a little elsewhere."""
     power = _numerator(given)
     return power / power.half().float().sum(-1, keepdim=True).half().double()
 
@@ -127,6 +128,7 @@ ORACLES = (
         name="sum_in_fp16",
         sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
         answer=_sum_in_fp16,
+        row_slack=2.0**-8,  # of a tree of 4096 numbers
     ),
     Oracle(
         name="uniform",
@@ -158,13 +160,6 @@ SYMPTOMS = (
         failing=("row_levels",),
         passing=("random", "shifted_scores", "shifted_down"),
         verdicts=("not_finite",),
-    ),
-    Symptom(
-        name="sum_in_fp16",
-        sentence="Right to fp16's digits and no further: the row's sum was kept in fp16; accumulate in fp32.",
-        failing=("random_size", "widest"),
-        passing=("ones", "ragged_tail_1000", "random_size_fp16", "strided_fp16"),
-        verdicts=("wrong_answer",),
     ),
 )
 

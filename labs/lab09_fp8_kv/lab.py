@@ -129,9 +129,9 @@ LAB = Lab(
         answer=2 * 65536 * 8 * 128 / 1e6,
     ),
     performance=Performance(
-        measure="roof",
-        zero_at=0.25,
-        full_at=0.75,
+        measure="reference",
+        zero_at=0.15,
+        full_at=0.85,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode_fp8:decode_attention_fp8",
         flops=decode_flops,

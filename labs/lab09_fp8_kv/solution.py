@@ -3,6 +3,10 @@
     E4M3 byte  s eeee mmm  →  fp16 bits  s 0eeee mmm0000000,  a value 2⁻⁸ times too small, subnormals included
 
 Both scales and both factors 2⁸ are numbers of a whole cache head: they multiply the scores and the output, never the tiles.
+
+Two neighbouring codes are read as one 16-bit word, since the tensor cores' loads have no form for bytes. They are never
+interleaved again: the scores are the sum of two products, even channels with even and odd with odd, and so are the two halves
+of the output.
 """
 
 import torch
@@ -14,11 +18,11 @@ BIAS = tl.constexpr(256.0)  # 2^(15 − 7): fp16's exponent bias less E4M3's
 
 
 @triton.jit
-def _scaled_e4m3(codes):
-    """The decoded values / BIAS, as fp16: exact."""
-    sign = (codes & 0x80).to(tl.uint16) << 8
-    magnitude = (codes & 0x7F).to(tl.uint16) << 7
-    return (sign | magnitude).to(tl.float16, bitcast=True)
+def _unpack(words, dtype: tl.constexpr):
+    """The even and the odd codes' values / BIAS: exact."""
+    even = ((words & 0x80) << 8) | ((words & 0x7F) << 7)
+    odd = (words & 0x8000) | ((words & 0x7F00) >> 1)
+    return even.to(tl.float16, bitcast=True).to(dtype), odd.to(tl.float16, bitcast=True).to(dtype)
 
 
 # fmt: off
@@ -42,38 +46,45 @@ def _split_kernel(
 
     offs_g = tl.arange(0, GROUP_PADDED)
     offs_n = tl.arange(0, BLOCK_N)
-    offs_d = tl.arange(0, HEAD_DIM)
+    offs_w = tl.arange(0, HEAD_DIM // 2)
     mask_g = offs_g < GROUP
-    # [GROUP_PADDED, HEAD_DIM]
-    query_rows = query_ptr + batch * stride_qb + (head * GROUP + offs_g)[:, None] * stride_qh
-    query = tl.load(query_rows + offs_d[None, :], mask=mask_g[:, None], other=0.0)
+    # [GROUP_PADDED, HEAD_DIM / 2] each
+    query_ptrs = query_ptr + batch * stride_qb + (head * GROUP + offs_g)[:, None] * stride_qh + 2 * offs_w[None, :]
+    query_even = tl.load(query_ptrs, mask=mask_g[:, None], other=0.0)
+    query_odd = tl.load(query_ptrs + 1, mask=mask_g[:, None], other=0.0)
+    dtype: tl.constexpr = query_ptr.dtype.element_ty
     score_scale = softmax_scale * LOG2_E * BIAS * tl.load(key_scale_ptr + head)
-    key_base = key_ptr + batch * stride_kb + head * stride_kh
-    value_base = value_ptr + batch * stride_vb + head * stride_vh
+    # strides count words
+    key_base = key_ptr + batch * stride_kb + head * stride_kh + offs_w[None, :]
+    value_base = value_ptr + batch * stride_vb + head * stride_vh + offs_w[None, :]
 
     m_i = tl.full([GROUP_PADDED], -float("inf"), tl.float32)
     l_i = tl.zeros([GROUP_PADDED], tl.float32)
-    acc = tl.zeros([GROUP_PADDED, HEAD_DIM], tl.float32)
+    acc_even = tl.zeros([GROUP_PADDED, HEAD_DIM // 2], tl.float32)
+    acc_odd = tl.zeros([GROUP_PADDED, HEAD_DIM // 2], tl.float32)
     for start_n in range(start, end, BLOCK_N):
-        rows = start_n + offs_n
-        mask_n = rows < end
-        key = tl.load(key_base + rows.to(tl.int64)[:, None] * stride_kn + offs_d[None, :], mask=mask_n[:, None], other=0)
-        scores = tl.dot(query, tl.trans(_scaled_e4m3(key).to(query.dtype))) * score_scale
+        rows = (start_n + offs_n).to(tl.int64)[:, None]
+        mask_n = start_n + offs_n < end
+        # read head_dim bytes a key, and as many a value
+        even, odd = _unpack(tl.load(key_base + rows * stride_kn, mask=mask_n[:, None], other=0), dtype)
+        scores = tl.dot(query_odd, tl.trans(odd), tl.dot(query_even, tl.trans(even))) * score_scale
         scores = tl.where(mask_n[None, :], scores, -float("inf"))
         m_new = tl.maximum(m_i, tl.max(scores, axis=1))
         alpha = tl.exp2(m_i - m_new)
         probs = tl.exp2(scores - m_new[:, None])
         l_i = l_i * alpha + tl.sum(probs, axis=1)
-        value = tl.load(value_base + rows.to(tl.int64)[:, None] * stride_vn + offs_d[None, :], mask=mask_n[:, None], other=0)
-        acc = acc * alpha[:, None] + tl.dot(probs.to(query.dtype), _scaled_e4m3(value).to(query.dtype))
+        even, odd = _unpack(tl.load(value_base + rows * stride_vn, mask=mask_n[:, None], other=0), dtype)
+        acc_even = tl.dot(probs.to(dtype), even, acc_even * alpha[:, None])
+        acc_odd = tl.dot(probs.to(dtype), odd, acc_odd * alpha[:, None])
         m_i = m_new
 
     # A split without keys: l_i = 0, m_i = -inf. Its lse is -inf, so that it weighs nothing.
     safe = tl.where(l_i == 0.0, 1.0, l_i)
-    out = acc / safe[:, None] * (BIAS * tl.load(value_scale_ptr + head))
-    rows = (batch * num_heads_kv + head) * GROUP + offs_g
-    at = rows * num_kv_splits + split
-    tl.store(partial_out_ptr + at[:, None] * HEAD_DIM + offs_d[None, :], out, mask=mask_g[:, None])
+    to_out = (BIAS * tl.load(value_scale_ptr + head)) / safe[:, None]
+    at = ((batch * num_heads_kv + head) * GROUP + offs_g) * num_kv_splits + split
+    partial = partial_out_ptr + at[:, None] * HEAD_DIM + 2 * offs_w[None, :]
+    tl.store(partial, acc_even * to_out, mask=mask_g[:, None])
+    tl.store(partial + 1, acc_odd * to_out, mask=mask_g[:, None])
     tl.store(partial_lse_ptr + at, m_i + tl.log2(safe), mask=mask_g)
 
 
@@ -102,7 +113,8 @@ def decode(query, key, value, key_scale, value_scale, kv_len, out, softmax_scale
     batch, num_heads_q, head_dim = query.shape
     num_heads_kv, seqlen_kv = key.shape[1], key.shape[2]
     group = num_heads_q // num_heads_kv
-    block_n = 64 if head_dim <= 64 else 32
+    key, value = key.view(torch.uint16), value.view(torch.uint16)
+    block_n = 64
     # About four programs for each multiprocessor of a large GPU, and at least four tiles for each program.
     num_kv_splits = max(1, min(512 // (batch * num_heads_kv), seqlen_kv // (4 * block_n), 128))
     rows = batch * num_heads_q

@@ -129,7 +129,7 @@ def decode(
     batch, num_heads_q, head_dim = query.shape
     num_heads_kv, seqlen_kv = key_codes.shape[1], key_codes.shape[2]
     group = num_heads_q // num_heads_kv
-    block_n = 64
+    block_n = 32  # few registers, so that four programs fit on a multiprocessor at once
     # About four programs for each multiprocessor of a large GPU, and at least four tiles for each program.
     num_kv_splits = max(1, min(512 // (batch * num_heads_kv), seqlen_kv // (4 * block_n), 128))
     rows = batch * num_heads_q

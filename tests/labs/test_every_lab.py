@@ -174,8 +174,13 @@ def test_the_spec_asks_for_the_prediction_and_prints_the_thresholds(lab_id):
         assert "## Predict first" in folder.spec
         assert folder.lab.prediction.question.split(": ")[-1][-40:] in words
     if folder.lab.performance is not None and folder.lab.points:
-        bounds = (folder.lab.performance.zero_at, folder.lab.performance.full_at)
-        assert all(f"{bound:.0%}" in words or f"{bound:.2f}" in words for bound in bounds)
+        performance = folder.lab.performance
+        low, high = performance.zero_at, performance.full_at
+        of = "speed" if performance.measure == "reference" else "the bandwidth of a plain copy"
+        said = [f"points grow from {low:.0%} to {high:.0%} of ", f"points grow from {low:.2f} to {high:.2f} of "]
+        rest = [words.partition(each)[2] for each in said if each in words]
+        assert rest, said
+        assert of in rest[0].partition(".")[0]
 
 
 @pytest.mark.parametrize("lab_id", LABS)

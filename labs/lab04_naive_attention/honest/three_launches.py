@@ -43,14 +43,16 @@ def out_kernel(
 ):
     bh = tl.program_id(1).to(tl.int64)
     offs_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)[:, None]
-    offs_n = tl.arange(0, BLOCK_N)
     offs_d = tl.arange(0, HEAD_DIM)[None, :]
     v_ptr += bh // heads * stride_vb + bh % heads * stride_vh
-    mask = (offs_m < seqlen_q) & (offs_n[None, :] < seqlen_kv)
-    s = tl.load(s_ptr + (bh * seqlen_q + offs_m) * seqlen_kv + offs_n[None, :], mask=mask, other=0.0)
-    p = s
-    v = tl.load(v_ptr + offs_n[:, None] * stride_vn + offs_d, mask=offs_n[:, None] < seqlen_kv, other=0.0)
-    result = tl.dot(p.to(v.dtype), v, input_precision="ieee").to(out_ptr.dtype.element_ty)
+    result = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
+    for start in range(0, seqlen_kv, BLOCK_N):
+        offs_n = start + tl.arange(0, BLOCK_N)
+        mask = (offs_m < seqlen_q) & (offs_n[None, :] < seqlen_kv)
+        p = tl.load(s_ptr + (bh * seqlen_q + offs_m) * seqlen_kv + offs_n[None, :], mask=mask, other=0.0)
+        v = tl.load(v_ptr + offs_n[:, None] * stride_vn + offs_d, mask=offs_n[:, None] < seqlen_kv, other=0.0)
+        result += tl.dot(p.to(v.dtype), v, input_precision="ieee")
+    result = result.to(out_ptr.dtype.element_ty)
     tl.store(out_ptr + (bh * seqlen_q + offs_m) * HEAD_DIM + offs_d, result, mask=offs_m < seqlen_q)
 
 
@@ -63,7 +65,7 @@ def attention(query, key, value, out, softmax_scale):
         softmax_scale, HEAD_DIM=head_dim, BLOCK=64,
     )
     softmax_kernel[(batch * heads * seqlen_q,)](scores, seqlen_kv, BLOCK=triton.next_power_of_2(seqlen_kv))
-    out_kernel[(triton.cdiv(seqlen_q, 16), batch * heads)](
+    out_kernel[(triton.cdiv(seqlen_q, 64), batch * heads)](
         scores, value, out, heads, seqlen_q, seqlen_kv, *value.stride()[:3],
-        HEAD_DIM=head_dim, BLOCK_M=16, BLOCK_N=max(triton.next_power_of_2(seqlen_kv), 16),
+        HEAD_DIM=head_dim, BLOCK_M=64, BLOCK_N=64,
     )

@@ -1,4 +1,4 @@
-"""Two launches; a program of the second holds whole rows of scores in one tile.
+"""Two launches; a program of the second holds whole rows of scores for the softmax, and weighs the values chunk by chunk.
 
 Habit: Extra memory grew 4.0 times when n doubled
 """
@@ -30,7 +30,7 @@ def scores_kernel(
 @triton.jit
 def out_kernel(
     s_ptr, v_ptr, out_ptr, heads, seqlen_q, seqlen_kv, stride_vb, stride_vh, stride_vn,
-    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CHUNK: tl.constexpr,
 ):
     bh = tl.program_id(1).to(tl.int64)
     offs_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)[:, None]
@@ -40,10 +40,16 @@ def out_kernel(
     mask = (offs_m < seqlen_q) & (offs_n[None, :] < seqlen_kv)
     s = tl.load(s_ptr + (bh * seqlen_q + offs_m) * seqlen_kv + offs_n[None, :], mask=mask, other=-float("inf"))
     s = tl.where(offs_m < seqlen_q, s, 0.0)
-    p = tl.exp(s - tl.max(s, axis=1)[:, None])
-    p = p / tl.sum(p, axis=1)[:, None]
-    v = tl.load(v_ptr + offs_n[:, None] * stride_vn + offs_d, mask=offs_n[:, None] < seqlen_kv, other=0.0)
-    result = tl.dot(p.to(v.dtype), v, input_precision="ieee").to(out_ptr.dtype.element_ty)
+    m = tl.max(s, axis=1)[:, None]
+    total = tl.sum(tl.exp(s - m), axis=1)[:, None]
+    result = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
+    for start in range(0, seqlen_kv, CHUNK):
+        offs_c = start + tl.arange(0, CHUNK)
+        inside = (offs_m < seqlen_q) & (offs_c[None, :] < seqlen_kv)
+        part = tl.load(s_ptr + (bh * seqlen_q + offs_m) * seqlen_kv + offs_c[None, :], mask=inside, other=-float("inf"))
+        v = tl.load(v_ptr + offs_c[:, None] * stride_vn + offs_d, mask=offs_c[:, None] < seqlen_kv, other=0.0)
+        result += tl.dot((tl.exp(part - m) / total).to(v.dtype), v, input_precision="ieee")
+    result = result.to(out_ptr.dtype.element_ty)
     tl.store(out_ptr + (bh * seqlen_q + offs_m) * HEAD_DIM + offs_d, result, mask=offs_m < seqlen_q)
 
 
@@ -57,5 +63,5 @@ def attention(query, key, value, out, softmax_scale):
     )
     out_kernel[(triton.cdiv(seqlen_q, 16), batch * heads)](
         scores, value, out, heads, seqlen_q, seqlen_kv, *value.stride()[:3],
-        HEAD_DIM=head_dim, BLOCK_M=16, BLOCK_N=max(triton.next_power_of_2(seqlen_kv), 16),
+        HEAD_DIM=head_dim, BLOCK_M=16, BLOCK_N=triton.next_power_of_2(seqlen_kv), CHUNK=64,
     )

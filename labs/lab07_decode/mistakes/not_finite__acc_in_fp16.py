@@ -1,4 +1,4 @@
-"""Keeps the weighted sum in fp16.
+"""Keeps the weighted sum of a tile in fp16.
 
 Diagnosis: the weighted sum overflows fp16
 """
@@ -30,7 +30,7 @@ def kernel(
     value_ptr += batch * stride_vb + head * stride_vh
     m_i = tl.full([GROUP_PADDED], -float("inf"), tl.float32)
     l_i = tl.zeros([GROUP_PADDED], tl.float32)
-    acc = tl.zeros([GROUP_PADDED, HEAD_DIM], tl.float16)
+    acc = tl.zeros([GROUP_PADDED, HEAD_DIM], tl.float32)
     for start_n in range(0, kv_len, BLOCK_N):
         rows = start_n + offs_n
         mask_n = rows < kv_len
@@ -42,7 +42,7 @@ def kernel(
         probs = tl.exp(scores - m_new[:, None])
         l_i = l_i * alpha + tl.sum(probs, axis=1)
         value = tl.load(value_ptr + rows[:, None] * stride_vn + offs_d[None, :], mask=mask_n[:, None], other=0.0)
-        acc = (acc * alpha[:, None] + tl.dot(probs.to(value.dtype), value)).to(tl.float16)
+        acc = acc * alpha[:, None] + tl.dot(probs.to(value.dtype), value, out_dtype=tl.float16)
         m_i = m_new
     l_i = tl.where(l_i == 0.0, 1.0, l_i)
     acc = acc / l_i[:, None]
@@ -59,5 +59,5 @@ def decode(query, key, value, kv_len, out, softmax_scale):
         query.stride(0), query.stride(1), key.stride(0), key.stride(1), key.stride(2),
         value.stride(0), value.stride(1), value.stride(2),
         num_heads_kv, seqlen_kv, softmax_scale,
-        GROUP=group, GROUP_PADDED=max(16, triton.next_power_of_2(group)), HEAD_DIM=head_dim, BLOCK_N=64,
+        GROUP=group, GROUP_PADDED=max(16, triton.next_power_of_2(group)), HEAD_DIM=head_dim, BLOCK_N=128,
     )

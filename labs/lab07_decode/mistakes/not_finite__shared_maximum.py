@@ -39,10 +39,10 @@ def kernel(
         scores = tl.where(mask_n[None, :], scores, -float("inf"))
         m_new = tl.maximum(m_i, tl.max(tl.max(scores, axis=1), axis=0))
         alpha = tl.exp(m_i - m_new)
-        probs = tl.exp(scores - m_new[:, None])
-        l_i = l_i * alpha + tl.sum(probs, axis=1)
+        probs = tl.exp(scores - m_new[:, None]).to(value_ptr.dtype.element_ty)
+        l_i = l_i * alpha + tl.sum(probs.to(tl.float32), axis=1)
         value = tl.load(value_ptr + rows[:, None] * stride_vn + offs_d[None, :], mask=mask_n[:, None], other=0.0)
-        acc = acc * alpha[:, None] + tl.dot(probs.to(value.dtype), value)
+        acc = acc * alpha[:, None] + tl.dot(probs, value)
         m_i = m_new
     l_i = tl.where(kv_len == 0, 1.0, l_i)
     acc = acc / l_i[:, None]

@@ -49,6 +49,18 @@ def test_an_oracle_that_one_case_contradicts_is_not_named():
     assert diagnose(declared, findings).name == "wrong_answer"
 
 
+def _rows_off_by(share):
+    return lambda inputs: inputs["x"].double() * (1 + share * torch.linspace(0.5, 1.0, len(inputs["x"])).double()[:, None])
+
+
+def test_an_oracle_with_slack_fits_rows_that_are_multiples_of_its_own():
+    loose = Oracle(name="loose", sentence="The sum lost digits.", answer=COPIED.answer, row_slack=0.004)
+
+    assert diagnose(lab(oracles=(loose,)), find(lab(), _rows_off_by(0.003), case("a"), case("b"))).name == "loose"
+    assert diagnose(lab(oracles=(COPIED,)), find(lab(), _rows_off_by(0.003), case("a"), case("b"))).name == "wrong_answer"
+    assert diagnose(lab(oracles=(loose,)), find(lab(), _rows_off_by(0.02), case("a"), case("b"))).name == "wrong_answer"
+
+
 def test_two_oracles_that_fit_are_both_said():
     twin = Oracle(name="twin", sentence="Or a twin.", answer=COPIED.answer)
     declared = lab(oracles=(COPIED, twin))

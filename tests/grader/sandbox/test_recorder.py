@@ -149,6 +149,25 @@ def test_a_binary_is_kept_once_however_often_it_is_launched(worker):
     assert [launch.binary for launch in made.commands] == [0, 0, 0]
 
 
+def test_specialisations_that_compile_to_the_same_code_are_one_binary(worker):
+    source = """
+@triton.jit
+def _scaled(x_ptr, out_ptr, times):
+    offs = tl.arange(0, 64)
+    tl.store(out_ptr + offs, tl.load(x_ptr + offs) * times)
+
+
+def entry(x, out):
+    _scaled[(1,)](x, out, 16)
+    _scaled[(1,)](x, out, 17)
+"""
+
+    made = record(worker, HEAD + source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+
+    assert len(made.binaries) == 1
+    assert [launch.binary for launch in made.commands] == [0, 0]
+
+
 def test_views_are_offsets(worker):
     source = COPY + "\n\ndef entry(x, out):\n    _copy[(1,)](x[3, 4:], out[5:], 4, 32)\n"
 
