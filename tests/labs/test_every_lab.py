@@ -15,6 +15,7 @@ LABS = lab_ids()
 FEWEST_MISTAKES = 8
 FEWEST_HONEST = 3
 HINT_LEVELS = 4
+WIDEST_DRAWING = 64  # characters; what the page shows beside the editor without scrolling
 
 
 def _files(pattern):
@@ -209,3 +210,11 @@ def test_case_names_are_unique_and_symptoms_name_cases(lab_id):
     for symptom in lab.symptoms:
         for pattern in (*symptom.failing, *symptom.passing):
             assert any(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), name) for name in names), pattern
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_drawings_fit_beside_the_editor(lab_id):
+    drawings = re.findall(r"^```\n(.+?)^```$", load(lab_id).spec, re.MULTILINE | re.DOTALL)
+
+    assert drawings
+    assert [line for drawing in drawings for line in drawing.splitlines() if len(line) > WIDEST_DRAWING] == []
