@@ -158,7 +158,14 @@ SYMPTOMS = (
         name="one_max_for_all_rows",
         sentence="Rows at different levels fail: one maximum was taken over several rows; each row needs its own (axis=1).",
         failing=("row_levels",),
-        passing=("random", "shifted_scores", "shifted_down"),
+        passing=("random", "ragged_tail_129", "shifted_scores", "shifted_down"),
+        verdicts=("not_finite",),
+    ),
+    Symptom(
+        name="minimum_subtracted",
+        sentence="The row's minimum was subtracted, not its maximum: padding makes it −∞, and large differences overflow.",
+        failing=("ragged_tail_17", "ragged_tail_129", "huge_scores"),
+        passing=("ones", "random"),
         verdicts=("not_finite",),
     ),
 )
