@@ -170,8 +170,8 @@ def decode_plan(
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
     few, more, many = DECODE_TILES[cache]
     block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
-    if here.capability < 80:  # no matrix instructions, no asynchronous copies
-        block_n, num_warps, num_stages = 32, 4, 1
+    if here.capability < 80:  # no matrix instructions, no asynchronous copies; with four warps NVFP4 would spill
+        block_n, num_warps, num_stages = 32, 8 if cache == "nvfp4" else 4, 1
     return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)
 
 

@@ -79,7 +79,7 @@ class Identities:
         """
         user = self.read(token)
         if user is None:
-            raise NotGradable("This browser has no valid token yet; reload the page and try again.")
+            raise NotGradable("This browser has no valid token yet; press again in a moment, or reload the page.")
         if self.accounts_only and not user.account:
             raise NotGradable("Sign in with Hugging Face to hand something in.")
         return user
