@@ -94,7 +94,8 @@ def open_page(chromium, request):
         page = context.new_page()
         page.goto((request.getfixturevalue("url") if address is None else address) + query)
         page.locator("#early").wait_for(state="detached")  # Gradio has taken over
-        page.wait_for_function("localStorage.getItem('attention-labs-token')")  # … and this browser is somebody
+        if page.locator("gradio-app").count():
+            page.wait_for_function("localStorage.getItem('attention-labs-token')")  # … and this browser is somebody
         return page
 
     yield open_in_new_context
