@@ -149,6 +149,7 @@ def _take_turn(CONSUMER: gl.constexpr):
 
 @gluon.jit
 def _pass_on(CONSUMER: gl.constexpr, CONSUMERS: gl.constexpr):
+    """Let the next consumer's wait end, and go on without waiting."""
     thread = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
     arrive: gl.constexpr = "bar.arrive " + BARRIERS[(CONSUMER + 1) % CONSUMERS] + ", 256; mov.b32 $0, $1;"
     gl.inline_asm_elementwise(arrive, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
