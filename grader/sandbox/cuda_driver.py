@@ -172,12 +172,6 @@ class Stream:
         value = {"B": ctypes.c_ubyte, "H": ctypes.c_ushort, "I": ctypes.c_uint}[kind](int.from_bytes(pattern, "little"))
         call(name, ctypes.c_uint64(address), value, ctypes.c_size_t(size // len(pattern)), self.handle)
 
-    def fill_every_other_word(self, address: int, count: int, word: bytes) -> None:
-        """Write the 4 bytes of `word` at `count` places, 8 bytes apart."""
-        value = ctypes.c_uint(int.from_bytes(word, "little"))
-        pitch, width, height = (ctypes.c_size_t(size) for size in (8, 1, count))
-        call("cuMemsetD2D32Async", ctypes.c_uint64(address), pitch, value, width, height, self.handle)
-
     def capture(self) -> Capture:
         """`with stream.capture() as capture:` records what is launched; `capture.graph` replays it."""
         return Capture(self)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from grader.sandbox import cuda_driver
 from grader.sandbox.cuda_driver import Function, Parameters, Shape, Stream
+from grader.sandbox.fill_kernel import fill
 from grader.sandbox.record import Choice, Fill, Launch, Parameter, Pointer, Record, Scalar, TensorMap
 
 POISON = b"\xff"  # scratch that nobody filled
@@ -61,7 +62,7 @@ class LoadedRecord:
 
     def _do(self, stream: Stream, index: int, command: Fill | Launch, *, behind_a_launch: bool) -> None:
         if isinstance(command, Fill):
-            _fill(stream, self._address(command.buffer, command.offset, index), command)
+            fill(stream, self._address(command.buffer, command.offset, index), command.size, command.pattern)
         elif isinstance(command, Launch):
             shape = Shape(
                 grid=command.grid,
@@ -107,12 +108,3 @@ class LoadedRecord:
     def _address(self, buffer: str | int, offset: int, index: int) -> int:
         base = self.scratch[buffer] if isinstance(buffer, int) else self.sets[index][buffer]
         return base + offset
-
-
-def _fill(stream: Stream, address: int, fill: Fill) -> None:
-    """The driver fills with at most 4 bytes; a longer pattern is laid down as two, every other word."""
-    if len(fill.pattern) <= 4:
-        stream.fill(address, fill.size, fill.pattern)
-        return
-    for word in range(2):
-        stream.fill_every_other_word(address + 4 * word, fill.size // 8, fill.pattern[4 * word : 4 * word + 4])

@@ -23,7 +23,7 @@ import itertools
 import math
 from typing import Any
 
-from grader.sandbox import cuda_driver, protocol
+from grader.sandbox import cuda_driver, fill_kernel, protocol
 from grader.sandbox.cuda_driver import DriverError, Event, Graph, Stream
 from grader.sandbox.launching import LoadedRecord
 from grader.sandbox.record import parse
@@ -37,6 +37,7 @@ class _Session:
     def __init__(self, ordinal: int) -> None:
         self.context = cuda_driver.Context(ordinal)
         self.context.forbid_persisting_l2()
+        fill_kernel.loaded()  # where the driver cannot compile it, the fault is ours and shows before any record is there
         self._stream = Stream()
         self._before, self._after = Event(), Event()
         self._records: dict[str, LoadedRecord] = {}

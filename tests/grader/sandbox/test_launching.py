@@ -42,6 +42,7 @@ def done(monkeypatch):
             told.append(("fill", address, size, pattern))
 
     monkeypatch.setattr(launching, "Function", Function)
+    monkeypatch.setattr(launching, "fill", lambda stream, *what: told.append(("fill", *what)))
     monkeypatch.setattr(launching, "Parameters", tuple)
     monkeypatch.setattr(launching.cuda_driver, "allocate", lambda size: SCRATCH)
     told.append(Stream())
