@@ -18,6 +18,7 @@ from grader.judge.memory import lay_out
 from grader.judge.recording import Recorded
 from grader.judge.replaying import ReplayEnded, Replayer, ReplayFault
 from grader.judge.runner import Outcome
+from grader.sandbox.cuda_driver import DriverError
 from grader.sandbox.gpu_probe import gpu_is_well
 from grader.sandbox.protocol import Done, Fault
 from grader.sandbox.record import Choice, Record
@@ -50,7 +51,11 @@ class GpuRunner:
         self._replayer = Replayer(lock_fd=self._lock_fd, cancelled=self._cancelled)
 
     def run(self, prepared: PreparedCase, recorded: Recorded) -> Outcome:
-        """One case: its record on its inputs."""
+        """One case: its record on its inputs.
+
+        Raises:
+            GraderError: there is no room on the GPU for what is lent, or the GPU is not well after a fault.
+        """
         if recorded.fault is not None or recorded.ending is not None:
             return Outcome(fault=recorded.fault, ending=recorded.ending)
         if self._replayer is not None and self._unused and not self._replayer.is_fresh:
@@ -61,7 +66,7 @@ class GpuRunner:
                 return Outcome()
             self.get_ready()
         self._unused = False
-        lent = DeviceSet(lay_out(prepared))
+        lent = _lent(prepared)
         started = time.perf_counter()
         try:
             return dataclasses.replace(self._replay(prepared, recorded, lent), duration_ms=_since(started))
@@ -110,6 +115,13 @@ class GpuRunner:
 def most_alternatives(record: Record) -> int:
     """Configurations of the autotuner that has the most; 1 where nothing is tuned."""
     return max((len(command.alternatives) for command in record.commands if isinstance(command, Choice)), default=1)
+
+
+def _lent(prepared: PreparedCase) -> DeviceSet:
+    try:
+        return DeviceSet(lay_out(prepared))
+    except DriverError as error:
+        raise GraderError(f"the buffers of case {prepared.case.name} could not be had on this GPU ({error})") from error
 
 
 def _since(started: float) -> float:

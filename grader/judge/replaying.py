@@ -100,12 +100,19 @@ class Replayer:
 
         Args:
             outs: written instead of the sets' own `out`, so that two records can share their inputs.
+
+        Raises:
+            ReplayFault: the record's scratch could not be had.
+            SandboxError: what is lent could not be opened, which is no submission's doing.
         """
         self._send({"kind": "record", "name": name, "arguments": list(arguments), "size": len(blob)}, blob)
         self._answer("ok")
         for each, out in zip(sets, outs or [each.out for each in sets], strict=True):
             lent = {"inputs": each.inputs.lent, "out": out.lent}
-            self._call("ok", "bind", record=name, places=places(each.layout), **lent)
+            try:
+                self._call("ok", "bind", record=name, places=places(each.layout), **lent)
+            except ReplayFault as fault:
+                raise SandboxError(f"a replayer could not open the judge's buffers: {fault.name}") from fault
 
     def release(self, name: str) -> None:
         self._call("ok", "release", record=name)
