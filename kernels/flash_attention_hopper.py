@@ -142,17 +142,21 @@ def _sum_in_parts(probs):
 @gluon.jit
 def _take_turn(CONSUMER: gl.constexpr):
     """Wait until the consumer before has passed the tensor cores on: 128 threads arrived, 128 wait."""
-    thread = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
-    wait: gl.constexpr = "bar.sync " + BARRIERS[CONSUMER] + ", 256; mov.b32 $0, $1;"
-    gl.inline_asm_elementwise(wait, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
+    _at_barrier("bar.sync ", CONSUMER)
 
 
 @gluon.jit
 def _pass_on(CONSUMER: gl.constexpr, CONSUMERS: gl.constexpr):
     """Let the next consumer's wait end, and go on without waiting."""
+    _at_barrier("bar.arrive ", (CONSUMER + 1) % CONSUMERS)
+
+
+@gluon.jit
+def _at_barrier(OPERATION: gl.constexpr, CONSUMER: gl.constexpr):
+    """Every thread of this warpgroup does it at a consumer's barrier, which takes 256 threads."""
     thread = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
-    arrive: gl.constexpr = "bar.arrive " + BARRIERS[(CONSUMER + 1) % CONSUMERS] + ", 256; mov.b32 $0, $1;"
-    gl.inline_asm_elementwise(arrive, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
+    instruction: gl.constexpr = OPERATION + BARRIERS[CONSUMER] + ", 256; mov.b32 $0, $1;"
+    gl.inline_asm_elementwise(instruction, "=r,r", [thread], dtype=gl.int32, is_pure=False, pack=1)
 
 
 @gluon.jit
