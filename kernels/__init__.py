@@ -6,6 +6,7 @@ Read in the order of the chapter:
     roof.py              copy: how fast memory is
     scores.py            query . key^T for one query
     softmax.py           naive, safe and online softmax of rows
+    softmax_cluster.py   rows too long for one program's registers, on Hopper
     float32.py           float32 products and sums that err no more than PyTorch's
     attention_naive.py   attention with the scores in memory
     flash_attention.py   attention without them

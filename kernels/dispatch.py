@@ -36,7 +36,7 @@ def device_of(device: torch.device) -> Device:
 
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxPlan:
-    kernel: str  # "registers", "shared row" or "two passes"
+    kernel: str  # "registers", "cluster" or "two passes"
     block: int
     num_warps: int
     pieces: int = 1
@@ -45,33 +45,38 @@ class SoftmaxPlan:
 
 
 # On sm_90, measured.
-SHARED_ROW = (8192, 8, 2)  # columns of a piece, warps, programs on a multiprocessor
-SHARED_ROW_FROM, SHARED_ROW_TO = 65536, 131072  # columns
+CLUSTER_PIECE = (16384, 8)  # columns of a piece, warps
+WIDE_CLUSTER_PIECE = (32768, 16)  # where rows are longer than a cluster of 8, which any GPU with clusters takes, has pieces for
 
 
 @cache
-def softmax_plan(device: torch.device, cols: int, element_size: int, *, interpreting: bool = False) -> SoftmaxPlan:
+def softmax_plan(device: torch.device, cols: int, *, aligned: bool, interpreting: bool = False) -> SoftmaxPlan:
     """How softmax_online takes rows of this length.
 
     - to 32768 columns a row sits in the registers of one program: one read, one write
-    - to 131072 columns on Hopper several programs share a row, 8192 columns each: still one read
+    - to 131072 columns on Hopper in those of a cluster of programs, 16384 columns each: still one read; and again between
+      196609 and 262144, 32768 each (of fewer columns too many of these programs would have none)
     - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
+
+    Args:
+        aligned: whether every row begins at a multiple of 16 bytes. Where not, numbers are moved one by one, and a cluster is
+            no faster than two passes (float32) or much slower (float16); four stages would spill.
     """
     block = 1 << (cols - 1).bit_length()
-    here = device_of(device)
-    if here.capability == 90 and SHARED_ROW_FROM <= block <= SHARED_ROW_TO:
-        piece, num_warps, programs_per_sm = SHARED_ROW
-        return shared_row_plan(here, cols, block=piece, num_warps=num_warps, programs_per_sm=programs_per_sm)
+    here = INTERPRETER if interpreting else device_of(device)
+    if here.capability == 90 and aligned and 32768 < cols <= 131072:
+        return cluster_plan(cols, *CLUSTER_PIECE)
+    if here.capability == 90 and aligned and 196608 < cols <= 262144:
+        return cluster_plan(cols, *WIDE_CLUSTER_PIECE)
     if block <= 32768:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
-    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=4)
+    return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=4 if aligned else 3)
 
 
-def shared_row_plan(here: Device, cols: int, *, block: int, num_warps: int, programs_per_sm: int) -> SoftmaxPlan:
-    """A row in the registers of several programs; all programs must be on the GPU at once."""
+def cluster_plan(cols: int, block: int, num_warps: int) -> SoftmaxPlan:
+    """A row in the registers of a cluster of programs, a power of two of them."""
     pieces = (1 << (cols - 1).bit_length()) // block
-    programs = here.num_sms * programs_per_sm // pieces * pieces
-    return SoftmaxPlan(kernel="shared row", block=block, num_warps=num_warps, pieces=pieces, programs=programs)
+    return SoftmaxPlan(kernel="cluster", block=block, num_warps=num_warps, pieces=pieces)
 
 
 @dataclass(frozen=True, kw_only=True)

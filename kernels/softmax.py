@@ -103,51 +103,6 @@ def _online_kernel(
             tl.store(out_row + offsets, out.to(out_ptr.dtype.element_ty), mask=mask, cache_modifier=".cs")
 
 
-@triton.jit
-def _shared_row_kernel(
-    x_ptr, out_ptr, part_ptr, arrived_ptr,
-    rows, cols, stride_x, stride_out,
-    BLOCK: tl.constexpr, PIECES: tl.constexpr,
-):  # fmt: skip
-    """PIECES programs = one row, each holding a piece of it in registers. Grid: (all of them resident at once).
-
-    One read and one write of rows that are too long for one program. The programs of a row tell each other the maximum and the
-    sum of their pieces through memory, and wait for one another: so the launch is cooperative.
-    """
-    piece = tl.program_id(0) % PIECES
-    offsets = piece * BLOCK + tl.arange(0, BLOCK)
-    mask = offsets < cols
-    lane = tl.arange(0, PIECES)
-    first = (tl.program_id(0) // PIECES).to(tl.int64)
-    step = tl.num_programs(0) // PIECES
-    coming = tl.load(x_ptr + first * stride_x + offsets, mask=mask & (first < rows), other=-float("inf"))
-    for row in range(first, rows, step):
-        x = coming.to(tl.float32)
-        # read BLOCK of the next row already: it arrives while the programs of this row wait for one another
-        following = row + step
-        coming = tl.load(x_ptr + following * stride_x + offsets, mask=mask & (following < rows), other=-float("inf"))
-        m_piece = tl.max(x, axis=0)
-        shift = tl.where(m_piece == -float("inf"), 0.0, m_piece)
-        numerator = tl.exp2((x - shift) * LOG2_E)
-        l_piece = tl.sum(numerator, axis=0)
-
-        part = part_ptr + row * 2 * PIECES
-        tl.store(part + piece, m_piece)
-        tl.store(part + PIECES + piece, l_piece)
-        tl.debug_barrier()
-        tl.atomic_add(arrived_ptr + row, 1, sem="release", scope="gpu")
-        while tl.atomic_add(arrived_ptr + row, 0, sem="acquire", scope="gpu") < PIECES:
-            pass
-        m_all = tl.load(part + lane, cache_modifier=".cg")
-        l_all = tl.load(part + PIECES + lane, cache_modifier=".cg")
-        m = tl.max(m_all, axis=0)
-        l = tl.sum(l_all * tl.exp2((m_all - m) * LOG2_E), axis=0)
-
-        out = numerator * (tl.exp2((shift - m) * LOG2_E) / l)
-        # write BLOCK
-        tl.store(out_ptr + row * stride_out + offsets, out.to(out_ptr.dtype.element_ty), mask=mask, cache_modifier=".cs")
-
-
 def softmax_naive(x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     """The softmax of each row without subtracting the maximum: inf / inf = NaN where x exceeds 88.7, on purpose.
 
@@ -181,24 +136,22 @@ def softmax_online(x: torch.Tensor, out: torch.Tensor | None = None, *, plan: So
     """The softmax of rows of any length.
 
     Same contract as ``softmax_safe``, without its limit on the columns. The plan (default: ``kernels.dispatch.softmax_plan``)
-    says which of three kernels runs: a row in one program's registers, in those of several programs, or in none, tile by tile,
-    twice.
+    says which of three kernels runs: a row in one program's registers, in those of a cluster of programs
+    (``softmax_cluster``), or in none, tile by tile, twice.
     """
     out = _checked_out(x, out)
     rows, cols = x.shape
     if rows == 0 or cols == 0:
         return out
-    plan = plan or softmax_plan(x.device, cols, x.element_size(), interpreting=interpreting())
     strides = (x.stride(0), out.stride(0))
+    aligned = all(number * x.element_size() % 16 == 0 for number in strides) and x.data_ptr() % 16 == out.data_ptr() % 16 == 0
+    plan = plan or softmax_plan(x.device, cols, aligned=aligned, interpreting=interpreting())
     if plan.kernel == "registers":
         _safe_kernel[(rows,)](x, out, cols, *strides, BLOCK=plan.block, num_warps=plan.num_warps)
-    elif plan.kernel == "shared row":
-        part = torch.empty((rows, 2, plan.pieces), dtype=torch.float32, device=x.device)
-        arrived = torch.zeros(rows, dtype=torch.int32, device=x.device)
-        _shared_row_kernel[(min(plan.programs, rows * plan.pieces),)](
-            x, out, part, arrived, rows, cols, *strides,
-            BLOCK=plan.block, PIECES=plan.pieces, num_warps=plan.num_warps, launch_cooperative_grid=True,
-        )  # fmt: skip
+    elif plan.kernel == "cluster":
+        from kernels.softmax_cluster import launch  # Gluon is loaded only where it runs
+
+        launch(x, out, plan)
     else:
         _online_kernel[(min(plan.programs, rows),)](
             x, out, rows, cols, *strides,

@@ -21,7 +21,7 @@ from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
-from kernels.dispatch import DecodePlan, HopperPlan, SoftmaxPlan, cut_cache, device_of, shared_row_plan
+from kernels.dispatch import DecodePlan, HopperPlan, SoftmaxPlan, cluster_plan, cut_cache, device_of
 from kernels.measure import measure_together
 from kernels.softmax import softmax_online
 
@@ -84,19 +84,9 @@ def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan]:
 
 
 def softmax_plans(cols: int) -> dict[object, SoftmaxPlan]:
-    """By name, or for rows shared by programs by the line of ``dispatch.SHARED_ROW``."""
+    """By name, or for rows in a cluster by the line of ``dispatch.CLUSTER_PIECE``."""
     here = device_of(torch.device("cuda", 0))
     plans = {}
-    for block, num_warps, per_sm in (
-        (4096, 4, 4),
-        (8192, 8, 1),
-        (8192, 8, 2),
-        (8192, 8, 3),
-        (8192, 16, 2),
-        (16384, 16, 1),
-        (16384, 32, 1),
-    ):
-        plans[block, num_warps, per_sm] = shared_row_plan(here, cols, block=block, num_warps=num_warps, programs_per_sm=per_sm)
     for block, num_warps, stages in ((2048, 8, 3), (4096, 8, 3), (4096, 16, 3), (8192, 16, 2)):
         plans[f"two passes {block}x{num_warps}w{stages}s"] = SoftmaxPlan(
             kernel="two passes", block=block, num_warps=num_warps, programs=here.num_sms, num_stages=stages
@@ -104,6 +94,9 @@ def softmax_plans(cols: int) -> dict[object, SoftmaxPlan]:
     if cols <= 32768:
         for num_warps in (16, 32):
             plans[f"registers {num_warps}w"] = SoftmaxPlan(kernel="registers", block=32768, num_warps=num_warps)
+    else:
+        for block, num_warps in ((8192, 4), (8192, 8), (16384, 8), (16384, 16), (32768, 16), (32768, 32)):
+            plans[block, num_warps] = cluster_plan(cols, block, num_warps)
     return plans
 
 
@@ -185,8 +178,8 @@ def main() -> int:
             plans = softmax_plans(cols)
             functions = {name: lambda p=plan, x=x, o=out: softmax_online(x, o, plan=p) for name, plan in plans.items()}
             measured.append(compared(f"softmax {cols}", functions | {"copy": lambda x=x, o=out: o.copy_(x)}, 7))
-        shared = [{name: time for name, time in times.items() if isinstance(name, tuple)} for times in measured]
-        print(f"CHOICE SHARED_ROW = {best_overall(shared)}", flush=True)
+        clusters = [{name: time for name, time in times.items() if isinstance(name, tuple)} for times in measured]
+        print(f"CHOICE CLUSTER_PIECE = {best_overall([times for times in clusters if times])}", flush=True)
     if "hopper" in wanted:
         for head_dim in HOPPER:
             for causal in (False, True):

@@ -27,7 +27,7 @@ def rows():
     scores(of(128), of(4096, 128), softmax_scale=1.0)
     softmax_naive(x)
     softmax_safe(x)
-    for cols in (16384, 131072, 1 << 20):
+    for cols in (16384, 50257, 131072, 262144, 1 << 20):
         softmax_online(of(64, cols, dtype=torch.float32))
 
 
@@ -76,3 +76,19 @@ def test_hopper_gets_its_own_kernel():
     names = [binary.kernel for binary in compile_launches(lambda: prefill(128), 90)]
 
     assert names == ["_flash_attention_hopper_kernel"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cols", "kernel"),
+    [
+        (65536, "_softmax_cluster_kernel"),
+        (65537, "_online_kernel"),
+        (150_000, "_online_kernel"),
+        (200_000, "_softmax_cluster_kernel"),
+    ],
+)
+def test_hopper_shares_long_aligned_rows_in_a_cluster(cols, kernel):
+    names = [binary.kernel for binary in compile_launches(lambda: softmax_online(of(64, cols)), 90)]
+
+    assert names == [kernel]

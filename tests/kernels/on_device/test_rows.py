@@ -56,7 +56,22 @@ def test_softmax_online_takes_rows_of_any_length(draw, cols):
     torch.testing.assert_close(softmax_online(x).double(), softmax_reference(x), atol=1e-6, rtol=1e-4)
 
 
-def test_softmax_online_shares_many_rows_among_few_programs(draw):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("cols", [33000, 70000, 131000, 200000, 250001])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter, at -inf - -inf
+def test_softmax_of_a_long_row_whose_first_pieces_are_hidden(draw, cols, dtype):
+    """Where a cluster of programs shares it, some of them have nothing; of a row of nothing but -inf all have."""
+    x = draw(3, cols + 3, dtype=dtype)[:, :cols] * 3
+    x[1, : cols - 9] = -torch.inf
+    x[2] = -torch.inf
+
+    out = softmax_online(x)
+
+    torch.testing.assert_close(out[:2].double(), softmax_reference(x[:2]), atol=TOLERANCE[dtype], rtol=1e-4)
+    assert out[2].isnan().all()
+
+
+def test_softmax_online_takes_many_long_rows(draw):
     x = draw(6 if interpreting() else 600, 70000)
 
     torch.testing.assert_close(softmax_online(x).double(), softmax_reference(x), atol=1e-6, rtol=1e-4)
