@@ -84,7 +84,7 @@ LAB = Lab(
     ),
     performance=Performance(
         measure="reference",
-        zero_at=0.30,
+        zero_at=0.10,
         full_at=0.90,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
         reference="kernels.decode:decode_attention",
