@@ -11,6 +11,7 @@ from grader.judge.gpu_lock import Cancelled
 from grader.judge.memory import Layout
 from grader.sandbox.supervisor import Ended, Ending, Limits, Reason, start_replayer
 
+OPEN_LIMIT_S = 60.0  # the driver starts one process after another, and nothing of a submission is there yet
 CALL_LIMIT_S = 20.0
 REPLAYER_LIMITS = Limits(time_limit_s=170.0, memory_mib=8192, open_files=1024, processes=256)
 FRESH_S = 40.0  # so long one may stand by, and still has time for an attempt
@@ -66,7 +67,7 @@ class Replayer:
         self._worker = start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
         try:
             self._worker.send({"kind": "open", "ordinal": 0})
-            self.l2_bytes = self._answer("opened")["l2_bytes"]
+            self.l2_bytes = self._answer("opened", OPEN_LIMIT_S)["l2_bytes"]
         except ReplayFault as fault:
             self._worker.stop()
             raise SandboxError(f"the driver could not be initialised behind the walls: {fault.name}") from fault
@@ -144,9 +145,9 @@ class Replayer:
         except Ended as ended:
             raise ReplayEnded(ended.ending) from None
 
-    def _answer(self, expected: str) -> dict:
+    def _answer(self, expected: str, limit_s: float = CALL_LIMIT_S) -> dict:
         try:
-            kind, fields = self._worker.receive(CALL_LIMIT_S, cancelled=self._cancelled)
+            kind, fields = self._worker.receive(limit_s, cancelled=self._cancelled)
         except Ended as ended:
             raise ReplayEnded(ended.ending) from None
         if kind == "fault":
