@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
+    if config.getvalue("dist") != "load":
+        return None  # somebody asked for another
     # Not --dist=loadgroup: pytest-xdist 3.8.0 writes groups where pytest 9.2 does not read them, and scatters the tests.
     from xdist.scheduler import LoadScopeScheduling
 
