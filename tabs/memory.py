@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import functools
-import html
-import math
 from typing import Any
 
-import plotly.graph_objects as go
+import gradio as gr
 
 from tabs.figures import memory_traffic, roofline
 from tabs.figures.widget import Card, Option, figure
 from tabs.identity import Identities
-from tabs.plots import PlotAndTwin, colour, layout, plot_when_shown
 from tabs.section import section
 
 TITLE = "Memory"
 ID = "memory"
-FIGURES = ("memory-traffic", "cache-traffic")
+FIGURES = ("memory-traffic", "cache-traffic", "roofline")
 
 GIB, TIB = 2**30, 2**40
 _LONG = 131072
 _ONE_HEAD = memory_traffic.scores_bytes(seqlen=_LONG, num_heads=1, score_bytes=2)
 _ALL_HEADS = memory_traffic.scores_bytes(seqlen=_LONG, num_heads=32, score_bytes=2)
 _SMALL = memory_traffic.scores_bytes(seqlen=4096, num_heads=1, score_bytes=2)
-_SHEET = next(roof for roof in roofline.SHEETS if roof.device == "H100 SXM")
-_ROOF = roofline.measured_roof(roofline.documents()) or _SHEET
+_DOCUMENTS = roofline.documents()
+_ROOF = roofline.roofs(_DOCUMENTS)[0]
 
 TRAFFIC_CARDS = (
     Card(
@@ -110,6 +107,55 @@ CACHE_CARDS = (
     ),
 )
 
+_HALF = roofline.decode_intensity(8, memory_traffic.CACHE_BITS["fp8"] / 8)
+
+ROOF_CARDS = (
+    Card(
+        text="8 query heads share a cached head: each value that arrives is used for 8 of them.",
+        ask="If each head has a cache of its own, how busy can decoding keep the arithmetic?",
+        options=(
+            Option(
+                text="As busy as before",
+                why="Each value is used by one head alone, so there is an eighth of the work for the same bytes.",
+            ),
+            Option(
+                text="An eighth as busy",
+                why=f"{roofline.attainable(_ROOF, 1):.1f} of {_ROOF.peak_tflops:.0f} TFLOP/s: the ring slides down the slope.",
+            ),
+        ),
+        right=1,
+        before={"group_size": 8},
+        after={"group_size": 1},
+    ),
+    Card(
+        text="An FP8 cache has half the bytes of one in fp16, and the arithmetic stays.",
+        ask="8 heads share a cached head. Does decoding over FP8 reach the ridge?",
+        options=(
+            Option(text="Nearly", why=f"It does {_HALF:.0f} FLOP a byte now; the ridge lies at {roofline.ridge(_ROOF):.0f}."),
+            Option(
+                text="No, not by far",
+                why=f"{_HALF:.0f} FLOP a byte, twice as many; the ridge lies at {roofline.ridge(_ROOF):.0f}.",
+            ),
+        ),
+        right=1,
+        before={"group_size": 8, "cache": "fp16"},
+        after={"group_size": 8, "cache": "fp8"},
+    ),
+    Card(
+        text=f"A prompt of 4,096 tokens could do {roofline.prefill_intensity(4096):,.0f} FLOP a byte.",
+        ask="From which length on does a prompt wait for arithmetic?",
+        options=(
+            Option(
+                text=f"About {2 * roofline.ridge(_ROOF):.0f} tokens", why="n / 2 FLOP a byte in fp16: the ridge, times two."
+            ),
+            Option(text="About 4,096 tokens", why="The ridge is far to the left of that: n / 2 FLOP a byte in fp16."),
+        ),
+        right=0,
+        before={"seqlen": 4096},
+        after={"seqlen": round(2 * roofline.ridge(_ROOF))},
+    ),
+)
+
 _PROSE = f"""
 # Bytes kept, bytes moved
 
@@ -139,78 +185,9 @@ FLOP per byte decides what a kernel waits for. Left of the ridge it waits for me
 Decoding in fp16 does {roofline.decode_intensity(1):.0f} FLOP a byte for each query head that shares the cache: far left,
 whatever the kernel. Prefill at 4,096 tokens could do {roofline.prefill_intensity(4096):,.0f}: far right.
 
-The roof {"was measured by a copy" if _ROOF.measured else "is that of the data sheet"}. Once a lab of yours has been timed on a
-GPU, your attempts appear as points, under the roof of that GPU.
+Move the rings, change the GPU. Once a lab of yours has been timed on a GPU, your attempts stand here as stars, under the roof
+that was measured beside them.
 """
-
-
-def roof_figure(roof: roofline.Roof, kernels: list[roofline.Point], own: list[roofline.Point]) -> go.Figure:
-    """Both axes logarithmic; labels stand on the lines and points. Colours as in a report: yours the accent, ours the ink."""
-    low, high, corner = 0.25, 16384.0, roofline.ridge(roof)
-    xs = [low, corner, high]
-    chart = go.Figure(layout=layout(
-        height=420,
-        xaxis={"type": "log", "title": {"text": "FLOP per byte moved"}, "range": [-0.6, 4.2],
-               "tickvals": [1, 10, 100, 1000, 10000]},
-        yaxis={"type": "log", "title": {"text": "TFLOP/s"}, "tickvals": [0.1, 1, 10, 100, 1000]},
-    ))  # fmt: skip
-    ys = [roofline.attainable(roof, x) for x in xs]
-    chart.add_scatter(
-        x=xs,
-        y=ys,
-        mode="lines",
-        line={"color": colour("muted"), "width": 3},
-        hovertemplate="%{y:.3g} TFLOP/s at %{x:.3g} FLOP/B<extra>roof</extra>",
-    )
-    marks = [(f"decode, {g} head{'s' if g > 1 else ''} a KV head", roofline.decode_intensity(g)) for g in (1, 4, 8)]
-    marks += [(f"prefill, {n} tokens", roofline.prefill_intensity(n)) for n in (1024, 8192)]
-    for name, x in marks:
-        chart.add_scatter(
-            x=[x], y=[roofline.attainable(roof, x)], mode="markers",
-            marker={"color": colour("muted"), "size": 9, "symbol": "circle-open", "line": {"width": 2}},
-            hovertemplate=f"{name}: at most %{{y:.3g}} TFLOP/s<extra></extra>",
-        )  # fmt: skip
-    for points, role, symbol in ((kernels, "ink", "diamond"), (own, "query", "star")):
-        for point in points:
-            chart.add_scatter(
-                x=[point.intensity], y=[point.tflops], mode="markers",
-                marker={"color": colour(role), "size": 10, "symbol": symbol},
-                hovertemplate=f"{point.name}: %{{y:.3g}} TFLOP/s<extra></extra>",
-            )  # fmt: skip
-    notes = [
-        (corner, roof.peak_tflops, f"{roof.peak_tflops:,.0f} TFLOP/s", 14),
-        (24.0, roofline.attainable(roof, 24.0), f"{roof.bandwidth_gb_s:,.0f} GB/s", 6),
-        (marks[0][1], roofline.attainable(roof, marks[0][1]), "decode", -14),
-        (marks[3][1], roof.peak_tflops, "prefill", -18),
-    ]
-    # the slope's words stand beside it: its own at the left, those of its rings at the right
-    anchors = {"decode": "left", f"{roof.bandwidth_gb_s:,.0f} GB/s": "right"}
-    for x, y, text, shift in notes:
-        side = anchors.get(text, "center")
-        chart.add_annotation(
-            x=math.log10(x), y=math.log10(y), text=text, showarrow=False, yshift=shift, xanchor=side,
-            xshift={"left": 8, "right": -8, "center": 0}[side], font={"color": colour("muted"), "size": 13},
-        )  # fmt: skip
-    return chart
-
-
-def roof_table(roof: roofline.Roof, kernels: list[roofline.Point], own: list[roofline.Point]) -> str:
-    """The points of the plot as a table, folded; nothing where there are none."""
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(point.name)}</th><td>{whose}</td><td>{point.intensity:.3g}</td>'
-        f"<td>{point.tflops:.3g}</td><td>{point.tflops / roofline.attainable(roof, point.intensity):.0%}</td></tr>"
-        for whose, points in (("ours", kernels), ("yours", own))
-        for point in points
-    )
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("kernel", "whose", "FLOP a byte", "TFLOP/s", "of the roof"))
-    caption = f"{html.escape(roof.device)}: {roof.bandwidth_gb_s:,.0f} GB/s, {roof.peak_tflops:,.0f} TFLOP/s"
-    return (
-        '<div class="fig"><details class="fig-twin"><summary>As a table</summary><div class="fig-twin-body" tabindex="0">'
-        f"<table><caption>{caption}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details></div>"
-    )
 
 
 def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
@@ -224,13 +201,10 @@ def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
     return [report for report in reports if report is not None and report.timing is not None]
 
 
-def drawn(documents: list[dict[str, Any]], reports: list[Any]) -> PlotAndTwin:
-    """The plot and its twin, under the roof of the newest report, else of a benchmark, else of a data sheet."""
-    roof = roofline.attempt_roof((report.device, report.timing) for report in reports)
-    roof = roof or roofline.measured_roof(documents) or _SHEET
-    kernels = roofline.kernel_points(documents, device=roof.device)
-    own = roofline.attempt_points((report.title, report.timing) for report in reports if report.device == roof.device)
-    return roof_figure(roof, kernels, own), roof_table(roof, kernels, own)
+def own_roof(course: Any, identities: Identities, token: str) -> dict[str, Any] | None:
+    """The roof and the points of the reader's own attempts, as the figure takes them."""
+    reports = own_reports(course, identities, token)
+    return roofline.own([(report.title, report.device, report.timing) for report in reports])
 
 
 def build(course: Any) -> None:
@@ -248,14 +222,17 @@ def build(course: Any) -> None:
 
 
 def _roofline(course: Any) -> None:
+    """The figure, which asks for the reader's attempts when its tab is opened."""
     identities = Identities.from_environment()
+    token = gr.Textbox(visible=False)
+    options = figure(
+        "roofline", title="The roof", tab=ID, ids=FIGURES, mathematics=("memory_traffic.js",), cards=ROOF_CARDS,
+        defaults={"device": _ROOF.device, **roofline.DEFAULTS}, roofs=roofline.drawn(_DOCUMENTS), own=None,
+    )  # fmt: skip
+    shown = gr.HTML(**options)
 
-    def draw(token: str) -> PlotAndTwin:
-        return drawn(roofline.documents(), own_reports(course, identities, token))
+    def look(token: str):
+        return gr.update(own=own_roof(course, identities, token) or {})
 
-    told = (
-        f"Roofline of the {_ROOF.device}: {_ROOF.bandwidth_gb_s:,.0f} GB/s and {_ROOF.peak_tflops:,.0f} TFLOP/s meet at "
-        f"{roofline.ridge(_ROOF):.0f} FLOP a byte. Rings: the most that decode (1, 4, 8 query heads a KV head) and prefill "
-        "(1,024 and 8,192 tokens) can reach. Diamonds: our kernels. Stars: your attempts. Drag to zoom, double-click to return."
-    )
-    plot_when_shown(draw, label="Roofline", told=told)
+    recall = "() => { try { return localStorage.getItem('attention-labs-token') ?? ''; } catch { return ''; } }"
+    shown.shown(look, token, shown, js=recall, show_progress="hidden", queue=False, api_visibility="private")

@@ -1,16 +1,14 @@
-"""The theme: system fonts, one type scale, one accent, and the colours of `look.css`, read here and typed nowhere else."""
+"""The theme: system fonts, one type scale, one accent, and the colours of `look.css`, typed nowhere else."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import gradio as gr
 from gradio.themes.utils import sizes
 
 HERE = Path(__file__).parent
-LOOK = HERE / "look.css"
-STYLES = (LOOK, HERE / "page.css", HERE / "report.css", HERE / "figures" / "widget.css")
+STYLES = (HERE / "look.css", HERE / "page.css", HERE / "report.css", HERE / "figures" / "widget.css")
 
 # `$x$` inside a sentence is off by default in Gradio.
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
@@ -75,13 +73,6 @@ _BOUND = {
     "table_even_background_fill": "var(--page)",
     "table_odd_background_fill": "var(--page)",
 }
-
-
-def colours(*, dark: bool) -> dict[str, str]:
-    """The colours of one mode, for Plotly, which knows no variables: ``colours(dark=False)["query"]`` is ``"#0b63a5"``."""
-    light_text, _, dark_text = LOOK.read_text(encoding="utf-8").partition("\n.dark {")
-    pattern = re.compile(r"--([a-z-]+): (#[0-9a-f]{6});")
-    return dict(pattern.findall(light_text)) | (dict(pattern.findall(dark_text)) if dark else {})
 
 
 def script() -> str:

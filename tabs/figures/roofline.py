@@ -9,11 +9,12 @@ points: (tflops / bandwidth, tflops).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096}
 
 
 class Roof(NamedTuple):
@@ -54,7 +55,7 @@ def ridge(roof: Roof) -> float:
     return roof.peak_tflops * 1e3 / roof.bandwidth_gb_s
 
 
-def decode_intensity(group_size: int, element_bytes: float = 2) -> float:
+def decode_intensity(group_size: float, element_bytes: float = 2) -> float:
     """Decoding: each cached value is loaded once and used for 2 FLOP by every query head that shares it."""
     return 2 * group_size / element_bytes
 
@@ -77,35 +78,35 @@ def documents(folder: Path = BENCHMARKS) -> list[dict[str, Any]]:
     return found
 
 
-def measured_roof(found: Iterable[dict[str, Any]]) -> Roof | None:
-    """The first roof that a benchmark states: `device`, and `copy_gb_s` or `roof_gb_s`."""
+def measured_roofs(found: Iterable[dict[str, Any]]) -> list[Roof]:
+    """The roofs that benchmarks state, `device` and `copy_gb_s` or `roof_gb_s`: the first of each device."""
+    roofs: dict[str, Roof] = {}
     for document in found:
         bandwidth = document.get("copy_gb_s") or document.get("roof_gb_s")
         device = document.get("device")
         if isinstance(bandwidth, int | float) and isinstance(device, str) and bandwidth > 0:
-            sheet = next((s for s in SHEETS if s.device.split()[0] in device), None)
+            sheet = next((s for s in SHEETS if _card(s) in device), None)
             peak = document.get("matmul_tflops") or (sheet.peak_tflops if sheet else None)
             if peak:
-                return Roof(device, float(bandwidth), float(peak), measured=True)
-    return None
+                roofs.setdefault(device, Roof(device, float(bandwidth), float(peak), measured=True))
+    return list(roofs.values())
+
+
+def roofs(found: Sequence[dict[str, Any]]) -> list[Roof]:
+    """Those that were measured, then the data sheets of the cards that were not."""
+    measured = measured_roofs(found)
+    return [*measured, *(sheet for sheet in SHEETS if not any(_card(sheet) in roof.device for roof in measured))]
+
+
+def _card(sheet: Roof) -> str:
+    """What every name of the card holds: "H100" of "H100 SXM" and of "NVIDIA H100 80GB HBM3"."""
+    return sheet.device.split()[0]
 
 
 def kernel_points(found: Iterable[dict[str, Any]], *, device: str) -> list[Point]:
-    """Every row with `name`, `flops`, `bytes_moved` and `latency_ms` that was measured on a device of that name.
-
-    Args:
-        device: as a benchmark states it ("NVIDIA H100 80GB HBM3") or as a data sheet does ("H100 SXM").
-    """
-    points = []
-    for document in found:
-        stated = str(document.get("device", ""))
-        if stated != device and not (device in {sheet.device for sheet in SHEETS} and device.split()[0] in stated):
-            continue
-        for row in document.get("rows", []):
-            point = _point(row)
-            if point:
-                points.append(point)
-    return points
+    """Every row with `name`, `flops`, `bytes_moved` and `latency_ms` that was measured on that device."""
+    rows = (row for document in found if document.get("device") == device for row in document.get("rows", []))
+    return [point for point in map(_point, rows) if point]
 
 
 def _point(row: Any) -> Point | None:
@@ -116,18 +117,26 @@ def _point(row: Any) -> Point | None:
         return None
 
 
-def attempt_roof(attempts: Iterable[tuple[str, Any]]) -> Roof | None:
-    """(device, `grader.report.Timing`) of timed attempts, newest first: the roof that the newest was measured under."""
-    for device, timing in attempts:
-        if timing is not None and timing.roof_gb_s > 0 and timing.peak_tflops > 0:
-            return Roof(device, timing.roof_gb_s, timing.peak_tflops, measured=True)
-    return None
-
-
-def attempt_points(attempts: Iterable[tuple[str, Any]]) -> list[Point]:
-    """(name, `grader.report.Timing`) of the reader's own timed attempts; those without FLOP or bandwidth are left out."""
+def drawn(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the figure draws: each roof, and the kernels that were measured under it."""
     return [
-        Point(name, 1e3 * timing.tflops / timing.bandwidth_gb_s, timing.tflops)
-        for name, timing in attempts
-        if timing is not None and timing.tflops > 0 and timing.bandwidth_gb_s > 0
+        roof._asdict() | {"kernels": [point._asdict() for point in kernel_points(found, device=roof.device)]}
+        for roof in roofs(found)
     ]
+
+
+def own(attempts: Sequence[tuple[str, str, Any]]) -> dict[str, Any] | None:
+    """(name, device, `grader.report.Timing`) of a reader's timed attempts, newest first: a roof, and the attempts below it.
+
+    The roof is the one that the newest was measured under, and the attempts are those on its device; one without FLOP or
+    bandwidth is left out. None where no roof is known.
+    """
+    for _, device, timing in attempts:
+        if timing.roof_gb_s > 0 and timing.peak_tflops > 0:
+            points = [
+                Point(name, 1e3 * one.tflops / one.bandwidth_gb_s, one.tflops)._asdict()
+                for name, where, one in attempts
+                if where == device and one.tflops > 0 and one.bandwidth_gb_s > 0
+            ]
+            return Roof(device, timing.roof_gb_s, timing.peak_tflops, measured=True)._asdict() | {"attempts": points}
+    return None

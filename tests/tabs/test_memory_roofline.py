@@ -1,4 +1,4 @@
-"""The roofline of the Memory tab: what a benchmark file and the reader's own timed attempts make of it."""
+"""The roofline of the Memory tab: the reader's own timed attempts, and nobody else's."""
 
 from __future__ import annotations
 
@@ -6,57 +6,65 @@ import dataclasses
 
 import reports
 from fake_course import FakeCourse
+from playwright.sync_api import expect
 
 from tabs import memory
+from tabs.figures import roofline
 from tabs.identity import Identities
 
-BENCH = {
-    "device": "NVIDIA H100 80GB HBM3",
-    "copy_gb_s": 2964.0,
-    "matmul_tflops": 700.0,
-    "rows": [{"name": "decode <bf16>", "flops": 1.7e10, "bytes_moved": 2.1e9, "latency_ms": 0.75}],
-}
 
-
-def shown(chart):
-    """Where the points stand, by what their hover text begins with."""
-    return {trace.hovertemplate.split(":")[0]: (trace.x[0], trace.y[0]) for trace in chart.data[1:]}
-
-
-def test_without_anything_measured_the_data_sheet_is_the_roof():
-    chart, twin = memory.drawn([], [])
-
-    assert max(chart.data[0].y) == 989
-    assert twin == ""
-
-
-def test_a_benchmark_gives_roof_points_and_table():
-    chart, twin = memory.drawn([BENCH], [])
-
-    assert max(chart.data[0].y) == 700
-    assert shown(chart)["decode <bf16>"] == (1.7e10 / 2.1e9, 1.7e10 / 0.75e-3 / 1e12)
-    assert "decode &lt;bf16&gt;" in twin and "ours" in twin and "2,964 GB/s" in twin
-
-
-def test_own_attempts_stand_under_the_roof_that_they_were_measured_under():
-    mine = dataclasses.replace(reports.computing(), device="NVIDIA L4")
-
-    chart, twin = memory.drawn([BENCH], [mine])
-
-    timing = mine.timing
-    assert max(chart.data[0].y) == timing.peak_tflops
-    assert shown(chart)[mine.title] == (1e3 * timing.tflops / timing.bandwidth_gb_s, timing.tflops)
-    assert "decode" not in twin and "yours" in twin and "NVIDIA L4" in twin
+def graded(course, identities):
+    """A reader with an attempt that was timed on a GPU and one that a CPU judged."""
+    me = identities.issue()
+    for report, device in ((reports.computing(), "cuda"), (reports.passed(), "cpu")):
+        attempt = course.submit(user=me.id, lab_id="lab05_flash_attention", source="x", mode="submit")
+        course.move(attempt, device=device)
+        course.finish(attempt, dataclasses.replace(report, device="NVIDIA L4"))
+    return me
 
 
 def test_only_the_holder_of_the_token_sees_timed_attempts():
     course, identities = FakeCourse(), Identities(b"a key for tests, long enough")
-    mine, other = identities.issue(), identities.issue()
-    for report, device in ((reports.computing(), "cuda"), (reports.passed(), "cpu")):
-        attempt = course.submit(user=mine.id, lab_id="lab05_flash_attention", source="x", mode="submit")
-        course.move(attempt, device=device)
-        course.finish(attempt, report)
+    mine, other = graded(course, identities), identities.issue()
 
     assert [found.timing for found in memory.own_reports(course, identities, mine.token)] == [reports.computing().timing]
     assert memory.own_reports(course, identities, other.token) == []
     assert memory.own_reports(course, identities, "made.up") == []
+
+
+def test_the_roof_is_that_of_the_readers_own_gpu_once_there_is_one(open_page, course):
+    identities = Identities(b"a key for tests, long enough")
+    me, timing = graded(course, identities), reports.computing().timing
+    page = open_page("?tab=start")
+    figure = page.locator("#figure-roofline")
+
+    page.get_by_role("tab", name="Memory", exact=True).click()
+    expect(figure.get_by_role("button", name="yours")).to_have_count(0)
+    page.evaluate("token => localStorage.setItem('attention-labs-token', token)", me.token)
+    page.reload()
+    page.get_by_role("tab", name="Memory", exact=True).click()
+
+    expect(figure.get_by_role("button", name="yours: L4", pressed=True)).to_be_visible()
+    expect(figure.locator("svg path.query")).to_have_count(1)
+    figure.locator("svg path.query").hover()
+    expect(figure.locator(".fig-why")).to_contain_text(f"{timing.tflops:.0f} TFLOP/s")
+    expect(figure.locator(".fig-say")).to_contain_text(f"at {1e3 * timing.peak_tflops / timing.roof_gb_s:.0f} FLOP a byte")
+    figure.get_by_role("button", name="T4", exact=True).click()
+    expect(figure.locator("svg path.query")).to_have_count(0)
+    expect(figure.locator(".fig-say")).to_contain_text("T4: the ridge lies at 203 FLOP a byte")
+
+
+def test_the_rings_follow_the_workload_and_the_roof_the_gpu(open_page):
+    page = open_page("?tab=memory")
+    figure = page.locator("#figure-roofline")
+    slope = figure.locator("svg path.line").get_attribute("d")
+
+    figure.get_by_role("spinbutton", name="Heads a KV head").fill("8")
+    figure.get_by_role("button", name="FP8").click()
+    figure.get_by_role("button", name="L4", exact=True).click()
+
+    most = roofline.attainable(next(sheet for sheet in roofline.SHEETS if sheet.device == "L4"), 16)
+    expect(figure.locator(".fig-say")).to_contain_text(f"Decoding does 16 and waits for memory: at most {most:.2f} TFLOP/s")
+    assert figure.locator("svg path.line").get_attribute("d") != slope
+    figure.get_by_text("As a table").click()
+    expect(figure.get_by_role("row", name="decode, 8 heads a KV head, FP8 at most")).to_be_visible()

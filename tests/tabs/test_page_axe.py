@@ -46,7 +46,6 @@ FOLD_AND_DARKEN = """() => {
   document.querySelectorAll("#shown .fig-twin").forEach((fold) => { fold.open = false; });
   document.body.classList.add("dark");
 }"""
-PLOTTED = ("memory",)
 ROOMS = [*((tab.ID, "") for tab in load_tabs()), ("labs", "museum")]
 
 
@@ -56,8 +55,6 @@ def test_axe_finds_nothing_serious(tab, room, open_page, course):
     title = {one.ID: one.TITLE for one in load_tabs()}[tab]
     expect(page.get_by_role("tab", name=title, exact=True).first).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty()
-    if tab in PLOTTED:
-        expect(page.locator(".js-plotly-plot .main-svg").first).to_be_attached()
     if tab == "labs":
         scrolls = "#exhibit-code pre[tabindex]" if room else ".cm-content[tabindex]"
         expect(page.locator(scrolls)).to_be_attached()  # page.js has been there

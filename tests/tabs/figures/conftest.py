@@ -13,7 +13,7 @@ from py_mini_racer import MiniRacer
 from tabs.figures.widget import HERE
 
 DOM_FREE = ("numbers", "formats", "dot_product", "softmax_lanes", "online_softmax", "bits", "block_quantisation")
-DOM_FREE += ("decode_attention", "memory_traffic", "tile_map")
+DOM_FREE += ("decode_attention", "memory_traffic", "tile_map", "roofline")
 
 # JSON knows neither Inf, NaN nor the sign of zero.
 REPLACE = (

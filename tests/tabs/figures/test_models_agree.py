@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tabs.figures import decode_attention, dot_product, memory_traffic, online_softmax, softmax_lanes, tile_map
+from tabs.figures import decode_attention, dot_product, memory_traffic, online_softmax, roofline, softmax_lanes, tile_map
 
 
 def close(left, right, rtol=1e-12):
@@ -224,3 +224,16 @@ class TestTileMap:
     def test_shared_memory(self, js):
         sizes = {"block_m": 128, "block_n": 64, "head_dim": 128, "stages": 1}
         assert tile_map.shared_bytes(**sizes) == js("TileMap.sharedBytes(s)", s=sizes) == 64 * 1024
+
+
+class TestRoofline:
+    def test_roofs_and_workloads_agree(self, js):
+        for roof in roofline.SHEETS:
+            close(js("Roofline.ridge(roof)", roof=roof._asdict()), roofline.ridge(roof))
+            for intensity in (0.25, 4, roofline.ridge(roof), 1e5):
+                ours = roofline.attainable(roof, intensity)
+                close(js("Roofline.attainable(roof, i)", roof=roof._asdict(), i=intensity), ours)
+        for cache, bits in memory_traffic.CACHE_BITS.items():
+            theirs = js("Roofline.decodeIntensity(8, MemoryTraffic.CACHE_BITS[cache] / 8)", cache=cache)
+            close(theirs, roofline.decode_intensity(8, bits / 8))
+        close(js("Roofline.prefillIntensity(4096)"), roofline.prefill_intensity(4096))

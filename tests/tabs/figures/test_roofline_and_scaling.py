@@ -31,15 +31,9 @@ def test_benchmarks_give_roof_and_points_and_rubbish_gives_none(tmp_path):
 
     found = roofline.documents(tmp_path)
 
-    assert roofline.measured_roof(found) == roofline.Roof("NVIDIA H100 80GB HBM3", 3000.0, 989.0, True)
+    assert roofline.measured_roofs(found) == [roofline.Roof("NVIDIA H100 80GB HBM3", 3000.0, 989.0, True)]
     assert roofline.kernel_points(found, device="NVIDIA H100 80GB HBM3") == [roofline.Point("decode", 2.0, 2.0)]
-    assert roofline.measured_roof([{"device": "unknown", "copy_gb_s": 1}, {}]) is None
-
-
-def test_only_timed_attempts_with_operations_are_points():
-    timed = SimpleNamespace(tflops=2.0, bandwidth_gb_s=1000.0)
-    untimed = SimpleNamespace(tflops=0.0, bandwidth_gb_s=1000.0)
-    assert roofline.attempt_points([("a", timed), ("b", untimed), ("c", None)]) == [roofline.Point("a", 2.0, 2.0)]
+    assert roofline.measured_roofs([{"device": "unknown", "copy_gb_s": 1}, {}]) == []
 
 
 @pytest.mark.parametrize("one", scaling.spreads(), ids=lambda one: f"d{one.head_dim}")
@@ -70,23 +64,39 @@ BENCH = {
 def test_points_are_those_of_the_roofs_own_device():
     other = {**BENCH, "device": "NVIDIA A10G"}
 
-    roof = roofline.measured_roof([BENCH, other])
-    points = roofline.kernel_points([BENCH, other], device=roof.device)
+    first = roofline.drawn([BENCH, other])[0]
 
-    assert roof == roofline.Roof("NVIDIA H100 80GB HBM3", 2964.0, 700.0, True)
-    assert [point.name for point in points] == ["decode bf16 32 x 16384", "prefill 128 full 4096"]
-    assert points[1].tflops == pytest.approx(5.5e11 / 0.9e-3 / 1e12)
-    assert points == roofline.kernel_points([BENCH, other], device="H100 SXM")  # as the data sheet names it
+    assert (first["device"], first["bandwidth_gb_s"], first["peak_tflops"]) == ("NVIDIA H100 80GB HBM3", 2964.0, 700.0)
+    assert [kernel["name"] for kernel in first["kernels"]] == ["decode bf16 32 x 16384", "prefill 128 full 4096"]
+    assert first["kernels"][1]["tflops"] == pytest.approx(5.5e11 / 0.9e-3 / 1e12)
 
 
-def test_the_roof_of_the_newest_attempt_is_taken():
-    attempt = SimpleNamespace(roof_gb_s=300.0, peak_tflops=121.0)
-    unknown_peak = SimpleNamespace(roof_gb_s=300.0, peak_tflops=0.0)
+def test_the_data_sheet_stands_for_what_was_not_measured():
+    assert roofline.roofs([]) == list(roofline.SHEETS)
+    assert [roof.device for roof in roofline.roofs([BENCH, BENCH])] == [
+        "NVIDIA H100 80GB HBM3",
+        *(sheet.device for sheet in roofline.SHEETS if sheet.device != "H100 SXM"),
+    ]
 
-    assert roofline.attempt_roof([("x", None), ("y", unknown_peak), ("NVIDIA L4", attempt)]) == (
-        "NVIDIA L4",
-        300.0,
-        121.0,
-        True,
-    )
-    assert roofline.attempt_roof([]) is None
+
+def timed(*, roof_gb_s=300.0, peak_tflops=121.0, tflops=2.0):
+    return SimpleNamespace(roof_gb_s=roof_gb_s, peak_tflops=peak_tflops, tflops=tflops, bandwidth_gb_s=200.0)
+
+
+def test_own_attempts_stand_under_the_roof_of_the_newest():
+    attempts = [
+        ("no peak", "y", timed(peak_tflops=0.0)),
+        ("newest", "NVIDIA L4", timed()),
+        ("elsewhere", "NVIDIA T4", timed()),
+        ("a copy", "NVIDIA L4", timed(tflops=0.0)),
+        ("older", "NVIDIA L4", timed(roof_gb_s=290.0, tflops=1.0)),
+    ]
+
+    mine = roofline.own(attempts)
+
+    assert (mine["device"], mine["bandwidth_gb_s"], mine["peak_tflops"]) == ("NVIDIA L4", 300.0, 121.0)
+    assert mine["attempts"] == [
+        {"name": "newest", "intensity": 10.0, "tflops": 2.0},
+        {"name": "older", "intensity": 5.0, "tflops": 1.0},
+    ]
+    assert roofline.own(attempts[:1]) is roofline.own([]) is None
