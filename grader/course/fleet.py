@@ -126,9 +126,9 @@ def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
             if row.id not in outcome:
                 queue.put(connection, attempt_id=row.id, user=row.user, device=row.device, mode=row.mode)
                 continue
-            end = archive.end(row.id) or _end_without_report(row, outcome[row.id])
+            # archived first: were only the row closed and the database then lost, it would be graded once more
+            end = archive.keep_end(_end_without_report(row, outcome[row.id]))
             attempts.close(connection, end)
-        archive.keep_end(end)
         logger.error("attempt ended without a report", extra={"attempt": row.id, "job": outcome[row.id], "state": end.state})
     return [row.id for row in changed]
 

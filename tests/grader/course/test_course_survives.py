@@ -1,16 +1,18 @@
 """Real processes, really killed: whatever dies, an attempt that was acknowledged is graded, and recorded once."""
 
 import dataclasses
+import errno
 import os
 import random
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
-from grader.course import State, StoreError
+from grader.course import State, StoreError, fleet
 from grader.course.store import workers
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import DEAD_AFTER_S, HEARTBEAT_S, LAB, gone, state_is, until
@@ -223,8 +225,26 @@ def test_job_that_kills_its_worker_is_given_up(service):
         assert not status.charged
         assert len([event for event in service.events("start") if event["source"] == "kill"]) == 4
         until(state_is(course, healthy, State.DONE, user="bob"), service)
-        until(lambda: course._archive.end(poison), service)  # an end without a report is archived a moment after its row
         assert course._archive.end(poison).state == State.SYSTEM_ERROR
+
+
+def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monkeypatch):
+    class Full:
+        def keep_end(self, end):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with service.course() as course:
+        attempt_id = hand_in(course, "quick")
+        job = SimpleNamespace(workflow_id=attempt_id, status="ERROR")
+        monkeypatch.setattr(fleet, "DBOS", SimpleNamespace(list_workflows=lambda **_: [job]))
+
+        with pytest.raises(OSError, match="No space"):
+            fleet.reconcile(course._engine, Full(), course._queue)
+        assert course.status(attempt_id, user="ada").state is State.QUEUED
+
+        assert fleet.reconcile(course._engine, course._archive, course._queue) == [attempt_id]
+        assert course.status(attempt_id, user="ada").state is State.SYSTEM_ERROR
+        assert course._archive.end(attempt_id).state is State.SYSTEM_ERROR
 
 
 def test_stuck_worker_gives_itself_up(service):
