@@ -29,6 +29,7 @@ from grader.sandbox.supervisor import Nursery
 
 _MAIN = "grader.sandbox.probes:main"
 ANSWER_LIMIT_S = 20.0
+WORKED = ("loaded", "ok")  # what a worker's protocol has for it, and what a replayer's has
 _LENT_BYTES = 4096
 _F_ADD_SEALS, _F_SEAL_ALL_BUT_WRITE, _F_SEAL_WRITE = 1033, 0x1 | 0x2 | 0x4, 0x8
 
@@ -47,7 +48,11 @@ class Probe:
         return f"{self.operation.replace('_', ' ')} {self.place}".strip()
 
     def put_to(self, worker: Worker) -> tuple[bool, str]:
-        """Whether it worked in the walled process, and what was found."""
+        """Whether it worked in the walled process, and what was found.
+
+        Raises:
+            SandboxError: it answered neither that it worked nor why not.
+        """
         worker.send({"operation": self.operation, "place": self.place})
         try:
             answer, fields = worker.receive(ANSWER_LIMIT_S)
@@ -55,6 +60,8 @@ class Probe:
             return False, str(ended)
         if answer == "fault":
             return False, f"{fields['error_type']}: {fields['text']}"
+        if answer not in WORKED:
+            raise SandboxError(f"a probe answered {answer} to {self}")
         return True, "works"
 
 

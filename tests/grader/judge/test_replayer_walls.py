@@ -1,7 +1,10 @@
 """A replayer's walls hold, and its probes would notice if one of them did not. Needs no GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from grader.faults import SandboxError
 from grader.judge import gpu_selftest, replayer_walls
 from grader.judge.replayer_walls import probe_walls
 
@@ -27,6 +30,12 @@ def test_without_landlock_files_are_within_reach(answers):
 
 def test_without_seccomp_there_are_sockets_and_processes(answers):
     assert {("network", "open_socket"), ("network", "send"), ("processes", "fork")} <= through(answers[("seccomp",)])
+
+
+def test_an_answer_that_nobody_knows_is_no_answer():
+    worker = SimpleNamespace(send=lambda message: None, receive=lambda limit_s: ("timed", {}))
+    with pytest.raises(SandboxError, match="answered timed to read file /etc/passwd"):
+        replayer_walls.Probe("files", "read_file", "/etc/passwd", False).put_to(worker)
 
 
 def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):
