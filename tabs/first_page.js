@@ -19,8 +19,8 @@
 
   const figures = nodesOf("html", panel).map(({ id }) => byId.get(id)).filter(({ props }) => props.props?.ids);
   const linked = figures.find(({ props }) => query.get("state")?.startsWith(`${props.props.id}.`)) ?? figures[0];
-  const progress = nodesOf("html", panel).map(({ id }) => byId.get(id)).find(({ props }) => props.elem_id === "progress");
-  const drawn = linked ?? progress;
+  const whole = nodesOf("html", panel).map(({ id }) => byId.get(id)).find(({ props }) => ["progress", "references"].includes(props.elem_id));
+  const drawn = linked ?? whole;
   if (!drawn || !window.Figures) return;
 
   const early = document.createElement("div");
@@ -55,6 +55,7 @@
       children.forEach((child) => lay(child, box));
     } else if (type === "html" && byId.get(id) === drawn) {
       const place = element("div", "", parent);
+      if (props.value) place.innerHTML = props.value;
       new Function("element", "props", "trigger", "watch", props.js_on_load)(place, props.props, () => {}, () => {});
     } else if (type === "html" && props.value) element("div", "", parent).innerHTML = props.value;
     else if (type === "markdown") begin(props.value, element("div", "early-text", parent));

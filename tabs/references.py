@@ -91,7 +91,13 @@ WORKS = (
     ),
 )  # fmt: skip
 
-_COPY = """
+# What was drawn before Gradio (first_page.js) moves in with what the reader unfolded.
+_SCRIPT = """
+const early = document.querySelector("#early .references");
+if (early && !element.closest("#early")) {
+  element.querySelector(".references").replaceWith(early);
+  document.getElementById("early").remove();
+}
 element.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
@@ -124,4 +130,4 @@ def page() -> str:
 
 
 def build(course: Any) -> None:
-    gr.HTML(page(), js_on_load=_COPY, apply_default_css=False)
+    gr.HTML(page(), js_on_load=_SCRIPT, apply_default_css=False, elem_id="references")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,6 +75,24 @@ def held(open_page, url):
         return page, release
 
     return open_held
+
+
+@pytest.mark.browser
+def test_the_references_stand_before_gradio_and_stay_as_they_were_left(held):
+    page, release = held("?tab=references")
+    works = page.locator("details")
+    works.nth(1).locator("summary").click()
+    page.get_by_role("button", name="Copy BibTeX").click()
+    expect(page.locator("#early button:visible")).to_have_text(re.compile("Copied|Selected"))
+
+    release()
+    page.locator("#early").wait_for(state="detached")
+
+    expect(page.locator(".references")).to_have_count(1)
+    assert works.nth(1).evaluate("work => work.open") and not works.nth(0).evaluate("work => work.open")
+    works.nth(0).locator("summary").click()
+    page.get_by_role("button", name="Copy BibTeX").first.click()
+    expect(page.locator(".references button:visible").first).to_have_text(re.compile("Copied|Selected"))
 
 
 @pytest.mark.browser
