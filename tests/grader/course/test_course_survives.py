@@ -1,10 +1,12 @@
 """Real processes, really killed: whatever dies, an attempt that was acknowledged is graded, and recorded once."""
 
+import contextlib
 import dataclasses
 import errno
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from types import SimpleNamespace
@@ -72,7 +74,7 @@ def test_frozen_worker_that_comes_back_changes_nothing(service):
         attempt_id = hand_in(course, "seconds 2")
         until(lambda: service.events("start"), service)
         frozen = pids[service.events("start")[0]["pid"]]
-        frozen.send_signal(signal.SIGSTOP)
+        freeze(frozen, service)
         until(lambda: len(service.events("start")) == 2, service)
 
         frozen.send_signal(signal.SIGCONT)
@@ -83,6 +85,24 @@ def test_frozen_worker_that_comes_back_changes_nothing(service):
         recorded_once(service, course, attempt_id, starts=2)
         assert service.events("stopped")[0]["pid"] == frozen.pid
         assert service.rows()[attempt_id].worker == next(name for name, pid in named(service) if pid != frozen.pid)
+
+
+def freeze(process, service):
+    """Stop it where it writes nothing: whoever is frozen within a transaction of SQLite's stops everybody else."""
+    process.send_signal(signal.SIGSTOP)
+    while service.engine.dialect.name == "sqlite" and not is_free(service.engine.url.database):
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+
+
+def is_free(database):
+    with contextlib.closing(sqlite3.connect(database, timeout=0.5, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+    return True
 
 
 def named(service):
