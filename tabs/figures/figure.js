@@ -126,6 +126,7 @@ const Figure = (() => {
     const bound = (path, attrs) => ({ rule: ruleAt(rules, path), value: at(state, path), ...attrs, onValue: (value) => set(withValue(state, path, value)) });
     const api = {
       set, reset, play, stop,
+      redraw: ask, // what is shown beside the state has changed
       get playing() { return player !== null; },
       get state() { return state; },
       get width() { return width; },

@@ -94,6 +94,7 @@ figure = Figure.mount(element, props, {
 watch("own", () => {
   figure.own = props.own;
   const chosen = figure.state.device !== props.defaults.device || Figure.fromAddress(location.search, props, rules).mine;
-  figure.set(own() && !chosen ? { device: YOURS } : {});
+  if (own() && !chosen) figure.set({ device: YOURS });
+  else figure.redraw(); // not set: it would take back what is said of a broken link
 });
 setTimeout(() => trigger("shown"), 0);
