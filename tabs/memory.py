@@ -10,6 +10,7 @@ import gradio as gr
 from tabs.figures import memory_traffic, roofline
 from tabs.figures.widget import Card, Option, figure
 from tabs.identity import Identities
+from tabs.labs_scripts import script
 from tabs.section import section
 
 TITLE = "Memory"
@@ -234,5 +235,6 @@ def _roofline(course: Any) -> None:
     def look(token: str):
         return gr.update(own=own_roof(course, identities, token) or {})
 
-    recall = "() => { try { return localStorage.getItem('attention-labs-token') ?? ''; } catch { return ''; } }"
-    shown.shown(look, token, shown, js=recall, show_progress="hidden", queue=False, api_visibility="private")
+    shown.shown(
+        look, token, shown, js=script("recall the token"), show_progress="hidden", queue=False, api_visibility="private"
+    )

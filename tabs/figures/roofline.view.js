@@ -22,6 +22,7 @@ const workloads = (state) => {
     { name: "prefill", told: `prefill, ${state.seqlen} tokens`, intensity: Roofline.prefillIntensity(state.seqlen), why: `${state.seqlen} / 2 bytes` },
   ];
 };
+const grouped = (value) => Math.round(value).toLocaleString("en");
 const brief = (value) => (Number.isInteger(value) ? String(value) : Numbers.brief(value));
 
 const chart = (state, width) => {
@@ -39,8 +40,8 @@ const chart = (state, width) => {
     [-1, 0, 1, 2, 3].map((power) => [h("line", { class: "axis", x1: EDGE.left, x2: width - EDGE.right, y1: y(10 ** power), y2: y(10 ** power) }), h("text", { class: "note", x: EDGE.left - 8, y: y(10 ** power) + 4, "text-anchor": "end" }, power < 0 ? "0.1" : String(10 ** power))]),
     h("text", { class: "note", x: 0, y: 8 }, "TFLOP/s"), h("text", { class: "note", x: width - EDGE.right, y: HIGH - 6, "text-anchor": "end" }, "FLOP per byte moved"),
     h("path", { class: "muted line", "stroke-width": 3, "stroke-linejoin": "round", d: `M${x(start)} ${y(most(start))}L${x(corner)} ${y(roof.peak_tflops)}L${width - EDGE.right} ${y(roof.peak_tflops)}` }),
-    h("text", { class: "note", x: x(beside) - 10, y: y(most(beside)) - 4, "text-anchor": "end" }, `${Math.round(roof.bandwidth_gb_s).toLocaleString("en")} GB/s`),
-    h("text", { class: "note", x: width - EDGE.right, y: y(roof.peak_tflops) - 10, "text-anchor": "end" }, `${Math.round(roof.peak_tflops).toLocaleString("en")} TFLOP/s`),
+    h("text", { class: "note", x: x(beside) - 10, y: y(most(beside)) - 4, "text-anchor": "end" }, `${grouped(roof.bandwidth_gb_s)} GB/s`),
+    h("text", { class: "note", x: width - EDGE.right, y: y(roof.peak_tflops) - 10, "text-anchor": "end" }, `${grouped(roof.peak_tflops)} TFLOP/s`),
     kernelsOf(roof).map(point("ink", diamond)), attemptsOf(roof).map(point("query", star)),
     workloads(state).map(({ name, told: what, intensity, why }) => [
       h("line", { class: "guide", x1: x(intensity), x2: x(intensity), y1: y(most(intensity)), y2: floor }),
@@ -82,7 +83,7 @@ figure = Figure.mount(element, props, {
       return [what || name, whose, brief(intensity), brief(tflops === undefined ? most : tflops), tflops === undefined ? "100%" : `${Math.round((100 * tflops) / most)}%`];
     };
     return {
-      caption: `${roof.device}: ${Math.round(roof.bandwidth_gb_s).toLocaleString("en")} GB/s, ${Math.round(roof.peak_tflops).toLocaleString("en")} TFLOP/s`,
+      caption: `${roof.device}: ${grouped(roof.bandwidth_gb_s)} GB/s, ${grouped(roof.peak_tflops)} TFLOP/s`,
       head: ["kernel", "whose", "FLOP a byte", "TFLOP/s", "of the roof"],
       rows: [...workloads(state).map(row("at most")), ...kernelsOf(roof).map(row("ours")), ...attemptsOf(roof).map(row("yours"))],
     };
