@@ -19,12 +19,12 @@ from grader.course.course import Course
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
-from tabs.middleware import app_kwargs
-from tabs.theme import STYLES, script, theme
+from tabs.page.middleware import app_kwargs
+from tabs.page.theme import STYLES, script, theme
 
 
 def build(course: Any) -> gr.Blocks:
-    """The page over `course`; `?tab=ID` opens that tab (tabs/first_page.js)."""
+    """The page over `course`; `?tab=ID` opens that tab (tabs/page/first_page.js)."""
     page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
     with page, gr.Tabs(elem_id="tabs"):
         for tab in load_tabs():

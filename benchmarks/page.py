@@ -4,7 +4,7 @@
 
 Serves `app.py` over a course of its own unless an address is given, and drives Chromium, cache empty at every visit. Prints
 JSON: medians in milliseconds since the visit began (`from_link`: the picture; `gradio_from_link`: Gradio has taken over what
-`tabs/first_page.js` drew) or since the tab was pressed (`from_press`), and of a drag of
+`tabs/page/first_page.js` drew) or since the tab was pressed (`from_press`), and of a drag of
 60 steps the p95 of the frames, the main thread's own time a frame, and the requests that it made. `idle_frame_p95_ms` is what
 the same machine does while nothing is dragged: above 17 ms it was not quiet, and a drag cannot be judged.
 """

@@ -23,22 +23,22 @@ import torch
 
 from benchmarks.ten_kernels import KERNELS, Kernel
 from grader.judge.attempt import versions
-from grader.judge.bench import number_of_sets
-from grader.judge.device_memory import DeviceSet
-from grader.judge.gate import compare, limit_for
-from grader.judge.gpu_attempt import NOTHING
-from grader.judge.gpu_lock import gpu_lock
-from grader.judge.inputs import PreparedCase, prepare
-from grader.judge.memory import lay_out
+from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Submission
+from grader.judge.gpu.attempt import NOTHING
+from grader.judge.gpu.bench import number_of_sets
+from grader.judge.gpu.lock import gpu_lock
+from grader.judge.gpu.memory import DeviceSet
+from grader.judge.gpu.replayer import Replayer, places
+from grader.judge.gpu.roof import READ_LAB, SOURCE, read_case
+from grader.judge.gpu.statistics import Samples
 from grader.judge.recording import Recorded, recorder
-from grader.judge.replaying import Replayer, places
-from grader.judge.roof import READ_LAB, SOURCE, read_case
-from grader.judge.runner import Submission
-from grader.judge.statistics import Samples
+from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
-from grader.sandbox.cuda_driver import Event, Graph, Stream
-from grader.sandbox.launching import LoadedRecord
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Nursery
+from grader.sandbox.replay.cuda_driver import Event, Graph, Stream
+from grader.sandbox.replay.launching import LoadedRecord
 from labs.declaration import Case, Lab
 
 BEYOND = 0.01  # a ratio farther from 1 is marked

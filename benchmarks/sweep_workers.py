@@ -84,7 +84,8 @@ def _serve(pipe: multiprocessing.connection.Connection, device: str, deadline: f
     import torch
 
     from benchmarks.judge import grade
-    from grader.judge import Judge, recording, replaying
+    from grader.judge import Judge, recording
+    from grader.judge.gpu import replayer as replaying
     from labs import load
 
     torch.set_num_threads(1)  # there are as many processes as the processor has room for

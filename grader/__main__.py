@@ -230,7 +230,7 @@ def _write_bytes(path: Path, data: bytes) -> None:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from grader.course.worker import main as work
+    from grader.course.grading_process import main as work
 
     return work(["--device", options.device]) or PASSED
 

@@ -11,16 +11,16 @@ import importlib
 from types import ModuleType
 
 TABS = (
-    "landing",
-    "similarity",
-    "normalization",
-    "online_softmax",
-    "precision",
-    "synthesis",
-    "memory",
-    "tiling",
-    "labs",
-    "references",
+    "chapter.landing",
+    "chapter.similarity",
+    "chapter.normalization",
+    "chapter.online_softmax",
+    "chapter.precision",
+    "chapter.synthesis",
+    "chapter.memory",
+    "chapter.tiling",
+    "labs.tab",
+    "chapter.references",
 )
 
 

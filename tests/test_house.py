@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "grader.course": (
         "grader.course",
         "grader.judge",
-        "grader.sandbox.selftest",
+        "grader.sandbox.selftest.walls",
         "grader.report",
         "grader.faults",
         "grader.source",

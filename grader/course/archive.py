@@ -23,8 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from grader.course.intake import Submission
 from grader.course.states import State
-from grader.course.submission import Submission
 from grader.report import Report
 
 FORMAT = 1

@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from grader.course.archive import End
+from grader.course.intake import Submission
 from grader.course.states import OPEN, State, Status
 from grader.course.store import attempts, insert, reports, sources
-from grader.course.submission import Submission
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@
     course.report(attempt_id, user="ada")
 
 What `submit` has acknowledged survives the death of any process and the loss of the database or of the archive. Grading
-itself happens in worker processes (`grader.course.worker`); `grader.course.supervise` keeps one running beside the page.
+itself happens in `grader.course.grading_process`; `grader.course.supervise` keeps one running beside the page.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from grader.course import answers, attempts, fleet, limits, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
+from grader.course.intake import Submission, checked
 from grader.course.limits import Limits
 from grader.course.queue import Queue
 from grader.course.restore import restore
@@ -33,7 +34,6 @@ from grader.course.settings import Settings
 from grader.course.states import OPEN, AttemptNotFound, State, Status
 from grader.course.store import StoreError, open_engine, reports, sources, writing
 from grader.course.store import attempts as rows
-from grader.course.submission import Submission, checked
 from grader.faults import NotGradable
 from grader.report import Report
 

@@ -11,9 +11,9 @@ import math
 
 import sqlalchemy as sa
 
+from grader.course.intake import Submission
 from grader.course.states import OPEN, State
 from grader.course.store import attempts
-from grader.course.submission import Submission
 from grader.faults import NotGradable
 
 

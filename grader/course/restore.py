@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from grader.course import attempts
 from grader.course.archive import Archive
+from grader.course.intake import Submission
 from grader.course.queue import Queue
 from grader.course.states import OPEN
 from grader.course.store import attempts as rows
 from grader.course.store import reports, sources, writing
-from grader.course.submission import Submission
 from grader.report import Report
 
 logger = logging.getLogger(__name__)

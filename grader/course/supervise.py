@@ -34,7 +34,7 @@ class Supervisor:
         self._command = [
             sys.executable,
             "-m",
-            "grader.course.worker",
+            "grader.course.grading_process",
             "--device",
             device,
             "--parent",

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import torch
 
 from grader.faults import GraderError, SandboxError
-from grader.judge import carried, gpu_selftest
 from grader.judge.attempt import CpuAttempt, Progress, request
-from grader.judge.gpu_attempt import Gpu, GpuAttempt
+from grader.judge.gpu import carried
+from grader.judge.gpu import selftest as gpu_selftest
+from grader.judge.gpu.attempt import Gpu, GpuAttempt
 from grader.report import Report
-from grader.sandbox import selftest
-from grader.sandbox.supervisor import Nursery, harden_this_process
+from grader.sandbox.process.door import Nursery, harden_this_process
+from grader.sandbox.selftest import walls as selftest
 
 __all__ = ["Judge", "Progress"]
 

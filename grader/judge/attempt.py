@@ -22,21 +22,21 @@ import torch
 import triton
 
 from grader.faults import NotGradable
-from grader.judge.anatomy import anatomy_of
-from grader.judge.device_memory import DeviceSnapshot
-from grader.judge.diagnosis import Finding, diagnose
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
-from grader.judge.listings import listings_of
-from grader.judge.memory import Snapshot
-from grader.judge.messages import explain
-from grader.judge.points import award
+from grader.judge.binaries.anatomy import anatomy_of
+from grader.judge.binaries.listings import listings_of
+from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.case.memory import Snapshot
+from grader.judge.case.outcome import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
+from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.oracles import Finding, diagnose
+from grader.judge.gpu.memory import DeviceSnapshot
 from grader.judge.recording import Recorded, record_largest
-from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
+from grader.judge.verdict.gate import compare, limit_for
+from grader.judge.verdict.points import award
 from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
-from grader.sandbox.ending import Reason
+from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.ending import Reason
 from grader.sandbox.protocol import Fault
-from grader.sandbox.supervisor import Nursery
 from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab

@@ -12,13 +12,14 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from grader.judge.inputs import PreparedCase
-from grader.judge.memory import Layout, lay_out
-from grader.judge.runner import Submission, answer_to_load, case_message, fault_in
-from grader.sandbox.gpus import GPUS
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.memory import Layout, lay_out
+from grader.judge.case.outcome import Submission, answer_to_load, case_message, fault_in
+from grader.sandbox.process.door import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
 from grader.sandbox.protocol import OF_A_CASE, Fault
-from grader.sandbox.record import Record, RecordError, parse
-from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
+from grader.sandbox.record.commands import Record
+from grader.sandbox.record.format import RecordError, parse
+from grader.sandbox.record.gpus import GPUS
 from labs.declaration import Lab
 
 RECORD_LIMIT_S = 60.0

@@ -1,7 +1,7 @@
 """The framed messages between judge and worker, read as hostile on the judge's side. No pickle, no points, no paths.
 
 A frame is a little-endian u32 length and so many bytes. The judge sends JSON objects; a worker answers with JSON objects,
-and after a `record` message with one raw frame, the launch record (`grader.sandbox.record`).
+and after a `record` message with one raw frame, the launch record (`grader.sandbox.record.format`).
 
 Judge → worker                                              Worker → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault

@@ -1,4 +1,4 @@
-// What the reader has answered, kept in this browser; a signed-in account has it, too (tabs/progress.py).
+// What the reader has answered, kept in this browser; a signed-in account has it, too (tabs/chapter/progress.py).
 const Progress = (() => {
   const KEY = "attention-labs.progress";
   const read = () => {

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.replayed import record
 from benchmarks.ten_kernels import KERNELS
-from grader.sandbox.record import Choice, Fill, Launch, TensorMap
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Nursery
+from grader.sandbox.record.commands import Choice, Fill, Launch, TensorMap
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ What is right must also compile for a GPU; an `Interpreted` report does not say 
 
 from grader.judge.attempt import CpuAttempt, Request
 from grader.judge.recording import Recorded
-from grader.sandbox.ending import Ending, Reason
+from grader.sandbox.process.ending import Ending, Reason
 
 NOT_COMPILED = Recorded(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
 

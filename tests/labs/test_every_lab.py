@@ -6,8 +6,8 @@ import re
 import pytest
 from known_seed import SEED
 
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import prepare
+from grader.judge.case.inputs import prepare
+from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from labs import lab_ids, load
 

@@ -7,8 +7,8 @@ from urllib.parse import urlparse
 
 import pytest
 
-from tabs import landing, memory, normalization, precision, progress, references, similarity
-from tabs.quiz import questions
+from tabs.chapter import landing, memory, normalization, precision, progress, references, similarity
+from tabs.chapter.quiz import questions
 
 
 def test_the_landing_tab_names_what_the_chapter_builds_on_and_every_lab(monkeypatch):

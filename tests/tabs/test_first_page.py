@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playwright.sync_api import expect
 
-from tabs.first_page import FirstPage
+from tabs.page.first_page import FirstPage
 
 PAGE = b"<html><head><title>Gradio</title></head><body><gradio-app></gradio-app></body></html>"
 

@@ -13,8 +13,8 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
 from tabs import TABS, load_tabs
-from tabs.identity import Identities
-from tabs.middleware import BODY_LIMIT
+from tabs.page.identity import Identities
+from tabs.page.middleware import BODY_LIMIT
 
 PUBLIC = {"labs", "submit", "status", "report"}
 LANDING_LIMIT = 600_000  # bytes over the wire
@@ -146,7 +146,7 @@ def test_health_of_a_broken_course(url, course, monkeypatch):
     def broken():
         raise OSError("the database is gone")
 
-    from tabs.middleware import app_kwargs
+    from tabs.page.middleware import app_kwargs
 
     route = app_kwargs(broken)["routes"][0]
     answer = route.endpoint(None)

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from grader.faults import NotGradable
-from tabs.identity import Identities
+from tabs.page.identity import Identities
 
 KEY = b"sixteen bytes and more"
 

@@ -13,8 +13,8 @@ import reports
 import labs
 from grader import wording
 from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
-from tabs.report import render
-from tabs.report_roofline import roofline
+from tabs.labs.report import render
+from tabs.labs.report_roofline import roofline
 
 POISON = '<img src=x onerror="alert(1)">&</pre></details><script>alert(2)</script>'
 ALLOWED_TAGS = {"article", "header", "section", "h2", "h3", "p", "span", "b", "i", "ul", "li", "dl", "dt", "dd", "div"}

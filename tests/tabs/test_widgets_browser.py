@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import expect
 
+from tabs.chapter.quiz import questions
 from tabs.figures import online_softmax, scaling, tile_map
-from tabs.quiz import questions
 
 pytestmark = pytest.mark.browser
 

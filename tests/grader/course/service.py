@@ -53,7 +53,7 @@ class Service:
             yield course
 
     def start_worker(self, name: str = "one", *, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "grader.course.worker", "--id", name, "--judge", FAKE]
+        command = [sys.executable, "-m", "grader.course.grading_process", "--id", name, "--judge", FAKE]
         process = self._start(command, environment)
         if wait:
             until(lambda: name in self.ready_workers(pid=process.pid) or process.poll() is not None, self)

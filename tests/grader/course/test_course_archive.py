@@ -10,7 +10,7 @@ import pytest
 
 from grader.course import State
 from grader.course.archive import Archive
-from grader.course.submission import checked
+from grader.course.intake import checked
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
 

@@ -5,8 +5,9 @@ import types
 
 import pytest
 
-from grader.course import LimitReached, Limits, State, StoreError, submission
+from grader.course import LimitReached, Limits, State, StoreError
 from grader.course import course as course_module
+from grader.course import intake as submission
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
 

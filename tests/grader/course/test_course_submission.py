@@ -3,7 +3,7 @@
 import pytest
 
 from grader.course import AttemptNotFound
-from grader.course.submission import checked_source
+from grader.course.intake import checked_source
 from grader.faults import NotGradable
 from grader.source import SOURCE_LIMIT_BYTES
 from tests.grader.course.service import LAB

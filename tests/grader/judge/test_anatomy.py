@@ -2,10 +2,10 @@
 
 import pytest
 
-from grader.judge.anatomy import anatomy_of, occupancy
-from grader.sandbox import cubin
-from grader.sandbox.gpus import GPUS
-from grader.sandbox.record import Alternative, Binary, Choice, Launch, Record
+from grader.judge.binaries.anatomy import anatomy_of, occupancy
+from grader.sandbox.record import cubin
+from grader.sandbox.record.commands import Alternative, Binary, Choice, Launch, Record
+from grader.sandbox.record.gpus import GPUS
 
 KIB = 1024
 

@@ -8,17 +8,18 @@ import doubling_lab
 import pytest
 import torch
 
-from grader.judge import bench as bench_module
-from grader.judge import device_memory, timing
-from grader.judge.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
-from grader.judge.device_memory import DeviceBuffer
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out, still_filled
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out, still_filled
+from grader.judge.gpu import bench as bench_module
+from grader.judge.gpu import memory as device_memory
+from grader.judge.gpu import timing
+from grader.judge.gpu.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
+from grader.judge.gpu.memory import DeviceBuffer
+from grader.judge.gpu.timing import TimingRefused
 from grader.judge.recording import Recorded
-from grader.judge.timing import TimingRefused
-from grader.sandbox import cuda_driver
-from grader.sandbox.cuda_driver import DriverError
-from grader.sandbox.launching import LoadedRecord
+from grader.sandbox.replay import cuda_driver
+from grader.sandbox.replay.cuda_driver import DriverError
+from grader.sandbox.replay.launching import LoadedRecord
 from labs.declaration import Case, Growth, Performance
 
 TIMED = Case(name="timed", sizes={"rows": 4, "cols": 64})

@@ -5,9 +5,9 @@ import dataclasses
 import torch
 from doubling_lab import lab
 
-from grader.judge.diagnosis import Finding, diagnose
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import prepare
+from grader.judge.case.inputs import prepare
+from grader.judge.diagnosis.oracles import Finding, diagnose
+from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.protocol import Done
 from labs.declaration import Case, Oracle, Symptom

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from grader.judge import Judge
-from grader.judge.gpu_lock import Cancelled, GpuLock, gpu_lock
+from grader.judge.gpu.lock import Cancelled, GpuLock, gpu_lock
 from grader.report import Verdict
 from labs import load
 

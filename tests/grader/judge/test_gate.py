@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from grader.judge.gate import ROW_LIMIT, compare, limit_for, relative_distance
+from grader.judge.verdict.gate import ROW_LIMIT, compare, limit_for, relative_distance
 from grader.report import Verdict
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from grader.judge.gpu_attempt import _in_view
-from grader.judge.inputs import prepare
+from grader.judge.case.inputs import prepare
+from grader.judge.gpu.attempt import _in_view
 from grader.judge.recording import Recorded
 from labs import load
 

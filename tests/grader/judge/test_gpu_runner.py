@@ -5,12 +5,13 @@ import types
 import pytest
 
 from grader.faults import GraderError, SandboxError
-from grader.judge import gpu_runner, replaying
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.gpu import replayer as replaying
+from grader.judge.gpu import runner as gpu_runner
+from grader.judge.gpu.replayer import Replayer, ReplayFault
 from grader.judge.recording import Recorded
-from grader.judge.replaying import Replayer, ReplayFault
-from grader.sandbox.cuda_driver import DriverError
+from grader.sandbox.replay.cuda_driver import DriverError
 from labs import load
 
 FOLDER = load("lab02_safe_softmax")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from doubling_lab import CASE, lab
 
-from grader.judge.inputs import contiguous_strides, extent, gapped_strides, prepare
+from grader.judge.case.inputs import contiguous_strides, extent, gapped_strides, prepare
 from labs.declaration import Case
 
 

@@ -5,14 +5,15 @@ import dataclasses
 import pytest
 
 import labs
-from grader.judge import Judge, listings
-from grader.judge.inputs import prepare
-from grader.judge.listings import listings_of, readable_ptx, readable_sass
+from grader.judge import Judge
+from grader.judge.binaries import listings
+from grader.judge.binaries.listings import listings_of, readable_ptx, readable_sass
+from grader.judge.case.inputs import prepare
+from grader.judge.case.outcome import Submission
 from grader.judge.recording import record_largest
-from grader.judge.runner import Submission
-from grader.sandbox import roots
-from grader.sandbox.launches import Binary, Launch, Record
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Nursery
+from grader.sandbox.record.commands import Binary, Launch, Record
+from grader.sandbox.walls import roots
 
 LAB = labs.load("lab02_safe_softmax")
 

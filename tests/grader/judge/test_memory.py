@@ -7,8 +7,8 @@ import pytest
 import torch
 from doubling_lab import CASE, lab
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import GUARD_BYTES, LentMemory, lay_out
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import GUARD_BYTES, LentMemory, lay_out
 from labs.declaration import Case
 
 

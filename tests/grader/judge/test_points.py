@@ -3,7 +3,7 @@
 import pytest
 from doubling_lab import lab
 
-from grader.judge.points import award, performance_share, prediction_is_right
+from grader.judge.verdict.points import award, performance_share, prediction_is_right
 from grader.report import CaseResult, Timing, Verdict
 from labs.declaration import Case, Performance, Prediction
 

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from grader.faults import SandboxError
-from grader.judge import gpu_selftest, replayer_walls
-from grader.judge.replayer_walls import probe_walls
+from grader.judge.gpu import replayer_walls
+from grader.judge.gpu import selftest as gpu_selftest
+from grader.judge.gpu.replayer_walls import probe_walls
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Nursery
 
 
 @pytest.fixture(scope="session")

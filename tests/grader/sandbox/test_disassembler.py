@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import roots
-from grader.sandbox.supervisor import Kind, Limits
+from grader.sandbox.process.door import Kind, Limits
+from grader.sandbox.walls import roots
 
 HERE = Path(__file__).resolve().parent
 SOON_S = 30.0

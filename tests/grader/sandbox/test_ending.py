@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from grader.sandbox import warden
-from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery, Reason
+from grader.sandbox.process import warden
+from grader.sandbox.process.door import Ended, Kind, Limits, Nursery, Reason
 
-PROBES = "grader.sandbox.probes:main"
+PROBES = "grader.sandbox.selftest.probes:main"
 BOMB = "attacks.attacker:main"
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -21,10 +21,10 @@ SOON_S = 20.0
 
 _JUDGE = """
 import sys, time
-from grader.sandbox.supervisor import Kind, Limits, Nursery, harden_this_process
+from grader.sandbox.process.door import Kind, Limits, Nursery, harden_this_process
 harden_this_process()
 nursery = Nursery()
-worker = nursery._start_worker(Kind.INTERPRET, [], Limits(), main="grader.sandbox.probes:main")
+worker = nursery._start_worker(Kind.INTERPRET, [], Limits(), main="grader.sandbox.selftest.probes:main")
 worker.receive(20)
 worker.send({"operation": "wait_forever", "place": ""})
 print(nursery.pid, worker.warden_pid, flush=True)

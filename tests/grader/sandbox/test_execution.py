@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import lockdown, roots
-from grader.sandbox.supervisor import Kind, Limits
+from grader.sandbox.process.door import Kind, Limits
+from grader.sandbox.walls import lockdown, roots
 
 HERE = Path(__file__).resolve().parent
 SOON_S = 30.0

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from grader.sandbox import launching
-from grader.sandbox.launches import Alternative, Binary, Choice, Fill, Launch, Pointer, Record, Scalar
+from grader.sandbox.record.commands import Alternative, Binary, Choice, Fill, Launch, Pointer, Record, Scalar
+from grader.sandbox.replay import launching
 
 SCRATCH = 0x1000_0000
 SETS = ({"x": 0x2000, "out": 0x3000}, {"x": 0x4000, "out": 0x5000})

@@ -6,8 +6,8 @@ import platform
 import pytest
 
 from grader.faults import SandboxError
-from grader.sandbox import policy
-from grader.sandbox.limits import Kind
+from grader.sandbox.walls import policy
+from grader.sandbox.walls.limits import Kind
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="programs are kept for x86_64")
 KINDS = pytest.mark.parametrize("kind", Kind)
@@ -26,7 +26,7 @@ def without_libseccomp(monkeypatch):
 
 @KINDS
 def test_the_kept_program_is_the_one_that_is_built(kind):
-    """After a change of the policy: python -m grader.sandbox.policy"""
+    """After a change of the policy: python -m grader.sandbox.walls.policy"""
     assert policy.kept(kind).read_bytes() == policy.build(kind)
 
 

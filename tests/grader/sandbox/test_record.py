@@ -12,18 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from worker_process import WorkerProcess
 
-from grader.sandbox import cubin, roots
-from grader.sandbox import record as records
-from grader.sandbox.record import (
-    Alternative,
-    Choice,
-    Fill,
-    Pointer,
-    RecordError,
-    TensorMap,
-    dump,
-    parse,
-)
+from grader.sandbox.record import cubin
+from grader.sandbox.record import format as records
+from grader.sandbox.record.commands import Alternative, Choice, Fill, Pointer, TensorMap
+from grader.sandbox.record.format import RecordError, dump, parse
+from grader.sandbox.walls import roots
 
 ARGUMENTS = ("x", "out")
 SOURCE = """\

@@ -7,9 +7,10 @@ import torch
 from triton.tools.tensor_descriptor import TensorDescriptor
 from worker_process import WorkerProcess
 
-from grader.sandbox import cubin
-from grader.sandbox.gpus import GPUS
-from grader.sandbox.record import Choice, Fill, Launch, Pointer, Scalar, TensorMap, parse
+from grader.sandbox.record import cubin
+from grader.sandbox.record.commands import Choice, Fill, Launch, Pointer, Scalar, TensorMap
+from grader.sandbox.record.format import parse
+from grader.sandbox.record.gpus import GPUS
 
 HEAD = """\
 import torch

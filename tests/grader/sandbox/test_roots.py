@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
 
 NOBODY = 61234
 _PREPARE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
 roots.forget_application()
 print(*roots.prepare(uid=os.getuid(), executables=()).readable, sep="\\n")
 """

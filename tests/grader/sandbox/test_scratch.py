@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import scratch
+from grader.sandbox.walls import scratch
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from grader.faults import SandboxError
-from grader.sandbox import selftest
+from grader.sandbox.selftest import walls as selftest
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from grader.faults import SandboxError
-from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery, Reason
+from grader.sandbox.process.door import Ended, Kind, Limits, Nursery, Reason
 
 HERE = Path(__file__).resolve().parent
 SOON_S = 20.0

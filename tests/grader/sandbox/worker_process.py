@@ -17,7 +17,7 @@ GUARD = 4096
 SIZE = 1 << 22
 _MAIN = """
 import sys
-from grader.sandbox import worker
+from grader.sandbox.session import session as worker
 kind, command_fd, reply_fd, inputs_fd, out_fd = sys.argv[1], *map(int, sys.argv[2:])
 worker.warm_up(kind)
 worker.main(kind=kind, command_fd=command_fd, reply_fd=reply_fd, inputs_fd=inputs_fd, out_fd=out_fd)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from forged import FORGED
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Submission
 from grader.judge.recording import recorder
-from grader.judge.runner import Submission
-from grader.sandbox.ending import Reason
+from grader.sandbox.process.ending import Reason
 from labs import load
 
 LAB = load("lab02_safe_softmax").lab

@@ -4,12 +4,12 @@ import pytest
 import torch
 from tricks import ONLY_WHERE_INTERPRETED, TRICKS
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Submission
 from grader.judge.recording import recorder
-from grader.judge.runner import Submission
 from grader.report import Verdict
-from grader.sandbox.record import Fill, Pointer
+from grader.sandbox.record.commands import Fill, Pointer
 from labs import load
 
 LAB = "lab02_safe_softmax"

@@ -25,8 +25,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[3])]
 
 from attacks import Attack, Bait, load_all  # noqa: E402
 from attacks.processes import SECRET  # noqa: E402
-from grader.sandbox import warden  # noqa: E402
-from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery, harden_this_process  # noqa: E402
+from grader.sandbox.process import warden  # noqa: E402
+from grader.sandbox.process.door import Ended, Kind, Limits, Nursery, harden_this_process  # noqa: E402
 
 _MAIN = "attacks.attacker:main"
 _BUFFER_BYTES = 1 << 16

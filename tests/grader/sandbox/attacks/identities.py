@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
 
 ORDINARY_UID = 1000
 # $1 lies below $2, which only root may enter: in a mount namespace of our own, $2 is hidden but for $1.

@@ -1,0 +1,138 @@
+"""Records carried from a machine that compiles to one that has the GPU: the learner's code stays behind.
+
+A file is a ZIP archive: `request.json` (lab, mode, prediction, target, the seed from which sizes and values are drawn) and
+`<case>.record` for each case that could be recorded; for one that could not, `<case>.json` says why. It holds the secret seed,
+so it travels between machines of the course's own, never to a learner.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable
+
+import torch
+
+from grader.faults import NotGradable
+from grader.judge.attempt import Request
+from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Submission
+from grader.judge.gpu.attempt import NOTHING, GpuAttempt
+from grader.judge.recording import Recorded, held_against, record_all, scratch_limit
+from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.ending import Ending, Reason
+from grader.sandbox.protocol import Fault
+from grader.sandbox.record.format import RecordError, parse
+from labs import lab_ids, load
+from labs.declaration import GROUPS, Case, Lab
+
+REQUEST = "request.json"
+FILE_LIMIT = 1 << 30  # bytes of a whole file, unpacked
+
+
+def pack(nursery: Nursery, request: Request, cancelled: Callable[[], bool] = lambda: False) -> bytes:
+    """Record every case that a GPU would be given, and the timed one."""
+    lab = request.folder.lab
+    prepared = [_prepared(lab, case, request) for case in _cases(lab, request.mode)]
+    submission = Submission(source=request.source, lab=lab, target=request.target)
+    recorded = record_all(nursery, submission, prepared, cancelled)
+    told = {
+        "lab": request.folder.id,
+        "mode": request.mode,
+        "prediction": request.prediction,
+        "target": request.target,
+        "seed": request.seed.hex(),
+    }
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(REQUEST, json.dumps(told))
+        for case, each in zip(prepared, recorded, strict=True):
+            if each.record is not None:
+                archive.writestr(f"{case.case.name}.record", each.blob)
+            else:
+                why = {
+                    "fault": each.fault and dataclasses.asdict(each.fault),
+                    "ending": each.ending and str(each.ending.reason),
+                }
+                archive.writestr(f"{case.case.name}.json", json.dumps(why))
+    return packed.getvalue()
+
+
+def unpack(data: bytes, target: str) -> tuple[Request, dict[str, Recorded]]:
+    """A packed attempt, checked, for a GPU of that target.
+
+    Raises:
+        NotGradable: it is none, or it was recorded for another GPU.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(item.file_size for item in archive.infolist()) > FILE_LIMIT:
+                raise NotGradable("The file of records is too large.")
+            files = {item.filename: archive.read(item) for item in archive.infolist()}
+        told = json.loads(files[REQUEST])
+        lab_id, mode, seed = told["lab"], told["mode"], bytes.fromhex(told["seed"])
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise NotGradable(f"The file holds no records ({error}).") from error
+    if lab_id not in lab_ids() or mode not in ("check", "submit"):
+        raise NotGradable(f"The file speaks of lab {lab_id!r} and mode {mode!r}, which are not known here.")
+    if told["target"] != target:
+        raise NotGradable(f"The records are for {told['target']}; this machine's GPU is {target}.")
+    request = Request(source="", folder=load(lab_id), mode=mode, prediction=told["prediction"], seed=seed, target=target)
+    lab = request.folder.lab
+    recorded = {case.name: _read(lab, case, request, files) for case in _cases(lab, mode)}
+    return request, recorded
+
+
+def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Recorded:
+    blob = files.get(f"{case.name}.record")
+    if blob is None:
+        why = json.loads(files.get(f"{case.name}.json", b"{}"))
+        if why.get("fault"):
+            return Recorded(fault=Fault(**why["fault"]))
+        return Recorded(ending=Ending(Reason(why.get("ending") or Reason.PROTOCOL), "It was not recorded."))
+    prepared = _prepared(lab, case, request)
+    try:
+        record = parse(blob, arguments=lab.arguments)
+        held_against(record, lay_out(prepared), request.target, scratch_limit(lab, prepared, request.target))
+    except RecordError as error:
+        return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
+    return Recorded(record=record, blob=blob)
+
+
+def _cases(lab: Lab, mode: str) -> list[Case]:
+    groups = GROUPS[:1] if mode == "check" else GROUPS
+    cases = [case for group in groups for case in lab.cases if case.group == group and "cuda" in case.devices]
+    return cases + list(_timed(lab))
+
+
+def _timed(lab: Lab) -> tuple[Case, ...]:
+    return lab.performance.timed if lab.performance else ()
+
+
+def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
+    """Made on the CPU on both machines, so that scalars drawn from the seed are the same."""
+    return prepare(lab, case, NOTHING if case in _timed(lab) else request.seed)
+
+
+class CarriedAttempt(GpuAttempt):
+    """An attempt whose records came in a file: no worker is started, since there is no source."""
+
+    def __init__(self, recorded: dict[str, Recorded], *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self._recorded = recorded
+
+    def _prepare(self) -> list[PreparedCase]:
+        lab = self._lab
+        judged = [case for case in _cases(lab, self._request.mode) if case not in _timed(lab)]
+        made = [_prepared(lab, case, self._request) for case in judged]
+        return [dataclasses.replace(each, inputs=_on_gpu(each.inputs)) for each in made]
+
+    def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:
+        return [self._recorded[prepared.case.name] for prepared in wanted]
+
+
+def _on_gpu(inputs) -> dict:
+    return {name: value.cuda() if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}

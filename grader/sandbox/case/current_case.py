@@ -1,0 +1,50 @@
+"""The case that runs now. Triton's patched parts are module-wide and find its rules, and its book of launches, here.
+
+One process runs one case at a time, in one thread; outside the entry function there is no case, and no kernel can be launched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from grader.sandbox.case.address_map import AddressMap
+from grader.sandbox.case.refusals import HostRules, Refused
+
+_rules: HostRules | None = None
+_book: Any = None
+
+
+@contextmanager
+def running(rules: HostRules, book: Any = None) -> Iterator[None]:
+    """For as long as the entry function runs: its host rules in force, and what writes its launches down, if anything does."""
+    global _rules, _book
+    _rules, _book = rules, book
+    try:
+        with rules.in_force():
+            yield
+    finally:
+        _rules = _book = None
+
+
+def rules() -> HostRules:
+    """The rules of the case.
+
+    Raises:
+        Refused: there is no case; the submission is still being imported.
+    """
+    if _rules is None:
+        raise Refused("a kernel was launched while the file was imported; launch it in the entry function.")
+    return _rules
+
+
+def addresses() -> AddressMap:
+    """The tensors of the case, by address."""
+    return rules().addresses
+
+
+def book() -> Any:
+    """What writes the case's launches down."""
+    rules()
+    return _book

@@ -1,0 +1,87 @@
+"""Tiling: which tiles a causal kernel computes, what fits on the chip, and how rows become NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabs.chapter.section import section
+from tabs.figures import tile_map
+from tabs.figures.widget import Card, Option, figure
+
+TITLE = "Tiling"
+ID = "tiling"
+FIGURES = ("tile-map",)
+
+_LOST = len(tile_map.nan_rows(seqlen=128, block_m=64, block_n=32, causal=True, guard=False))
+_FITS = tile_map.shared_bytes(block_m=128, block_n=64, head_dim=128, stages=1) // 1024
+_THREE = tile_map.shared_bytes(block_m=128, block_n=64, head_dim=128, stages=3) // 1024
+_A10G = tile_map.SHARED_LIMITS["A10G, L4, L40S"] // 1024
+
+CARDS = (
+    Card(
+        text="A program takes 64 queries and walks key tiles of 32, up to its last query.",
+        ask="Its first queries meet tiles that lie wholly after them. What does exp(score − tile max) give there?",
+        options=(
+            Option(
+                text="0",
+                why="Every score in there is −inf, so the tile's max is −inf as well: the difference is NaN, not −inf.",
+            ),
+            Option(text="NaN", why=f"−inf − (−inf). {_LOST} of 128 rows are lost, and with square tiles not one would be."),
+        ),
+        right=1,
+        before={"guard": True},
+        after={"guard": False},
+    ),
+    Card(
+        text="The same kernel without the guard, now with tiles of 32 queries and 64 keys.",
+        ask="How many rows are NaN?",
+        options=(
+            Option(
+                text="None",
+                why="Each program stops with the tile that holds its last query, and here that tile holds its first one too.",
+            ),
+            Option(
+                text="Half of them",
+                why="Not with BLOCK_M ≤ BLOCK_N: no program meets a tile that is empty for one of its rows.",
+            ),
+        ),
+        right=0,
+        before={"guard": False},
+        after={"guard": False, "block_m": 32, "block_n": 64},
+    ),
+    Card(
+        text=f"128 queries and 64 keys at d = 128 take {_FITS} KiB with one tile of keys and values in flight.",
+        ask="With three in flight, does it fit an L4?",
+        options=(
+            Option(text="Yes", why=f"It takes {_THREE} KiB, and an L4 gives a block {_A10G} KiB."),
+            Option(text="No", why=f"{_THREE} KiB against {_A10G} KiB. Smaller tiles, fewer stages, or a larger chip."),
+        ),
+        right=1,
+        before={"block_m": 128, "block_n": 64},
+        after={"block_m": 128, "block_n": 64, "stages": 3},
+    ),
+)
+
+_PROSE = f"""
+# Tiles
+
+Cut the score matrix into tiles of BLOCK_M queries and BLOCK_N keys. One program keeps a tile of
+<span class="query">queries</span> on the chip and walks along the <span class="key">keys</span>.
+
+A causal mask makes three kinds of tile. Below the diagonal: full, no mask needed. On the diagonal: masked cell by cell.
+Above it: all forbidden, so neither loaded nor computed, which halves the work of a long sequence.
+
+The tile must fit shared memory. {_FITS} KiB hold 128 queries with 64 keys and values at d = 128 in fp16; every further
+stage in flight adds two tiles.
+
+Tiles that are taller than wide hide a trap. Some rows then meet a tile without a single visible key. A kernel that
+subtracts the tile's own maximum computes −inf − (−inf), and the row is NaN for good: turn the guard off.
+"""
+
+
+def build(course: Any) -> None:
+    arguments = figure(
+        "tile_map", title="A score matrix in tiles", tab=ID, defaults=tile_map.DEFAULTS, ids=FIGURES, cards=CARDS,
+        limits=tile_map.SHARED_LIMITS,
+    )  # fmt: skip
+    section(_PROSE, figure=arguments, quizzes=("skipped",))
