@@ -74,7 +74,7 @@ class Launcher:
         )
         binary = Binary(cubin=_cubins[function - 1], ptx=_ptx.get(function, ""))
         scratch_size = math.prod(grid) * metadata.num_ctas * metadata.global_scratch_size
-        current_case.book().launch(launch, binary, scratch_size)
+        current_case.plan().launch(launch, binary, scratch_size)
 
 
 def _parameters(signature: list[Any], values: Any, maps: list[Any]) -> Iterator[Parameter]:
@@ -97,7 +97,7 @@ def _pointer(value: Any) -> Pointer:
         return Pointer(buffer=None)
     if not hasattr(value, "data_ptr"):
         raise current_case.rules().refuse("a pointer that is given as a number cannot be recorded; pass the tensor.")
-    buffer, offset = current_case.book().place(value)
+    buffer, offset = current_case.plan().place(value)
     return Pointer(buffer=buffer, offset=offset)
 
 

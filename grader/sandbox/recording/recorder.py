@@ -25,7 +25,7 @@ from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.lent import region_of, stand_in
 from grader.sandbox.case.pretended_gpu import PretendedDriver
 from grader.sandbox.case.refusals import HostRules, refuse_in_language
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.protocol import LentCase
 from grader.sandbox.record import format as record
 from grader.sandbox.record.gpus import Gpu
 from grader.sandbox.recording.driver import Launcher, Utils, keep_ptx
@@ -52,9 +52,7 @@ class RecordedRun:
         """The first refusal of the current case, even where the submission caught it."""
         return self._rules and self._rules.first_refusal
 
-    def run(
-        self, entry: Callable[..., Any], tensors: list[LentTensor], scalars: dict[str, Any], scratch_limit_bytes: int | None
-    ) -> bytes:
+    def run(self, entry: Callable[..., Any], case: LentCase) -> bytes:
         """Call the entry function on stand-ins of the lent tensors.
 
         Returns:
@@ -62,11 +60,11 @@ class RecordedRun:
         """
         addresses = AddressMap()
         book = LaunchBook(addresses)
-        rules = HostRules(addresses, scratch_limit_bytes=scratch_limit_bytes, compute=False, on_fill=book.fill)
+        rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, compute=False, on_fill=book.fill)
         self._rules = book.rules = rules
-        arguments: dict[str, Any] = dict(scalars)
+        arguments: dict[str, Any] = dict(case.scalars)
         forms = []
-        for lent in tensors:
+        for lent in case.tensors:
             tensor = arguments[lent.name] = stand_in(lent)
             if tensor.numel():
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
@@ -128,7 +126,7 @@ def _run_every_configuration(self: Autotuner, *args: Any, **kwargs: Any) -> None
         if not attempt(0):
             raise failures[0]
     else:
-        current_case.book().alternatives([_label(config) for config in configs], attempt)
+        current_case.plan().alternatives([_label(config) for config in configs], attempt)
         if len(failures) == len(configs):
             raise failures[0]
     self.nargs = None
