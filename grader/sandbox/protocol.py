@@ -6,7 +6,7 @@ and after a `record` message with one raw frame, the launch record (`grader.sand
 Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
-           order, in_turn, sight
+           order, in_turn, sight, turn, compile_with
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -70,8 +70,12 @@ class SightOf:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LentCase:
-    """A case as a session gets it. `order` names the order of a launch's programs, None for the grid's; `in_turn`: an
-    autotuner's configurations run one after the other on the same buffers. A recorder looks at neither, nor at `sight`.
+    """A case as a session gets it.
+
+    For the interpreter: `order` names the order of a launch's programs, None for the grid's; `in_turn`: an autotuner's
+    configurations run one after the other on the same buffers; `sight`: which keys are of use.
+    For a recorder: `turn` is the case's place among the others, between which the configurations are shared out, None where
+    all are wanted; `compile_with` overrides options of every launch (num_warps, num_stages).
     """
 
     tensors: tuple[LentTensor, ...]
@@ -80,6 +84,8 @@ class LentCase:
     order: int | None = None
     in_turn: bool = False
     sight: SightOf | None = None
+    turn: int | None = None
+    compile_with: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, message: dict[str, Any]) -> LentCase:
@@ -96,6 +102,8 @@ class LentCase:
             order=message.get("order"),
             in_turn=message.get("in_turn", False),
             sight=sight and SightOf(**{**sight, "keys": tuple(sight["keys"])}),
+            turn=message.get("turn"),
+            compile_with=message.get("compile_with") or {},
         )
 
 

@@ -96,8 +96,7 @@ class AccessBook:
         against = ("stored", "changed") if weak else ("stored",)
         kind = "load" if weak else "volatile load"
         self._hold(page, cells, region, against, kind)
-        if weak:
-            self._enter(page, "loaded", cells, kind, block=False)
+        self._enter(page, "loaded" if weak else "watched", cells, kind, block=False)
 
     def store(self, access: Access) -> None:
         region = access.region
@@ -105,12 +104,10 @@ class AccessBook:
         self.stores_scratch |= region.scratch
         page, cells = self._cells(access)
         if self._clocks.programs > 1:
-            self._hold(page, cells, region, ("stored", "loaded", "changed"), "store")
-            for column in ("loaded", "changed"):
+            self._hold(page, cells, region, ("stored", "loaded", "watched", "changed"), "store")
+            for column in ("loaded", "watched", "changed", "clock"):
                 if page.read(column, cells) is not None:
                     page.write(column, cells, 0)
-            if page.read("clock", cells) is not None:
-                page.write("clock", cells, 0)
         page.write("stored", cells, self._entry(0, "store", block=access.addresses.size > 1))
 
     def atomic(self, access: Access, *, order: str, scope: str, done: np.ndarray | None = None) -> None:
@@ -124,7 +121,7 @@ class AccessBook:
         kind = "atomic"
         local = scope == BLOCK_ALONE
         if self._clocks.programs > 1:
-            against = ("stored", "loaded", "changed") if local else ("stored", "loaded")
+            against = ("stored", "loaded", "watched", "changed") if local else ("stored", "loaded")
             kind = "atomic of scope cta" if local else kind
             self._hold(page, cells, region, against, kind)
         self._enter(page, "stored" if local else "changed", cells, kind, block=False)

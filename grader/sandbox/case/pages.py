@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-COLUMNS = ("stored", "loaded", "changed", "clock")  # the last entries, and the last clock that an atomic released
+# Columns: entries of stores, loads, volatile loads ("watched"), atomics ("changed"), and the "clock" an atomic released last.
 Cells = slice | np.ndarray
 
 

@@ -28,7 +28,7 @@ from grader.sandbox.case.lent import Memory, region_of
 from grader.sandbox.case.refusals import Fill, HostRules, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.interpret import launches as interpreted_launches
-from grader.sandbox.interpret import number_formats, reductions, watched_memory
+from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
 from grader.sandbox.protocol import LentCase
 
 
@@ -120,6 +120,7 @@ def _install() -> None:
     """Patch Triton's interpreter, once a process."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("triton must be imported with TRITON_INTERPRET=1")
+    triton.knobs.runtime.interpret = True  # for good: a submission may set the variable
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
     _patch_language_for_good()
@@ -136,11 +137,8 @@ def _explain_what_cannot_run() -> None:
     def create_inline_asm(self: Any, *args: Any) -> Any:
         raise NotImplementedError("inline assembly cannot run on the CPU; write it with Triton's own operations")
 
-    def create_extern_elementwise(self: Any, library: str, path: str, symbol: str, *args: Any) -> Any:
-        raise NotImplementedError(f"libdevice's {symbol} cannot run on the CPU; take the function of tl.math instead")
-
     stock.InterpreterBuilder.create_inline_asm = create_inline_asm
-    stock.InterpreterBuilder.create_extern_elementwise = create_extern_elementwise
+    libdevice.install()
 
 
 def _patch_language_for_good() -> None:

@@ -14,8 +14,7 @@ from triton.compiler.errors import CompileTimeAssertionFailure
 from triton.runtime.autotuner import Autotuner
 
 from grader.sandbox.case import current_case
-
-MOST = 64  # configurations of one kernel that are run, or recorded
+from grader.sandbox.record.format import ALTERNATIVE_LIMIT
 
 
 def run(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
@@ -41,7 +40,7 @@ def run(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
 def _worth_running(configs: list[Any]) -> list[Any]:
     """Those that differ in more than warps and stages, which the interpreter has not; at least one."""
     different = {repr(sorted(config.kwargs.items(), key=lambda item: item[0])): config for config in reversed(configs)}
-    return list(different.values())[:MOST]
+    return list(different.values())[:ALTERNATIVE_LIMIT]
 
 
 def _try(tuner: Autotuner, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from grader.sandbox import protocol
+from grader.sandbox.case import own_operators
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.pretended_gpu import pretend
 from grader.sandbox.case.refusals import HostRules
@@ -28,6 +29,7 @@ KINDS = ("interpret", "record")
 def warm_up(kind: str) -> None:
     """For the parent that forks sessions: do once what each of them would do first. No submission is near."""
     pretend(GPUS[DEFAULT_TARGET])
+    own_operators.install()
     if kind == "interpret":
         from grader.sandbox.interpret import interpreter
 
