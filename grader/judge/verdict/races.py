@@ -32,7 +32,7 @@ def race_diagnosis(race: Race) -> Diagnosis:
     """Both lines, and what is done in each."""
     later, earlier = _does(race.kind, race.line), _does(race.other_kind, race.other_line)
     if race.kind == race.other_kind and race.line == race.other_line:
-        what = f"two programs {later.replace('stores', 'store').replace('changes', 'change')} the same cells of {race.name}"
+        what = f"each of two programs {later} the same cells of {race.name}"
     else:
         what = f"one program {later} cells of {race.name} that another {earlier}"
     sentence = f"A race: {what} (programs {race.program} and {race.other_program}), and nothing orders them. {REMEDY}"
