@@ -25,7 +25,7 @@ from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.lent import Memory, region_of
-from grader.sandbox.case.refusals import Fill, HostRules, own_line, refuse_in_language
+from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.interpret import launches as interpreted_launches
 from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
@@ -93,7 +93,7 @@ class InterpretedRun:
             places[lent.name] = lent, tensor.data_ptr(), dtype.itemsize
         book = AccessBook(own_line, Sight(case.sight, places) if case.sight else None)
 
-        def filled(fill: Fill) -> None:
+        def filled(fill: ScratchFill) -> None:
             region = addresses.find(fill.tensor.data_ptr())
             form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
             book.filled(region, fill.tensor.data_ptr(), *form)

@@ -1,7 +1,7 @@
 """The programs of a launch, one after the other, in an order that nobody can rely on.
 
-A program that waits for another (it looks at one cell again and again) lets those run that have not begun, and goes on then:
-on a GPU they would run beside it.
+A program that waits for another (it looks at one cell again and again) lets one run that has not begun, the first of the grid,
+and looks again: on a GPU they would run beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from triton.runtime import interpreter as stock
 from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 
-WAITS_AFTER = 100  # looks at the same cell with nothing between them
+WAITS_AFTER = 20  # looks at the same cell with nothing between them
 
 
 class Programs:
@@ -63,9 +63,7 @@ class Programs:
         self._looks += 1
         if self._looks >= WAITS_AFTER and self._left:
             waiting = self._program, stock.interpreter_builder.grid_idx
-            for number in sorted(self._left):
-                if number in self._left:
-                    self._run(number)
+            self._run(min(self._left))
             self._program, stock.interpreter_builder.grid_idx = waiting
             self._book.enter(self._program)
             self._cell = None

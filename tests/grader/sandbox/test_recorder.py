@@ -387,7 +387,7 @@ def test_what_cannot_be_recorded_is_refused(session, body, said):
 
 
 def test_too_many_configurations_are_refused(session):
-    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 18)]"
+    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 66)]"
     tuned = f"\n\n_tuned = triton.autotune({configs}, key=[])(_copy)\n\n\ndef entry(x, out):\n    _tuned[(2,)](x, out, 64)\n"
 
     fault = refusal(session, tuned)
