@@ -34,6 +34,7 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
             own = Diagnosis(sentence=ORDER, name="race") if wrong else finding.own
             verdict = Verdict.RACE if wrong else finding.verdict
             _replace(cases, small, outcome, dataclasses.replace(finding, verdict=verdict, own=own))
+            return cases
     tuned = _smallest(judged for judged in cases if judged.outcome.done.facts.configurations > 1)
     if tuned is not None:
         outcome = runner.run(tuned.prepared, Again(in_turn=True))

@@ -16,6 +16,7 @@ from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import Region
 from grader.sandbox.interpret import programs, tuning, watched_memory
+from grader.sandbox.interpret.warmed import WarmedKernel
 from grader.sandbox.record.gpus import GRID_LIMITS
 
 _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say besides the kernel's own arguments
@@ -41,13 +42,13 @@ def install() -> None:
     Autotuner.run = tuning.run
 
 
-def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> WarmedKernel | None:
     """Instead of InterpretedFunction.run: every program of the grid, one after the other."""
-    if warmup:
-        return
     current_case.rules()
     parameters = inspect.signature(self.fn)
     options = set(kwargs) - set(parameters.parameters)
+    if warmup:
+        return WarmedKernel(self, {name: kwargs[name] for name in options & _OPTIONS})
     for name in options - _OPTIONS:
         raise KeyError(f"Keyword argument {name} was specified but unrecognised")
     bound = parameters.bind(*args, **{key: value for key, value in kwargs.items() if key not in options})
@@ -59,9 +60,10 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> No
     constexprs = stock.GridExecutor(self.fn, self.arg_names, grid).constexprs
     values = {name: value if name in constexprs else _argument(name, value) for name, value in arguments.items()}
     if 0 in dimensions:
-        return
+        return None
     plan = current_case.plan()
     programs.run_programs(programs.Programs(self.rewrite(), values, dimensions, plan.book, plan.order))
+    return None
 
 
 def _call_device_function(self: Any, *args: Any, **kwargs: Any) -> Any:
