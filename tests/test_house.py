@@ -136,6 +136,7 @@ def test_only_the_page_imports_gradio(module):
     assert not [name for name in imported(path) if within(name, ["gradio"])]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("imports", "never"),
     [
