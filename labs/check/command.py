@@ -9,8 +9,11 @@ from pathlib import Path
 
 from labs import load
 from labs.check.answers import KINDS, answers
+from labs.check.document import markdown
+from labs.check.grading import Result
+from labs.check.standing import unexpected
 from labs.check.sweep import Plan, Sweep, kept_results
-from labs.check.tables import line, markdown, text, unexpected
+from labs.check.terminal import line, text
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +56,7 @@ def check(lab_ids: list[str], options: argparse.Namespace) -> bool:
     return not sweep.left and not unexpected(sweep.results)
 
 
-def _say(result) -> None:
+def _say(result: Result) -> None:
     print(line(result), flush=True)
 
 

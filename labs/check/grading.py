@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from grader.judge import Judge
+from grader.judge.verdict.points import performance_share
 from grader.report import Report, Verdict
 from labs import load
 from labs.check.answers import Answer
 from labs.check.promises import broken
+from labs.declaration import Lab
 
 UNNAMED = ("wrong_answer", "not_finite", "run", "crashed")  # diagnoses that only repeat what was seen
 CANCELLED, ERROR = "cancelled", "error"  # in place of a verdict
@@ -33,15 +35,12 @@ class Result:
     points: float = 0.0
     note: str = ""  # why its speed was not measured
     timing: Mapping[str, Any] | None = None
+    earns: float = 0.0  # of the points for speed, or what would be earned where a lab has no points
     seconds: float = 0.0
     gpu_held_s: float | None = None
     step: str = ""
     gpu: str = ""
     at_s: float = 0.0
-
-    @property
-    def as_promised(self) -> bool:
-        return not self.broken
 
 
 def graded(judge: Judge, answer: Answer, *, cancelled: Callable[[], bool] = lambda: False) -> Result:
@@ -62,6 +61,7 @@ def graded(judge: Judge, answer: Answer, *, cancelled: Callable[[], bool] = lamb
     return Result(
         **told,
         **_said(report),
+        earns=_earns(lab, report),
         verdict=str(report.verdict),
         broken=broken(answer, lab, report, device=judge.device),
         found_by=mode.title(),
@@ -79,6 +79,14 @@ def _said(report: Report) -> dict[str, Any]:
         "timing": report.timing and dataclasses.asdict(report.timing),
         "gpu_held_s": report.phases_s.get("gpu_held"),
     }
+
+
+def _earns(lab: Lab, report: Report) -> float:
+    if report.timing is None or lab.performance is None:
+        return 0.0
+    if lab.points:
+        return report.points.performance / report.points.maxima["performance"]
+    return performance_share(lab.performance, report.timing)
 
 
 def _since(started: float) -> float:

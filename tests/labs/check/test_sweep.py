@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from grader.report import Diagnosis, Points, Report, Timing, Verdict
 from labs import load
 from labs.check import sweep as sweep_module
 from labs.check.answers import Answer, answers
@@ -20,6 +21,9 @@ def answer(file, kind="mistake"):
     return Answer(lab="lab00_roof", file=file, kind=kind, source="")
 
 
+TIMES = dict.fromkeys(("latency_ms", "spread", "bandwidth_gb_s", "roof_gb_s", "reference_ms", "reference_ratio"), 1.0)
+TIMES["bytes_moved"] = 1
+NOTHING = dict.fromkeys(("visible", "hidden", "hostile", "prediction"), 0.0)  # of the points that a case earns
 ANSWERS = [
     answer("solution.py", "solution"),
     answer("honest/a.py", "honest"),
@@ -140,6 +144,42 @@ def test_a_failure_of_the_grader_is_a_result():
     found = graded(FailingJudge(), answers(load("lab00_roof"))[0])
 
     assert (found.verdict, found.broken) == (ERROR, "the grader failed: RuntimeError('out of files')")
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "points", "earns"),
+    [
+        ("lab01_scores", {"performance": 1.2, "maxima": {**NOTHING, "performance": 2.4}}, 0.5),
+        ("lab01_scores", {"performance": 0.0, "maxima": {**NOTHING, "performance": 2.4}}, 0.0),  # a broken rule of growth
+        ("lab00_roof", {"performance": 0.0, "maxima": {**NOTHING, "performance": 0.0}}, 0.6),
+    ],
+    ids=["half", "none", "a_lab_without_points"],
+)
+def test_what_a_time_earns(lab_id, points, earns):
+    timing = Timing(**TIMES, roof_share=0.7)
+    answer = answers(load(lab_id))[0]
+
+    assert graded(TimingJudge(answer, timing, points), answer).earns == pytest.approx(earns)
+
+
+class TimingJudge:
+    device = "cuda"
+
+    def __init__(self, answer, timing, points):
+        self.report = Report(
+            lab=answer.lab,
+            title="",
+            mode="submit",
+            device="",
+            verdict=Verdict.PASSED,
+            diagnosis=Diagnosis(sentence="Right in every case."),
+            points=Points(**points),
+            cases=(),
+            timing=timing,
+        )
+
+    def grade(self, *arguments, **options):
+        return self.report
 
 
 @pytest.mark.slow

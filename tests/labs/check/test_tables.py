@@ -1,16 +1,17 @@
 """A sweep's tables say which files are not as promised, how fast the right ones are, and what was left."""
 
 from labs.check.answers import Answer
+from labs.check.document import markdown
 from labs.check.grading import Result
-from labs.check.tables import markdown, text, unexpected
+from labs.check.standing import unexpected
+from labs.check.terminal import text
 
 
 def result(file, verdict="passed", *, kind="honest", step="right", broken="", ratio=None, seconds=2.0):
     timing = ratio and {"latency_ms": 1.0, "reference_ratio": ratio, "roof_share": 0.5, "spread": 0.001}
     told = {"lab": "lab05_flash_attention", "file": file, "kind": kind, "verdict": verdict, "broken": broken, "step": step}
-    return Result(
-        **told, sentence="Wrong | so.", failing=("ones",), timing=timing, seconds=seconds, gpu_held_s=1.0, points=14.4
-    )
+    told |= {"sentence": "Wrong | so.", "failing": ("ones",), "timing": timing, "earns": ratio or 0.0, "points": 14.4}
+    return Result(**told, seconds=seconds, gpu_held_s=1.0)
 
 
 def test_a_file_is_counted_as_it_was_graded_last():
@@ -42,12 +43,13 @@ def test_a_repeat_is_no_grading_of_the_file():
     assert unexpected(results) == []
 
 
-def test_a_time_is_held_against_what_the_lab_counts():
-    page = text([result("fast.py", ratio=1.0), result("slow.py", ratio=0.1)], [], 1.0)
+def test_times_are_told_from_the_fastest_on():
+    page = text([result("slow.py", ratio=0.1), result("fast.py", ratio=1.0)], [], 1.0)
 
+    assert page.index("fast.py") < page.index("slow.py")
     fast, slow = (next(line for line in page.splitlines() if line.lstrip().startswith(name)) for name in ("fast.py", "slow.py"))
     assert "reference 1.000‡  roof 0.500 " in fast and fast.endswith("earns 100%")
-    assert slow.endswith("earns 0%")
+    assert slow.endswith("earns 10%")
 
 
 def test_repeats_and_what_was_left_are_said():
