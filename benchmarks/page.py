@@ -133,7 +133,7 @@ def wait_for(address: str, app: subprocess.Popen) -> None:
     while time.monotonic() < end and app.poll() is None:
         with contextlib.suppress(OSError):
             health = json.load(urllib.request.urlopen(f"{address}health"))
-            if health["grading"] == "on" or any(worker["state"] == "off" for worker in health["workers"]):
+            if health["grading"] == "on" or any(process["state"] == "off" for process in health["processes"]):
                 return
         time.sleep(0.5)
     raise SystemExit(f"app.py did not come up within {START_LIMIT_S} s (exit status {app.poll()})")

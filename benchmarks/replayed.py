@@ -25,7 +25,7 @@ from benchmarks.ten_kernels import KERNELS, Kernel
 from grader.judge.attempt import versions
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.memory import lay_out
-from grader.judge.case.outcome import Submission
+from grader.judge.case.outcome import Briefing
 from grader.judge.gpu.attempt import NOTHING
 from grader.judge.gpu.bench import number_of_sets
 from grader.judge.gpu.lock import gpu_lock
@@ -38,7 +38,7 @@ from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.process.door import Nursery
 from grader.sandbox.replay.cuda_driver import Event, Graph, Stream
-from grader.sandbox.replay.launching import LoadedRecord
+from grader.sandbox.replay.loaded_record import LoadedRecord
 from labs.declaration import Case, Lab
 
 BEYOND = 0.01  # a ratio farther from 1 is marked
@@ -82,7 +82,7 @@ def record(nursery: Nursery, lab: Lab, source: str, case: Case, target: str, *, 
         RuntimeError: it could not be recorded.
     """
     prepared = prepare(lab, case, NOTHING, device=device)
-    with recorder(nursery, Submission(source=source, lab=lab, target=target), lambda: False) as recording:
+    with recorder(nursery, Briefing(source=source, lab=lab, target=target), lambda: False) as recording:
         recorded = recording.record(prepared, lay_out(prepared))
     if recorded.record is None:
         raise RuntimeError(f"{lab.entry} could not be recorded: {recorded.fault or recorded.ending}")

@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grader.course.intake import Submission
+from grader.course.intake import HandIn
 from grader.course.states import State
 from grader.report import Report
 
-FORMAT = 1
+FORMAT = 2  # of an end; 1 called the grading process a worker
 LEFTOVER_AFTER_S = 3600.0  # an unfinished file of that age belongs to a process that died
 CANNOT_LINK = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class End:
     state: State
     charged: bool
     fault: str
-    worker: str
+    process: str
     started: float | None
     finished: float
     report: Report | None
@@ -55,7 +55,7 @@ class Archive:
         for name in ("submissions", "ends", "set_aside"):
             (directory / name).mkdir(parents=True, exist_ok=True)
 
-    def keep_submission(self, submission: Submission) -> None:
+    def keep_submission(self, submission: HandIn) -> None:
         self._keep("submissions", submission.id, dataclasses.asdict(submission))
 
     def withdraw(self, attempt_id: str) -> None:
@@ -76,12 +76,12 @@ class Archive:
             errno.EIO, "an unreadable file stands in the way and cannot be set aside", str(self._path("ends", end.id))
         )
 
-    def submission(self, attempt_id: str) -> Submission | None:
+    def submission(self, attempt_id: str) -> HandIn | None:
         data = self._read("submissions", attempt_id)
         if data is None:
             return None
         try:
-            submission = Submission(**{field.name: data[field.name] for field in dataclasses.fields(Submission)})
+            submission = HandIn(**{field.name: data[field.name] for field in dataclasses.fields(HandIn)})
             if hashlib.sha256(submission.source.encode()).hexdigest() != submission.source_sha256:
                 raise ValueError("the source does not match its fingerprint")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -95,6 +95,7 @@ class Archive:
             return None
         try:
             report = data["report"] and Report.from_json(json.dumps(data["report"]))
+            data.setdefault("process", data.get("worker"))  # its name in files of format 1
             fields = {field.name: data[field.name] for field in dataclasses.fields(End)}
             return End(**{**fields, "state": State(data["state"]), "report": report})
         except (KeyError, TypeError, ValueError) as error:

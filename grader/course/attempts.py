@@ -1,6 +1,6 @@
 """The attempts' rows: every statement that reads or changes them. The row is the truth; queue and archive follow it.
 
-A running attempt is fenced: each take raises `fence`, and who writes must name the one it got. A worker that was frozen,
+A running attempt is fenced: each take raises `fence`, and who writes must name the one it got. A process that was frozen,
 given up and comes back finds another fence and leaves.
 """
 
@@ -13,14 +13,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from grader.course.archive import End
-from grader.course.intake import Submission
+from grader.course.intake import HandIn
 from grader.course.states import OPEN, State, Status
 from grader.course.store import attempts, insert, reports, sources
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Taken:
-    """An attempt in a worker's hands."""
+    """An attempt in a process's hands."""
 
     id: str
     fence: int
@@ -32,7 +32,7 @@ class Taken:
     started: float
 
 
-def add(connection: sa.Connection, submission: Submission, end: End | None = None) -> None:
+def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -> None:
     """The row, queued, or already ended as `end` says."""
     fields = dataclasses.asdict(submission)
     source = fields.pop("source")
@@ -41,7 +41,7 @@ def add(connection: sa.Connection, submission: Submission, end: End | None = Non
     )
     blank = {
         "fence": 0,
-        "worker": "",
+        "process": "",
         "cancel": False,
         "phase": "",
         "done": 0,
@@ -56,7 +56,7 @@ def add(connection: sa.Connection, submission: Submission, end: End | None = Non
         close(connection, end)
 
 
-def add_again(connection: sa.Connection, submission: Submission, earlier: sa.Row[Any]) -> None:
+def add_again(connection: sa.Connection, submission: HandIn, earlier: sa.Row[Any]) -> None:
     """A row that shows an earlier attempt's report: the very same source was handed in again. Costs nothing."""
     add(connection, submission)
     connection.execute(
@@ -84,7 +84,7 @@ _TWIN = (  # built once: building it costs more than running it
 )
 
 
-def twin(connection: sa.Connection, submission: Submission) -> sa.Row[Any] | None:
+def twin(connection: sa.Connection, submission: HandIn) -> sa.Row[Any] | None:
     """This user's attempt with the very same source, lab, mode, prediction, device and edition of the lab, if there is one.
 
     One that still waits or runs (a button was pressed twice), else the newest that was graded itself.
@@ -92,14 +92,14 @@ def twin(connection: sa.Connection, submission: Submission) -> sa.Row[Any] | Non
     return connection.execute(_TWIN, {name: getattr(submission, name) for name in _SAME}).first()
 
 
-def take(connection: sa.Connection, attempt_id: str, *, worker: str, now: float) -> Taken | None:
+def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float) -> Taken | None:
     """Take it up; whoever held it before may no longer write. None: it has ended."""
     row = connection.execute(
         sa.update(attempts)
         .where(attempts.c.id == attempt_id, attempts.c.state.in_(OPEN))
         .values(
             fence=attempts.c.fence + 1,
-            worker=worker,
+            process=process,
             state=State.RUNNING,
             started=now,
             phase="starting",
@@ -135,7 +135,7 @@ def note_progress(connection: sa.Connection, taken: Taken, *, phase: str, done: 
 
 
 def release(connection: sa.Connection, taken: Taken) -> None:
-    """Back to the queue: the worker is shutting down."""
+    """Back to the queue: the grading process is shutting down."""
     connection.execute(
         sa.update(attempts).where(_held(taken)).values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
     )
@@ -168,7 +168,7 @@ def close(connection: sa.Connection, end: End) -> None:
             state=end.state,
             charged=sa.and_(attempts.c.charged, sa.literal(end.charged)),
             fault=end.fault,
-            worker=end.worker,
+            process=end.process,
             started=sa.func.coalesce(attempts.c.started, end.started),
             finished=end.finished,
             verdict=report.verdict if report else "",
@@ -182,7 +182,7 @@ def close(connection: sa.Connection, end: End) -> None:
 
 
 def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:
-    """Cancel it if it waits, ask its worker to stop if it runs, leave it if it has ended. Returns the state after that."""
+    """Cancel it if it waits, ask its process to stop if it runs, leave it if it has ended. Returns the state after that."""
     waiting = sa.and_(attempts.c.id == attempt_id, attempts.c.state == State.QUEUED)
     if connection.execute(
         sa.update(attempts).where(waiting).values(state=State.CANCELLED, finished=now, charged=False)
@@ -242,7 +242,7 @@ def end_of(row: sa.Row[Any], report: Any) -> End:
         state=State(row.state),
         charged=row.charged,
         fault=row.fault,
-        worker=row.worker,
+        process=row.process,
         started=row.started,
         finished=row.finished,
         report=report,

@@ -23,12 +23,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, limits, schema
+from grader.course import answers, attempts, fleet, quota, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
-from grader.course.intake import Submission, checked
-from grader.course.limits import Limits
+from grader.course.intake import HandIn, checked
 from grader.course.queue import Queue
+from grader.course.quota import Quota
 from grader.course.restore import restore
 from grader.course.settings import Settings
 from grader.course.states import OPEN, AttemptNotFound, State, Status
@@ -37,9 +37,9 @@ from grader.course.store import attempts as rows
 from grader.faults import NotGradable
 from grader.report import Report
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_QUOTA = Quota()
 LABS = Path(__file__).parents[2] / "labs"
-NO_WORKER = "No grading process is running; one should start within seconds."
+NO_PROCESS = "No grading process is running; one should start within seconds."
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +52,7 @@ class Course:
         *,
         archive: Path | None = None,
         device: str = "cpu",
-        limits: Limits = DEFAULT_LIMITS,
+        quota: Quota = DEFAULT_QUOTA,
         lab_ids: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:
         """
@@ -67,7 +67,7 @@ class Course:
         """
         self.settings = Settings.read(where, archive=archive)
         self.device = device
-        self._limits = limits
+        self._quota = quota
         self._lab_ids = lab_ids or _lab_ids
         self._engine = open_engine(self.settings.db_url)
         with _storing("The grader's database or archive cannot be opened"):
@@ -93,7 +93,7 @@ class Course:
         becomes an attempt that names the earlier one and shows its report, at no cost.
 
         Raises:
-            NotGradable: it breaks a rule or a limit (then `LimitReached`); nothing was stored or spent.
+            NotGradable: it breaks a rule or a limit (then `QuotaReached`); nothing was stored or spent.
             StoreError: it could not be stored; nothing was spent.
         """
         submission = checked(
@@ -125,8 +125,8 @@ class Course:
         logger.info("attempt stored", extra={"attempt": standing, "lab": lab_id, "mode": mode, "same_as": submission.same_as})
         return standing
 
-    def _admit(self, connection: sa.Connection, submission: Submission) -> str | sa.Row[Any] | None:
-        """The same attempt's id while it is open, its row where it was graded before, else None: new, and within the limits."""
+    def _admit(self, connection: sa.Connection, submission: HandIn) -> str | sa.Row[Any] | None:
+        """The same attempt's id while it is open, its row where it was graded before, else None: new, and within the quota."""
         off = fleet.why_off(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
         if off:
             raise NotGradable(f"Grading is off: {off}")
@@ -134,10 +134,10 @@ class Course:
         if twin is not None and twin.state in OPEN:
             return twin.id
         earlier = twin if submission.mode == "submit" else None
-        limits.admit(connection, self._limits, submission, free=earlier is not None)
+        quota.admit(connection, self._quota, submission, free=earlier is not None)
         return earlier
 
-    def _store(self, submission: Submission, earlier: sa.Row[Any] | None) -> str:
+    def _store(self, submission: HandIn, earlier: sa.Row[Any] | None) -> str:
         with writing(self._engine, only_one=submission.user) as connection:
             found = self._admit(connection, submission)
             if isinstance(found, str):
@@ -205,7 +205,7 @@ class Course:
     def tokens_left(self, user: str, lab_id: str) -> int:
         """How many Submits the user has at this lab now."""
         with self._engine.connect() as connection:
-            return int(limits.tokens_left(connection, self._limits, user=user, lab=lab_id, now=time.time()))
+            return int(quota.tokens_left(connection, self._quota, user=user, lab=lab_id, now=time.time()))
 
     def keep_answers(self, told: Mapping[str, Answered], *, user: str) -> dict[str, Answered]:
         """Add the user's answers to the chapter's questions, by their ids; returns all that are known.
@@ -219,20 +219,20 @@ class Course:
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
 
-        `grading` is on where a living worker passed its self-test; else off, and `reason` is one sentence.
+        `grading` is on where a living grading process passed its self-test; else off, and `reason` is one sentence.
         """
         with self._engine.connect() as connection:
-            workers = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
-            queue = limits.waiting(connection, device=self.device)
-        alive = [worker for worker in workers if worker["alive"]]
-        ready = any(worker["state"] == "ready" for worker in alive)
-        reason = "" if ready else next((worker["reason"] for worker in alive), NO_WORKER)
+            processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
+            queue = quota.waiting(connection, device=self.device)
+        alive = [process for process in processes if process["alive"]]
+        ready = any(process["state"] == "ready" for process in alive)
+        reason = "" if ready else next((process["reason"] for process in alive), NO_PROCESS)
         return {
             "grading": "on" if ready else "off",
             "reason": reason,
             "device": self.device,
             "queue": queue,
-            "workers": workers,
+            "processes": processes,
             "versions": fleet.versions(),
             "database": self._engine.dialect.name,
         }

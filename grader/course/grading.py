@@ -1,7 +1,7 @@
-"""One attempt in a worker's hands: taken under a fence, judged, archived, recorded once; and the desk where it is judged.
+"""One attempt in a process's hands: taken under a fence, judged, archived, recorded once; and the thread where it is judged.
 
 DBOS calls from its own threads; judging happens in the process's main thread. There the signals arrive, and a sandbox that
-dies with the thread that started it (PDEATHSIG) lives as long as the worker.
+dies with the thread that started it (PDEATHSIG) lives as long as the grading process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class Judges(Protocol):
-    """What a worker asks of `grader.judge.Judge`."""
+    """What a grading process asks of `grader.judge.Judge`."""
 
     def self_test(self) -> Any: ...
 
@@ -90,7 +90,7 @@ class Watch:
         self.cancel = bool(answer)
 
 
-class Desk:
+class MainThread:
     """Where DBOS's thread lays a task down and waits, and the main thread does it."""
 
     def __init__(self) -> None:
@@ -117,13 +117,13 @@ class Grader:
     """Grades attempts by their id, one at a time."""
 
     def __init__(
-        self, *, engine: sa.Engine, archive: Archive, desk: Desk, open_judge: Callable[[], Judges], worker: str
+        self, *, engine: sa.Engine, archive: Archive, main_thread: MainThread, open_judge: Callable[[], Judges], process: str
     ) -> None:
         self._engine = engine
         self._archive = archive
-        self._desk = desk
+        self._main_thread = main_thread
         self._open_judge = open_judge
-        self._worker = worker
+        self._process = process
         self._judge: Judges | None = None
         self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
         self.stopping = threading.Event()
@@ -156,7 +156,7 @@ class Grader:
     def grade(self, attempt_id: str) -> str:
         """Grade it unless it has ended. Returns what came of it. Raises where database or disk fail: then it is tried again."""
         with writing(self._engine) as connection:
-            taken = attempts.take(connection, attempt_id, worker=self._worker, now=time.time())
+            taken = attempts.take(connection, attempt_id, process=self._process, now=time.time())
         if taken is None:
             return "had ended"
         self.busy_since = time.monotonic()
@@ -173,7 +173,7 @@ class Grader:
         return self._archive.end(attempt_id)
 
     def _new_end(self, taken: Taken) -> End | None:
-        """Judge it. None: it was taken away, or this worker is stopping and it went back to the queue."""
+        """Judge it. None: it was taken away, or this grading process is stopping and it went back to the queue."""
         watch = Watch(self._engine, taken, self.stopping)
         logger.info("attempt taken", extra={"attempt": taken.id, "fence": taken.fence, "lab": taken.lab, "mode": taken.mode})
         if watch.cancel:
@@ -181,17 +181,17 @@ class Grader:
         report: Report | None = None
         fault = OUR_FAULT
         try:
-            report = self._desk.ask(lambda: self._judged(taken, watch))
+            report = self._main_thread.ask(lambda: self._judged(taken, watch))
         except NotGradable as error:
             fault = str(error)
         except WallsDown:
-            logger.exception("the walls came down; this worker stops", extra={"attempt": taken.id})
+            logger.exception("the walls came down; this grading process stops", extra={"attempt": taken.id})
             self.stopping.set()
         except Exception:
             logger.exception("grading failed", extra={"attempt": taken.id})
         stopped = report is None or report.verdict is Verdict.CANCELLED
         if watch.fenced:
-            logger.warning("attempt was taken over by another worker", extra={"attempt": taken.id, "fence": taken.fence})
+            logger.warning("attempt was taken over by another process", extra={"attempt": taken.id, "fence": taken.fence})
             return None
         if stopped and watch.cancel:
             return self._end(taken, State.CANCELLED, charged=True)
@@ -235,7 +235,7 @@ class Grader:
             state=state,
             charged=charged,
             fault=fault,
-            worker=self._worker,
+            process=self._process,
             started=taken.started,
             finished=time.time(),
             report=report,
@@ -253,7 +253,7 @@ class Grader:
             recorded = attempts.finish(connection, taken, end)
         self._unrecorded = None
         logger.info(
-            "attempt ended" if recorded else "attempt was taken over by another worker",
+            "attempt ended" if recorded else "attempt was taken over by another process",
             extra={"attempt": taken.id, "fence": taken.fence, "state": end.state, "verdict": end.report and end.report.verdict},
         )
         return "recorded" if recorded else "fenced"

@@ -29,7 +29,7 @@ from dbos import DBOS
 
 from grader.course import fleet, schema
 from grader.course.archive import Archive
-from grader.course.grading import Desk, Grader, WallsDown, register
+from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
 from grader.course.queue import APPLICATION, VERSION, JsonSerializer, Queue, queue_name
 from grader.course.settings import Settings
@@ -47,22 +47,24 @@ logger = logging.getLogger("grader.course.grading_process")
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m grader.course.grading_process", description="Grades what is handed in.")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--id", help="this worker's name, unique among the living (default: from host and device)")
+    parser.add_argument("--id", help="this process's name, unique among the living (default: from host and device)")
     parser.add_argument("--parent", type=int, help="end when the process of this id, which started us, ends")
     parser.add_argument("--judge", default="grader.judge:Judge", help="module:class that judges")
     options = parser.parse_args(arguments)
     start_logging()
     if options.parent is not None and not _die_with(options.parent):
         return 0
-    worker = Worker(Settings.read(), device=options.device, name=options.id, judge=options.judge, parent=options.parent)
+    process = GradingProcess(
+        Settings.read(), device=options.device, name=options.id, judge=options.judge, parent=options.parent
+    )
     try:
-        return worker.run()
+        return process.run()
     except Exception:
-        logger.exception("worker ends", extra={"worker": worker.name})
+        logger.exception("process ends", extra={"grading_process": process.name})
         return 3
 
 
-class Worker:
+class GradingProcess:
     def __init__(self, settings: Settings, *, device: str, name: str | None, judge: str, parent: int | None) -> None:
         self.settings = settings
         self.device = device
@@ -87,8 +89,10 @@ class Worker:
     def _grade(self) -> int:
         self._engine = open_engine(self.settings.db_url)
         schema.prepare(self._engine)
-        archive, desk = Archive(self.settings.archive), Desk()
-        self._grader = Grader(engine=self._engine, archive=archive, desk=desk, open_judge=self._open_judge, worker=self.name)
+        archive, main_thread = Archive(self.settings.archive), MainThread()
+        self._grader = Grader(
+            engine=self._engine, archive=archive, main_thread=main_thread, open_judge=self._open_judge, process=self.name
+        )
         stopping = self._grader.stopping
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
@@ -101,9 +105,9 @@ class Worker:
             _start(lambda: self._tend(archive, queue))
             self._state, self._reason = "ready", ""
             self._beat()
-            logger.info("worker is ready", extra={"worker": self.name, "device": self.device})
+            logger.info("process is ready", extra={"grading_process": self.name, "device": self.device})
             while not stopping.is_set():
-                desk.serve(timeout_s=0.2)
+                main_thread.serve(timeout_s=0.2)
         self._leave()
         return 0
 
@@ -126,7 +130,7 @@ class Worker:
                 reason = f"The self-test itself failed: {error}"
             self._state, self._reason = "off", reason
             self._beat()
-            logger.error("grading is off", extra={"worker": self.name, "reason": reason})
+            logger.error("grading is off", extra={"grading_process": self.name, "reason": reason})
             stopping.wait(SELF_TEST_AGAIN_S)
         return False
 
@@ -159,7 +163,7 @@ class Worker:
     def _beat(self) -> None:
         fleet.beat(
             self._engine,
-            worker=self.name,
+            process=self.name,
             device=self.device,
             pid=os.getpid(),
             started=self._started,
@@ -176,7 +180,7 @@ class Worker:
                 logger.warning("heartbeat not written", exc_info=True)
             busy_since = self._grader.busy_since
             if busy_since is not None and time.monotonic() - busy_since > self.settings.overrun_s:
-                logger.error("one attempt takes too long: this worker gives itself up", extra={"worker": self.name})
+                logger.error("one attempt takes too long: this process gives itself up", extra={"grading_process": self.name})
                 os._exit(3)
             if self._parent is not None and os.getppid() != self._parent:
                 # the signal should have come; a main thread stuck in foreign code cannot act on it
@@ -205,7 +209,7 @@ class Worker:
             fleet.sign_off(self._engine, self.name)
         except sa.exc.SQLAlchemyError:
             logger.warning("not signed off", exc_info=True)
-        logger.info("worker stops", extra={"worker": self.name})
+        logger.info("process stops", extra={"grading_process": self.name})
         logging.shutdown()
         os._exit(0)
 

@@ -20,7 +20,7 @@ CODING_COOKIE = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)  
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Submission:
+class HandIn:
     """One attempt as it is handed in; what an archive file holds."""
 
     id: str
@@ -46,7 +46,7 @@ def checked(
     prediction: float | None,
     device: str,
     edition: Callable[[str], str],
-) -> Submission:
+) -> HandIn:
     """A submission that keeps every rule.
 
     Raises:
@@ -62,7 +62,7 @@ def checked(
         raise NotGradable(f"prediction={prediction!r:.40} must be a finite number, or none.")
     text = checked_source(source)
     created = time.time()
-    return Submission(
+    return HandIn(
         id=_new_id(created),
         user=user,
         lab=lab_id,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from grader.course import attempts
 from grader.course.archive import Archive
-from grader.course.intake import Submission
+from grader.course.intake import HandIn
 from grader.course.queue import Queue
 from grader.course.states import OPEN
 from grader.course.store import attempts as rows
@@ -69,7 +69,7 @@ def _archive_row(engine: sa.Engine, archive: Archive, attempt_id: str) -> None:
         row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id)).one()
         source = connection.execute(sa.select(sources.c.source).where(sources.c.sha256 == row.source_sha256)).scalar_one()
         report = connection.execute(sa.select(reports.c.report).where(reports.c.attempt == attempt_id)).scalar()
-    names = {field.name for field in dataclasses.fields(Submission)} - {"source"}
-    archive.keep_submission(Submission(source=source, **{name: getattr(row, name) for name in names}))
+    names = {field.name for field in dataclasses.fields(HandIn)} - {"source"}
+    archive.keep_submission(HandIn(source=source, **{name: getattr(row, name) for name in names}))
     if row.state not in OPEN:
         archive.keep_end(attempts.end_of(row, report and Report.from_json(report)))

@@ -3,10 +3,10 @@
 GRADER_DB_URL         sqlite:///… (default: var/grader.db) or postgresql://…
 GRADER_ARCHIVE        the archive's directory (default: archive/ beside the SQLite file, else var/archive)
 GRADER_LOG            a file for the logs (default: stderr)
-GRADER_HEARTBEAT_S    how often a worker says that it is alive (2)
+GRADER_HEARTBEAT_S    how often a grading process says that it is alive (2)
 GRADER_DEAD_AFTER_S   after how long a silence its jobs go to others (10)
-GRADER_POLL_S         how often an idle worker looks for a job (0.1; more for a fleet)
-GRADER_OVERRUN_S      after how long in one attempt a worker gives itself up as stuck (600)
+GRADER_POLL_S         how often an idle grading process looks for a job (0.1; more for a fleet)
+GRADER_OVERRUN_S      after how long in one attempt a grading process gives itself up as stuck (600)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Settings:
         )
 
     def environment(self) -> dict[str, str]:
-        """What a worker process needs in order to read the same settings. A database's password is never an argument."""
+        """What a grading process needs in order to read the same settings. A database's password is never an argument."""
         return {
             "GRADER_DB_URL": self.db_url,
             "GRADER_ARCHIVE": str(self.archive),

@@ -38,8 +38,8 @@ attempts = sa.Table(
     sa.Column("prediction", sa.Float),
     sa.Column("same_as", sa.String(32)),  # the attempt whose report this one shows
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("fence", sa.Integer, nullable=False),  # how often a worker took it up; only the last one may write
-    sa.Column("worker", sa.String(200), nullable=False),
+    sa.Column("fence", sa.Integer, nullable=False),  # how often a grading process took it up; only the last one may write
+    sa.Column("process", sa.String(200), nullable=False),
     sa.Column("cancel", sa.Boolean, nullable=False),  # asked for while it runs
     sa.Column("charged", sa.Boolean, nullable=False),  # costs one of the user's attempts at this lab
     sa.Column("phase", sa.String(64), nullable=False),
@@ -80,8 +80,8 @@ answers = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
 )
 
-workers = sa.Table(
-    "course_workers",
+processes = sa.Table(
+    "course_processes",
     metadata,
     sa.Column("id", sa.String(200), primary_key=True),
     sa.Column("device", sa.String(16), nullable=False),

@@ -2,7 +2,7 @@
 
     with Course() as course, Supervisor(course.settings, device=course.device): app.launch()
 
-The worker dies with this process however it ends, and what it was grading is graded after the next start.
+The grading process dies with this process however it ends, and what it was grading is graded after the next start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """A context manager. `arguments` go to the worker as they are."""
+    """A context manager. `arguments` go to the grading process as they are."""
 
     def __init__(self, settings: Settings, *, device: str = "cpu", arguments: Sequence[str] = ()) -> None:
         self._environment = os.environ | settings.environment()
@@ -43,7 +43,7 @@ class Supervisor:
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
-        # the worker dies with the thread that started it (PDEATHSIG), so this one thread does all the starting
+        # the grading process dies with the thread that started it (PDEATHSIG), so this one thread does all the starting
         self._thread = threading.Thread(target=self._keep_running, name="supervisor", daemon=True)
 
     def __enter__(self) -> Supervisor:
@@ -56,7 +56,7 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """The worker's, while there is one."""
+        """The process's, while there is one."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
@@ -69,12 +69,12 @@ class Supervisor:
                 self._wait(self._process)
                 code: int | None = self._process.returncode
             except OSError:
-                logger.exception("worker not started")
+                logger.exception("process not started")
                 code = None
             if self._stopping.is_set():
                 return
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
-            logger.warning("worker ended; it is started again", extra={"exit": code, "pause_s": pause_s})
+            logger.warning("process ended; it is started again", extra={"exit": code, "pause_s": pause_s})
             self._stopping.wait(pause_s)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:

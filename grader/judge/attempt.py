@@ -7,13 +7,11 @@ is not visible, so that no hidden input can be printed.
 from __future__ import annotations
 
 import abc
-import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,28 +20,24 @@ import torch
 import triton
 
 from grader.faults import NotGradable
-from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.binaries.listings import listings_of
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.memory import Snapshot
-from grader.judge.case.outcome import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
+from grader.judge.case.outcome import VERDICT_OF_ENDING, Briefing, Outcome
 from grader.judge.diagnosis.messages import explain
 from grader.judge.diagnosis.oracles import Finding, diagnose
 from grader.judge.gpu.memory import DeviceSnapshot
-from grader.judge.recording import Recorded, record_largest
+from grader.judge.recording import RecordedCase
 from grader.judge.verdict.gate import compare, limit_for
 from grader.judge.verdict.points import award
 from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
-from grader.sandbox.process.door import Nursery
-from grader.sandbox.process.ending import Reason
-from grader.sandbox.protocol import Fault
+from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
-NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +103,13 @@ class Attempt(abc.ABC):
 
     def __init__(
         self,
-        nursery: Nursery,
+        sandbox: Sandbox,
         request: Request,
         *,
         progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._nursery = nursery
+        self._sandbox = sandbox
         self._request = request
         self._progress = progress
         self._cancelled = cancelled
@@ -180,14 +174,14 @@ class Attempt(abc.ABC):
         return self._request.folder.lab
 
     @property
-    def _submission(self) -> Submission:
-        return Submission(source=self._request.source, lab=self._lab, target=self._request.target)
+    def _submission(self) -> Briefing:
+        return Briefing(source=self._request.source, lab=self._lab, target=self._request.target)
 
-    def _listings(self, recorded: Recorded) -> tuple[Listing, ...]:
+    def _listings(self, recorded: RecordedCase) -> tuple[Listing, ...]:
         """The code of the recorded kernels; SASS, which takes most of a second, for a Submit alone."""
         if recorded.record is None:
             return ()
-        disassembles = self._nursery if self._request.mode == "submit" else None
+        disassembles = self._sandbox if self._request.mode == "submit" else None
         return listings_of(recorded.record, disassembles, self._cancelled)
 
     def _where_tensors_are(self) -> torch.device:
@@ -278,87 +272,6 @@ class Attempt(abc.ABC):
         began = time.perf_counter()
         yield
         self._phases[phase] = round(time.perf_counter() - began, 4)
-
-
-class CpuAttempt(Attempt):
-    """Cases run in Triton's interpreter; a second worker compiles for a GPU meanwhile, for the anatomy."""
-
-    device_kind = "cpu"
-    _device_name = "CPU (Triton's interpreter)"
-
-    def _execute(self, cases: list[PreparedCase]) -> Execution:
-        with (
-            concurrent.futures.ThreadPoolExecutor(1) as pool,
-            CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
-        ):
-            hangs = threading.Event()
-            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled())
-            self._progress(Progress("reading"))
-            with self._marked("read"):
-                stopped = runner.load()
-            if stopped is not None:
-                execution = self._stopped(cases, stopped)
-                execution.output = runner.output
-            else:
-                with self._marked("run"):
-                    execution = self._run(runner, cases)
-            if execution.timed_out:
-                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
-            self._progress(Progress("compiling"))
-            with self._marked("anatomy"):
-                largest, recorded, execution.listings = recording.result()
-        self._look_at(execution, largest, recorded)
-        return execution
-
-    def _compile(
-        self, cases: list[PreparedCase], given_up: Callable[[], bool]
-    ) -> tuple[PreparedCase, Recorded, tuple[Listing, ...]]:
-        """The largest visible case as a GPU would launch it, and its code to read."""
-        largest, recorded = record_largest(self._nursery, self._submission, cases, given_up)
-        return largest, recorded, self._listings(recorded)
-
-    def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
-        """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
-
-        Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
-        """
-        outcome = Outcome(fault=recorded.fault, ending=recorded.ending)
-        if recorded.record is not None:
-            execution.anatomy = anatomy_of(recorded.record)
-            if any(recorded.record.every_launch()):
-                return
-            outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
-        elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
-            if execution.timed_out:
-                execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
-            return
-        finding = self._judge(largest, outcome)
-        execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"
-        if any(each.failed for each in execution.findings):
-            return
-        only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
-        for index, each in enumerate(execution.findings):
-            if each.prepared is largest or not only_here:
-                execution.findings[index] = self._judge(each.prepared, outcome)
-                execution.outcomes[index] = outcome
-
-    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
-        execution = Execution(findings=[], outcomes=[])
-        output = None
-        for done, prepared in enumerate(cases):
-            self._progress(Progress("running", done, len(cases), prepared.case.name))
-            if output is None and prepared.case.group != "visible":
-                output = runner.output
-            outcome = runner.run(prepared)
-            execution.outcomes.append(outcome)
-            execution.findings.append(self._judge(prepared, outcome))
-            if execution.findings[-1].verdict is Verdict.CANCELLED:
-                rest = cases[done + 1 :]
-                execution.findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
-                execution.outcomes += [Outcome()] * len(rest)
-                break
-        execution.output = runner.output if output is None else output
-        return execution
 
 
 def versions() -> dict[str, str]:

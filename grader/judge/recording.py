@@ -1,4 +1,4 @@
-"""Has workers compile a submission for a GPU and write its launches down, on a machine that may have none.
+"""Has sessions compile a submission for a GPU and write its launches down, on a machine that may have none.
 
 A recorder sees forms and scalars, never a value of an input. What it answers is parsed as hostile and held against the forms
 that it was given.
@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import Layout, lay_out
-from grader.judge.case.outcome import Submission, answer_to_load, case_message, fault_in
-from grader.sandbox.process.door import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
+from grader.judge.case.outcome import Briefing, answer_to_load, case_message, fault_in
+from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Fault
 from grader.sandbox.record.commands import Record
 from grader.sandbox.record.format import RecordError, parse
@@ -28,8 +28,8 @@ MEMORY_SHARE = 4  # a call may have this part of a GPU's memory as scratch, wher
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """What came of recording one case: a record with its bytes, a fault, or the worker's end."""
+class RecordedCase:
+    """What came of recording one case: a record with its bytes, a fault, or the session's end."""
 
     record: Record | None = None
     blob: bytes = b""
@@ -38,53 +38,53 @@ class Recorded:
 
 
 class Recorder:
-    """One recording worker that has read the submission. `failed` is set where it could not."""
+    """One recording session that has read the submission. `failed` is set where it could not."""
 
-    def __init__(self, nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> None:
         self._submission = submission
         self._cancelled = cancelled
-        self._worker: Worker | None = nursery.start_worker(Kind.RECORD, (), Limits(time_limit_s=2 * RECORD_LIMIT_S))
-        self.failed: Recorded | None = None
+        self._session: Conversation | None = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=2 * RECORD_LIMIT_S))
+        self.failed: RecordedCase | None = None
         try:
             self._receive()  # ready
-            self._worker.send(submission.load_message)
+            self._session.send(submission.load_message)
             stopped = answer_to_load(self._receive)
         except Ended as ended:
-            self.failed = Recorded(ending=ended.ending)
+            self.failed = RecordedCase(ending=ended.ending)
             return
         if stopped is not None:
             self.failed = _stopped_by(stopped)
 
-    def record(self, prepared: PreparedCase, layout: Layout) -> Recorded:
+    def record(self, prepared: PreparedCase, layout: Layout) -> RecordedCase:
         """Compile and record one case."""
         if self.failed is not None:
             return self.failed
         try:
             limit = scratch_limit(self._submission.lab, prepared, self._submission.target)
-            self._worker.send({**case_message(prepared, layout, self._submission.lab), "scratch_limit_bytes": limit})
+            self._session.send({**case_message(prepared, layout, self._submission.lab), "scratch_limit_bytes": limit})
             kind, fields = self._receive()
             if kind != "record":
                 return _stopped_by(fault_in(kind, fields, OF_A_CASE))
-            blob = self._worker.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
+            blob = self._session.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
         except Ended as ended:
-            self.failed = Recorded(ending=ended.ending)
+            self.failed = RecordedCase(ending=ended.ending)
             return self.failed
         try:
             record = parse(blob, arguments=self._submission.lab.arguments)
             held_against(record, layout, self._submission.target, limit)
         except RecordError as error:
-            return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
-        return Recorded(record=record, blob=blob)
+            return RecordedCase(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
+        return RecordedCase(record=record, blob=blob)
 
     def close(self) -> None:
-        self._worker.stop()
+        self._session.stop()
 
     def _receive(self) -> tuple[str, dict]:
-        return self._worker.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
+        return self._session.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
 
 
-def _stopped_by(stopped: Fault | Ending) -> Recorded:
-    return Recorded(fault=stopped) if isinstance(stopped, Fault) else Recorded(ending=stopped)
+def _stopped_by(stopped: Fault | Ending) -> RecordedCase:
+    return RecordedCase(fault=stopped) if isinstance(stopped, Fault) else RecordedCase(ending=stopped)
 
 
 def scratch_limit(lab: Lab, prepared: PreparedCase, target: str) -> int:
@@ -110,9 +110,9 @@ def held_against(record: Record, layout: Layout, target: str, most_scratch: int)
 
 
 @contextlib.contextmanager
-def recorder(nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
+def start_recorder(sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
     """A recorder for as long as the context lasts."""
-    made = Recorder(nursery, submission, cancelled)
+    made = Recorder(sandbox, submission, cancelled)
     try:
         yield made
     finally:
@@ -120,37 +120,37 @@ def recorder(nursery: Nursery, submission: Submission, cancelled: Callable[[], b
 
 
 def record_all(
-    nursery: Nursery,
-    submission: Submission,
+    sandbox: Sandbox,
+    submission: Briefing,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Recorded]:
-    """Record every case, several workers side by side; each compiles a form of the kernel once."""
-    workers = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
-    results: list[Recorded | None] = [None] * len(cases)
+) -> list[RecordedCase]:
+    """Record every case, several sessions side by side; each compiles a form of the kernel once."""
+    sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
+    results: list[RecordedCase | None] = [None] * len(cases)
     waiting = iter(list(enumerate(cases)))
 
     def work() -> None:
-        with recorder(nursery, submission, cancelled) as recording:
+        with start_recorder(sandbox, submission, cancelled) as recording:
             for index, prepared in waiting:
                 results[index] = recording.record(prepared, lay_out(prepared))
                 progress(sum(result is not None for result in results))
 
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for finished in [pool.submit(work) for _ in range(workers)]:
+    with concurrent.futures.ThreadPoolExecutor(sessions) as pool:
+        for finished in [pool.submit(work) for _ in range(sessions)]:
             finished.result()
     return results
 
 
 def record_largest(
-    nursery: Nursery,
-    submission: Submission,
+    sandbox: Sandbox,
+    submission: Briefing,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
-) -> tuple[PreparedCase, Recorded]:
+) -> tuple[PreparedCase, RecordedCase]:
     """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all."""
     visible = [prepared for prepared in cases if prepared.case.group == "visible"]
     largest = max(visible, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
-    with recorder(nursery, submission, cancelled) as recording:
+    with start_recorder(sandbox, submission, cancelled) as recording:
         return largest, recording.record(largest, lay_out(largest))

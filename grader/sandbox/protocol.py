@@ -1,9 +1,9 @@
-"""The framed messages between judge and worker, read as hostile on the judge's side. No pickle, no points, no paths.
+"""The framed messages between judge and session, read as hostile on the judge's side. No pickle, no points, no paths.
 
-A frame is a little-endian u32 length and so many bytes. The judge sends JSON objects; a worker answers with JSON objects,
+A frame is a little-endian u32 length and so many bytes. The judge sends JSON objects; a session answers with JSON objects,
 and after a `record` message with one raw frame, the launch record (`grader.sandbox.record.format`).
 
-Judge → worker                                              Worker → judge
+Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes                done traffic scratch_bytes | record bytes | fault
 
@@ -22,7 +22,7 @@ from typing import Any
 LENGTH = struct.Struct("<I")
 MESSAGE_LIMIT = 256 * 1024  # bytes of one JSON message
 RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
-TEXT_LIMIT = 8 * 1024  # characters of any text that a worker sends
+TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
 
 # Where a fault happened; each maps to one verdict. The first three can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
@@ -33,7 +33,7 @@ OF_A_CASE = ("compile", "run", "refused", "bounds", "input_changed")
 
 
 class ProtocolError(Exception):
-    """What arrived is not a message of this protocol; the worker that sent it is not spoken to again."""
+    """What arrived is not a message of this protocol; the session that sent it is not spoken to again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class LentTensor:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A learner's fault as the worker saw it. `line` is the submission's own, `raw` the untranslated text."""
+    """A learner's fault as the session saw it. `line` is the submission's own, `raw` the untranslated text."""
 
     stage: str
     error_type: str
@@ -88,7 +88,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def read_exactly(fd: int, size: int) -> bytes:
-    """Blocking read of `size` bytes; used by the worker, which trusts its reader's end.
+    """Blocking read of `size` bytes; used by the session, which trusts its reader's end.
 
     Raises:
         EOFError: the other side closed.
@@ -103,13 +103,13 @@ def read_exactly(fd: int, size: int) -> bytes:
 
 
 def read_message(fd: int) -> dict[str, Any]:
-    """The worker's side: the judge's next message."""
+    """The session's side: the judge's next message."""
     (size,) = LENGTH.unpack(read_exactly(fd, LENGTH.size))
     return json.loads(read_exactly(fd, size))
 
 
 def parse_reply(body: bytes) -> tuple[str, dict[str, Any]]:
-    """A worker's JSON frame, checked: its kind and its fields, every one of a known type and size.
+    """A session's JSON frame, checked: its kind and its fields, every one of a known type and size.
 
     Raises:
         ProtocolError: anything else.

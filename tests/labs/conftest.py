@@ -18,11 +18,11 @@ GIVING_WAY = 5
 
 @pytest.fixture(scope="session")
 def judge():
-    """Its workers give way: tests that watch a clock may run beside them, in another of pytest-xdist's processes."""
+    """Its sessions give way: tests that watch a clock may run beside them, in another of pytest-xdist's processes."""
     with Judge() as judge:
         judge.self_test()
-        nursery = psutil.Process(judge._nursery.pid)
-        for process in (nursery, *nursery.children()):
+        sandbox = psutil.Process(judge._sandbox.pid)
+        for process in (sandbox, *sandbox.children()):
             process.nice(process.nice() + GIVING_WAY)
         yield judge
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from grader.faults import SandboxError
 from grader.judge.binaries.anatomy import first_launches
 from grader.report import Listing
-from grader.sandbox.process.door import Limits, Nursery
+from grader.sandbox.process.door import Limits, Sandbox
 from grader.sandbox.process.ending import Ended
 from grader.sandbox.record.commands import Binary, Record
 from grader.sandbox.session.culprit import FILENAME
@@ -35,17 +35,17 @@ _SASS_CODE = re.compile(r"\s*/\*([0-9a-f]{4,8})\*/\s+(.*?)\s*;?\s*$")
 _SASS_LABEL = re.compile(r"(\.L_\w+):")
 
 
-def listings_of(record: Record, nursery: Nursery | None, cancelled: Callable[[], bool] = lambda: False) -> tuple[Listing, ...]:
+def listings_of(record: Record, sandbox: Sandbox | None, cancelled: Callable[[], bool] = lambda: False) -> tuple[Listing, ...]:
     """One entry for each binary of the anatomy, in the order of their first launch.
 
     Args:
-        nursery: starts the disassembler; None for PTX alone.
+        sandbox: starts the disassembler; None for PTX alone.
     """
     kernels: dict[int, str] = {}
     for launch in first_launches(record.commands):
         kernels.setdefault(launch.binary, launch.kernel)
     launched = [(record.binaries[index], kernel) for index, kernel in list(kernels.items())[:MOST_BINARIES]]
-    sass, why = _disassembled([binary for binary, _ in launched], nursery, cancelled)
+    sass, why = _disassembled([binary for binary, _ in launched], sandbox, cancelled)
     left = {"ptx": TEXT_LIMIT, "sass": TEXT_LIMIT}
     made = []
     for (binary, kernel), text in zip(launched, sass, strict=True):
@@ -93,22 +93,22 @@ def readable_sass(sass: str) -> str:
     return "\n".join(lines)
 
 
-def _disassembled(binaries: Sequence[Binary], nursery: Nursery | None, cancelled: Callable[[], bool]) -> tuple[list[str], str]:
+def _disassembled(binaries: Sequence[Binary], sandbox: Sandbox | None, cancelled: Callable[[], bool]) -> tuple[list[str], str]:
     """The text of each binary, and why there is none."""
     nothing = [""] * len(binaries)
-    if nursery is None:
+    if sandbox is None:
         return nothing, NOT_ASKED
     if not roots.nvdisasm():
         return nothing, NO_DISASSEMBLER
     texts: list[str] = []
     try:
-        with nursery.start_disassembler(_LIMITS) as worker:
-            worker.receive(_ANSWER_LIMIT_S, cancelled)
+        with sandbox.start_disassembler(_LIMITS) as conversation:
+            conversation.receive(_ANSWER_LIMIT_S, cancelled)
             for binary in binaries:
-                worker.send({"size": len(binary.cubin)})
-                worker.send_raw(binary.cubin)
-                _, fields = worker.receive(_ANSWER_LIMIT_S, cancelled)
-                blob = worker.receive_blob(fields["size"], _ANSWER_LIMIT_S, cancelled)
+                conversation.send({"size": len(binary.cubin)})
+                conversation.send_raw(binary.cubin)
+                _, fields = conversation.receive(_ANSWER_LIMIT_S, cancelled)
+                blob = conversation.receive_blob(fields["size"], _ANSWER_LIMIT_S, cancelled)
                 texts.append(blob.decode("utf-8", "replace"))
     except (Ended, SandboxError, KeyError):
         texts += nothing[len(texts) :]

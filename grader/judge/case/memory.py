@@ -1,7 +1,7 @@
-"""Memory that the judge lends to a worker: NaN everywhere, a guard zone around each tensor, sealed against what must not be.
+"""Memory that the judge lends to a session: NaN everywhere, a guard zone around each tensor, sealed against what must not be.
 
-Inputs: the worker can map them only for reading (F_SEAL_FUTURE_WRITE; the judge's own mapping is older than the seal).
-`out`: writable, of a size that cannot be changed, so that a worker cannot pull memory away from under the judge.
+Inputs: the session can map them only for reading (F_SEAL_FUTURE_WRITE; the judge's own mapping is older than the seal).
+`out`: writable, of a size that cannot be changed, so that a session cannot pull memory away from under the judge.
 Around the inputs every byte is 0xFF, a NaN in each of the float formats; `out` is 0xFFFE throughout, another NaN, which neither
 arithmetic makes nor a read beyond an input hands on: a cell that still holds it was never written.
 """

@@ -175,7 +175,7 @@ REMEDIES = (
 
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
-    """The verdict of a worker's fault, and one sentence on it with the learner's own line."""
+    """The verdict of a session's fault, and one sentence on it with the learner's own line."""
     verdict = VERDICT_OF_STAGE[fault.stage]
     if fault.stage in ("refused", "bounds", "input_changed", "entry"):
         text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text

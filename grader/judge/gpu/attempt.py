@@ -18,7 +18,7 @@ from grader.judge.attempt import Attempt, Execution, Progress
 from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.memory import lay_out
-from grader.judge.case.outcome import Outcome, Submission
+from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.diagnosis.oracles import Finding
 from grader.judge.gpu.bench import Bench, Ours, Theirs, WrongWhileTimed
 from grader.judge.gpu.lock import Cancelled, GpuLock
@@ -26,9 +26,9 @@ from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.gpu.runner import GpuRunner
 from grader.judge.gpu.timing import TimingRefused, measure
-from grader.judge.recording import Recorded, record_all, recorder
+from grader.judge.recording import RecordedCase, record_all, start_recorder
 from grader.report import Report, Timing, Verdict
-from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.protocol import OF_LOADING
 from grader.sandbox.replay.cuda_driver import DriverError
@@ -41,8 +41,8 @@ NOTHING = bytes(32)  # a seed for records, which hold no values
 class Gpu:
     """This process's GPU, and the records of ours that every timing needs."""
 
-    def __init__(self, nursery: Nursery) -> None:
-        self._nursery = nursery
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
         properties = torch.cuda.get_device_properties(0)
         self.name = properties.name
         self.uuid = str(properties.uuid)
@@ -59,10 +59,10 @@ class Gpu:
             self._ours[folder.id] = Ours(reference=reference, copy=copy, read=read)
         return self._ours[folder.id]
 
-    def _record(self, lab: Lab, source: str, case: Case) -> Recorded:
+    def _record(self, lab: Lab, source: str, case: Case) -> RecordedCase:
         prepared = prepare(lab, case, NOTHING, device="cuda")
-        submission = Submission(source=source, lab=lab, target=self.target)
-        with recorder(self._nursery, submission, lambda: False) as recording:
+        submission = Briefing(source=source, lab=lab, target=self.target)
+        with start_recorder(self._sandbox, submission, lambda: False) as recording:
             recorded = recording.record(prepared, lay_out(prepared))
         if recorded.record is None:
             raise GraderError(f"our own {lab.entry} could not be recorded: {recorded.fault or recorded.ending}")
@@ -72,7 +72,7 @@ class Gpu:
 class GpuAttempt(Attempt):
     """Cases are recorded without the GPU and replayed on it.
 
-    While workers record, this thread gets the GPU's side ready: replayers with a context each, buffers, our own records. Under
+    While sessions record, this thread gets the GPU's side ready: replayers with a context each, buffers, our own records. Under
     the lock there is left what launches a submission's kernels, and the death of whatever did.
     """
 
@@ -151,7 +151,7 @@ class GpuAttempt(Attempt):
         return execution
 
     def _locked(
-        self, lock: GpuLock, runner: GpuRunner, bench: Bench | None, cases: list[PreparedCase], recorded: list[Recorded]
+        self, lock: GpuLock, runner: GpuRunner, bench: Bench | None, cases: list[PreparedCase], recorded: list[RecordedCase]
     ) -> Execution:
         """On the GPU, from the moment the lock is ours until whatever launched a submission's kernel is dead."""
         self._progress(Progress("waiting for the GPU"))
@@ -169,7 +169,7 @@ class GpuAttempt(Attempt):
         lock.close()
         return execution
 
-    def _record_meanwhile(self, wanted: list[PreparedCase], steps: list[Callable[[], None]]) -> list[Recorded]:
+    def _record_meanwhile(self, wanted: list[PreparedCase], steps: list[Callable[[], None]]) -> list[RecordedCase]:
         """Record in another thread and take the steps in this one; those left when it is done are taken when needed."""
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             recording = pool.submit(self._record, wanted)
@@ -179,13 +179,13 @@ class GpuAttempt(Attempt):
                 step()
             return recording.result()
 
-    def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:
+    def _record(self, wanted: list[PreparedCase]) -> list[RecordedCase]:
         def progress(done: int) -> None:
             self._progress(Progress("compiling", done, len(wanted)))
 
-        return record_all(self._nursery, self._submission, wanted, self._cancelled, progress)
+        return record_all(self._sandbox, self._submission, wanted, self._cancelled, progress)
 
-    def _replay(self, runner: GpuRunner, cases: list[PreparedCase], recorded: list[Recorded]) -> Execution:
+    def _replay(self, runner: GpuRunner, cases: list[PreparedCase], recorded: list[RecordedCase]) -> Execution:
         execution = Execution(findings=[], outcomes=[], timing_note="Nothing was timed: not every visible case is right.")
         with self._marked("replay"):
             for done, (prepared, record) in enumerate(zip(cases, recorded, strict=False)):
@@ -229,7 +229,7 @@ class GpuAttempt(Attempt):
         return timing, ""
 
 
-def _in_view(cases: list[PreparedCase], recorded: list[Recorded]) -> int:
+def _in_view(cases: list[PreparedCase], recorded: list[RecordedCase]) -> int:
     """Whose anatomy and code is shown: the timed case's, else the last visible one's; a hidden one's would tell its sizes."""
     if len(recorded) > len(cases):
         return len(cases)

@@ -25,11 +25,11 @@ from grader.judge.gpu.memory import DeviceBuffer, DeviceSet
 from grader.judge.gpu.replayer import Replayer, places
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, read_case
 from grader.judge.gpu.statistics import FEWEST_ROUNDS, WARM_UP_ROUNDS, Samples
-from grader.judge.recording import Recorded
+from grader.judge.recording import RecordedCase
 from grader.judge.verdict.gate import CELL_FACTOR, compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.replay.cuda_driver import Stream
-from grader.sandbox.replay.launching import LoadedRecord
+from grader.sandbox.replay.loaded_record import LoadedRecord
 from labs.declaration import Case, Lab
 
 FEWEST_SETS = 8
@@ -46,17 +46,17 @@ GROWTH_ROUNDS = 7
 class Ours:
     """Records of ours that are replayed beside a submission."""
 
-    reference: Recorded
-    copy: Recorded
-    read: Recorded
+    reference: RecordedCase
+    copy: RecordedCase
+    read: RecordedCase
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Theirs:
     """A submission's records: of the timed case, and of the two cases between which its time must not grow too little."""
 
-    timed: Recorded
-    growth: tuple[Recorded, ...] = ()
+    timed: RecordedCase
+    growth: tuple[RecordedCase, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -181,7 +181,7 @@ class Bench:
             raise
         return replayer
 
-    def _load(self, replayer: Replayer, name: str, recorded: Recorded, sets: Sequence[DeviceSet]) -> None:
+    def _load(self, replayer: Replayer, name: str, recorded: RecordedCase, sets: Sequence[DeviceSet]) -> None:
         arguments = {"copy": COPY_LAB.arguments, "read": READ_LAB.arguments}.get(name, self._lab.arguments)
         outs = self._reference_outs if name == "reference" else None
         replayer.load(name, recorded.blob, arguments, sets, outs=outs)
@@ -223,7 +223,7 @@ class Bench:
             if number > WARM_UP_ROUNDS and stop(samples):
                 return samples
 
-    def _growth(self, replayer: Replayer, recorded: tuple[Recorded, ...]) -> float | None:
+    def _growth(self, replayer: Replayer, recorded: tuple[RecordedCase, ...]) -> float | None:
         """Time of the smaller case ÷ time of the larger; None where either was not recorded."""
         if not self._growth_sets or any(each.record is None for each in recorded):
             return None

@@ -19,10 +19,10 @@ from grader.faults import NotGradable
 from grader.judge.attempt import Request
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.memory import lay_out
-from grader.judge.case.outcome import Submission
+from grader.judge.case.outcome import Briefing
 from grader.judge.gpu.attempt import NOTHING, GpuAttempt
-from grader.judge.recording import Recorded, held_against, record_all, scratch_limit
-from grader.sandbox.process.door import Nursery
+from grader.judge.recording import RecordedCase, held_against, record_all, scratch_limit
+from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.protocol import Fault
 from grader.sandbox.record.format import RecordError, parse
@@ -33,12 +33,12 @@ REQUEST = "request.json"
 FILE_LIMIT = 1 << 30  # bytes of a whole file, unpacked
 
 
-def pack(nursery: Nursery, request: Request, cancelled: Callable[[], bool] = lambda: False) -> bytes:
+def pack(sandbox: Sandbox, request: Request, cancelled: Callable[[], bool] = lambda: False) -> bytes:
     """Record every case that a GPU would be given, and the timed one."""
     lab = request.folder.lab
     prepared = [_prepared(lab, case, request) for case in _cases(lab, request.mode)]
-    submission = Submission(source=request.source, lab=lab, target=request.target)
-    recorded = record_all(nursery, submission, prepared, cancelled)
+    submission = Briefing(source=request.source, lab=lab, target=request.target)
+    recorded = record_all(sandbox, submission, prepared, cancelled)
     told = {
         "lab": request.folder.id,
         "mode": request.mode,
@@ -61,7 +61,7 @@ def pack(nursery: Nursery, request: Request, cancelled: Callable[[], bool] = lam
     return packed.getvalue()
 
 
-def unpack(data: bytes, target: str) -> tuple[Request, dict[str, Recorded]]:
+def unpack(data: bytes, target: str) -> tuple[Request, dict[str, RecordedCase]]:
     """A packed attempt, checked, for a GPU of that target.
 
     Raises:
@@ -86,20 +86,20 @@ def unpack(data: bytes, target: str) -> tuple[Request, dict[str, Recorded]]:
     return request, recorded
 
 
-def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Recorded:
+def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> RecordedCase:
     blob = files.get(f"{case.name}.record")
     if blob is None:
         why = json.loads(files.get(f"{case.name}.json", b"{}"))
         if why.get("fault"):
-            return Recorded(fault=Fault(**why["fault"]))
-        return Recorded(ending=Ending(Reason(why.get("ending") or Reason.PROTOCOL), "It was not recorded."))
+            return RecordedCase(fault=Fault(**why["fault"]))
+        return RecordedCase(ending=Ending(Reason(why.get("ending") or Reason.PROTOCOL), "It was not recorded."))
     prepared = _prepared(lab, case, request)
     try:
         record = parse(blob, arguments=lab.arguments)
         held_against(record, lay_out(prepared), request.target, scratch_limit(lab, prepared, request.target))
     except RecordError as error:
-        return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
-    return Recorded(record=record, blob=blob)
+        return RecordedCase(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
+    return RecordedCase(record=record, blob=blob)
 
 
 def _cases(lab: Lab, mode: str) -> list[Case]:
@@ -118,9 +118,9 @@ def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
 
 
 class CarriedAttempt(GpuAttempt):
-    """An attempt whose records came in a file: no worker is started, since there is no source."""
+    """An attempt whose records came in a file: no session is started, since there is no source."""
 
-    def __init__(self, recorded: dict[str, Recorded], *arguments: object, **options: object) -> None:
+    def __init__(self, recorded: dict[str, RecordedCase], *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self._recorded = recorded
 
@@ -130,7 +130,7 @@ class CarriedAttempt(GpuAttempt):
         made = [_prepared(lab, case, self._request) for case in judged]
         return [dataclasses.replace(each, inputs=_on_gpu(each.inputs)) for each in made]
 
-    def _record(self, wanted: list[PreparedCase]) -> list[Recorded]:
+    def _record(self, wanted: list[PreparedCase]) -> list[RecordedCase]:
         return [self._recorded[prepared.case.name] for prepared in wanted]
 
 

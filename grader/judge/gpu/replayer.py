@@ -64,17 +64,17 @@ class Replayer:
     def __init__(self, *, lock_fd: int, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
         self._started = time.monotonic()
-        self._worker = start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
+        self._conversation = start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
         try:
-            self._worker.send({"kind": "open", "ordinal": 0})
+            self._conversation.send({"kind": "open", "ordinal": 0})
             self.l2_bytes = self._answer("opened", OPEN_LIMIT_S)["l2_bytes"]
         except ReplayFault as fault:
-            self._worker.stop()
+            self._conversation.stop()
             raise SandboxError(f"the driver could not be initialised behind the walls: {fault.name}") from fault
         except ReplayEnded as ended:
             if ended.ending.reason is Reason.CANCELLED:
                 raise Cancelled from ended
-            output = self._worker.output.decode(errors="replace")[-500:]
+            output = self._conversation.output.decode(errors="replace")[-500:]
             raise SandboxError(f"a replayer ended at its start: {ended.ending} {output}") from ended
 
     @property
@@ -86,7 +86,7 @@ class Replayer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker.stop()
+        self._conversation.stop()
 
     def load(
         self,
@@ -139,15 +139,15 @@ class Replayer:
 
     def _send(self, message: dict, blob: bytes = b"") -> None:
         try:
-            self._worker.send(message)
+            self._conversation.send(message)
             if blob:
-                self._worker.send_raw(blob)
+                self._conversation.send_raw(blob)
         except Ended as ended:
             raise ReplayEnded(ended.ending) from None
 
     def _answer(self, expected: str, limit_s: float = CALL_LIMIT_S) -> dict:
         try:
-            kind, fields = self._worker.receive(limit_s, cancelled=self._cancelled)
+            kind, fields = self._conversation.receive(limit_s, cancelled=self._cancelled)
         except Ended as ended:
             raise ReplayEnded(ended.ending) from None
         if kind == "fault":

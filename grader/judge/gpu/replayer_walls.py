@@ -50,9 +50,9 @@ def probe_walls(*, without: tuple[str, ...] = ()) -> list[Answer]:
     answers = []
     with _baited() as (bait, lock_fd):
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
-        with start_replayer(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as worker:
-            worker.receive(ANSWER_LIMIT_S)
-            answers = [Answer(probe, *probe.put_to(worker)) for probe in _probes(bait)]
+        with start_replayer(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:
+            conversation.receive(ANSWER_LIMIT_S)
+            answers = [Answer(probe, *probe.put_to(conversation)) for probe in _probes(bait)]
         answers.append(_limit(lock_fd, without))
     return answers
 
@@ -128,13 +128,13 @@ def _baited() -> Iterator[tuple[_Bait, int]]:
 def _limit(lock_fd: int, without: tuple[str, ...]) -> Answer:
     """A replayer that does not answer is ended when its time is over."""
     probe = Probe("limits", "wait_forever", "", False)
-    worker = start_replayer(Limits(time_limit_s=0.3), lock_fd=lock_fd, without=without, main=PROBES_MAIN)
+    conversation = start_replayer(Limits(time_limit_s=0.3), lock_fd=lock_fd, without=without, main=PROBES_MAIN)
     try:
-        worker.receive(ANSWER_LIMIT_S)
-        worker.send({"operation": "wait_forever", "place": ""})
-        worker.receive(5)
+        conversation.receive(ANSWER_LIMIT_S)
+        conversation.send({"operation": "wait_forever", "place": ""})
+        conversation.receive(5)
         return Answer(probe, True, "it went on")
     except Ended as ended:
         return Answer(probe, ended.ending.reason is not Reason.TIME_LIMIT, str(ended))
     finally:
-        worker.stop()
+        conversation.stop()

@@ -17,11 +17,11 @@ from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Outcome
 from grader.judge.gpu.memory import DeviceSet
 from grader.judge.gpu.replayer import ReplayEnded, Replayer, ReplayFault
-from grader.judge.recording import Recorded
+from grader.judge.recording import RecordedCase
 from grader.sandbox.protocol import Done, Fault
 from grader.sandbox.record.commands import Choice, Record
 from grader.sandbox.replay.cuda_driver import DriverError
-from grader.sandbox.replay.gpu_probe import gpu_is_well
+from grader.sandbox.replay.gpu_health import gpu_is_well
 from labs.declaration import Lab
 
 REPLAYERS = 3
@@ -50,7 +50,7 @@ class GpuRunner:
         self._started += 1
         self._replayer = Replayer(lock_fd=self._lock_fd, cancelled=self._cancelled)
 
-    def run(self, prepared: PreparedCase, recorded: Recorded) -> Outcome:
+    def run(self, prepared: PreparedCase, recorded: RecordedCase) -> Outcome:
         """One case: its record on its inputs.
 
         Raises:
@@ -81,7 +81,7 @@ class GpuRunner:
         finally:
             lent.close()
 
-    def _replay(self, prepared: PreparedCase, recorded: Recorded, lent: DeviceSet) -> Outcome:
+    def _replay(self, prepared: PreparedCase, recorded: RecordedCase, lent: DeviceSet) -> Outcome:
         replayer, snapshots, changed = self._replayer, [], set()
         lent.lend(prepared.inputs)
         as_lent = lent.inputs.bytes.clone()

@@ -18,8 +18,8 @@ from grader.judge.gpu.attempt import Gpu, GpuAttempt
 from grader.judge.gpu.lock import Cancelled, gpu_lock
 from grader.judge.gpu.replayer_walls import probe_walls
 from grader.report import Report, Verdict
-from grader.sandbox.process.door import Nursery
-from grader.sandbox.replay.gpu_probe import gpu_is_well
+from grader.sandbox.process.door import Sandbox
+from grader.sandbox.replay.gpu_health import gpu_is_well
 from labs import load
 
 SEED = bytes(range(32))
@@ -80,15 +80,15 @@ class GpuSelfTest:
         return "\n".join(lines)
 
 
-def run(nursery: Nursery) -> GpuSelfTest:
+def run(sandbox: Sandbox) -> GpuSelfTest:
     """Probe the GPU; under a minute."""
-    gpu = Gpu(nursery)
+    gpu = Gpu(sandbox)
     probes = (
         ("the driver answers in a process of its own", lambda: (gpu_is_well(), "memory holds what is written to it")),
         ("one holder of the lock at a time", lambda: _lock(gpu)),
-        ("a right kernel is replayed and timed", lambda: _timed(nursery, gpu)),
-        ("a write just past out is seen", lambda: _verdict(nursery, gpu, _NEXT_DOOR, Verdict.OUT_OF_BOUNDS)),
-        ("an illegal address ends one replayer alone", lambda: _verdict(nursery, gpu, _WILD, Verdict.OUT_OF_BOUNDS)),
+        ("a right kernel is replayed and timed", lambda: _timed(sandbox, gpu)),
+        ("a write just past out is seen", lambda: _verdict(sandbox, gpu, _NEXT_DOOR, Verdict.OUT_OF_BOUNDS)),
+        ("an illegal address ends one replayer alone", lambda: _verdict(sandbox, gpu, _WILD, Verdict.OUT_OF_BOUNDS)),
         ("the GPU is well after a fault", lambda: (gpu_is_well(), "a fresh context works")),
         ("no memory is left behind", _memory),
     )
@@ -131,8 +131,8 @@ def _lock(gpu: Gpu) -> tuple[bool, str]:
             return True, "a second holder waits"
 
 
-def _timed(nursery: Nursery, gpu: Gpu) -> tuple[bool, str]:
-    report = _grade(nursery, gpu, load(LAB).solution, "submit")
+def _timed(sandbox: Sandbox, gpu: Gpu) -> tuple[bool, str]:
+    report = _grade(sandbox, gpu, load(LAB).solution, "submit")
     timing = report.timing
     if timing is None:
         return False, f"{report.diagnosis.sentence} {report.points.note}"
@@ -140,14 +140,14 @@ def _timed(nursery: Nursery, gpu: Gpu) -> tuple[bool, str]:
     return abs(timing.reference_ratio - 1) < NOISE, found
 
 
-def _verdict(nursery: Nursery, gpu: Gpu, source: str, expected: Verdict) -> tuple[bool, str]:
-    report = _grade(nursery, gpu, source, "check")
+def _verdict(sandbox: Sandbox, gpu: Gpu, source: str, expected: Verdict) -> tuple[bool, str]:
+    report = _grade(sandbox, gpu, source, "check")
     return report.verdict is expected, report.diagnosis.sentence
 
 
-def _grade(nursery: Nursery, gpu: Gpu, source: str, mode: str) -> Report:
+def _grade(sandbox: Sandbox, gpu: Gpu, source: str, mode: str) -> Report:
     request = Request(source=source, folder=load(LAB), mode=mode, prediction=None, seed=SEED, target=gpu.target)
-    return GpuAttempt(gpu, nursery, request, progress=lambda progress: None, cancelled=lambda: False).grade()
+    return GpuAttempt(gpu, sandbox, request, progress=lambda progress: None, cancelled=lambda: False).grade()
 
 
 def _memory() -> tuple[bool, str]:

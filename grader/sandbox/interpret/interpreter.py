@@ -32,7 +32,7 @@ from grader.sandbox.protocol import LentTensor
 def warm_up() -> None:
     """Do now what the first kernel of a process would wait for: imports, and the rewriting of tl.sum and tl.max.
 
-    For a parent that forks workers; it lends a kernel of ours two cells and runs it.
+    For a parent that forks sessions; it lends a kernel of ours two cells and runs it.
     """
     _install()
     with current_case.running(HostRules(AddressMap())):

@@ -1,4 +1,4 @@
-"""The judge's conversation with one worker. What arrives is hostile, and no reading or writing blocks past its deadline."""
+"""The judge's conversation with one session. What arrives is hostile, and no reading or writing blocks past its deadline."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.keeper import Keeper
 from grader.sandbox.walls.limits import Limits
 
-_LAST_WORDS_S = 1.0  # between the end of a worker's replies and its own end
+_LAST_WORDS_S = 1.0  # between the end of a session's replies and its own end
 _CANCEL_LOOK_S = 0.05
 _CHUNK = 65536
 
 
-class Worker:
-    """A walled process. Made by `Nursery.start_worker`; used by one thread of the judge.
+class Conversation:
+    """A walled process. Made by `Sandbox.start_session`; used by one thread of the judge.
 
     Owns the descriptors that it is given. Its keeper owns the others and the scratch directory.
     """
@@ -67,8 +67,8 @@ class Worker:
         """The next reply's kind and fields, checked by `protocol.parse_reply`.
 
         Args:
-            time_limit_s: from now; passing it ends the worker.
-            cancelled: asked every 50 ms; True ends the worker.
+            time_limit_s: from now; passing it ends the session.
+            cancelled: asked every 50 ms; True ends the session.
 
         Raises:
             Ended: there will be no reply.
@@ -94,7 +94,7 @@ class Worker:
         """
         return self._end(Reason.STOPPED, "")
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Conversation:
         return self
 
     def __exit__(self, *_: object) -> None:

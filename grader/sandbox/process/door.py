@@ -1,13 +1,13 @@
-"""The judge's door to the sandbox: a `Nursery` of warm parents, from which `start_worker` takes a walled `Worker`.
+"""The judge's door to the sandbox: a `Sandbox` of warm parents, from which `start_session` takes a walled `Conversation`.
 
-with Nursery() as nursery, nursery.start_worker(Kind.INTERPRET, [inputs_fd, out_fd], Limits()) as worker:
-    worker.send({"kind": "load", ...})
-    kind, fields = worker.receive(time_limit_s=20)
+with Sandbox() as sandbox, sandbox.start_session(Kind.INTERPRET, [inputs_fd, out_fd], Limits()) as session:
+    session.send({"kind": "load", ...})
+    kind, fields = session.receive(time_limit_s=20)
 
-this process      Nursery, Worker: trusted, hold no submission's code
-  └ nursery       the warm parents (`grader.sandbox.process.warm_parents`)
+this process      Sandbox, Conversation: trusted, hold no submission's code
+  └ sandbox       the warm parents (`grader.sandbox.process.warm_parents`)
       └ warden    one per attempt (`grader.sandbox.process.warden`)
-          └ worker    behind the walls (`grader.sandbox.walls.lockdown`)
+          └ session    behind the walls (`grader.sandbox.walls.lockdown`)
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from grader.faults import SandboxError
-from grader.sandbox.process import warm_parents as nursery
-from grader.sandbox.process.conversation import Worker
+from grader.sandbox.process import warm_parents as sandbox
+from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.pipes import LOCK_LIMIT_S, Pipes, readable
 from grader.sandbox.walls import lockdown, policy, roots, scratch
 from grader.sandbox.walls.limits import Kind, Limits
 
-__all__ = ["Ended", "Ending", "Kind", "Limits", "Nursery", "Reason", "Worker", "harden_this_process"]
+__all__ = ["Ended", "Ending", "Kind", "Limits", "Sandbox", "Reason", "Conversation", "harden_this_process"]
 
 START_LIMIT_S = 120.0  # importing torch from a cold disk
 _KINDS = (Kind.INTERPRET, Kind.RECORD)
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox.process import {0}; {0}.run(sys.argv[2:])"
 # What a GPU's driver is found by; the rest of our environment stays here.
 _GPU_ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-_WORKER_MAIN = "grader.sandbox.session.session:main"
+_SESSION_MAIN = "grader.sandbox.session.session:main"
 REPLAYER_MAIN = "grader.sandbox.replay.replayer"
 PROBES_MAIN = "grader.sandbox.selftest.replay_probes"
 _DISASSEMBLER_MAIN = "grader.sandbox.process.disassembler:main"
@@ -53,7 +53,7 @@ def harden_this_process() -> None:
     lockdown.adopt_orphans()
 
 
-def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (), main: str = REPLAYER_MAIN) -> Worker:
+def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (), main: str = REPLAYER_MAIN) -> Conversation:
     """A fresh process that replays records on a GPU (`grader.sandbox.replay.replayer`), behind the walls of `Kind.REPLAY`.
 
     Args:
@@ -89,10 +89,10 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (),
             )
         finally:
             os.close(own_fd)
-        return pipes.worker(Kind.REPLAY, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
+        return pipes.conversation(Kind.REPLAY, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
 
 
-class Nursery:
+class Sandbox:
     """Warm parents of every kind. Safe to use from several threads; starts anew by itself when a process of it died."""
 
     def __init__(self) -> None:
@@ -104,34 +104,34 @@ class Nursery:
         with self._lock:
             self._start()
 
-    def start_worker(self, kind: Kind, lent_fds: Sequence[int], limits: Limits) -> Worker:
+    def start_session(self, kind: Kind, lent_fds: Sequence[int], limits: Limits) -> Conversation:
         """A fresh process behind the walls of `kind`; returns once they stand.
 
         Args:
-            lent_fds: what the worker sees as its descriptors 5 and 6: inputs and out. They stay the caller's.
+            lent_fds: what the session sees as its descriptors 5 and 6: inputs and out. They stay the caller's.
 
         Raises:
             SandboxError: the walls could not be put up.
         """
-        return self._start_worker(kind, lent_fds, limits)
+        return self._start_session(kind, lent_fds, limits)
 
-    def start_disassembler(self, limits: Limits) -> Worker:
+    def start_disassembler(self, limits: Limits) -> Conversation:
         """A process of ours (`disassembler`) behind the walls of a recorder that may execute nvdisasm, too.
 
         Raises:
             SandboxError: the walls could not be put up.
         """
-        return self._start_worker(Kind.RECORD, (), limits, main=_DISASSEMBLER_MAIN, executables=roots.nvdisasm())
+        return self._start_session(Kind.RECORD, (), limits, main=_DISASSEMBLER_MAIN, executables=roots.nvdisasm())
 
     def close(self) -> None:
-        """End the warm parents. Workers that still run end when they are stopped."""
+        """End the warm parents. Sessions that still run end when they are stopped."""
         with self._lock:
             self._end()
             if self._own_fd >= 0:
                 os.close(self._own_fd)
                 self._own_fd = -1
 
-    def __enter__(self) -> Nursery:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -139,21 +139,21 @@ class Nursery:
 
     @property
     def pid(self) -> int:
-        """The first process of the nursery."""
+        """The first process of the sandbox."""
         assert self._process is not None
         return self._process.pid
 
-    def _start_worker(
+    def _start_session(
         self,
         kind: Kind,
         lent_fds: Sequence[int],
         limits: Limits,
         *,
-        main: str = _WORKER_MAIN,
+        main: str = _SESSION_MAIN,
         search: Sequence[str] = (),
         without: Sequence[str] = (),
         executables: Sequence[str] = (),
-    ) -> Worker:
+    ) -> Conversation:
         """`search` and `without` (walls left out) are for the walls' own tests and the self-test."""
         with Pipes() as pipes:
             request = {
@@ -166,10 +166,10 @@ class Nursery:
                 "program": policy.program(kind).hex(),
             }
             theirs = pipes.theirs | {"supervisor": self._own_fd}
-            fds = [*(theirs[name] for name in nursery.REQUEST_FDS), *lent_fds]
+            fds = [*(theirs[name] for name in sandbox.REQUEST_FDS), *lent_fds]
             warden_pid, warden_fd = self._ask(kind, request, fds)
             lent_bytes = sum(os.fstat(fd).st_size for fd in lent_fds)
-            return pipes.worker(kind, limits, warden_pid, warden_fd, lent_bytes=lent_bytes)
+            return pipes.conversation(kind, limits, warden_pid, warden_fd, lent_bytes=lent_bytes)
 
     def _ask(self, kind: Kind, request: dict[str, Any], fds: Sequence[int]) -> tuple[int, int]:
         """A warden's process id and pidfd, from a warm parent that is started anew once if it is gone."""
@@ -181,14 +181,14 @@ class Nursery:
                     return answer["warden"], warden_fd
                 except (OSError, SandboxError, ValueError, KeyError) as error:
                     if attempt:
-                        raise SandboxError(f"no worker could be started: {error}") from error
+                        raise SandboxError(f"no session could be started: {error}") from error
                     self._end()
                     self._start()
         raise AssertionError
 
     def _start(self) -> None:
         if self._own_fd < 0:
-            raise SandboxError("the nursery is closed")
+            raise SandboxError("the sandbox is closed")
         pairs = {kind: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for kind in _KINDS}
         try:
             theirs = {str(kind): pair[1].fileno() for kind, pair in pairs.items()}
@@ -217,7 +217,7 @@ class Nursery:
                 _receive(self._sockets[kind], START_LIMIT_S)
         except (OSError, SandboxError) as error:
             self._end()
-            raise SandboxError(f"the nursery did not start: {error}") from error
+            raise SandboxError(f"the sandbox did not start: {error}") from error
 
     def _end(self) -> None:
         for each in self._sockets.values():
@@ -233,7 +233,7 @@ def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tu
     """One message of a warm parent."""
     if not readable(channel.fileno(), time_limit_s):
         raise SandboxError(f"no answer within {time_limit_s:g} s")
-    data, received, _, _ = socket.recv_fds(channel, nursery.MESSAGE_BYTES, fds)
+    data, received, _, _ = socket.recv_fds(channel, sandbox.MESSAGE_BYTES, fds)
     if not data:
         raise SandboxError("a warm parent died")
     message = json.loads(data)

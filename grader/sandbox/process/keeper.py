@@ -98,14 +98,14 @@ class Keeper:
     def _watch(self) -> None:
         try:
             decided, fault = self._watch_until_decided(), None
-        except Exception as error:  # whatever went wrong, the worker goes first
+        except Exception as error:  # whatever went wrong, the session goes first
             decided, fault = None, error
         try:
             self._ending = self._kill(decided)
             if fault is not None:
                 raise fault
         except Exception as error:
-            self._ending = SandboxError(f"a worker was not watched to its end: {error!r}")
+            self._ending = SandboxError(f"a session was not watched to its end: {error!r}")
         os.eventfd_write(self.ended_fd, 1)
 
     def _watch_until_decided(self) -> tuple[Reason, str] | None:
@@ -165,7 +165,7 @@ class Keeper:
     def _survivors(self) -> list[int]:
         """What is left of the attempt's session after a last try to kill it from here."""
         for _ in range(100):
-            left = [pid for pid in warden.session(self.warden_pid) if not warden.is_dead(pid)]
+            left = [pid for pid in warden.posix_session(self.warden_pid) if not warden.is_dead(pid)]
             if not left:
                 return []
             warden.kill_session(self.warden_pid)

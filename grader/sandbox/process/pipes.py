@@ -1,4 +1,4 @@
-"""The pipes and the scratch directory of one walled process, from before its start until a `Worker` owns them."""
+"""The pipes and the scratch directory of one walled process, from before its start until a `Conversation` owns them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import select
 import subprocess
 
 from grader.faults import SandboxError
-from grader.sandbox.process.conversation import Worker
+from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.keeper import Keeper
 from grader.sandbox.process.watchdog import Watchdog
 from grader.sandbox.walls import scratch
@@ -19,18 +19,18 @@ LOCK_LIMIT_S = 20.0  # fork and lock down: 30 ms
 
 
 class Pipes:
-    """`theirs` are the ends that the process gets. Left without a `worker`, everything is closed and removed."""
+    """`theirs` are the ends that the process gets. Left without a `session`, everything is closed and removed."""
 
     def __init__(self) -> None:
         self._ours, self._theirs = contextlib.ExitStack(), contextlib.ExitStack()
         self.scratch = scratch.make()
         self._ours.callback(scratch.remove, self.scratch)
         self._our_fds, self.theirs = {}, {}
-        for name, to_worker in {
+        for name, to_session in {
             "command": True, "reply": False, "output": False, "lifeline": True, "status": False,
         }.items():  # fmt: skip
             read_fd, write_fd = os.pipe()
-            self._our_fds[name], self.theirs[name] = (write_fd, read_fd) if to_worker else (read_fd, write_fd)
+            self._our_fds[name], self.theirs[name] = (write_fd, read_fd) if to_session else (read_fd, write_fd)
             self._ours.callback(os.close, self._our_fds[name])
             self._theirs.callback(os.close, self.theirs[name])
         self.output = self.theirs["output"]
@@ -42,7 +42,7 @@ class Pipes:
         self._theirs.close()
         self._ours.close()
 
-    def worker(
+    def conversation(
         self,
         kind: Kind,
         limits: Limits,
@@ -51,7 +51,7 @@ class Pipes:
         *,
         lent_bytes: int,
         process: subprocess.Popen | None = None,
-    ) -> Worker:
+    ) -> Conversation:
         """Close their ends, wait until the walls stand, and hand everything over.
 
         Raises:
@@ -63,7 +63,7 @@ class Pipes:
             kind=kind,
             limits=limits,
             warden=warden_pid,
-            worker=_locked(self._our_fds["status"]),
+            session=_locked(self._our_fds["status"]),
             scratch=self.scratch,
             lent_bytes=lent_bytes,
         )
@@ -77,23 +77,23 @@ class Pipes:
             scratch_path=self.scratch,
             process=process,
         )
-        return Worker(command_fd=self._our_fds["command"], reply_fd=self._our_fds["reply"], limits=limits, keeper=keeper)
+        return Conversation(command_fd=self._our_fds["command"], reply_fd=self._our_fds["reply"], limits=limits, keeper=keeper)
 
 
 def _locked(status_fd: int) -> int:
-    """The worker's process id, once it says that its walls stand; nothing untrusted has run by then.
+    """The session's process id, once it says that its walls stand; nothing untrusted has run by then.
 
     Raises:
         SandboxError: they do not.
     """
     if not readable(status_fd, LOCK_LIMIT_S):
-        raise SandboxError(f"a worker was not locked within {LOCK_LIMIT_S:g} s")
+        raise SandboxError(f"a session was not locked within {LOCK_LIMIT_S:g} s")
     line = bytearray()
     while (byte := os.read(status_fd, 1)) not in (b"", b"\n"):  # no further: the warden's report may already follow
         line += byte
     message = json.loads(line or '{"failed": "it died"}')
     if "failed" in message:
-        raise SandboxError(f"a worker could not be locked: {message['failed']}")
+        raise SandboxError(f"a session could not be locked: {message['failed']}")
     return message["locked"]
 
 

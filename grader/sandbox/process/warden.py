@@ -1,6 +1,6 @@
-"""Stands above one worker and kills everything below it: when asked, when the worker ends, and when the supervisor dies.
+"""Stands above one session and kills everything below it: when asked, when the session ends, and when the supervisor dies.
 
-The warden enters a Landlock signal scope before it forks the worker. kill(-1) then reaches the worker and whatever came of it,
+The warden enters a Landlock signal scope before it forks the session. kill(-1) then reaches it and whatever came of it,
 and nothing else; nothing of it can signal the warden. The kernel walks its list of tasks under one lock and a fork with a
 fatal signal pending fails, so not even a fork bomb outruns it.
 """
@@ -30,7 +30,7 @@ def guard(
     """Run `work` in a process of its own below this one, then kill all of it, report and exit.
 
     Args:
-        work: called in the worker's process with the number of tasks that its user has; never returns.
+        work: called in the session's process with the number of tasks that its user has; never returns.
         lifeline_fd: a pipe; a byte or its end from the supervisor means: kill.
         supervisor_fd: a pidfd of the supervisor.
         status_fd: takes one line of JSON at the end.
@@ -47,14 +47,14 @@ def guard(
     lockdown.no_new_privileges()
     scoped = lockdown.scope_signals()
     tasks = lockdown.tasks_in_use()
-    worker = os.fork()
-    if worker == 0:
-        _be_the_worker(work, tasks)
+    session = os.fork()
+    if session == 0:
+        _be_the_session(work, tasks)
     lockdown.close_all_but((lifeline_fd, supervisor_fd, status_fd))
     for fd in range(3):
         os.close(fd)  # the supervisor reads output to its end, which comes when nobody holds the pipe
-    asked = _wait(os.pidfd_open(worker), lifeline_fd, supervisor_fd)
-    status = _kill_everything(worker, scoped)
+    asked = _wait(os.pidfd_open(session), lifeline_fd, supervisor_fd)
+    status = _kill_everything(session, scoped)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     report = {"status": status, "asked": asked, "cpu_s": usage.ru_utime + usage.ru_stime}
     with contextlib.suppress(OSError):
@@ -62,7 +62,7 @@ def guard(
     os._exit(0)
 
 
-def _be_the_worker(work: Callable[[int], NoReturn], tasks: int) -> NoReturn:
+def _be_the_session(work: Callable[[int], NoReturn], tasks: int) -> NoReturn:
     warden = os.getppid()
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_DFL)
@@ -70,17 +70,17 @@ def _be_the_worker(work: Callable[[int], NoReturn], tasks: int) -> NoReturn:
     work(tasks)
 
 
-def _wait(worker_fd: int, lifeline_fd: int, supervisor_fd: int) -> bool:
-    """Until the worker ends or must end; True if it must."""
+def _wait(session_fd: int, lifeline_fd: int, supervisor_fd: int) -> bool:
+    """Until the session ends or must end; True if it must."""
     waiting = select.poll()
-    waiting.register(worker_fd, select.POLLIN)
+    waiting.register(session_fd, select.POLLIN)
     for fd in (lifeline_fd, supervisor_fd):
         waiting.register(fd, select.POLLIN | select.POLLHUP)
-    return worker_fd not in [fd for fd, _ in waiting.poll()]
+    return session_fd not in [fd for fd, _ in waiting.poll()]
 
 
-def _kill_everything(worker: int, scoped: bool) -> int:
-    """Kill and reap until nothing is left below; the worker's wait status."""
+def _kill_everything(session: int, scoped: bool) -> int:
+    """Kill and reap until nothing is left below; the session's wait status."""
     status = -1
     while True:
         if scoped:
@@ -90,14 +90,14 @@ def _kill_everything(worker: int, scoped: bool) -> int:
             kill_session(os.getpid())
         try:
             while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
-                if reaped[0] == worker:
+                if reaped[0] == session:
                     status = reaped[1]
         except ChildProcessError:
             return status
         select.poll().poll(_KILL_PAUSE_MS)
 
 
-def session(leader: int) -> list[int]:
+def posix_session(leader: int) -> list[int]:
     """The processes of the session that `leader` began, itself apart. Zombies count until they are reaped."""
     found = []
     for pid in psutil.pids():
@@ -121,6 +121,6 @@ def is_dead(pid: int) -> bool:
 
 def kill_session(leader: int) -> None:
     """One round of SIGKILL for the session; enough rounds end it where its processes cannot fork without waiting."""
-    for pid in session(leader):
+    for pid in posix_session(leader):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

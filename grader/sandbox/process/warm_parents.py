@@ -1,7 +1,7 @@
-"""The warm parents: processes that have torch and Triton imported, so that a worker is a fork away.
+"""The warm parents: processes that have torch and Triton imported, so that a session is a fork away.
 
 The first imports numpy and torch and forks one warm parent per kind, which imports Triton its way (with the interpreter, or as
-a compiler) and the worker's code. Each then forks a warden with a worker below it on request. No submission, no seed and no
+a compiler) and the session's code. Each then forks a warden with a session below it on request. No submission, no seed and no
 database ever comes near them: what they get is limits and descriptors. Run by `grader.sandbox.process.door`, never by hand.
 """
 
@@ -26,12 +26,12 @@ from grader.sandbox.process import warden
 from grader.sandbox.walls import lockdown, roots
 from grader.sandbox.walls.limits import Kind, Limits
 
-# What a worker of that kind would import late, when the application's files are out of its reach.
+# What a session of that kind would import late, when the application's files are out of its reach.
 _BACKENDS = {Kind.INTERPRET: "grader.sandbox.interpret.interpreter", Kind.RECORD: "grader.sandbox.recording.recorder"}
 
 MESSAGE_BYTES = 64 * 1024
 MOST_FDS = 16
-STATUS_FD = 7  # in the worker, until it is locked
+STATUS_FD = 7  # in the session, until it is locked
 # Order of the descriptors of a request; the lent ones follow.
 REQUEST_FDS = ("command", "reply", "output", "lifeline", "supervisor", "status")
 _NEVER_IN_A_WORKER = ("labs", "kernels", "tabs", "tests", "grader.judge", "grader.course")
@@ -130,7 +130,7 @@ def _begin(kind: Kind, request: dict[str, Any], fds: Sequence[int], readable: ro
     named, lent = dict(zip(REQUEST_FDS, fds, strict=False)), fds[len(REQUEST_FDS) :]
     try:
         module, _, function = request["main"].partition(":")
-        if request["search"]:  # the walls' own tests bring a worker of theirs
+        if request["search"]:  # the walls' own tests bring a session of theirs
             sys.path[:0] = request["search"]
         entry = getattr(importlib.import_module(module), function)
         if request["search"]:
@@ -151,7 +151,7 @@ def _begin(kind: Kind, request: dict[str, Any], fds: Sequence[int], readable: ro
 
 
 def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> NoReturn:
-    """In the process that becomes the worker: walls first, then the worker's code."""
+    """In the process that becomes the session: walls first, then the session's code."""
     try:
         protocol_fds = _arrange(fds, output, lent, readable.held)
         scratch = request["scratch"]
@@ -185,7 +185,7 @@ def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> N
 
 
 def _arrange(fds: dict[str, int], output: int, lent: Sequence[int], held: Sequence[int]) -> tuple[int, ...]:
-    """Put the descriptors where the worker expects them: 3 commands, 4 replies, 5 and 6 lent memory, 7 status."""
+    """Put the descriptors where the session expects them: 3 commands, 4 replies, 5 and 6 lent memory, 7 status."""
     wanted = [fds["command"], fds["reply"], *lent]
     high = 1 + max(STATUS_FD, *held, 0, *wanted, output, fds["status"])
     for index, fd in enumerate((*wanted, output, fds["status"])):  # out of the way first: places may overlap

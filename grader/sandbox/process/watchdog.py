@@ -1,4 +1,4 @@
-"""Looks at a worker twenty times a second and says which limit it has crossed, if any. Measures; kills nothing."""
+"""Looks at a session twenty times a second and says which limit it has crossed, if any. Measures; kills nothing."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from grader.sandbox.walls import scratch
 from grader.sandbox.walls.limits import MIB, Kind, Limits
 
 TICK_S = 0.05
-_SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a worker has to go
+_SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a session has to go
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_LARGE_SHARE = 0.25  # of the worker's own limit
+_LARGE_SHARE = 0.25  # of the session's own limit
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 class Watchdog:
-    """Of one worker. `lent_bytes` is memory of the judge's that the worker maps: it is not counted against it."""
+    """Of one session. `lent_bytes` is memory of the judge's that the session maps: it is not counted against it."""
 
-    def __init__(self, *, kind: Kind, limits: Limits, warden: int, worker: int, scratch: str, lent_bytes: int) -> None:
+    def __init__(self, *, kind: Kind, limits: Limits, warden: int, session: int, scratch: str, lent_bytes: int) -> None:
         self._kind = kind
         self._limits = limits
         self._warden = warden
-        self._worker = worker
+        self._session = session
         self._scratch = scratch
         self._deadline = time.monotonic() + limits.time_limit_s
-        self._at_start = _resident_bytes(worker)
+        self._at_start = _resident_bytes(session)
         self._allowed = limits.memory_mib * MIB + lent_bytes
 
     def crossed(self) -> tuple[Reason, str] | None:
@@ -39,8 +39,8 @@ class Watchdog:
         limits = self._limits
         if time.monotonic() > self._deadline:
             return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
-        # Where no process can be forked, the worker is the only one.
-        pids = [self._worker] if self._kind is Kind.INTERPRET else warden.session(self._warden)
+        # Where no process can be forked, the session is the only one.
+        pids = [self._session] if self._kind is Kind.INTERPRET else warden.posix_session(self._warden)
         used = sum(map(_resident_bytes, pids)) - self._at_start
         if used > self._allowed:
             return Reason.MEMORY_LIMIT, f"It needed more than {limits.memory_mib} MiB of memory."
@@ -48,7 +48,7 @@ class Watchdog:
             return Reason.PROCESS_LIMIT, f"It started more than {limits.processes} processes and threads."
         if scratch.exceeds(self._scratch, most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes):
             return Reason.SCRATCH_LIMIT, f"It wrote more than {limits.scratch_mib} MiB or {limits.inodes} files."
-        # A worker that holds little is not why the machine is short, and would not help it by going.
+        # A session that holds little is not why the machine is short, and would not help it by going.
         if used > self._allowed * _LARGE_SHARE and _short_of_memory():
             return Reason.MEMORY_LIMIT, "The machine ran short of memory."
         return None

@@ -140,7 +140,7 @@ def _label(config: Any) -> str:
 
 
 def warm_up() -> None:
-    """For a parent that forks workers: patch Triton now, and let it do what every first compilation waits for."""
+    """For a parent that forks sessions: patch Triton now, and let it do what every first compilation waits for."""
     _install()
     triton_key()  # a checksum of all of Triton, half a second
     importlib.import_module("triton.experimental.gluon")

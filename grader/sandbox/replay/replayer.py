@@ -27,7 +27,7 @@ from grader.sandbox import protocol
 from grader.sandbox.record.format import parse
 from grader.sandbox.replay import cuda_driver, fill_kernel
 from grader.sandbox.replay.cuda_driver import DriverError, Event, Graph, Stream
-from grader.sandbox.replay.launching import LoadedRecord
+from grader.sandbox.replay.loaded_record import LoadedRecord
 
 TUNING_REPEATS = 3
 

@@ -21,15 +21,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grader.faults import SandboxError
-from grader.sandbox.process.conversation import Worker
-from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.conversation import Conversation
+from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ended, Reason
 from grader.sandbox.walls import lockdown, roots
 from grader.sandbox.walls.limits import Kind, Limits
 
 _MAIN = "grader.sandbox.selftest.probes:main"
 ANSWER_LIMIT_S = 20.0
-WORKED = ("loaded", "ok")  # what a worker's protocol has for it, and what a replayer's has
+WORKED = ("loaded", "ok")  # what a session's protocol has for it, and what a replayer's has
 _LENT_BYTES = 4096
 _F_ADD_SEALS, _F_SEAL_ALL_BUT_WRITE, _F_SEAL_WRITE = 1033, 0x1 | 0x2 | 0x4, 0x8
 
@@ -47,15 +47,15 @@ class Probe:
     def __str__(self) -> str:
         return f"{self.operation.replace('_', ' ')} {self.place}".strip()
 
-    def put_to(self, worker: Worker) -> tuple[bool, str]:
+    def put_to(self, session: Conversation) -> tuple[bool, str]:
         """Whether it worked in the walled process, and what was found.
 
         Raises:
             SandboxError: it answered neither that it worked nor why not.
         """
-        worker.send({"operation": self.operation, "place": self.place})
+        session.send({"operation": self.operation, "place": self.place})
         try:
-            answer, fields = worker.receive(ANSWER_LIMIT_S)
+            answer, fields = session.receive(ANSWER_LIMIT_S)
         except Ended as ended:
             return False, str(ended)
         if answer == "fault":
@@ -100,11 +100,11 @@ class SelfTest:
         return "\n".join(lines)
 
 
-def run(nursery: Nursery | None = None, *, without: tuple[str, ...] = ()) -> SelfTest:
+def run(sandbox: Sandbox | None = None, *, without: tuple[str, ...] = ()) -> SelfTest:
     """Try every wall of every kind.
 
     Args:
-        nursery: warm parents to use; started and closed here if None.
+        sandbox: warm parents to use; started and closed here if None.
         without: walls to leave out, for the test that the probes would notice.
     """
     begin = time.monotonic()
@@ -112,11 +112,11 @@ def run(nursery: Nursery | None = None, *, without: tuple[str, ...] = ()) -> Sel
     try:
         if platform.system() != "Linux":
             raise SandboxError(f"{platform.system()} has neither Landlock nor seccomp")
-        own = None if nursery else Nursery()
+        own = None if sandbox else Sandbox()
         try:
             for kind in (Kind.INTERPRET, Kind.RECORD):
-                rows += _ask(nursery or own, kind, without)
-            rows += _limits(nursery or own, without)
+                rows += _ask(sandbox or own, kind, without)
+            rows += _limits(sandbox or own, without)
         finally:
             if own:
                 own.close()
@@ -131,7 +131,7 @@ def run(nursery: Nursery | None = None, *, without: tuple[str, ...] = ()) -> Sel
     return SelfTest(not failed, tuple(rows), reason, time.monotonic() - begin)
 
 
-def _probes(bait: Path, worker: Worker) -> Iterator[Probe]:
+def _probes(bait: Path, session: Conversation) -> Iterator[Probe]:
     application = roots.application_directory()
     ptxas = roots.ptxas()
     record, interpret = (Kind.RECORD,), (Kind.INTERPRET,)
@@ -160,7 +160,7 @@ def _probes(bait: Path, worker: Worker) -> Iterator[Probe]:
     for path in ptxas:
         yield Probe("processes", "execute", f"{path} --version", True, record)
         yield Probe("processes", "execute", f"{path} --version", False, interpret)
-    for pid in (os.getpid(), worker.warden_pid):
+    for pid in (os.getpid(), session.warden_pid):
         yield Probe("processes", "signal_process", str(pid), False)
         yield Probe("processes", "read_file", f"/proc/{pid}/environ", False)
         yield Probe("processes", "read_file", f"/proc/{pid}/status", False)
@@ -177,17 +177,17 @@ def _probes(bait: Path, worker: Worker) -> Iterator[Probe]:
     yield Probe("inheritance", "raise_limit", "", False)
 
 
-def _ask(nursery: Nursery, kind: Kind, without: tuple[str, ...]) -> Iterator[Row]:
+def _ask(sandbox: Sandbox, kind: Kind, without: tuple[str, ...]) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder, _lent(read_only=True) as inputs, _lent(read_only=False) as out:
         bait = Path(folder)
         bait.chmod(0o755)
         (bait / "secret").write_text("bait")
         lent = [inputs, out] if kind is Kind.INTERPRET else []
-        with nursery._start_worker(kind, lent, Limits(time_limit_s=60), main=_MAIN, without=without) as worker:
-            worker.receive(ANSWER_LIMIT_S)
-            for probe in _probes(bait, worker):
+        with sandbox._start_session(kind, lent, Limits(time_limit_s=60), main=_MAIN, without=without) as session:
+            session.receive(ANSWER_LIMIT_S)
+            for probe in _probes(bait, session):
                 if kind in probe.kinds:
-                    yield _row(kind, probe, *probe.put_to(worker))
+                    yield _row(kind, probe, *probe.put_to(session))
 
 
 def _row(kind: Kind, probe: Probe, worked: bool, found: str) -> Row:
@@ -206,22 +206,22 @@ def _row(kind: Kind, probe: Probe, worked: bool, found: str) -> Row:
     )
 
 
-def _limits(nursery: Nursery, without: tuple[str, ...]) -> Iterator[Row]:
+def _limits(sandbox: Sandbox, without: tuple[str, ...]) -> Iterator[Row]:
     """The walls that end a process, each with a limit so small that it is met at once."""
     for operation, place, limits, reason in (
         ("wait_forever", "", Limits(time_limit_s=0.2), Reason.TIME_LIMIT),
         ("fill_memory", "64", Limits(memory_mib=32), Reason.MEMORY_LIMIT),
     ):
-        worker = nursery._start_worker(Kind.INTERPRET, [], limits, main=_MAIN, without=without)
+        session = sandbox._start_session(Kind.INTERPRET, [], limits, main=_MAIN, without=without)
         try:
-            worker.receive(ANSWER_LIMIT_S)
-            worker.send({"operation": operation, "place": place})
-            worker.receive(5)
+            session.receive(ANSWER_LIMIT_S)
+            session.send({"operation": operation, "place": place})
+            session.receive(5)
             found = "it went on"
         except Ended as end:
             found = str(end.ending.reason)
         finally:
-            worker.stop()
+            session.stop()
         probe = Probe("limits", operation, place, False)
         yield Row(kind="interpret", wall="limits", probe=str(probe), expected=reason, found=found, ok=found == reason)
 

@@ -26,7 +26,7 @@ KINDS = ("interpret", "record")
 
 
 def warm_up(kind: str) -> None:
-    """For the parent that forks workers: do once what each of them would do first. No submission is near."""
+    """For the parent that forks sessions: do once what each of them would do first. No submission is near."""
     pretend(GPUS[DEFAULT_TARGET])
     if kind == "interpret":
         from grader.sandbox.interpret import interpreter

@@ -95,7 +95,7 @@ def drop_user() -> None:
 def scope_signals() -> bool:
     """Enter a domain of one's own from which signals reach only what is forked from here on. False where too old a kernel.
 
-    Every Landlock layer forbids moving files between directories unless it grants it, hence REFER at the root; the worker's
+    Every Landlock layer forbids moving files between directories unless it grants it, hence REFER at the root; the session's
     own layer narrows that to its scratch directory.
     """
     if landlockpy.abi_version() < SCOPE_ABI:
@@ -110,8 +110,8 @@ def scope_signals() -> bool:
 def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
     """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now.
 
-    The kernel counts the tasks of a user, not of an attempt, so there is room for what is started beside this worker later: as
-    many workers as there are processors. The watchdog counts those of this attempt alone.
+    The kernel counts the tasks of a user, not of an attempt, so there is room for what is started beside this session later: as
+    many sessions as there are processors. The watchdog counts those of this attempt alone.
 
     Args:
         memory: False where CUDA maps far more than it uses; the watchdog alone then counts what is resident.

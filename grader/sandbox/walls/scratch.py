@@ -14,11 +14,11 @@ from grader.sandbox.walls import lockdown
 
 _PREFIX = "attempt-"
 _ABANDONED_S = 3600.0  # since it was last written to: far longer than an attempt may last
-MOST_REMOVED = 1_000_000  # entries; what a worker can make between two looks is far below
+MOST_REMOVED = 1_000_000  # entries; what a session can make between two looks is far below
 
 
 def make() -> str:
-    """An empty directory that only the worker's user may enter."""
+    """An empty directory that only the session's user may enter."""
     path = tempfile.mkdtemp(prefix=_PREFIX)
     if os.getuid() == 0:
         os.chown(path, lockdown.DROPPED_UID, lockdown.DROPPED_UID)

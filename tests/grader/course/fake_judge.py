@@ -1,4 +1,4 @@
-"""A judge for tests of everything around the judge; a worker process takes it by its `--judge`.
+"""A judge for tests of everything around the judge; a grading process takes it by its `--judge`.
 
 What it does is written in the source that is handed in, one word a line:
 

@@ -55,7 +55,7 @@ def test_second_end_gets_the_first(service):
         pytest.param(lambda data: b"[1, 2]", id="not_an_object"),
         pytest.param(lambda data: data.replace(b"x = 1", b"x = 2"), id="source_changed"),
         pytest.param(lambda data: data.replace(b'"user"', b'"usr"'), id="field_missing"),
-        pytest.param(lambda data: data.replace(b'"format": 1', b'"format": 99'), id="newer_format"),
+        pytest.param(lambda data: data.replace(b'"format": 2', b'"format": 99'), id="newer_format"),
     ],
 )
 def test_damaged_submission_is_set_aside(service, damage):
@@ -128,7 +128,7 @@ def test_lost_end_is_graded_again_and_the_rest_stays(service):
 
 
 def test_end_that_only_the_archive_has_reaches_the_row(service):
-    """A worker died between the archive and the row."""
+    """A grading process died between the archive and the row."""
     with service.course() as course:
         attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="submit")
         twin = course.submit(user="ada", lab_id=LAB, source="y", mode="submit")

@@ -1,6 +1,6 @@
 """The page's side of a service, as a process that a test can kill. The service's environment says where everything is.
 
-python -m tests.grader.course.web_process serve    a supervised worker, whose process id it prints; until killed
+python -m tests.grader.course.web_process serve    a supervised process, whose process id it prints; until killed
 python -m tests.grader.course.web_process flood    submits for ever, each id printed once it is acknowledged
 """
 
@@ -34,5 +34,5 @@ def tell(line: str) -> None:
 
 if __name__ == "__main__":
     start_logging()
-    with Course(limits=UNLIMITED, lab_ids=lambda: (LAB,)) as course:
+    with Course(quota=UNLIMITED, lab_ids=lambda: (LAB,)) as course:
         {"serve": serve, "flood": flood}[sys.argv[1]](course)

@@ -16,17 +16,17 @@ from grader.judge.gpu import timing
 from grader.judge.gpu.bench import Bench, Implausible, Ours, Theirs, WrongWhileTimed
 from grader.judge.gpu.memory import DeviceBuffer
 from grader.judge.gpu.timing import TimingRefused
-from grader.judge.recording import Recorded
+from grader.judge.recording import RecordedCase
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.replay.cuda_driver import DriverError
-from grader.sandbox.replay.launching import LoadedRecord
+from grader.sandbox.replay.loaded_record import LoadedRecord
 from labs.declaration import Case, Growth, Performance
 
 TIMED = Case(name="timed", sizes={"rows": 4, "cols": 64})
 SMALLER, LARGER = (Case(name=name, sizes={"rows": 4, "cols": cols}) for name, cols in (("n", 64), ("2n", 128)))
 GROWTH = Growth(smaller=SMALLER, larger=LARGER, most=0.42, name="masked_tiles", sentence="Hidden tiles are computed.")
 LAB = doubling_lab.lab(performance=Performance(measure="reference", zero_at=0.1, full_at=0.9, case=TIMED, growth=GROWTH))
-RECORDED = Recorded(record=object(), blob=b"")
+RECORDED = RecordedCase(record=object(), blob=b"")
 OURS = Ours(reference=RECORDED, copy=RECORDED, read=RECORDED)
 THEIRS = Theirs(timed=RECORDED, growth=(RECORDED, RECORDED))
 

@@ -6,7 +6,7 @@ import pytest
 
 from grader.faults import NotGradable
 from grader.judge import Judge
-from grader.judge.case import outcome as runner
+from grader.judge.cpu import runner
 from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
 from labs import load

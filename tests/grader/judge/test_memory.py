@@ -22,16 +22,16 @@ def lent():
     memory.close()
 
 
-def worker_view(fd, lent, size):
+def session_view(fd, lent, size):
     mapping = mmap.mmap(fd, size, prot=mmap.PROT_READ)
     flat = torch.frombuffer(bytearray(mapping[lent.offset :]), dtype=torch.float32)
     return flat.as_strided(lent.shape, lent.strides)
 
 
-def test_a_worker_reads_the_inputs_as_laid_out(lent):
+def test_a_session_reads_the_inputs_as_laid_out(lent):
     prepared, layout, memory = lent
 
-    seen = worker_view(memory.inputs_fd, layout.inputs[0], layout.inputs_bytes)
+    seen = session_view(memory.inputs_fd, layout.inputs[0], layout.inputs_bytes)
 
     assert torch.equal(seen, prepared.inputs["x"])
     assert not seen.is_contiguous()

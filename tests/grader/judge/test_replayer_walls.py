@@ -34,9 +34,9 @@ def test_without_seccomp_there_are_sockets_and_processes(answers):
 
 
 def test_an_answer_that_nobody_knows_is_no_answer():
-    worker = SimpleNamespace(send=lambda message: None, receive=lambda limit_s: ("timed", {}))
+    session = SimpleNamespace(send=lambda message: None, receive=lambda limit_s: ("timed", {}))
     with pytest.raises(SandboxError, match="answered timed to read file /etc/passwd"):
-        replayer_walls.Probe("files", "read_file", "/etc/passwd", False).put_to(worker)
+        replayer_walls.Probe("files", "read_file", "/etc/passwd", False).put_to(session)
 
 
 def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worker_process import WorkerProcess
+from session_process import WorkerProcess
 
 from grader.sandbox.record import cubin
 from grader.sandbox.record import format as records
@@ -43,10 +43,10 @@ MAP = TensorMap(buffer="x", offset=0, data_type=7, shape=(16, 4), strides=(64,),
 
 @pytest.fixture(scope="session")
 def data():
-    worker = WorkerProcess("record")
-    assert worker.load(SOURCE) == ("loaded", {})
-    recorded = worker.record(inputs={"x": torch.empty(64)}, out=torch.empty(64))
-    worker.close()
+    session = WorkerProcess("record")
+    assert session.load(SOURCE) == ("loaded", {})
+    recorded = session.record(inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    session.close()
     return recorded
 
 

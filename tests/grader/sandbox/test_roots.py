@@ -1,4 +1,4 @@
-"""What a worker may read: never the application, always its interpreter, wherever that stands."""
+"""What a session may read: never the application, always its interpreter, wherever that stands."""
 
 import os
 import stat

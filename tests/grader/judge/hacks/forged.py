@@ -1,7 +1,7 @@
 """Launch records as a hostile process could write them: each function turns an honest record into a forged one.
 
 They run in the recorder itself, where a submission's Python can replace what writes the record; so what they make goes through
-the worker's real pipe. `header` is the record's header as JSON, `blobs` what follows it.
+the session's real pipe. `header` is the record's header as JSON, `blobs` what follows it.
 """
 
 import json

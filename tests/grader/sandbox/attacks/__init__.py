@@ -1,7 +1,7 @@
-"""Programs that try to break out of a worker. Each is one function, registered under its name, and judged alone.
+"""Programs that try to break out of a session. Each is one function, registered under its name, and judged alone.
 
 An attack gets a `Bait` and returns something true if it got what it wanted; an exception or nothing means that it was stopped.
-What only the outside can see (did it end, is anything left) is said by `ends`. Imported in the worker before the walls stand.
+What only the outside can see (did it end, is anything left) is said by `ends`. Imported in the session before the walls stand.
 """
 
 from __future__ import annotations

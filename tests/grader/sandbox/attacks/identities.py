@@ -1,4 +1,4 @@
-"""Who runs the attacks: root, whose workers drop to a user of their own, or an ordinary user, whose workers are that user."""
+"""Who runs the attacks: root, whose sessions drop to a user of their own, or an ordinary user, whose sessions are that user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prefix(identity: str) -> list[str]:
     """
     if identity == "root":
         if os.getuid() != 0:
-            raise Unavailable("not root: workers cannot drop to another user")
+            raise Unavailable("not root: sessions cannot drop to another user")
         return []
     if os.getuid() != 0:
         return []

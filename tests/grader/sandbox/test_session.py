@@ -1,10 +1,10 @@
-"""The worker, driven over its pipes as the judge does, without walls."""
+"""The session, driven over its pipes as the judge does, without walls."""
 
 import textwrap
 
 import pytest
 import torch
-from worker_process import WorkerProcess
+from session_process import WorkerProcess
 
 HEAD = """\
 import torch
@@ -33,7 +33,7 @@ def entry(x, out):
 
 
 @pytest.fixture(scope="module")
-def worker():
+def session():
     process = WorkerProcess("interpret")
     yield process
     process.close()
@@ -57,10 +57,10 @@ def line_of(source, text):
     return next(number for number, line in enumerate(source.splitlines(), start=1) if text in line)
 
 
-def run(worker, source, *, x=None, out=None, **options):
-    assert worker.load(source) == ("loaded", {})
+def run(session, source, *, x=None, out=None, **options):
+    assert session.load(source) == ("loaded", {})
     x = normal(20) if x is None else x
-    return worker.case(inputs={"x": x}, out=torch.empty_like(x) if out is None else out, **options)
+    return session.case(inputs={"x": x}, out=torch.empty_like(x) if out is None else out, **options)
 
 
 # Right answers
@@ -68,10 +68,10 @@ def run(worker, source, *, x=None, out=None, **options):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=["fp32", "fp16", "bf16"])
 @pytest.mark.parametrize("strided", [(), ("x",)], ids=["contiguous", "strided"])
-def test_runs_a_softmax(worker, strided, dtype):
+def test_runs_a_softmax(session, strided, dtype):
     x = normal(5, 37, dtype=dtype)
 
-    kind, done, out = run(worker, SOFTMAX, x=x, strided=strided)
+    kind, done, out = run(session, SOFTMAX, x=x, strided=strided)
 
     assert kind == "done", done
     tolerance = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}[dtype]
@@ -80,13 +80,13 @@ def test_runs_a_softmax(worker, strided, dtype):
     assert done["masked_bytes"] == 2 * 5 * (64 - 37) * dtype.itemsize
 
 
-def test_tensors_without_elements_work(worker):
-    kind, done, _ = run(worker, SOFTMAX, x=torch.empty(0, 8))
+def test_tensors_without_elements_work(session):
+    kind, done, _ = run(session, SOFTMAX, x=torch.empty(0, 8))
 
     assert (kind, done["loaded_bytes"]) == ("done", 0)
 
 
-def test_scratch_is_counted_poisoned_and_filled(worker):
+def test_scratch_is_counted_poisoned_and_filled(session):
     source = program(
         """
         empty = torch.empty(x.numel(), device="cuda", dtype=torch.float32)
@@ -106,7 +106,7 @@ def test_scratch_is_counted_poisoned_and_filled(worker):
 """,
     )
 
-    kind, done, out = run(worker, source)
+    kind, done, out = run(session, source)
 
     assert kind == "done", done
     assert done["scratch_bytes"] == 3 * 20 * 4
@@ -129,8 +129,8 @@ def test_scratch_is_counted_poisoned_and_filled(worker):
         pytest.param("x = " + "-" * 60_000 + "1", "", id="deep"),
     ],
 )
-def test_text_that_is_no_python_is_a_syntax_fault(worker, source, said):
-    kind, fault = worker.load(source)
+def test_text_that_is_no_python_is_a_syntax_fault(session, source, said):
+    kind, fault = session.load(source)
 
     assert (kind, fault["stage"]) == ("fault", "syntax")
     assert said in fault["text"]
@@ -146,19 +146,19 @@ def test_text_that_is_no_python_is_a_syntax_fault(worker, source, said):
         pytest.param("entry = 3\n", "plain function", None, id="a_number"),
     ],
 )
-def test_the_entry_function_must_fit(worker, source, said, line):
-    kind, fault = worker.load(source)
+def test_the_entry_function_must_fit(session, source, said, line):
+    kind, fault = session.load(source)
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "entry", line)
     assert said in fault["text"]
 
 
-def test_a_further_argument_with_a_default_fits(worker):
-    assert worker.load("def entry(x, out, block=64):\n    pass\n") == ("loaded", {})
+def test_a_further_argument_with_a_default_fits(session):
+    assert session.load("def entry(x, out, block=64):\n    pass\n") == ("loaded", {})
 
 
-def test_an_error_at_import_has_its_line(worker):
-    kind, fault = worker.load(HEAD + "\nx = 1 / 0\n")
+def test_an_error_at_import_has_its_line(session):
+    kind, fault = session.load(HEAD + "\nx = 1 / 0\n")
 
     assert (kind, fault["stage"], fault["error_type"], fault["line"]) == ("fault", "import", "ZeroDivisionError", 6)
 
@@ -180,10 +180,10 @@ def test_an_error_at_import_has_its_line(worker):
         ("x = tl.zeros([16, 8], tl.float32)\ny = tl.dot(x, tl.trans(x))  # here", "compile", "K >= 16"),
     ],
 )
-def test_a_fault_in_a_kernel_has_its_stage_and_line(worker, kernel, stage, said):
+def test_a_fault_in_a_kernel_has_its_stage_and_line(session, kernel, stage, said):
     source = program(LAUNCH, kernel)
 
-    kind, fault, _ = run(worker, source)
+    kind, fault, _ = run(session, source)
 
     assert (kind, fault["stage"]) == ("fault", stage), fault
     assert said in fault["text"]
@@ -238,10 +238,10 @@ def test_a_fault_in_a_kernel_has_its_stage_and_line(worker, kernel, stage, said)
         ("try:\n    x.max()  # here\nexcept Exception:\n    pass", "refused", ".max() reads a tensor's values"),
     ],
 )
-def test_what_the_host_must_not_do_is_named(worker, body, stage, said):
+def test_what_the_host_must_not_do_is_named(session, body, stage, said):
     source = program(body)
 
-    kind, fault, _ = run(worker, source, scratch_limit_bytes=65_536)
+    kind, fault, _ = run(session, source, scratch_limit_bytes=65_536)
 
     assert (kind, fault["stage"]) == ("fault", stage), fault
     assert said in fault["text"]
@@ -273,25 +273,25 @@ def test_what_the_host_must_not_do_is_named(worker, body, stage, said):
         "triton.cdiv(x.numel(), 16); x.element_size(); x.stride(); x.dtype; x.numel(); x.dim(); x.size(0); x.is_contiguous()",
     ],
 )
-def test_what_the_host_may_do(worker, body):
-    kind, fault, _ = run(worker, program(body))
+def test_what_the_host_may_do(session, body):
+    kind, fault, _ = run(session, program(body))
 
     assert kind == "done", fault
 
 
-def test_out_can_be_filled(worker):
-    kind, done, out = run(worker, program("out.fill_(7.0)"))
+def test_out_can_be_filled(session):
+    kind, done, out = run(session, program("out.fill_(7.0)"))
 
     assert kind == "done", done
     assert (out == 7.0).all()
 
 
-def test_a_tensor_of_an_earlier_call_is_refused(worker):
+def test_a_tensor_of_an_earlier_call_is_refused(session):
     source = program("_kernel[(1,)](KEPT, out, 1, 32)").replace(
         "def entry", "KEPT = torch.zeros(4, device='cuda')\n\n\ndef entry"
     )
 
-    kind, fault, _ = run(worker, source)
+    kind, fault, _ = run(session, source)
 
     assert (kind, fault["stage"]) == ("fault", "refused")
     assert "x_ptr is a tensor that the entry function neither got nor made" in fault["text"]
@@ -301,75 +301,75 @@ def test_a_tensor_of_an_earlier_call_is_refused(worker):
     "use",
     ["tl.softmax(x)  # here", "triton.language.softmax(x)  # here", "tl.standard.softmax(x)  # here", "softmax(x)  # here"],
 )
-def test_a_forbidden_name_is_refused_at_load(worker, use):
+def test_a_forbidden_name_is_refused_at_load(session, use):
     source = program(LAUNCH, f"x = tl.load(x_ptr + tl.arange(0, BLOCK))\ny = {use}")
     if use.startswith("softmax"):
         source = "from triton.language import softmax\n" + source
 
-    kind, fault = worker.load(source, forbidden=("softmax",))
+    kind, fault = session.load(source, forbidden=("softmax",))
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
     assert "tl.softmax is not allowed here" in fault["text"]
 
 
-def test_a_forbidden_name_found_by_getattr_is_refused_when_called(worker):
+def test_a_forbidden_name_found_by_getattr_is_refused_when_called(session):
     source = program(LAUNCH, "y = getattr(tl, 'soft' + 'max')(tl.zeros([BLOCK], tl.float32))  # here")
 
-    assert worker.load(source, forbidden=("softmax",)) == ("loaded", {})
-    kind, fault, _ = worker.case(inputs={"x": normal(20)}, out=torch.empty(20))
+    assert session.load(source, forbidden=("softmax",)) == ("loaded", {})
+    kind, fault, _ = session.case(inputs={"x": normal(20)}, out=torch.empty(20))
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
 
 
-def test_text_is_cut_and_cleaned(worker):
-    kind, fault, _ = run(worker, program("raise ValueError('\\x1b[31m' + 'a' * 100_000)"))
+def test_text_is_cut_and_cleaned(session):
+    kind, fault, _ = run(session, program("raise ValueError('\\x1b[31m' + 'a' * 100_000)"))
 
     assert (kind, fault["stage"]) == ("fault", "run")
     assert len(fault["text"]) <= 8192 and len(fault["raw"]) <= 8192
     assert "\x1b" not in fault["text"] + fault["raw"]
 
 
-def test_a_fault_costs_only_its_case(worker):
+def test_a_fault_costs_only_its_case(session):
     source = SOFTMAX.replace("    rows, cols = x.shape\n", "    rows, cols = x.shape\n    assert cols != 5\n")
-    assert worker.load(source) == ("loaded", {})
+    assert session.load(source) == ("loaded", {})
 
-    first, *_ = worker.case(inputs={"x": normal(2, 5)}, out=torch.empty(2, 5))
-    second, *_ = worker.case(inputs={"x": normal(2, 6)}, out=torch.empty(2, 6))
+    first, *_ = session.case(inputs={"x": normal(2, 5)}, out=torch.empty(2, 5))
+    second, *_ = session.case(inputs={"x": normal(2, 6)}, out=torch.empty(2, 6))
 
     assert (first, second) == ("fault", "done")
 
 
-def test_what_is_shown_raw_holds_the_submissions_lines_alone(worker):
+def test_what_is_shown_raw_holds_the_submissions_lines_alone(session):
     source = program(LAUNCH, "x = tl.arange(0, 7)")
 
-    _, fault, _ = run(worker, source)
+    _, fault, _ = run(session, source)
 
     assert 'File "submission.py"' in fault["raw"] and "x = tl.arange(0, 7)" in fault["raw"]
     assert "grader" not in fault["raw"] and "site-packages" not in fault["raw"]
 
 
-def test_lines_are_counted_as_python_counts_them(worker):
+def test_lines_are_counted_as_python_counts_them(session):
     source = "\ufeff# a form feed:\f and a separator:\u2028\r\n" + program(LAUNCH, "x = tl.arange(0, 7)  # here")
 
-    _, fault, _ = run(worker, source)
+    _, fault, _ = run(session, source)
 
     assert fault["line"] == next(n for n, line in enumerate(source.split("\n"), 1) if "# here" in line)
 
 
-def test_a_launch_at_import_is_refused(worker):
+def test_a_launch_at_import_is_refused(session):
     source = program("pass") + "\n\nx = torch.zeros(8, device='cuda')\n_kernel[(1,)](x, x, 8, 32)  # here\n"
 
-    kind, fault = worker.load(source)
+    kind, fault = session.load(source)
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "refused", line_of(source, "# here"))
     assert "launch it in the entry function" in fault["text"]
 
 
-def test_inline_assembly_says_that_it_cannot_run_here(worker):
+def test_inline_assembly_says_that_it_cannot_run_here(session):
     kernel = "x = tl.inline_asm_elementwise('mov.b32 $0, $1;', '=r,r', [tl.arange(0, 32)], tl.int32, True, 1)  # here"
     source = program(LAUNCH, kernel)
 
-    _, fault, _ = run(worker, source)
+    _, fault, _ = run(session, source)
 
     assert fault["line"] == line_of(source, "# here")
     assert "inline assembly cannot run on the CPU" in fault["text"]

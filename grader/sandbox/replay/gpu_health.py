@@ -37,7 +37,7 @@ def probe() -> None:
 
 def gpu_is_well(time_limit_s: float = TIME_LIMIT_S) -> bool:
     """Run the probe in a fresh process; False where it fails or does not end in time."""
-    command = [sys.executable, "-m", "grader.sandbox.replay.gpu_probe"]
+    command = [sys.executable, "-m", "grader.sandbox.replay.gpu_health"]
     try:
         return subprocess.run(command, timeout=time_limit_s, capture_output=True).returncode == 0
     except subprocess.TimeoutExpired:

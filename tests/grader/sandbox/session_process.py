@@ -1,4 +1,4 @@
-"""A worker without walls, in a process of its own, spoken to as the judge does. Used by the tests of worker and recorder."""
+"""A session without walls, in a process of its own, spoken to as the judge does. Used by the tests of session and recorder."""
 
 import os
 import subprocess
@@ -17,15 +17,15 @@ GUARD = 4096
 SIZE = 1 << 22
 _MAIN = """
 import sys
-from grader.sandbox.session import session as worker
+from grader.sandbox.session import session as session
 kind, command_fd, reply_fd, inputs_fd, out_fd = sys.argv[1], *map(int, sys.argv[2:])
-worker.warm_up(kind)
-worker.main(kind=kind, command_fd=command_fd, reply_fd=reply_fd, inputs_fd=inputs_fd, out_fd=out_fd)
+session.warm_up(kind)
+session.main(kind=kind, command_fd=command_fd, reply_fd=reply_fd, inputs_fd=inputs_fd, out_fd=out_fd)
 """
 
 
 class WorkerProcess:
-    """One worker process; `load` and `case` may be called as often as one likes."""
+    """One session process; `load` and `case` may be called as often as one likes."""
 
     def __init__(self, kind: str) -> None:
         self._inputs_fd, self._out_fd = (os.memfd_create(name) for name in ("inputs", "out"))

@@ -11,13 +11,13 @@ import math
 
 import sqlalchemy as sa
 
-from grader.course.intake import Submission
+from grader.course.intake import HandIn
 from grader.course.states import OPEN, State
 from grader.course.store import attempts
 from grader.faults import NotGradable
 
 
-class LimitReached(NotGradable):
+class QuotaReached(NotGradable):
     """Too much at once; `retry_after_s` says when it will be taken (0: unknown)."""
 
     def __init__(self, sentence: str, retry_after_s: float = 0.0) -> None:
@@ -26,7 +26,7 @@ class LimitReached(NotGradable):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
+class Quota:
     """Submits per user and lab come from a token bucket; everything handed in, Checks too, is rate limited per user."""
 
     tokens: int = 10
@@ -37,7 +37,7 @@ class Limits:
     open_overall: int = 500
 
 
-def tokens_left(connection: sa.Connection, limits: Limits, *, user: str, lab: str, now: float) -> float:
+def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str, now: float) -> float:
     """What the bucket holds now: full at first, one token spent by each charged attempt, one back every `token_every_s`."""
     times = connection.execute(
         sa.select(attempts.c.created)
@@ -47,14 +47,14 @@ def tokens_left(connection: sa.Connection, limits: Limits, *, user: str, lab: st
     recent: list[float] = []
     for time in times:
         # a pause in which an empty bucket fills up: what came before it no longer matters
-        if (recent[-1] if recent else now) - time >= limits.tokens * limits.token_every_s:
+        if (recent[-1] if recent else now) - time >= quota.tokens * quota.token_every_s:
             break
         recent.append(time)
-    level, last = float(limits.tokens), -math.inf
+    level, last = float(quota.tokens), -math.inf
     for time in reversed(recent):
-        level = min(limits.tokens, level + (time - last) / limits.token_every_s) - 1
+        level = min(quota.tokens, level + (time - last) / quota.token_every_s) - 1
         last = time
-    return min(limits.tokens, level + (now - last) / limits.token_every_s)
+    return min(quota.tokens, level + (now - last) / quota.token_every_s)
 
 
 _IS_OPEN = attempts.c.state.in_(OPEN)
@@ -67,28 +67,28 @@ _COUNT = sa.select(  # built once: building it costs more than running it
 ).where(attempts.c.user == sa.bindparam("user"))
 
 
-def admit(connection: sa.Connection, limits: Limits, submission: Submission, *, free: bool) -> None:
-    """Raise LimitReached where this submission would be one too many. `free`: it needs no grading, and so no token."""
+def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: bool) -> None:
+    """Raise QuotaReached where this submission would be one too many. `free`: it needs no grading, and so no token."""
     user, now = submission.user, submission.created
-    count = connection.execute(_COUNT, {"user": user, "since": now - limits.rate_window_s}).one()
-    if count.recent >= limits.rate:
-        wait = count.first + limits.rate_window_s - now
-        raise LimitReached(
-            f"That is more than {limits.rate} attempts in {_span(limits.rate_window_s)}; the next is taken in {_span(wait)}.",
+    count = connection.execute(_COUNT, {"user": user, "since": now - quota.rate_window_s}).one()
+    if count.recent >= quota.rate:
+        wait = count.first + quota.rate_window_s - now
+        raise QuotaReached(
+            f"That is more than {quota.rate} attempts in {_span(quota.rate_window_s)}; the next is taken in {_span(wait)}.",
             wait,
         )
-    if count.open >= limits.open_per_user:
-        raise LimitReached(f"{count.open} of your attempts are still waiting or running; at most {limits.open_per_user} may.")
-    if count.everyone >= limits.open_overall:
-        raise LimitReached(
-            f"{count.everyone} attempts are waiting; at most {limits.open_overall} may, so try again in a few minutes."
+    if count.open >= quota.open_per_user:
+        raise QuotaReached(f"{count.open} of your attempts are still waiting or running; at most {quota.open_per_user} may.")
+    if count.everyone >= quota.open_overall:
+        raise QuotaReached(
+            f"{count.everyone} attempts are waiting; at most {quota.open_overall} may, so try again in a few minutes."
         )
     if submission.mode == "submit" and not free:
-        left = tokens_left(connection, limits, user=user, lab=submission.lab, now=now)
+        left = tokens_left(connection, quota, user=user, lab=submission.lab, now=now)
         if left < 1:
-            wait = (1 - left) * limits.token_every_s
-            raise LimitReached(
-                f"No Submit is left for this lab: one comes back every {_span(limits.token_every_s)}, "
+            wait = (1 - left) * quota.token_every_s
+            raise QuotaReached(
+                f"No Submit is left for this lab: one comes back every {_span(quota.token_every_s)}, "
                 f"the next in {_span(wait)}; Check is free.",
                 wait,
             )

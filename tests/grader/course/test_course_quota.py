@@ -5,13 +5,13 @@ import types
 
 import pytest
 
-from grader.course import LimitReached, Limits, State, StoreError
+from grader.course import Quota, QuotaReached, State, StoreError
 from grader.course import course as course_module
 from grader.course import intake as submission
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
 
-TIGHT = Limits(tokens=3, token_every_s=360, rate=100, open_per_user=100)
+TIGHT = Quota(tokens=3, token_every_s=360, rate=100, open_per_user=100)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_bucket_empties_and_fills(service, clock):
             clock.now += 1
         assert course.tokens_left("ada", LAB) == 0
 
-        with pytest.raises(LimitReached, match="No Submit is left .* every 6 minutes, the next in 6 minutes; Check") as no:
+        with pytest.raises(QuotaReached, match="No Submit is left .* every 6 minutes, the next in 6 minutes; Check") as no:
             submit(course, 3)
         assert no.value.retry_after_s == pytest.approx(357)
 
@@ -140,7 +140,7 @@ def test_bucket_holds_against_many_at_once(service):
     def hand_in(number):
         try:
             taken.append(submit(course, number))
-        except LimitReached as error:
+        except QuotaReached as error:
             refused.append(error)
 
     with service.course(TIGHT) as course:
@@ -155,24 +155,24 @@ def test_bucket_holds_against_many_at_once(service):
         assert len(list(service.archive.rglob("*.json"))) == 3
 
 
-def test_health_without_a_worker(service):
+def test_health_without_a_process(service):
     with service.course(TIGHT) as course:
         submit(course, 0)
 
         health = course.health()
 
-    assert (health["grading"], health["queue"], health["workers"]) == ("off", {"queued": 1, "running": 0}, [])
+    assert (health["grading"], health["queue"], health["processes"]) == ("off", {"queued": 1, "running": 0}, [])
     assert health["reason"] == "No grading process is running; one should start within seconds."
     assert {"python", "torch", "triton", "dbos"} <= health["versions"].keys()
 
 
 def test_rate_limit_counts_everything(service, clock):
-    with service.course(Limits(rate=3, rate_window_s=300)) as course:
+    with service.course(Quota(rate=3, rate_window_s=300)) as course:
         for number in range(3):
             course.cancel(submit(course, number, mode="check"), user="ada")
             clock.now += 10
 
-        with pytest.raises(LimitReached, match="more than 3 attempts in 5 minutes; the next is taken in 5 minutes.") as no:
+        with pytest.raises(QuotaReached, match="more than 3 attempts in 5 minutes; the next is taken in 5 minutes.") as no:
             submit(course, 3, mode="check")
         submit(course, 3, user="bob")
 
@@ -181,14 +181,14 @@ def test_rate_limit_counts_everything(service, clock):
 
 
 def test_open_attempts_are_capped(service):
-    with service.course(Limits(open_per_user=2, open_overall=3)) as course:
+    with service.course(Quota(open_per_user=2, open_overall=3)) as course:
         submit(course, 0)
         submit(course, 1)
-        with pytest.raises(LimitReached, match="2 of your attempts are still waiting or running; at most 2 may."):
+        with pytest.raises(QuotaReached, match="2 of your attempts are still waiting or running; at most 2 may."):
             submit(course, 2)
 
         submit(course, 0, user="bob")
-        with pytest.raises(LimitReached, match="3 attempts are waiting; at most 3 may"):
+        with pytest.raises(QuotaReached, match="3 attempts are waiting; at most 3 may"):
             submit(course, 0, user="cy")
 
 

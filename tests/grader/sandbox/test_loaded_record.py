@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from grader.sandbox.record.commands import Alternative, Binary, Choice, Fill, Launch, Pointer, Record, Scalar
-from grader.sandbox.replay import launching
+from grader.sandbox.replay import loaded_record
 
 SCRATCH = 0x1000_0000
 SETS = ({"x": 0x2000, "out": 0x3000}, {"x": 0x4000, "out": 0x5000})
@@ -41,17 +41,17 @@ def done(monkeypatch):
         def fill(self, address, size, pattern):
             told.append(("fill", address, size, pattern))
 
-    monkeypatch.setattr(launching, "Function", Function)
-    monkeypatch.setattr(launching, "fill", lambda stream, *what: told.append(("fill", *what)))
-    monkeypatch.setattr(launching, "Parameters", tuple)
-    monkeypatch.setattr(launching.cuda_driver, "allocate", lambda size: SCRATCH)
+    monkeypatch.setattr(loaded_record, "Function", Function)
+    monkeypatch.setattr(loaded_record, "fill", lambda stream, *what: told.append(("fill", *what)))
+    monkeypatch.setattr(loaded_record, "Parameters", tuple)
+    monkeypatch.setattr(loaded_record.cuda_driver, "allocate", lambda size: SCRATCH)
     told.append(Stream())
     return told
 
 
 def loaded(*commands):
     record = Record(target="sm_90", tensors=(), scratch=(64,), binaries=(Binary(cubin=b"", ptx=""),), commands=tuple(commands))
-    made = launching.LoadedRecord(record)
+    made = loaded_record.LoadedRecord(record)
     made.sets.extend(SETS)
     return made
 

@@ -1,0 +1,101 @@
+"""An attempt without a GPU: cases run in the interpreter while a second session compiles for a GPU that is not there."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+
+from grader.judge.attempt import Attempt, Execution, Progress
+from grader.judge.binaries.anatomy import anatomy_of
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.outcome import Outcome
+from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.oracles import Finding
+from grader.judge.recording import RecordedCase, record_largest
+from grader.report import Listing, Verdict
+from grader.sandbox.process.ending import Reason
+from grader.sandbox.protocol import Fault
+
+NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
+
+
+class CpuAttempt(Attempt):
+    """Cases run in Triton's interpreter; a second session compiles for a GPU meanwhile, for the anatomy."""
+
+    device_kind = "cpu"
+    _device_name = "CPU (Triton's interpreter)"
+
+    def _execute(self, cases: list[PreparedCase]) -> Execution:
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            CpuRunner(self._sandbox, self._submission, cases, self._cancelled) as runner,
+        ):
+            hangs = threading.Event()
+            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled())
+            self._progress(Progress("reading"))
+            with self._marked("read"):
+                stopped = runner.load()
+            if stopped is not None:
+                execution = self._stopped(cases, stopped)
+                execution.output = runner.output
+            else:
+                with self._marked("run"):
+                    execution = self._run(runner, cases)
+            if execution.timed_out:
+                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+            self._progress(Progress("compiling"))
+            with self._marked("anatomy"):
+                largest, recorded, execution.listings = recording.result()
+        self._look_at(execution, largest, recorded)
+        return execution
+
+    def _compile(
+        self, cases: list[PreparedCase], given_up: Callable[[], bool]
+    ) -> tuple[PreparedCase, RecordedCase, tuple[Listing, ...]]:
+        """The largest visible case as a GPU would launch it, and its code to read."""
+        largest, recorded = record_largest(self._sandbox, self._submission, cases, given_up)
+        return largest, recorded, self._listings(recorded)
+
+    def _look_at(self, execution: Execution, largest: PreparedCase, recorded: RecordedCase) -> None:
+        """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
+
+        Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
+        """
+        outcome = Outcome(fault=recorded.fault, ending=recorded.ending)
+        if recorded.record is not None:
+            execution.anatomy = anatomy_of(recorded.record)
+            if any(recorded.record.every_launch()):
+                return
+            outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
+        elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
+            if execution.timed_out:
+                execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
+            return
+        finding = self._judge(largest, outcome)
+        execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"
+        if any(each.failed for each in execution.findings):
+            return
+        only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
+        for index, each in enumerate(execution.findings):
+            if each.prepared is largest or not only_here:
+                execution.findings[index] = self._judge(each.prepared, outcome)
+                execution.outcomes[index] = outcome
+
+    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
+        execution = Execution(findings=[], outcomes=[])
+        output = None
+        for done, prepared in enumerate(cases):
+            self._progress(Progress("running", done, len(cases), prepared.case.name))
+            if output is None and prepared.case.group != "visible":
+                output = runner.output
+            outcome = runner.run(prepared)
+            execution.outcomes.append(outcome)
+            execution.findings.append(self._judge(prepared, outcome))
+            if execution.findings[-1].verdict is Verdict.CANCELLED:
+                rest = cases[done + 1 :]
+                execution.findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
+                execution.outcomes += [Outcome()] * len(rest)
+                break
+        execution.output = runner.output if output is None else output
+        return execution
