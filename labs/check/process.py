@@ -13,7 +13,6 @@ from labs.check.answers import Answer
 from labs.check.grading import CANCELLED, ERROR, Result
 
 ANSWER_LIMIT_S = 200.0  # an attempt ends itself long before
-HANG_S = 6.0  # of a case on a GPU; the grader grants 20, in which nobody else can use it
 
 _spawning = multiprocessing.get_context("spawn")
 _starting = threading.Lock()
@@ -78,11 +77,9 @@ def _serve(pipe: multiprocessing.connection.Connection, device: str, deadline: f
     import torch
 
     from grader.judge import Judge, recording
-    from grader.judge.gpu import replayer
     from labs.check.grading import graded
 
     torch.set_num_threads(1)  # there are as many processes as the processor has room for
-    replayer.CALL_LIMIT_S = HANG_S
 
     with Judge(device=device) as judge:
         while True:
