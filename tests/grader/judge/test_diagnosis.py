@@ -6,7 +6,8 @@ import torch
 from doubling_lab import lab
 
 from grader.judge.case.inputs import prepare
-from grader.judge.diagnosis.oracles import Finding, diagnose
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.oracles import diagnose
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.protocol import Done
