@@ -1,6 +1,6 @@
 """The labs: one folder each, found by name. `load("lab02_safe_softmax")` gives what `lab.py` declares and where it stands.
 
-Adding a folder adds a lab; nothing else has to be told.
+Adding a folder adds a lab; CONTRIBUTING.md says what belongs into it.
 """
 
 from __future__ import annotations
