@@ -1,6 +1,6 @@
 """The labs from a terminal, for whoever writes one: `python -m labs list LAB`, `show LAB MISTAKE`, `check [LAB ...]`.
 
-Exit codes: 0 as it should be; 1 `check` found something that is not as promised; 2 there is no such lab or mistake.
+Exit codes: 0 as it should be; 1 `check` found something that is not as promised; 2 there is no such lab, mistake or option.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from labs import lab_ids, load, named
 from labs.check import command
 from labs.mistake import Mistake
 
-RIGHT, NOT_AS_PROMISED, NOT_THERE = range(3)
+RIGHT, NOT_AS_PROMISED, NOT_ASKED_RIGHT = range(3)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,9 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
-        return NOT_THERE
+        return NOT_ASKED_RIGHT
 
 
 def _list(options: argparse.Namespace) -> int:

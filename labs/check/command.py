@@ -20,20 +20,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the command, beside the labs."""
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--gpus", nargs="+", default=["0"], help="ordinals, as CUDA_VISIBLE_DEVICES takes them")
-    parser.add_argument("--processes", type=int, default=2, help="that grade at the same time, on each GPU (default: 2)")
-    parser.add_argument("--timed-processes", type=int, default=2, help="of them, where speed is measured (default: 2)")
+    parser.add_argument("--processes", type=_positive, default=2, help="that grade at the same time, on each GPU (default: 2)")
+    parser.add_argument("--timed-processes", type=_positive, default=2, help="of them, where speed is measured (default: 2)")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=KINDS, metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument(
         "--repeats", type=int, default=0, help="grade the solutions so often again, to see how steady times are"
     )
     parser.add_argument("--budget-s", type=float, default=Plan.budget_s, help="what is not graded by then is left, and said")
-    parser.add_argument("--out", type=Path, metavar="MD", help="write every sentence and every time as a Markdown table")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the results as they come, for --after")
+    parser.add_argument(
+        "--out", type=_in_a_folder, metavar="MD", help="write every sentence and every time as a Markdown table"
+    )
+    parser.add_argument("--json", type=_in_a_folder, metavar="FILE", help="keep the results as they come, for --after")
     parser.add_argument("--after", type=Path, metavar="FILE", help="the --json of an earlier check: what it graded is kept")
 
 
 def check(lab_ids: list[str], options: argparse.Namespace) -> bool:
-    """Grade every answer of these labs and print what came of it; whether all was graded and is as promised."""
+    """Grade every answer of these labs and print what came of it; whether all was graded and is as promised.
+
+    Raises:
+        ValueError: there is no GPU to grade on, or --after is no file of results.
+    """
+    if options.device == "cuda" and not _has_gpu():
+        raise ValueError("--device cuda: this machine has no GPU that torch can use; leave it out to grade on the CPU")
     wanted = [answer for lab_id in lab_ids for answer in answers(load(lab_id)) if answer.kind in options.only]
     gpus = tuple(options.gpus) if options.device == "cuda" else ("0",)
     plan = Plan(
@@ -54,6 +62,26 @@ def check(lab_ids: list[str], options: argparse.Namespace) -> bool:
         options.out.write_text(markdown(sweep.results, said), encoding="utf-8")
     print(text(sweep.results, sweep.left, sweep.elapsed_s), flush=True)
     return not sweep.left and not unexpected(sweep.results)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: expected 1 or more")
+    return int(text)
+
+
+def _in_a_folder(text: str) -> Path:
+    """A path to write to, checked before anything is graded."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path.parent} is no folder: expected one to write {path.name} into")
+    return path
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _say(result: Result) -> None:

@@ -163,6 +163,13 @@ class Sweep:
 
 
 def kept_results(path: Path) -> list[Result]:
-    """What an earlier sweep kept in `path`."""
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    return [Result(**{**result, "failing": tuple(result["failing"])}) for result in results]
+    """What an earlier sweep kept in `path`.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))["results"]
+        return [Result(**{**result, "failing": tuple(result["failing"])}) for result in results]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no results of a check: {error!r}") from error

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from labs import __main__ as command_line
 from labs import load, named
@@ -39,6 +40,28 @@ def test_the_mistakes_of_a_lab_are_listed(capsys):
 )
 def test_what_is_not_there_is_said(capsys, arguments, said):
     assert command_line.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--processes", "0"], "'0' is no number of processes: expected 1 or more"),
+        (["--out", "no_such_folder/x.md"], "no_such_folder is no folder: expected one to write x.md into"),
+        (["--after", "no_such_file.json"], "no_such_file.json holds no results of a check"),
+        (["--device", "cuda"], "this machine has no GPU that torch can use"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_is_graded(capsys, monkeypatch, options, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(command.Sweep, "run", None)
+
+    try:
+        code = command_line.main(["check", "0", *options])
+    except SystemExit as ended:
+        code = ended.code
+
+    assert code == 2
     assert said in capsys.readouterr().err
 
 
