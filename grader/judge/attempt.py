@@ -60,7 +60,9 @@ class Request:
     target: str
 
 
-def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str) -> Request:
+def request(
+    source: bytes | str, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str
+) -> Request:
     """Check what was handed in.
 
     Raises:
