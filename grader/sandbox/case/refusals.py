@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader.sandbox.case.address_map import AddressMap, Region
-from grader.sandbox.case.lent import Memory, extent
+from grader.sandbox.case.lent import Memory
 from grader.sandbox.case.pretended_gpu import DEVICE
+from grader.sandbox.protocol import extent
 
 aten = torch.ops.aten
 
