@@ -1,6 +1,7 @@
 """The labs from a terminal, for whoever writes one: `python -m labs list LAB`, `show LAB MISTAKE`, `check [LAB ...]`.
 
-Exit codes: 0 as it should be; 1 `check` found something that is not as promised; 2 there is no such lab, mistake or option.
+Exit codes: 0 as it should be; 1 `check` found something that is not as promised, or was stopped; 2 there is no such lab,
+mistake or option.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyError, ValueError) as error:
         print(f"error: {error.args[0]}", file=sys.stderr)
         return NOT_ASKED_RIGHT
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return NOT_AS_PROMISED
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -52,15 +52,15 @@ class GradingProcess:
         return Result(**told, verdict=verdict, broken=what)
 
     def stop(self, patience_s: float = 10.0) -> None:
-        """End the process: let it leave by itself, then not."""
-        if self._process is None:
+        """End the process: let it leave by itself, then not. Whoever waits for its answer is told that it died."""
+        process, self._process = self._process, None
+        if process is None:
             return
         self._pipe.close()
-        self._process.join(patience_s)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._process = None
+        process.join(patience_s)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
     def _start(self) -> None:
         with _starting:

@@ -63,6 +63,7 @@ class Sweep:
         self._processes: dict[tuple[str, int], GradingProcess] = {}
         self._lock = threading.Lock()
         self._written = 0.0
+        self._ended = False
         self.results = list(earlier)
         self.left: list[tuple[str, Answer]] = []  # with the step that would have graded it
 
@@ -70,7 +71,7 @@ class Sweep:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._deadline = 0.0  # whoever was interrupted hands out nothing more
+        self._ended = True  # whoever was interrupted hands out nothing more
         for process in self._processes.values():
             process.stop()
         self._write()
@@ -124,12 +125,12 @@ class Sweep:
                 answer = next(answers, None)
                 if answer is None:
                     return
-                if time.time() > self._deadline:
+                if self._ended or time.time() > self._deadline:
                     self.left.append((step, answer))
                     continue
             result = self._process(gpu, slot).grade(answer, recorders=self._recorders(at_a_time))
             with self._lock:
-                if result.verdict == CANCELLED:
+                if self._ended or result.verdict == CANCELLED:
                     self.left.append((step, answer))
                     continue
                 result = dataclasses.replace(result, step=step, gpu=gpu, at_s=self.elapsed_s)

@@ -93,6 +93,16 @@ def test_the_exit_code_says_whether_every_answer_is_as_promised(capsys, swept):
     assert "UNEXPECTED lab00_roof/solution.py: the solution earns 1 of 2 points (hidden)" in capsys.readouterr().out
 
 
+def test_an_interrupt_is_no_traceback(capsys, monkeypatch):
+    def interrupted(self, answers):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command.Sweep, "run", interrupted)
+
+    assert command_line.main(["check", "0"]) == 1
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_what_was_left_is_not_as_promised(monkeypatch):
     monkeypatch.setattr(command.Sweep, "run", lambda self, answers: self.left.append(("right", answers[0])))
 

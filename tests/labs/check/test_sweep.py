@@ -120,6 +120,22 @@ def test_what_the_budget_leaves_is_said(process):
     assert spent.results == []
 
 
+def test_an_interrupted_sweep_hands_out_nothing_more_and_stops_its_processes(process, monkeypatch):
+    """The interrupt reaches the main thread while another waits for an answer, which its process's end then costs."""
+    sweep = Sweep(Plan(processes=1))
+
+    def interrupted(self, answer, *, recorders):
+        sweep.__exit__()
+        return result(answer, verdict=ERROR, broken="the grading process died")
+
+    monkeypatch.setattr(process, "grade", interrupted)
+    sweep.run(ANSWERS)
+
+    assert sweep.results == []
+    assert len(sweep.left) == len(ANSWERS)
+    assert all(each.stopped for each in process.made)
+
+
 def test_a_sweep_takes_up_where_an_earlier_one_ended(process, tmp_path):
     kept = tmp_path / "kept.json"
     with Sweep(Plan(), kept=kept, heading={"device": "CPU"}) as first:
