@@ -187,6 +187,16 @@ def test_every_room_and_lab_is_named_in_readme_and_design():
         assert not missing, f"{document} does not name {missing}"
 
 
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]), ids=lambda path: path.name)
+def test_documents_can_be_read_aloud(path):
+    """No sentence has more than forty words; tables and code are no sentences."""
+    prose = re.sub(r"^(---\n.*?\n---\n|```.*?```)", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", "#"))]
+    sentences = re.split(r"(?<=[.!?:;])\s+|\n\n|\n- ", "\n".join(lines))
+
+    assert not [sentence for sentence in sentences if len(sentence.split()) > 40]
+
+
 def test_every_setting_that_is_read_stands_in_readme():
     sources = [path.read_text(encoding="utf-8") for room in ("grader", "tabs") for path in (ROOT / room).rglob("*.py")]
     read = {name for text in sources for name in re.findall(r"(?<=\")(?:GRADER|OAUTH)_[A-Z_]+(?=\")", text)}
