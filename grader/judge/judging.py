@@ -10,6 +10,7 @@ from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
 from grader.judge.diagnosis.messages import explain
 from grader.judge.verdict.gate import compare, limit_for
+from grader.judge.verdict.races import race_diagnosis
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
 from labs.declaration import Lab
@@ -39,6 +40,12 @@ def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
         return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
     found = [_compare(lab, prepared, snapshot) for snapshot in outcome.snapshots]
     worst = next((finding for finding in found if finding.failed), found[0])
+    race = outcome.done.facts.race if outcome.done else None
+    if race is not None and worst.verdict is not Verdict.OUT_OF_BOUNDS:  # it comes before the values, which depend on it
+        own = race_diagnosis(race)
+        if not visible:
+            own = dataclasses.replace(own, sentence=f"Case {prepared.case.name}: {Verdict.RACE.sentence}")
+        worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=own)
     return dataclasses.replace(worst, done=outcome.done)
 
 
@@ -72,7 +79,8 @@ def case_result(lab: Lab, judged: Judged) -> CaseResult:
     traffic = None
     if outcome.done is not None:
         ideal = lab.ideal_bytes(prepared.inputs)
-        traffic = Traffic(**dataclasses.asdict(outcome.done), ideal_bytes=int(ideal))
+        counts = {name: value for name, value in vars(outcome.done).items() if name != "facts"}
+        traffic = Traffic(**counts, ideal_bytes=int(ideal))
     return CaseResult(
         name=case.name,
         group=case.group,

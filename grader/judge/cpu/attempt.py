@@ -11,6 +11,7 @@ from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Outcome
+from grader.judge.cpu.again import look_again
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
@@ -93,5 +94,6 @@ class CpuAttempt(Attempt):
             if execution.cases[-1].verdict is Verdict.CANCELLED:
                 execution.cases += map(Judged.not_run, cases[done + 1 :])
                 break
+        execution.cases = look_again(self._lab, runner, execution.cases)
         execution.output = runner.output if output is None else output
         return execution

@@ -44,6 +44,8 @@ def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
             loaded_bytes=finding.done.loaded_bytes,
             stored_bytes=finding.done.stored_bytes,
             scratch_bytes=finding.done.scratch_bytes,
+            hidden_keys=finding.done.facts.hidden_keys,
+            loaded_keys=finding.done.facts.loaded_keys,
         )
     return [remark for remark in (habit(spent) for habit in lab.habits) if remark]
 
