@@ -94,7 +94,7 @@ def hidden_tiles_computed(square: str, wide: str) -> Habit:
             return ""
         loaded = {name: spent[name].loaded_bytes - spent[name].inputs["query"].nbytes for name in (square, wide)}
         once = spent[square].inputs["key"].nbytes + spent[square].inputs["value"].nbytes
-        if loaded[square] < 1.5 * once or 2 * loaded[square] < NO_TILE_SKIPPED * loaded[wide]:
+        if loaded[wide] <= 0 or loaded[square] < 1.5 * once or 2 * loaded[square] < NO_TILE_SKIPPED * loaded[wide]:
             return ""
         share = loaded[square] / loaded[wide]
         return (

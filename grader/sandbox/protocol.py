@@ -65,13 +65,14 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Done:
-    """The case ran. The counts are information, never points."""
+    """The case ran. The counts are information, never points; `unread` names inputs that no kernel loaded anything of."""
 
     loaded_bytes: int = 0
     stored_bytes: int = 0
     atomic_bytes: int = 0
     masked_bytes: int = 0
     scratch_bytes: int = 0
+    unread: tuple[str, ...] = ()
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -138,6 +139,10 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= TEXT_LIMIT
 
 
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= 64 and all(isinstance(name, str) and len(name) <= 64 for name in value)
+
+
 _REPLIES = {
     "ready": {},
     "parsed": {},
@@ -146,7 +151,7 @@ _REPLIES = {
     "opened": {"l2_bytes": _count},
     "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
     "timed": {"nanoseconds": _count},
-    "done": {field.name: _count for field in dataclasses.fields(Done)},
+    "done": {field.name: _count for field in dataclasses.fields(Done)} | {"unread": _names},
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {
         "stage": lambda value: value in STAGES,

@@ -22,7 +22,6 @@ from grader.sandbox.protocol import OF_A_CASE, Done, Fault
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
-ATTEMPT_LIMIT_S = 120.0
 SESSIONS = 3
 
 
@@ -40,7 +39,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self._deadline = time.monotonic() + ATTEMPT_LIMIT_S
+        self._deadline = time.monotonic() + submission.lab.cpu_limit_s
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False
@@ -93,7 +92,8 @@ class CpuRunner:
         duration_ms = _since(started)
         self._longest_s = max(self._longest_s, duration_ms / 1e3)
         if kind == "done":
-            return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
+            done = Done(**{**fields, "unread": tuple(fields["unread"])})
+            return Outcome(snapshots=(self._memory.snapshot(layout),), done=done, duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
 
     @property

@@ -50,6 +50,7 @@ class AddressMap:
     def __init__(self) -> None:
         self.traffic = Traffic()
         self.first_fault: Exception | None = None  # kept, since a submission can catch what is raised
+        self._loaded: set[str] = set()  # names of what something was loaded of
         self._regions: list[Region] = []
         self._starts: list[int] = []
 
@@ -57,6 +58,15 @@ class AddressMap:
         place = bisect.bisect(self._starts, region.start)
         self._starts.insert(place, region.start)
         self._regions.insert(place, region)
+
+    @property
+    def unread(self) -> list[str]:
+        """Names of tensors with elements that may not be written to and that nothing was loaded of."""
+        return [
+            each.name
+            for each in self._regions
+            if not each.writable and each.stop > each.start and each.name not in self._loaded
+        ]
 
     def find(self, address: int) -> Region | None:
         """The region that holds `address`, its end included: a slice of nothing may stand there."""
@@ -88,7 +98,9 @@ class AddressMap:
         region = region or self.find(low)
         if region is None or low < region.start or high + itemsize > region.stop:
             self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region)))
-        if kind != "load" and not region.writable:
+        if kind == "load":
+            self._loaded.add(region.name)
+        elif not region.writable:
             self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
 
     def _fail(self, fault: AccessFault) -> None:

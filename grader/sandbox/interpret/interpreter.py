@@ -101,6 +101,7 @@ class InterpretedRun:
             "atomic_bytes": traffic.atomic_bytes,
             "masked_bytes": traffic.masked_bytes,
             "scratch_bytes": rules.scratch_bytes,
+            "unread": addresses.unread,
         }
 
 
