@@ -26,6 +26,8 @@ def check_source(source: bytes | str) -> str:
     Raises:
         NotGradable: one sentence that says what, where and what was expected; nothing of it has been read further.
     """
+    if not isinstance(source, bytes | str):
+        raise NotGradable(f"The source is of type {type(source).__name__}; expected the text of a Python file.")
     data = _encoded(source) if isinstance(source, str) else source
     if len(data) > SOURCE_LIMIT_BYTES:
         raise NotGradable(f"The source is {len(data):,} bytes long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken.")

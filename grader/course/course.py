@@ -246,7 +246,9 @@ class Course:
         return [attempts.status(row, places.get(row.device, {}).get(row.id, 0)) for row in found]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()
+        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
+        found = sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)
+        row = connection.execute(found).first() if known else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row

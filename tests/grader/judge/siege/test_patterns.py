@@ -46,7 +46,7 @@ def applied(use, text):
 def test_the_patterns_of_the_trusted_side_are_found():
     found = {use.where.partition(":")[0] for use in USES}
 
-    assert {"grader/judge/binaries/listings.py", "grader/judge/diagnosis/messages.py", "grader/course/intake.py"} <= found
+    assert {"grader/judge/binaries/listings.py", "grader/judge/diagnosis/messages.py", "grader/source.py"} <= found
     assert any(place.startswith("tabs/") for place in found)
 
 
