@@ -179,6 +179,13 @@ REMEDIES = (
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     """The verdict of a session's fault, and one sentence on it with the learner's own line."""
+    verdict, diagnosis = _explain(fault)
+    if not any(c.isalnum() for c in diagnosis.sentence):  # it may say nothing, or only that something was not printable
+        diagnosis = dataclasses.replace(diagnosis, sentence=verdict.sentence)
+    return verdict, diagnosis
+
+
+def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     verdict = VERDICT_OF_STAGE[fault.stage]
     if fault.stage in ("refused", "bounds", "input_changed", "entry"):
         text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
