@@ -154,13 +154,14 @@ def _begin(kind: Kind, request: dict[str, Any], fds: Sequence[int], readable: ro
 def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> NoReturn:
     """In the process that becomes the session: walls first, then the session's code."""
     try:
-        lent_bytes = sum(os.fstat(fd).st_size for fd in lent)
+        besides = lockdown.MAPPED_BY_A_RECORDER if kind is Kind.RECORD else lockdown.MAPPED_BESIDES
+        besides += sum(os.fstat(fd).st_size for fd in lent)
         protocol_fds = _arrange(fds, output, lent, readable.held)
         scratch = request["scratch"]
         os.chdir(scratch)
         _clean_environment(scratch, kind)
         without = frozenset(request["without"])
-        lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, lent_bytes=lent_bytes)
+        lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, mapped_besides=besides)
         if not is_own_disk(scratch):
             lockdown.show_descriptors()
         lockdown.close_all_but((*protocol_fds, STATUS_FD, *readable.held))

@@ -171,7 +171,7 @@ def _probes(bait: Path, session: Conversation) -> Iterator[Probe]:
     yield Probe("memory", "hidden_memory", "", False)
     yield Probe("memory", "share_memory", "", False)
     yield Probe("memory", "share_memory", "/dev/zero", False)
-    yield Probe("memory", "map_much", "64", False)
+    yield Probe("memory", "map_much", "64", False, interpret)
     yield Probe("files", "reserve_blocks", "reserved", False)
     yield Probe("memory", "read_lent", "5", True, interpret)
     yield Probe("memory", "write_lent", "5", False, interpret)

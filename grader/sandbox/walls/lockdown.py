@@ -31,7 +31,9 @@ _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _STACK_MIB = 64
 _MOST_TASKS = 1 << 15
-_MAPPED_BESIDES_MIB = 1024  # for libraries, thread stacks and what malloc reserves
+MAPPED_BESIDES = 1 << 30  # bytes, for libraries, thread stacks and what malloc reserves
+# For a recorder's tensors, in which nothing lies: as large as a GPU's. Its tables of pages are then 1 GiB at most.
+MAPPED_BY_A_RECORDER = 1 << 39
 _HEADROOM_MIB = 256  # for thread stacks and fragments; the watchdog holds the limit itself, this stops a burst
 
 _READ = AccessFS.READ_FILE | AccessFS.READ_DIR
@@ -113,21 +115,21 @@ def scope_signals() -> bool:
     return True
 
 
-def limit(limits: Limits, *, tasks_in_use: int, lent_bytes: int = 0, memory: bool = True) -> None:
+def limit(limits: Limits, *, tasks_in_use: int, mapped_besides: int = MAPPED_BESIDES, memory: bool = True) -> None:
     """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now.
 
     The kernel counts the tasks of a user, not of an attempt, so there is room for what is started beside this session later: as
     many sessions as there are processors. The watchdog counts those of this attempt alone.
 
     Args:
-        lent_bytes: shared memory that will be mapped besides.
+        mapped_besides: bytes that may be mapped besides the memory that may be used.
         memory: False where CUDA maps far more than it uses; the watchdog alone then counts what is resident.
     """
     data_bytes = mapped_bytes = resource.RLIM_INFINITY
     if memory:
         data_bytes = _own_bytes("VmData") + (limits.memory_mib + _HEADROOM_MIB) * MIB
         # whatever is mapped, read-only too: tables of pages are made for it, which are in no other account
-        mapped_bytes = _own_bytes("VmSize") + (limits.memory_mib + _MAPPED_BESIDES_MIB) * MIB + lent_bytes
+        mapped_bytes = _own_bytes("VmSize") + limits.memory_mib * MIB + mapped_besides
     for name, value in {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
