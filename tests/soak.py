@@ -38,7 +38,7 @@ MAY_GROW = {"memory_mib": 150, "descriptors": 12, "processes": 2, "scratch": 2, 
 def kinds() -> dict[str, tuple[str, set[Verdict] | None]]:
     """Sources by name, with the verdicts that each may get; None: any, but never a fault of ours."""
     made: dict[str, tuple[str, set[Verdict] | None]] = {"honest": (FOLDER.solution, {Verdict.PASSED})}
-    made |= {f"wrong {path.stem}": (path.read_text(), None) for path in FOLDER.mistakes[:6]}
+    made |= {f"wrong {mistake.name}": (mistake.source, None) for mistake in FOLDER.mistakes[:6]}
     made |= {f"hostile {path.stem}": (path.read_text(), None) for path in sorted(ATTACKS.glob("*.py"))}
     made["endless"] = (FOLDER.solution + ENDLESS, {Verdict.TIME_LIMIT})
     return made

@@ -25,9 +25,9 @@ from grader.judge.case.hidden import raw_error, within
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.part import spared
 from grader.judge.diagnosis.oracles import diagnose
 from grader.judge.judging import case_result, judge
-from grader.judge.part import spared
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
 from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted

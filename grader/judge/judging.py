@@ -11,8 +11,8 @@ from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
+from grader.judge.case.part import spared
 from grader.judge.diagnosis.messages import explain
-from grader.judge.part import spared
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean

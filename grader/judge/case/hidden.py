@@ -11,7 +11,8 @@ import dataclasses
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Outcome
 from grader.report import CaseResult, Diagnosis, Verdict
-from grader.source import SOURCE_LIMIT_BYTES
+
+MOST_LINES = 1 << 16  # of any source: a line takes a byte at least
 
 
 def told(finding: Finding) -> Finding:
@@ -49,7 +50,7 @@ def within(outcome: Outcome, source: str) -> Outcome:
 
     Records that were carried here come without a source; then any line that a source can have will do.
     """
-    fault, last = outcome.fault, source.count("\n") + 1 if source else SOURCE_LIMIT_BYTES
+    fault, last = outcome.fault, source.count("\n") + 1 if source else MOST_LINES
     if fault is None or fault.line is None or 1 <= fault.line <= last:
         return outcome
     return dataclasses.replace(outcome, fault=dataclasses.replace(fault, line=None))

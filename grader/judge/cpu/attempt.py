@@ -13,8 +13,8 @@ from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Outcome
+from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
-from grader.judge.part import spared
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
 from grader.sandbox.process.ending import Ending, Reason

@@ -16,7 +16,7 @@ import torch
 
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
-from grader.judge.part import spared
+from grader.judge.case.part import spared
 from grader.judge.verdict.gate import relative_distance
 from grader.report import Diagnosis, Verdict
 from labs.declaration import Inputs, Lab, Oracle, Spent, Symptom

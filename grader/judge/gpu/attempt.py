@@ -20,13 +20,13 @@ from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.part import spared
 from grader.judge.gpu.bench import Bench, Ours, Theirs, WrongWhileTimed
 from grader.judge.gpu.lock import Cancelled, GpuLock
 from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.gpu.runner import GpuRunner
 from grader.judge.gpu.timing import TimingRefused, measure
-from grader.judge.part import spared
 from grader.judge.recording import RecordedCase, record_all, start_recorder
 from grader.report import Report, Timing, Verdict
 from grader.sandbox.process.door import Sandbox

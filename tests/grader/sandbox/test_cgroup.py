@@ -88,6 +88,7 @@ def test_where_none_can_be_made_there_is_none(tree, monkeypatch, spoil):
     assert "no cgroup of version 2" in cgroup.how()
 
 
+@pytest.mark.process
 def test_a_session_that_cannot_be_put_in_runs_all_the_same(tree, monkeypatch):
     monkeypatch.setattr(cgroup.Cgroup, "enter", lambda self, pid: (_ for _ in ()).throw(OSError()))
 
@@ -96,6 +97,7 @@ def test_a_session_that_cannot_be_put_in_runs_all_the_same(tree, monkeypatch):
     assert not [path for path in tree.iterdir() if path.name.startswith("attempt-")]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(cgroup.parent() is None, reason="no cgroup of version 2 can be made here")
 def test_the_kernel_holds_the_limit():
     main = "grader.sandbox.selftest.probes:main"

@@ -15,7 +15,7 @@ from labs import load
 FOLDER = Path(__file__).parent / "attacks"
 LAB, CAUSAL = "lab02_safe_softmax", "lab06_causal"
 LONGEST_S = 60.0
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 CRASH = {Verdict.CRASHED}
 NO_MEMORY = {Verdict.MEMORY_LIMIT, Verdict.CRASHED, Verdict.RUNTIME_ERROR}
