@@ -152,6 +152,7 @@ class Lab:
     prediction: Prediction | None = None
     performance: Performance | None = None
     sight: Callable[[Inputs], Sight | None] = lambda inputs: None  # which keys are of use to which query, where some are not
+    cpu_limit_s: float = 60.0  # wall time of a whole attempt in the interpreter; a lab whose solution needs more says so
     scratch_limit: Callable[[Inputs], int | None] = lambda inputs: None  # bytes; None: as much as memory allows
     forbidden: tuple[str, ...] = ()  # names of triton.language that would do the exercise, e.g. "softmax"
     score_scale: Callable[[Inputs], float] = lambda inputs: 0.0  # largest |score|: fp32 limits grow with it
