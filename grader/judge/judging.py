@@ -47,10 +47,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     worst = next((finding for finding in found if finding.failed), found[0])
     race = outcome.done.facts.race if outcome.done else None
     if race is not None and worst.verdict is not Verdict.OUT_OF_BOUNDS:  # it comes before the values, which depend on it
-        own = race_diagnosis(race)
-        if not visible:
-            own = dataclasses.replace(own, sentence=f"Case {prepared.case.name}: {Verdict.RACE.sentence}")
-        worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=own)
+        worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=race_diagnosis(race))
     unread = outcome.done.facts.never_loaded if outcome.done is not None and not worst.failed else ()
     if missing := [name for name in unread if _answer_depends_on(lab, prepared, name)]:
         sentence = f"The kernels never read {', '.join(missing)}, and the answer depends on it: something else computed it."
