@@ -124,11 +124,10 @@ class Prediction:
 class Performance:
     """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case`: no test, of a size for GPUs."""
 
-    measure: str  # "roof": share of the measured copy bandwidth; "reference": reference's time ÷ the submission's
+    measure: str  # "roof": share of the measured copy bandwidth; "reference": the solution's time ÷ the submission's
     zero_at: float
     full_at: float
     case: Case
-    reference: str = ""  # "kernels.softmax:softmax_online": the function of ours that is timed beside it
     flops: Callable[[Mapping[str, int]], float] | None = None  # floating-point operations of the timed case
 
 
@@ -153,6 +152,7 @@ class Lab:
     prediction: Prediction | None = None
     performance: Performance | None = None
     sight: Callable[[Inputs], Sight | None] = lambda inputs: None  # which keys are of use to which query, where some are not
+    cpu_limit_s: float = 60.0  # wall time of a whole attempt in the interpreter; a lab whose solution needs more says so
     scratch_limit: Callable[[Inputs], int | None] = lambda inputs: None  # bytes; None: as much as memory allows
     forbidden: tuple[str, ...] = ()  # names of triton.language that would do the exercise, e.g. "softmax"
     score_scale: Callable[[Inputs], float] = lambda inputs: 0.0  # largest |score|: fp32 limits grow with it

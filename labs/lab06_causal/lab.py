@@ -166,7 +166,6 @@ LAB = Lab(
         zero_at=0.50,
         full_at=0.85,
         case=TIMED,
-        reference="kernels.flash_attention:flash_attention",
         flops=flops,
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),

@@ -22,7 +22,6 @@ from grader.sandbox.protocol import OF_A_CASE, Done, Fault
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
-ATTEMPT_LIMIT_S = 120.0
 SESSIONS = 3
 
 
@@ -40,7 +39,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self._deadline = time.monotonic() + ATTEMPT_LIMIT_S
+        self._deadline = time.monotonic() + submission.lab.cpu_limit_s
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False

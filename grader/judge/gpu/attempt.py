@@ -19,6 +19,7 @@ from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.part import spared
 from grader.judge.gpu.bench import Bench, Ours, WrongWhileTimed
 from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import interpreted, with_what_was_seen
@@ -138,7 +139,7 @@ class GpuAttempt(Attempt):
             execution = self._locked(lock, runner, bench, cases, recorded, seen)
             execution.listings = listings.result()
         if shown.record is not None:
-            execution.anatomy = anatomy_of(shown.record)
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(shown.record), ())
         return execution
 
     def _locked(

@@ -130,7 +130,7 @@ class AccessBook:
 
     def facts(self, regions: list[Region]) -> Facts:
         """What the case showed, of these tensors."""
-        inputs = [region.name for region in regions if not region.writable]
+        inputs = [region.name for region in regions if not region.writable and region.stop > region.start]
         written = [region.name for region in regions if region.writable]
         return Facts(
             race=self.race,

@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -159,5 +158,5 @@ def _tensor_map(value: Any, form: dict[str, Any], shape: list[int], strides: lis
 def keep_ptx(module: Any, function: int, name: str, metadata_group: dict[str, str], digest: str) -> None:
     for file, path in metadata_group.items():
         if file.endswith(".ptx"):
-            text = Path(path).read_text(encoding="utf-8", errors="replace")
-            _ptx[function] = text[: record.PTX_LIMIT // 8]
+            with open(path, "rb") as text:
+                _ptx[function] = text.read(record.PTX_LIMIT).decode("ascii", errors="replace").replace("\ufffd", "?")

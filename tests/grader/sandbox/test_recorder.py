@@ -12,6 +12,8 @@ from grader.sandbox.record.commands import Choice, Fill, Launch, Pointer, Scalar
 from grader.sandbox.record.format import parse
 from grader.sandbox.record.gpus import GPUS
 
+pytestmark = pytest.mark.process
+
 HEAD = """\
 import torch
 import triton
@@ -136,7 +138,7 @@ def test_an_attention_for_every_target(session, target):
     (launch,) = made.commands
     assert (made.target, launch.grid, launch.kernel) == (target, (2, 2, 1), "_attention")
     assert launch.parameters[4:6] == (i32(128), Scalar(type="fp32", data=struct.pack("<f", 0.125)))
-    facts = cubin.kernels(made.binaries[0].cubin)["_attention"]
+    facts = cubin.facts(made.binaries[0].cubin).kernels["_attention"]
     assert 32 <= facts.registers <= 255
     assert facts.threads == 32 * launch.num_warps
 
