@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "grader.__main__": ("grader", "labs"),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
-    "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "labs"),
+    "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "grader.sandbox.protocol", "labs"),
     "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
     "grader.judge.diagnosis": ("grader.judge.diagnosis", "grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
     "grader.judge.binaries": ("grader.judge.binaries", "grader.sandbox", "grader.report", "grader.faults", "grader.source"),
