@@ -2,8 +2,8 @@
 
     attainable TFLOP/s = min(peak, bandwidth * intensity)        intensity: FLOP per byte moved
 
-Roofs are those of the data sheets unless a file under benchmarks/ holds one that was measured. Attempts and kernels are
-points: (tflops / bandwidth, tflops).
+Roofs are those of the data sheets unless a file of measured/ holds one (`python -m kernels.bench --json FILE` writes it).
+Attempts and kernels are points: (tflops / bandwidth, tflops).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+MEASURED = Path(__file__).with_name("measured")
 DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096}
 
 
@@ -65,8 +65,8 @@ def prefill_intensity(seqlen: int, element_bytes: float = 2) -> float:
     return seqlen / element_bytes
 
 
-def documents(folder: Path = BENCHMARKS) -> list[dict[str, Any]]:
-    """The JSON objects under benchmarks/, unreadable files left out."""
+def documents(folder: Path = MEASURED) -> list[dict[str, Any]]:
+    """The JSON objects of a folder, unreadable files left out."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -79,7 +79,7 @@ def documents(folder: Path = BENCHMARKS) -> list[dict[str, Any]]:
 
 
 def measured_roofs(found: Iterable[dict[str, Any]]) -> list[Roof]:
-    """The roofs that benchmarks state, `device` and `copy_gb_s` or `roof_gb_s`: the first of each device."""
+    """The roofs that the documents state, `device` and `copy_gb_s` or `roof_gb_s`: the first of each device."""
     roofs: dict[str, Roof] = {}
     for document in found:
         bandwidth = document.get("copy_gb_s") or document.get("roof_gb_s")
