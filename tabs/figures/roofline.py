@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MEASURED = Path(__file__).with_name("measured")
-DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096}
+DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096, "causal": False}
 
 
 class Roof(NamedTuple):
@@ -38,6 +38,7 @@ class Point(NamedTuple):
 SHEETS = (
     Roof("T4", 320, 65),
     Roof("L4", 300, 121),
+    Roof("A10G", 600, 70),
     Roof("L40S", 864, 362),
     Roof("A100 80GB", 2039, 312),
     Roof("H100 SXM", 3350, 989),
@@ -60,9 +61,18 @@ def decode_intensity(group_size: float, element_bytes: float = 2) -> float:
     return 2 * group_size / element_bytes
 
 
-def prefill_intensity(seqlen: int, element_bytes: float = 2) -> float:
-    """Full attention that moves no more than Q, K, V and the output: 4 n^2 d FLOP over 4 n d values."""
-    return seqlen / element_bytes
+def prefill_intensity(seqlen: int, element_bytes: float = 2, *, causal: bool = False) -> float:
+    """Attention that moves no more than Q, K, V and the output: 4 n^2 d FLOP over 4 n d values. Causal, it is half the FLOP."""
+    return seqlen / element_bytes / (2 if causal else 1)
+
+
+def tiled_intensity(seqlen: int, tile: int, element_bytes: float = 2, *, causal: bool = False) -> float:
+    """The same where no cache helps: Q and the output move once, K and V once for every `tile` queries, up to the last key
+    that they may see.
+    """
+    passes = -(-seqlen // tile)
+    keys_read = tile * passes * (passes - 1) / 2 + seqlen if causal else passes * seqlen
+    return 2 * seqlen**2 / (element_bytes * (seqlen + keys_read)) / (2 if causal else 1)
 
 
 def documents(folder: Path = MEASURED) -> list[dict[str, Any]]:
