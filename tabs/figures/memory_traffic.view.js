@@ -5,7 +5,7 @@ const LOW = 6, HIGH = 52; // the scale runs from 64 B to 4 PiB: no state goes be
 const TICKS = [[10, "1 KiB"], [20, "1 MiB"], [30, "1 GiB"], [40, "1 TiB"]];
 
 // On a logarithmic scale twice as much looks like nearly the same: the factor stands beside the bar.
-const beside = (bytes, naive) => (bytes === naive ? "" : ` ${Numbers.brief(bytes / naive)}×`);
+const beside = (bytes, naive) => (bytes === naive ? "" : bytes > naive ? ` ×${Numbers.brief(bytes / naive)}` : ` ÷${Numbers.brief(naive / bytes)}`);
 
 const chart = (groups, width, card) => {
   const left = width < 420 ? 70 : 120, right = width < 420 ? 108 : 156, room = width - left - right, place = (bytes) => left + (room * Math.min(HIGH, Math.max(LOW, Math.log2(bytes)) - LOW)) / (HIGH - LOW);
