@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +24,7 @@ import sqlalchemy as sa
 from grader.course import answers, attempts, fleet, quota, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
+from grader.course.edition import edition
 from grader.course.intake import HandIn, checked
 from grader.course.queue import Queue
 from grader.course.quota import Quota
@@ -38,8 +37,9 @@ from grader.faults import NotGradable
 from grader.report import Report
 
 DEFAULT_QUOTA = Quota()
-LABS = Path(__file__).parents[2] / "labs"
 NO_PROCESS = "No grading process is running; one should start within seconds."
+SILENT = "The grading process has not been heard for {:.0f} s; one that stays silent is replaced."
+SILENT_BEATS = 4  # heartbeats that are missing before it is said
 logger = logging.getLogger(__name__)
 
 
@@ -104,7 +104,7 @@ class Course:
             mode=mode,
             prediction=prediction,
             device=self.device,
-            edition=_edition,
+            edition=edition,
         )
         with self._engine.connect() as connection:
             # once before anything is written, so that a flood of refused requests stays cheap
@@ -219,14 +219,17 @@ class Course:
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
 
-        `grading` is on where a living grading process passed its self-test; else off, and `reason` is one sentence.
+        `grading` is on where a grading process that passed its self-test was heard a moment ago; else off, and `reason` is one
+        sentence.
         """
         with self._engine.connect() as connection:
             processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
             queue = quota.waiting(connection, device=self.device)
         alive = [process for process in processes if process["alive"]]
-        ready = any(process["state"] == "ready" for process in alive)
-        reason = "" if ready else next((process["reason"] for process in alive), NO_PROCESS)
+        heard = [process for process in alive if process["silent_s"] <= SILENT_BEATS * self.settings.heartbeat_s]
+        ready = any(process["state"] == "ready" for process in heard)
+        silent = SILENT.format(min((process["silent_s"] for process in alive), default=0.0))
+        reason = "" if ready else next((process["reason"] for process in heard), silent if alive else NO_PROCESS)
         return {
             "grading": "on" if ready else "off",
             "reason": reason,
@@ -243,7 +246,9 @@ class Course:
         return [attempts.status(row, places.get(row.device, {}).get(row.id, 0)) for row in found]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()
+        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
+        found = sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)
+        row = connection.execute(found).first() if known else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row
@@ -264,17 +269,3 @@ def _lab_ids() -> tuple[str, ...]:
     import labs  # brings torch, which a process that only looks things up can do without
 
     return labs.lab_ids()
-
-
-@functools.lru_cache(maxsize=256)
-def _fingerprint(path: Path, modified_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def _edition(lab_id: str) -> str:
-    """Fingerprint of the lab's declaration: a source is graded anew once that has changed."""
-    path = LABS / lab_id / "lab.py"
-    try:
-        return _fingerprint(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return ""  # a lab of a test, without a folder
