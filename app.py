@@ -23,7 +23,7 @@ from tabs.page.middleware import app_kwargs
 from tabs.page.theme import STYLES, script, theme
 
 
-def build(course: Any) -> gr.Blocks:
+def build(course: Course) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab (tabs/page/first_page.js)."""
     page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
     with page, gr.Tabs(elem_id="tabs"):
@@ -33,7 +33,7 @@ def build(course: Any) -> gr.Blocks:
     return page.queue(max_size=64, default_concurrency_limit=8)
 
 
-def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]:
+def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
     """Serve the page; `options` go to `gr.Blocks.launch`."""
     return page.launch(
         theme=theme(),

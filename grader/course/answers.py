@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from grader.course.store import answers as rows
+from grader.course.store import answer_rows as rows
 
 MOST_TRIES = 10_000
 

@@ -26,14 +26,15 @@ import sqlalchemy as sa
 from grader.course import answers, attempts, fleet, quota, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
+from grader.course.attempts import GradedBefore, StillOpen
 from grader.course.intake import HandIn, checked
 from grader.course.queue import Queue
 from grader.course.quota import Quota
 from grader.course.restore import restore
 from grader.course.settings import Settings
-from grader.course.states import OPEN, AttemptNotFound, State, Status
+from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError, open_engine, reports, sources, writing
-from grader.course.store import attempts as rows
+from grader.course.store import attempt_rows as rows
 from grader.faults import NotGradable
 from grader.report import Report
 
@@ -109,9 +110,9 @@ class Course:
         with self._engine.connect() as connection:
             # once before anything is written, so that a flood of refused requests stays cheap
             found = self._admit(connection, submission)
-        if isinstance(found, str):
-            return found
-        submission = dataclasses.replace(submission, same_as=found and found.id)
+        if isinstance(found, StillOpen):
+            return found.id
+        submission = dataclasses.replace(submission, same_as=found.id if found else None)
         with _storing("The submission could not be stored, and nothing was spent"):
             # the slow disk is waited for outside the transaction, so that nobody else waits for it
             self._archive.keep_submission(submission)
@@ -125,23 +126,23 @@ class Course:
         logger.info("attempt stored", extra={"attempt": standing, "lab": lab_id, "mode": mode, "same_as": submission.same_as})
         return standing
 
-    def _admit(self, connection: sa.Connection, submission: HandIn) -> str | sa.Row[Any] | None:
-        """The same attempt's id while it is open, its row where it was graded before, else None: new, and within the quota."""
+    def _admit(self, connection: sa.Connection, submission: HandIn) -> StillOpen | GradedBefore | None:
+        """The same source, while it is open or where its report can be shown again; None: new, and within the quota."""
         off = fleet.why_off(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
         if off:
             raise NotGradable(f"Grading is off: {off}")
         twin = attempts.twin(connection, submission)
-        if twin is not None and twin.state in OPEN:
-            return twin.id
+        if isinstance(twin, StillOpen):
+            return twin
         earlier = twin if submission.mode == "submit" else None
         quota.admit(connection, self._quota, submission, free=earlier is not None)
         return earlier
 
-    def _store(self, submission: HandIn, earlier: sa.Row[Any] | None) -> str:
+    def _store(self, submission: HandIn, earlier: GradedBefore | None) -> str:
         with writing(self._engine, only_one=submission.user) as connection:
             found = self._admit(connection, submission)
-            if isinstance(found, str):
-                return found  # the same one, or this one: a process that is starting has just restored it from the archive
+            if isinstance(found, StillOpen):
+                return found.id  # the same one, or this one: a process that is starting has just restored it from the archive
             if earlier is not None:
                 attempts.add_again(connection, submission, earlier)
             else:

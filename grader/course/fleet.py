@@ -23,7 +23,7 @@ from grader.course import attempts
 from grader.course.archive import Archive, End
 from grader.course.queue import Queue
 from grader.course.states import OPEN, State
-from grader.course.store import attempts as rows
+from grader.course.store import attempt_rows as rows
 from grader.course.store import clock, insert, processes, writing
 
 KEEP_JOBS_S = 7 * 86400.0  # DBOS's own record of a finished job; the attempt stays for ever

@@ -15,7 +15,7 @@ from grader.course.archive import Archive
 from grader.course.intake import HandIn
 from grader.course.queue import Queue
 from grader.course.states import OPEN
-from grader.course.store import attempts as rows
+from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources, writing
 from grader.report import Report
 

@@ -25,7 +25,7 @@ metadata = sa.MetaData(
     }
 )
 
-attempts = sa.Table(
+attempt_rows = sa.Table(
     "course_attempts",
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
@@ -71,7 +71,7 @@ reports = sa.Table(
     sa.Column("report", sa.Text, nullable=False),
 )
 
-answers = sa.Table(
+answer_rows = sa.Table(
     "course_answers",
     metadata,
     sa.Column("user", sa.String(200), primary_key=True),

@@ -6,13 +6,16 @@ No plot, and HTML instead of Markdown, which Gradio parses in the browser: 60 ms
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 import labs
 from tabs.chapter import progress
 from tabs.figures import memory_traffic
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Start"
 ID = "start"
@@ -35,7 +38,7 @@ No GPU and no account: the figures run in this browser, and the labs are judged 
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     with gr.Row(elem_classes="desk"):
         with gr.Column(scale=6, min_width=320):
             gr.HTML(f'<div class="prose">{_PROSE}{_ladder()}</div>', apply_default_css=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.figures import softmax_lanes
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Normalization"
 ID = "normalization"
@@ -87,7 +90,7 @@ underflows to zero, harmlessly.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "softmax_lanes", title="Softmax in four ways", tab=ID, defaults=softmax_lanes.DEFAULTS, ids=FIGURES, cards=CARDS,
         mathematics=("formats.js",), limit=f"{_LIMIT_16:.2f}",

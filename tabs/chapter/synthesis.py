@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.figures import decode_attention
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Synthesis"
 ID = "synthesis"
@@ -95,7 +98,7 @@ makes it shorter is fewer bytes: FP8, NVFP4.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "decode_attention", title="Attention, step by step", tab=ID, defaults=decode_attention.DEFAULTS, ids=FIGURES,
         cards=CARDS, steps=decode_attention.STEPS,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.figures import tile_map
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Tiling"
 ID = "tiling"
@@ -79,7 +82,7 @@ subtracts the tile's own maximum computes −inf − (−inf), and the row is Na
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "tile_map", title="A score matrix in tiles", tab=ID, defaults=tile_map.DEFAULTS, ids=FIGURES, cards=CARDS,
         limits=tile_map.SHARED_LIMITS,
