@@ -16,6 +16,8 @@ from grader.course.archive import End
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State, Status
 from grader.course.store import attempt_rows, insert, reports, sources
+from grader.course.summary import Summary
+from grader.report import Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class GradedBefore(NamedTuple):
     id: str
     verdict: str
     points: float | None
+    summary: str
 
 
 def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -> None:
@@ -64,7 +67,7 @@ def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -
         "fault": "",
         "verdict": "",
     }
-    charged = submission.mode == "submit" and submission.same_as is None
+    charged = submission.mode == "submit" and submission.same_as is None and submission.regrade_of is None
     connection.execute(sa.insert(attempt_rows).values(**fields, **blank, state=State.QUEUED, charged=charged))
     if end is not None:
         close(connection, end)
@@ -80,10 +83,17 @@ def add_again(connection: sa.Connection, submission: HandIn, earlier: GradedBefo
             state=State.DONE,
             verdict=earlier.verdict,
             points=earlier.points,
+            summary=earlier.summary,
             started=submission.created,
             finished=submission.created,
         )
     )
+
+
+def show_again(connection: sa.Connection, attempt_id: str, report: Report) -> None:
+    """Let an ended attempt that names an earlier one show that one's report."""
+    shown = {"verdict": report.verdict, "points": report.points.total, "summary": Summary.of(report).to_json()}
+    connection.execute(sa.update(attempt_rows).where(attempt_rows.c.id == attempt_id).values(**shown))
 
 
 _SAME = ("user", "lab", "mode", "device", "edition", "source_sha256", "prediction")
@@ -106,7 +116,7 @@ def twin(connection: sa.Connection, submission: HandIn) -> StillOpen | GradedBef
     row = connection.execute(_TWIN, {name: getattr(submission, name) for name in _SAME}).first()
     if row is None:
         return None
-    return StillOpen(row.id) if row.state in OPEN else GradedBefore(row.id, row.verdict, row.points)
+    return StillOpen(row.id) if row.state in OPEN else GradedBefore(row.id, row.verdict, row.points, row.summary)
 
 
 def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float) -> Taken | None:
@@ -189,6 +199,7 @@ def close(connection: sa.Connection, end: End) -> None:
             started=sa.func.coalesce(attempt_rows.c.started, end.started),
             finished=end.finished,
             verdict=report.verdict if report else "",
+            summary=Summary.of(report).to_json() if report else "",
             points=report.points.total if report else None,
             phase="",
             case_name="",
@@ -228,7 +239,9 @@ def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
     return {attempt_id: place for place, (_, attempt_id) in enumerate(sorted(order), start=1)}
 
 
-def status(row: sa.Row[Any], place: int) -> Status:
+def status(row: sa.Row[Any], place: int, anew: sa.Row[Any] | None = None) -> Status:
+    """`anew`: the regrade that was kept, whose outcome stands in for the row's own."""
+    outcome = row if anew is None else anew
     return Status(
         id=row.id,
         lab=row.lab,
@@ -244,12 +257,19 @@ def status(row: sa.Row[Any], place: int) -> Status:
         charged=row.charged,
         same_as=row.same_as,
         fault=row.fault,
-        verdict=row.verdict,
-        points=row.points,
+        verdict=outcome.verdict,
+        points=outcome.points,
+        regraded=anew is not None,
         created=row.created,
         started=row.started,
         finished=row.finished,
     )
+
+
+def passed_labs(connection: sa.Connection, user: str) -> list[str]:
+    """The labs at which the user has an attempt that passed, however many they have."""
+    passed = sa.and_(attempt_rows.c.user == user, attempt_rows.c.verdict == "passed")
+    return sorted(connection.execute(sa.select(attempt_rows.c.lab).where(passed).distinct()).scalars())
 
 
 def end_of(row: sa.Row[Any], report: Any) -> End:

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Iterator
 
 from grader.course.quota import QuotaReached
+from grader.course.roles import NotAllowed
 from grader.course.states import AttemptNotFound
 from grader.course.store import StoreError
 from grader.faults import NotGradable
@@ -46,6 +47,8 @@ def refusals() -> Iterator[None]:
         raise Refused(str(error), Kind.TOO_MUCH, retry_after_s=error.retry_after_s) from error
     except NotGradable as error:
         raise Refused(str(error), Kind.NOT_RIGHT) from error
+    except NotAllowed as error:
+        raise Refused(str(error), Kind.NOT_ALLOWED) from error
     except AttemptNotFound as error:
         raise Refused(str(error), Kind.NOT_THERE) from error
     except StoreError as error:
