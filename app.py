@@ -19,8 +19,10 @@ from grader.course.course import Course
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
+from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
 from tabs.page.theme import STYLES, script, theme
+from tabs.web.app import mount
 
 
 def build(course: Course) -> gr.Blocks:
@@ -47,7 +49,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health),
+        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment())),
         **options,
     )
 
@@ -56,6 +58,8 @@ def main() -> None:
     start_logging()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with Course(device=device) as course, Supervisor(course.settings, device=device):
+        if not on_space() and (token := course.new_instructor_token(only_first=True)):
+            print(f"The instructor's token, shown this once: {token}", flush=True)
         launch(build(course), course)
 
 

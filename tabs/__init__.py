@@ -21,6 +21,7 @@ TABS = (
     "chapter.tiling",
     "labs.tab",
     "chapter.references",
+    "class_room.tab",
 )
 
 

@@ -18,6 +18,10 @@ MAY_IMPORT = {
     "kernels": ("kernels",),
     "labs": ("labs", "kernels"),
     "grader.gradescope": ("grader.report", "grader.wording"),
+    "grader.client": ("grader.report", "grader.faults"),  # needs the standard library alone, as do the three below
+    "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
+    "grader.notebook": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
+    "grader.class_commands": ("grader.course", "grader.faults"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),

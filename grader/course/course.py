@@ -53,6 +53,7 @@ from grader.report import Report
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
 logger = logging.getLogger(__name__)
+_OWN = sa.select(rows).where(rows.c.id == sa.bindparam("attempt"), rows.c.user == sa.bindparam("user"))  # built once
 
 
 class Course:
@@ -281,7 +282,7 @@ class Course:
         """
         if self.role(user) is not Role.INSTRUCTOR:
             raise NotAllowed("That is for instructors.")
-        return Instructor(user, self._engine, self._archive, self._shelf, self._columns())
+        return Instructor(user, self._engine, self._archive, self._shelf, self._columns(), self._archive_says())
 
     def learner(self, user: str) -> Learner:
         """What a learner may ask about their own work.
@@ -294,7 +295,7 @@ class Course:
         return Learner(user, self._engine, self._shelf, self._columns(), lambda: self.history(user=user, most=None))
 
     def is_instructor_token(self, token: object) -> bool:
-        return roles.is_token(token, self._shelf.book().token_sha256)
+        return roles.may_be_token(token) and roles.is_token(token, self._shelf.book().token_sha256)
 
     def new_instructor_token(self, *, only_first: bool = False) -> str:
         """A token that stands for an instructor; it cannot be shown again, and the one before is worth nothing from now on.
@@ -328,6 +329,9 @@ class Course:
         due = book.due_of(lab_id, book.student_of(user))
         return book.rules.solutions is Solutions.AFTER_DUE and due is not None and time.time() > due
 
+    def _archive_says(self) -> str:
+        return self._archive_findings.sentence if self._archive_findings else ""
+
     def _reveal(self, book: Book, user: str, lab_id: str) -> Reveal:
         due = book.due_of(lab_id, book.student_of(user))
         return Reveal.NAMES if due is not None and time.time() > due else book.rules.reveal
@@ -359,19 +363,19 @@ class Course:
             "processes": processes,
             "versions": fleet.versions(),
             "database": self._engine.dialect.name,
-            "archive": self._archive_findings.sentence if self._archive_findings else "",
+            "archive": self._archive_says(),
         }
 
     def _statuses(self, connection: sa.Connection, found: Sequence[sa.Row[Any]]) -> list[Status]:
         devices = {row.device for row in found if row.state == State.QUEUED}
         places = {device: attempts.places(connection, device=device) for device in devices}
-        anew = regraded(connection, self._shelf.book(connection))
+        anew = regraded(connection, self._shelf.recent(connection))
         return [
             attempts.status(row, places.get(row.device, {}).get(row.id, 0), anew.get(row.same_as or row.id)) for row in found
         ]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()
+        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first()
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row

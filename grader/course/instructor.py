@@ -16,7 +16,7 @@ from grader.course.gradebook import bugs, regrades, roster, similar
 from grader.course.gradebook.book import Book, Regrade
 from grader.course.gradebook.events import Event, Kind
 from grader.course.gradebook.exports.canvas import canvas
-from grader.course.gradebook.exports.dump import dump
+from grader.course.gradebook.exports.dump import dump, take_in
 from grader.course.gradebook.exports.nbgrader import nbgrader, students
 from grader.course.gradebook.exports.plain import plain
 from grader.course.gradebook.roster import Student
@@ -25,7 +25,7 @@ from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, Table, table
 from grader.course.states import AttemptNotFound
 from grader.course.store import attempt_rows as rows
-from grader.course.store import reports, sources
+from grader.course.store import reports, sources, storing
 from grader.faults import NotGradable
 from grader.report import Report
 
@@ -41,13 +41,17 @@ _CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read as anothe
 
 @dataclasses.dataclass(frozen=True)
 class Instructor:
-    """Bound to the user who asks; what they decide is kept with their id."""
+    """Bound to the user who asks; what they decide is kept with their id.
+
+    `archive_says`: one sentence where the look at the archive at start found files that were cut or edited.
+    """
 
     by: str
     engine: sa.Engine
     archive: Archive
     shelf: Shelf
     columns: tuple[Column, ...]
+    archive_says: str = ""
 
     def book(self) -> Book:
         return self.shelf.book()
@@ -158,6 +162,11 @@ class Instructor:
         with self.engine.connect() as connection:
             return dump(connection)
 
+    def take_in(self, data: Any) -> dict[str, int]:
+        """Add what a dump holds and this installation does not."""
+        with storing("The dump could not be taken in"):
+            return take_in(self.engine, self.archive, data)
+
     def bugs(self, *, days: float = 7.0) -> list[bugs.Met]:
         """The class by named bug: everybody's attempts of the last days."""
         with self.engine.connect() as connection:
@@ -170,7 +179,7 @@ class Instructor:
         newest = newest.where(rows.c.lab == lab, rows.c.mode == "submit", rows.c.regrade_of.is_(None)).order_by(rows.c.created)
         with self.engine.connect() as connection:
             book = self.shelf.book(connection)
-            by_user: dict[str, str] = dict(connection.execute(newest).tuples().all())
+            by_user: dict[str, str] = dict(connection.execute(newest).all())
         names = {user: one.student_id for one in book.students.values() for user in book.users_of(one)}
         return similar.pairs({names.get(user, user): source for user, source in by_user.items()}, ours=ours)
 

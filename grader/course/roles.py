@@ -10,6 +10,7 @@ import enum
 import hashlib
 import hmac
 import secrets
+from typing import TypeGuard
 
 from grader.course.gradebook.book import ACCOUNT
 
@@ -41,8 +42,11 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def is_token(token: object, sha256: str) -> bool:
-    """Whether that is the instructor's token, of which the book holds the hash."""
-    if not isinstance(token, str) or not token.startswith(PREFIX) or len(token) > 256 or not sha256:
-        return False
-    return hmac.compare_digest(hash_of(token).encode(), sha256.encode())
+def may_be_token(token: object) -> TypeGuard[str]:
+    """Whether it looks like an instructor's, before anything is looked up."""
+    return isinstance(token, str) and token.startswith(PREFIX) and len(token) <= 256
+
+
+def is_token(token: str, sha256: str) -> bool:
+    """Whether that is the instructor's token, of which the book holds the hash ("" before there is one)."""
+    return bool(sha256) and hmac.compare_digest(hash_of(token).encode(), sha256.encode())

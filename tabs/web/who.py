@@ -86,7 +86,7 @@ def doors_of(request: Request) -> Doors:
     return found
 
 
-def person_of(request: Request) -> Person:
+async def person_of(request: Request) -> Person:
     """Whoever sent the request.
 
     Raises:

@@ -1,10 +1,13 @@
-"""A learner's grade at a lab: a pure function of what was handed in, when, and of the book. Nothing here touches a database."""
+"""A learner's grade at a lab: a pure function of what was handed in, when, and of the book. Nothing here touches a database.
+
+Fractions, not floating-point numbers: a grade in the middle between two roundings must not hang on the order of a sum.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 from grader.course.gradebook.book import Override
 from grader.course.gradebook.rules import CASE, Counting, LabPoints, Rules
@@ -58,9 +61,9 @@ def grade(attempts: Sequence[Graded], terms: Terms, *, chosen: str = "", overrid
     late = terms.rules.late
     worth = []
     for attempt in attempts:
-        raw = terms.out_of * share(attempt.summary, terms)
+        raw = Fraction(terms.out_of) * share(attempt.summary, terms)
         late_s = late.late_s(attempt.created, terms.due)
-        worth.append((raw * (1.0 - late.lost_share(late_s)), attempt.created, attempt.id, raw, late_s, attempt.verdict))
+        worth.append((raw * (1 - late.lost_share(late_s)), attempt.created, attempt.id, raw, late_s, attempt.verdict))
     result = Grade(points=0.0, out_of=terms.out_of, tries=len(attempts))
     if worth:
         if terms.rules.counting is Counting.LAST:
@@ -72,9 +75,9 @@ def grade(attempts: Sequence[Graded], terms: Terms, *, chosen: str = "", overrid
         points, created, attempt_id, raw, late_s, verdict = counted
         result = dataclasses.replace(
             result,
-            points=round(points, 4),
-            raw=round(raw, 4),
-            lost_late=round(raw - points, 4),
+            points=rounded(points),
+            raw=rounded(raw),
+            lost_late=rounded(raw - points),
             late_s=late_s,
             attempt=attempt_id,
             handed_in=created,
@@ -85,7 +88,12 @@ def grade(attempts: Sequence[Graded], terms: Terms, *, chosen: str = "", overrid
     return result
 
 
-def share(summary: Summary, terms: Terms) -> float:
+def rounded(points: Fraction) -> float:
+    """As it is told: to four decimals."""
+    return round(float(points), 4)
+
+
+def share(summary: Summary, terms: Terms) -> Fraction:
     """How much of the lab an attempt is worth, 0 to 1: its parts by their weights.
 
     Where speed does not count its weight is spread over the other parts, in proportion.
@@ -93,14 +101,15 @@ def share(summary: Summary, terms: Terms) -> float:
     weights: Mapping[str, float] = terms.points.weights or {part: most for part, (_, most) in summary.parts.items()}
     if not terms.rules.speed_counts:
         weights = {name: weight for name, weight in weights.items() if name != "performance"}
-    total = math.fsum(weights.values())
-    if total <= 0:
-        return 0.0
-    return math.fsum(weight * _reached(summary, name) for name, weight in weights.items()) / total
+    exact = {name: Fraction(weight) for name, weight in weights.items()}
+    total = sum(exact.values())
+    if not total:
+        return Fraction(0)
+    return sum((weight * _reached(summary, name) for name, weight in exact.items()), Fraction(0)) / total
 
 
-def _reached(summary: Summary, name: str) -> float:
+def _reached(summary: Summary, name: str) -> Fraction:
     if name.startswith(CASE):
-        return float(name.removeprefix(CASE) in summary.passed)
+        return Fraction(name.removeprefix(CASE) in summary.passed)
     earned, most = summary.parts.get(name, (0.0, 0.0))
-    return min(earned / most, 1.0) if earned and most > 0 else 0.0
+    return min(Fraction(earned) / Fraction(most), Fraction(1)) if earned and most > 0 else Fraction(0)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
+from fractions import Fraction
 
 import sqlalchemy as sa
 
 from grader.course.gradebook.book import Book, Regrade
-from grader.course.gradebook.grades import Graded, share
+from grader.course.gradebook.grades import Graded, Terms, rounded, share
 from grader.course.gradebook.table import Column, graded, regrade_user, terms_of
 from grader.course.states import OPEN, State
 from grader.course.store import attempt_rows as rows
@@ -70,7 +71,7 @@ def targets(connection: sa.Connection, book: Book, column: Column, scope: str) -
             picked.append(attempts[-1])
         else:
             picked.append(max(attempts, key=lambda one: (share(one.summary, terms), one.created)))
-    shown = dict(connection.execute(sa.select(rows.c.id, rows.c.same_as).where(rows.c.lab == column.lab)).tuples().all())
+    shown = dict(connection.execute(sa.select(rows.c.id, rows.c.same_as).where(rows.c.lab == column.lab)).all())
     found = sorted({shown[attempt.id] or attempt.id for attempt in picked})
     if not found:
         raise NotGradable(f"There is no graded Submit of {column.lab} yet.")
@@ -104,8 +105,8 @@ def comparison(connection: sa.Connection, book: Book, regrade: Regrade, column: 
                 attempt=target,
                 user=old.user,
                 student=names.get(old.user, ""),
-                before=_points(terms.out_of * share(old.summary, terms)),
-                after=_points(terms.out_of * share(Summary.from_json(new.summary), terms)) if new and has_report else None,
+                before=_points(old.summary, terms),
+                after=_points(Summary.from_json(new.summary), terms) if new and has_report else None,
                 verdict_before=old.verdict,
                 verdict_after=new.verdict if new else "",
                 state=new.state if new else "waiting",
@@ -119,5 +120,5 @@ def for_table(compared: Sequence[Compared]) -> list[Compared]:
     return sorted(compared, key=lambda row: (-abs((row.before if row.after is None else row.after) - row.before), row.attempt))
 
 
-def _points(points: float) -> float:
-    return round(points, 4)
+def _points(summary: Summary, terms: Terms) -> float:
+    return rounded(Fraction(terms.out_of) * share(summary, terms))

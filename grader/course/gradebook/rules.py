@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from grader.faults import NotGradable
@@ -62,13 +63,13 @@ class Late:
             return 0.0
         return handed_in - due
 
-    def lost_share(self, late_s: float) -> float:
+    def lost_share(self, late_s: float) -> Fraction:
         """Of the points, 0 to 1."""
         if late_s <= 0.0:
-            return 0.0
+            return Fraction(0)
         if self.closes_after_days is not None and late_s > self.closes_after_days * DAY_S:
-            return 1.0
-        return min(self.percent * math.ceil(late_s / DAY_S), self.most_percent) / 100.0
+            return Fraction(1)
+        return Fraction(min(self.percent * math.ceil(late_s / DAY_S), self.most_percent)) / 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
