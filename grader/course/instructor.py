@@ -205,12 +205,12 @@ class Instructor:
 
     def end_regrade(self, regrade_id: str, *, keep: bool) -> None:
         """Keep it as a whole, once all of it is graded; or throw it away as a whole, at any time."""
-        if keep and not self.comparison(regrade_id).is_over:
-            raise NotGradable("The regrade is still at work; it can be kept once every attempt has ended.")
 
         def decide(book: Book, _: sa.Connection) -> Event:
             if _require_regrade(book, regrade_id).kept is not None:
                 raise NotGradable("That regrade was decided before.")
+            if keep and not self.comparison(regrade_id).is_over:
+                raise NotGradable("The regrade is still at work; it can be kept once every attempt has ended.")
             return Event.now(Kind.REGRADE_END, by=self.by, regrade=regrade_id, keep=keep)
 
         self.shelf.add(decide)
