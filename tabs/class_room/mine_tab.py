@@ -24,8 +24,8 @@ def build(doors: Doors) -> None:
     grades = gr.Dataframe(headers=GRADES, interactive=False, label="Grades", visible=False, elem_id="mine-grades")
     history = gr.Dataframe(headers=HISTORY, interactive=False, label="Attempts", wrap=True, elem_id="mine-history")
     with gr.Row():
-        first = gr.Dropdown([], label="From", elem_id="mine-first")
-        second = gr.Dropdown([], label="to", elem_id="mine-second")
+        first = gr.Dropdown([], label="From", allow_custom_value=True, elem_id="mine-first")
+        second = gr.Dropdown([], label="to", allow_custom_value=True, elem_id="mine-second")
         compare = gr.Button("What changed", scale=0, min_width=140, elem_id="mine-compare")
     diff = gr.Code(label="From the one to the other", language=None, interactive=False, lines=4, elem_id="mine-diff")
     with gr.Row():
@@ -57,15 +57,17 @@ def build(doors: Doors) -> None:
         ]
 
     def changed(token: str, first: str | None, second: str | None) -> list[Any]:
+        learner = person(doors, token).learner()
         if not first or not second:
             return [gr.skip(), said("Choose two attempts.", "wrong")]
-        found = person(doors, token).learner().diff(first, second)
+        found = learner.diff(first, second)
         return [found, said("" if found else "The two are the same.")]
 
     def noted(token: str, second: str | None, text: str) -> list[Any]:
+        learner = person(doors, token).learner()
         if not second:
             return [said("Choose the attempt that the note is about.", "wrong")]
-        person(doors, token).learner().note(second, text)
+        learner.note(second, text)
         return [said("The note is kept.")]
 
     def joined(token: str, code: str) -> list[Any]:

@@ -80,7 +80,7 @@ def build(doors: Doors) -> None:
                 again, scope = gr.Dropdown(graded, label="Lab"), gr.Radio(["last", "best", "all"], value="best", label="Which")
                 start = gr.Button("Grade anew", scale=0, min_width=140, elem_id="teach-regrade")
             with gr.Row():
-                regrade = gr.Dropdown([], label="Regrade", elem_id="teach-regrades")
+                regrade = gr.Dropdown([], label="Regrade", allow_custom_value=True, elem_id="teach-regrades")
                 compare = gr.Button("Before and after", scale=0, min_width=150)
                 keep, drop = gr.Button("Keep all of it", scale=0), gr.Button("Throw all of it away", scale=0)
             compared = gr.Dataframe(headers=teach.COMPARED, interactive=False)

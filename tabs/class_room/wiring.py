@@ -36,15 +36,16 @@ def said(sentence: str, tone: str = "muted") -> str:
     return f'<p class="note {tone}" role="status">{escape(sentence)}</p>' if sentence else ""
 
 
-def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., list[Any]]:
+def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., Any]:
     """An event's function that ends with what to say: a refusal of the course leaves everything as it was, and says why."""
 
-    def press(*arguments: Any) -> list[Any]:
+    def press(*arguments: Any) -> Any:
         try:
             with refusals():
-                return task(*arguments)
+                found = task(*arguments)
         except Refused as refused:
-            return [*[gr.skip()] * (outputs - 1), said(str(refused), "wrong")]
+            found = [*[gr.skip()] * (outputs - 1), said(str(refused), "wrong")]
+        return found if outputs > 1 else found[0]  # Gradio takes a list for the value of an only output
 
     press.__name__ = task.__name__
     return press
