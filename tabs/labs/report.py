@@ -1,4 +1,4 @@
-"""A report as HTML, in the order of a letter: verdict, diagnosis, points, cases, error map, speed or bytes, memory, anatomy.
+"""A report as HTML, in the order of a letter: verdict, diagnosis, facts and picture, hints, cases, points, speed, what it used.
 
 Pure: Report in, text out. Whatever a submission or a lab could have written passes through `escape`; a hidden case shows its
 name and its sign, whatever else the report may carry.
@@ -12,8 +12,13 @@ from html import escape
 
 from grader import wording
 from grader.report import Anatomy, CaseResult, Cell, Listing, Report, Verdict
+from tabs.labs.hints import LABELS
 from tabs.labs.report_figures import bandwidth_bars, bytes_bars, error_map, points_bar
 from tabs.labs.report_roofline import roofline
+
+_LINE = re.compile(r"\b[Ll]ine (\d{1,5})\b")
+_LINKED = re.compile(r"\b[Ll]ine (\d{1,5})\b(?![^<]*</code>)")
+_LISTED = re.compile(r"// line (\d{1,5})\b")
 
 _GROUP_NOTES = {
     "visible": "run by Check and Submit",
@@ -22,31 +27,65 @@ _GROUP_NOTES = {
 }
 
 
-def render(report: Report, hints: Sequence[str] = ()) -> str:
-    """The whole report. `hints` go from the vaguest to the plainest and open one by one."""
-    parts = (
-        _head(report),
-        _hints(hints) if not report.passed else "",
-        _points(report),
-        _cases(report),
-        _failures(report),
-        _speed(report),
-        _bytes(report),
-        _memory(report),
-        _anatomy(report),
-        _raw(report),
-    )
-    return f'<article class="report" data-verdict="{report.verdict.value}">{"".join(parts)}</article>'
+def render(report: Report, hints: Sequence[str] = (), *, head: bool = True) -> str:
+    """The whole report. `hints` are the steps of `tabs.labs.hints`, which open one by one.
+
+    `head`: begin with verdict and diagnosis; the Labs tab shows these beside the editor (`headline`).
+    """
+    found = (_failures(report), _hints(hints))
+    used = (_bytes(report), _memory(report), _anatomy(report))
+    if report.passed:
+        parts = (*found, _points(report), _cases(report), _speed(report), *used)
+    else:
+        parts = (*found, _cases(report), _points(report), _speed(report), _more(used))
+    body = "".join((_head(report) if head else "", *parts, _raw(report)))
+    return f'<article class="report" data-verdict="{report.verdict.value}">{body}</article>'
 
 
-def _said(text: str) -> str:
+def headline(report: Report, onward: str = "") -> str:
+    """What a press is answered with: verdict, the first sentence, the points and what is missing to all of them.
+
+    `onward`: HTML, where to go after a pass.
+    """
+    tone = wording.tone(report.verdict)
+    more = f'<p class="aside">{_standing(report)}</p>' if report.passed else ""
+    way = f'<p class="onward">{onward}</p>' if onward else ""
+    return f'<div class="report headline {tone}">{_head(report, titled=False)}{more}{way}</div>'
+
+
+def _standing(report: Report) -> str:
+    """ "4.8 of 8 points. Missing: 2.4 for speed: needs a GPU; 0.8 for the prediction: not stated." """
+    maximum = wording.maximum_points(report)
+    if not maximum:
+        return "This lab gives no points."
+    earned = f"{wording.points(report.points.total)} of {wording.points(maximum)} points."
+    missing = "; ".join(wording.missing(report))
+    return f"<b>{earned}</b> Missing: {escape(missing)}." if missing else f"<b>{earned}</b> Nothing is missing."
+
+
+def marks(report: Report, source: str) -> list[dict[str, object]]:
+    """The lines of the learner's file that the report names, with their text."""
+    lines = source.splitlines()
+    named = {int(number) for number in _LINE.findall(report.diagnosis.sentence)}
+    if report.diagnosis.line is not None:
+        named.add(report.diagnosis.line)
+    return [{"line": number, "text": lines[number - 1]} for number in sorted(named) if 0 < number <= len(lines)]
+
+
+def _set(text: str) -> str:
     """Escaped prose in which `backticks` set code, as in the labs' own files."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _head(report: Report) -> str:
+def _said(text: str) -> str:
+    """The same, and "line 14" is pressed to go there."""
+    return _LINKED.sub(lambda found: f'<button type="button" data-line="{found[1]}">{found[0]}</button>', _set(text))
+
+
+def _head(report: Report, *, titled: bool = True) -> str:
     tone, sign, word = wording.tone(report.verdict), wording.sign(report.verdict), wording.WORDS[report.verdict]
-    where = [report.title, report.mode.capitalize(), report.device]
+    where = [report.title] if titled else []
+    where += [report.mode.capitalize(), report.device]
     if report.duration_s:
         where.append(wording.seconds(report.duration_s))
     if not report.costs_attempt:
@@ -61,13 +100,25 @@ def _head(report: Report) -> str:
 
 
 def _hints(hints: Sequence[str]) -> str:
-    """Each hint holds the next one folded: level by level without asking the server."""
+    """Each step holds the next one folded: step by step without asking the server."""
     inner = ""
     for level in range(len(hints), 0, -1):
-        label = "Show a hint" if level == 1 else "Show the next hint"
+        name = LABELS[level - 1] if len(hints) == len(LABELS) else "The next hint"
         count = f'<span class="note">{level} of {len(hints)}</span>'
-        inner = f"<details><summary>{label} {count}</summary><p>{_said(hints[level - 1])}</p>{inner}</details>"
+        inner = f"<details><summary>{name} {count}</summary><p>{_said(hints[level - 1])}</p>{inner}</details>"
     return f'<section class="hints">{inner}</section>' if inner else ""
+
+
+def _more(sections: Sequence[str]) -> str:
+    """What a wrong kernel used, folded: it says nothing before the kernel is right."""
+    inner = "".join(sections)
+    return f'<details class="used"><summary>Bytes, memory, anatomy and listings</summary>{inner}</details>' if inner else ""
+
+
+def _again(text: str, report: Report) -> bool:
+    """Whether the diagnosis has said it already."""
+    plain = text.strip().rstrip(".")
+    return bool(plain) and plain in report.diagnosis.sentence
 
 
 def _section(name: str, title: str, body: str) -> str:
@@ -80,7 +131,7 @@ def _points(report: Report) -> str:
     if not shown:
         return ""
     maximum = sum(part[2] for part in shown)
-    total = f'<p class="figure-number">{wording.quantity(report.points.total)} <span>of {wording.quantity(maximum)}</span></p>'
+    total = f'<p class="figure-number">{wording.points(report.points.total)} <span>of {wording.points(maximum)}</span></p>'
     return _section("points", "Points", total + points_bar(shown))
 
 
@@ -109,11 +160,11 @@ def _chip(case: CaseResult) -> str:
 
 def _failures(report: Report) -> str:
     failed = wording.failed_in_view(report)
-    blocks = [_failure(case, opened=number == 0) for number, case in enumerate(failed)]
+    blocks = [_failure(case, report, opened=number == 0) for number, case in enumerate(failed)]
     return _section("failures", "What went wrong, case by case", "".join(blocks))
 
 
-def _failure(case: CaseResult, *, opened: bool) -> str:
+def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
     facts = []
     if case.shape:
         facts.append(("inputs", escape(case.shape)))
@@ -125,8 +176,10 @@ def _failure(case: CaseResult, *, opened: bool) -> str:
     table = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     picture = error_map(case.error_map, case.name) if case.error_map else ""
     sentence = case.sentence or case.verdict.sentence
+    if _again(sentence, report):
+        sentence = wording.WORDS[case.verdict]
     return (
-        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {_said(sentence)}</summary>"
+        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {_set(sentence)}</summary>"
         f'<div class="failure">{f"<dl>{table}</dl>" if table else ""}{picture}</div></details>'
     )
 
@@ -179,7 +232,8 @@ def _memory(report: Report) -> str:
 
 
 def _anatomy(report: Report) -> str:
-    note = f'<p class="note">{_said(report.anatomy_note)}</p>' if report.anatomy_note else ""
+    told = report.anatomy_note and not _again(report.anatomy_note, report)
+    note = f'<p class="note">{_said(report.anatomy_note)}</p>' if told else ""
     if not report.anatomy:
         return _section("anatomy", "Anatomy", note)
     columns = [_anatomy_column(kernel) for kernel in report.anatomy]
@@ -239,4 +293,5 @@ def _folded(title: str, text: str, *, lines: bool = False) -> str:
     """`title` is HTML. `lines`: code, whose lines are counted and never wrapped."""
     count = f' <span class="note">{text.count(chr(10)) + 1:,} lines</span>' if lines else ""
     kind = ' class="code"' if lines else ""
-    return f'<details><summary>{title}{count}</summary><pre{kind} tabindex="0">{escape(text)}</pre></details>'
+    body = _LISTED.sub(r'<button type="button" data-line="\1">\g<0></button>', escape(text)) if lines else escape(text)
+    return f'<details><summary>{title}{count}</summary><pre{kind} tabindex="0">{body}</pre></details>'
