@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import struct
 from typing import Any
@@ -50,6 +51,18 @@ class LentTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: str  # "float16"
+
+
+def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Cells from a tensor's first to its last, both counted: 1 + sum((shape[i] - 1) * strides[i]); 0 for an empty one."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides in cells: strides[i] = product of shape[i+1:]."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

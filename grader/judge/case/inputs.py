@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from typing import Any
 
 import torch
 
+from grader.sandbox.protocol import contiguous_strides
 from labs.declaration import Case, Draw, Inputs, Lab
 
 SEED_BYTES = 32
@@ -61,11 +61,6 @@ def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:
     return int(torch.randint(low, high + 1, (1,), generator=generator))
 
 
-def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major strides in cells: strides[i] = product of shape[i+1:]."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
 def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
     """Strides with gaps in every axis but the last, and the two axes before it exchanged in memory where there are two.
 
@@ -82,10 +77,3 @@ def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
         strides[axis] = step
         step = step * shape[axis] + 16 * (1 + gap)
     return tuple(strides)
-
-
-def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Cells from a tensor's first to its last, both counted; 0 for an empty one."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))

@@ -16,16 +16,16 @@ from labs.declaration import Lab
 CASE_LIMIT_S = 20.0
 
 VERDICT_OF_ENDING = {
-    "exited": Verdict.CRASHED,
-    "signal": Verdict.CRASHED,
-    "stopped": Verdict.CRASHED,
-    "protocol": Verdict.CRASHED,
-    "time_limit": Verdict.TIME_LIMIT,
-    "memory_limit": Verdict.MEMORY_LIMIT,
-    "process_limit": Verdict.MEMORY_LIMIT,
-    "output_limit": Verdict.OUTPUT_LIMIT,
-    "scratch_limit": Verdict.OUTPUT_LIMIT,
-    "cancelled": Verdict.CANCELLED,
+    Reason.EXITED: Verdict.CRASHED,
+    Reason.SIGNAL: Verdict.CRASHED,
+    Reason.STOPPED: Verdict.CRASHED,
+    Reason.PROTOCOL: Verdict.CRASHED,
+    Reason.TIME_LIMIT: Verdict.TIME_LIMIT,
+    Reason.MEMORY_LIMIT: Verdict.MEMORY_LIMIT,
+    Reason.PROCESS_LIMIT: Verdict.MEMORY_LIMIT,
+    Reason.OUTPUT_LIMIT: Verdict.OUTPUT_LIMIT,
+    Reason.SCRATCH_LIMIT: Verdict.OUTPUT_LIMIT,
+    Reason.CANCELLED: Verdict.CANCELLED,
 }
 
 

@@ -38,7 +38,7 @@ from labs.declaration import Case, Growth, Lab
 NOTHING = bytes(32)  # a seed for records, which hold no values
 
 
-class Gpu:
+class ThisGpu:
     """This process's GPU, and the records of ours that every timing needs."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -78,7 +78,7 @@ class GpuAttempt(Attempt):
 
     device_kind = "cuda"
 
-    def __init__(self, gpu: Gpu, *arguments: object, **options: object) -> None:
+    def __init__(self, gpu: ThisGpu, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self._gpu = gpu
         self._broken: tuple[Growth, str] | None = None

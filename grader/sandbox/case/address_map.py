@@ -35,7 +35,7 @@ class AccessFault(Exception):
 
 
 @dataclasses.dataclass
-class Traffic:
+class CountedTraffic:
     """Bytes by kind of access; lanes that a mask switched off are counted apart."""
 
     loaded_bytes: int = 0
@@ -48,7 +48,7 @@ class AddressMap:
     """The regions of one case, and what moved so far."""
 
     def __init__(self) -> None:
-        self.traffic = Traffic()
+        self.traffic = CountedTraffic()
         self.first_fault: Exception | None = None  # kept, since a submission can catch what is raised
         self._regions: list[Region] = []
         self._starts: list[int] = []

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CodeType, FunctionType
 from typing import Any
 
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.refusals import HostRules, Refused
+
+kernel_code: set[CodeType] = set()  # of the functions below whose frames a kernel of the submission runs
 
 _rules: HostRules | None = None
 _book: Any = None
@@ -48,3 +51,9 @@ def book() -> Any:
     """What writes the case's launches down."""
     rules()
     return _book
+
+
+def runs_kernels(function: FunctionType) -> FunctionType:
+    """A decorator: what is raised below a call of `function` was raised by a kernel."""
+    kernel_code.add(function.__code__)
+    return function

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import mmap
 import os
 
 import torch
 
 from grader.sandbox.case.address_map import Region
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.protocol import LentTensor, extent
 
 _MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it
 POISON = 0xFF  # in every byte of scratch that nobody filled: NaN in each float format, -1 in each integer
@@ -65,13 +64,6 @@ class Memory:
         return flat.as_strided(shape, strides)
 
 
-def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Cells from the first to the last, both included: 1 + sum((shape[i] - 1) * strides[i]); 0 for an empty tensor."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-
-
 def region_of(name: str, tensor: torch.Tensor, *, writable: bool) -> Region:
     """Where `tensor` lies."""
     size = extent(tuple(tensor.shape), tuple(tensor.stride())) * tensor.element_size()
@@ -83,8 +75,3 @@ def stand_in(lent: LentTensor) -> torch.Tensor:
     dtype = getattr(torch, lent.dtype)
     size = extent(lent.shape, lent.strides) * dtype.itemsize
     return Memory.addresses(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
-
-
-def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major strides in cells."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

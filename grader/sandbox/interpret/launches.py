@@ -59,8 +59,9 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> No
     run_programs(self.rewrite(), values, dimensions)
 
 
+@current_case.runs_kernels
 def run_programs(function: Callable[..., Any], values: dict[str, Any], dimensions: tuple[int, int, int]) -> None:
-    """The kernel's body for each program; what is raised below this frame was raised by a kernel."""
+    """The kernel's body for each program."""
     builder = stock.interpreter_builder
     builder.set_grid_dim(*dimensions)
     _running.kernel = True

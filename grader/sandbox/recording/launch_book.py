@@ -10,8 +10,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.refusals import Fill as HostFill
-from grader.sandbox.case.refusals import HostRules
+from grader.sandbox.case.refusals import HostRules, ScratchFill
 from grader.sandbox.record import format as record
 from grader.sandbox.record.commands import Alternative, Binary, Choice, Command, Fill, Launch, Pointer
 
@@ -45,7 +44,7 @@ class LaunchBook:
             target=target, tensors=tensors, scratch=scratch, binaries=tuple(self._binaries.values()), commands=commands
         )
 
-    def fill(self, fill: HostFill) -> None:
+    def fill(self, fill: ScratchFill) -> None:
         """Write a fill down, one command for each contiguous run of cells."""
         pattern = pattern_of(fill.value, fill.tensor.dtype)
         buffer, start = self.place(fill.tensor)

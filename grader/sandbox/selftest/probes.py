@@ -24,7 +24,7 @@ _OUR_VARIABLES = {"HOME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PAT
 _MIB = 1 << 20
 
 
-class Refused(Exception):
+class Denied(Exception):
     """The operation had no effect, without the system saying so."""
 
 
@@ -91,7 +91,7 @@ def hidden_memory(_: str) -> None:
 
 def foreign_variable(_: str) -> None:
     if not set(os.environ) - _OUR_VARIABLES:
-        raise Refused("none is there")
+        raise Denied("none is there")
 
 
 def inherited_descriptor(most: str) -> None:
@@ -100,7 +100,7 @@ def inherited_descriptor(most: str) -> None:
         link = f"/proc/self/fd/{name}"
         if int(name) not in known and os.path.exists(link) and not os.path.isdir(link):  # noqa: PTH110, PTH112
             return
-    raise Refused("none is there")
+    raise Denied("none is there")
 
 
 def write_lent(fd: str) -> None:

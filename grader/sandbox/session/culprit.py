@@ -9,6 +9,7 @@ from triton.compiler.errors import CompilationError
 from triton.runtime.errors import OutOfResources, PTXASError
 
 from grader.sandbox.case.address_map import AccessFault
+from grader.sandbox.case.current_case import kernel_code
 from grader.sandbox.case.refusals import Refused
 from grader.sandbox.protocol import TEXT_LIMIT, Fault
 
@@ -68,7 +69,7 @@ def _is_compile_error(error: BaseException, cause: BaseException) -> bool:
     if isinstance(cause, (MemoryError, RecursionError, KeyboardInterrupt, SystemExit)):
         return False
     frames = list(_frames(error))
-    in_kernel = any(frame.f_code.co_name == "run_programs" for frame in frames)
+    in_kernel = any(frame.f_code in kernel_code for frame in frames)
     asserted = bool(frames) and frames[-1].f_code.co_name in ("create_assert", "create_assume")
     return in_kernel and not asserted
 

