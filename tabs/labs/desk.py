@@ -20,6 +20,7 @@ from grader.faults import NotGradable
 from grader.report import Report, Verdict
 from grader.source import SOURCE_LIMIT_BYTES
 from tabs.labs import states, way
+from tabs.labs.explained import explained
 from tabs.labs.hints import steps
 from tabs.labs.report import headline, marks, render
 from tabs.page.identity import Identities, User
@@ -96,7 +97,7 @@ class Desk:
             source = self.course.source(attempt_id, user=user.id)
             return View(
                 state=self._ended(status) + headline(report, self._onward(report)),
-                report=render(report, steps(report, source), head=False),
+                report=render(report, steps(report, source), head=False, read=explained(report.diagnosis.name, report.lab)),
                 marks=marks(report, source),
                 **known,
             )

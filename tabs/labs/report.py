@@ -27,12 +27,13 @@ _GROUP_NOTES = {
 }
 
 
-def render(report: Report, hints: Sequence[str] = (), *, head: bool = True) -> str:
-    """The whole report. `hints` are the steps of `tabs.labs.hints`, which open one by one.
+def render(report: Report, hints: Sequence[str] = (), *, head: bool = True, read: str = "") -> str:
+    """The whole report. `hints` are the steps of `tabs.labs.hints`, which open one by one; `read` is HTML, where the chapter
+    explains it.
 
     `head`: begin with verdict and diagnosis; the Labs tab shows these beside the editor (`headline`).
     """
-    found = (_failures(report), _hints(hints))
+    found = (_failures(report), _hints(hints, read))
     used = (_bytes(report), _memory(report), _anatomy(report))
     if report.passed:
         parts = (*found, _points(report), _cases(report), _speed(report), *used)
@@ -99,14 +100,14 @@ def _head(report: Report, *, titled: bool = True) -> str:
     )
 
 
-def _hints(hints: Sequence[str]) -> str:
+def _hints(hints: Sequence[str], read: str) -> str:
     """Each step holds the next one folded: step by step without asking the server."""
     inner = ""
     for level in range(len(hints), 0, -1):
         name = LABELS[level - 1] if len(hints) == len(LABELS) else "The next hint"
         count = f'<span class="note">{level} of {len(hints)}</span>'
         inner = f"<details><summary>{name} {count}</summary><p>{_said(hints[level - 1])}</p>{inner}</details>"
-    return f'<section class="hints">{inner}</section>' if inner else ""
+    return f'<section class="hints">{read}{inner}</section>' if inner else ""
 
 
 def _more(sections: Sequence[str]) -> str:
