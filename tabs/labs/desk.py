@@ -19,10 +19,11 @@ from grader.course.store import StoreError
 from grader.faults import NotGradable
 from grader.report import Report, Verdict
 from grader.source import SOURCE_LIMIT_BYTES
-from tabs.labs import states, way
+from tabs.labs import designs, states, way
 from tabs.labs.explained import explained
+from tabs.labs.headline import headline, marks
 from tabs.labs.hints import steps
-from tabs.labs.report import headline, marks, render
+from tabs.labs.report import render
 from tabs.page.identity import Identities, User
 
 # Where kernels run, by the kind of device that grades.
@@ -36,11 +37,12 @@ WHERE = {
 class View:
     """What stands beside the editor. `live`: ask again in half a second.
 
-    `state`: what a press is answered with, at once and in sight; `report`: the rest of it. `marks`: lines of the learner's
-    file that the report names, as `{"line": 14, "text": …}`.
+    `state` and `headline`: what a press is answered with, at once and in sight; `report`: the rest of it. `marks`: lines of the
+    learner's file that the report names, as `{"line": 14, "text": …}`.
     """
 
     state: str
+    headline: str = ""
     report: str = ""
     attempt: str = ""
     lab: str = ""
@@ -52,7 +54,7 @@ class View:
         """The state with what the browser is to know of it."""
         marks = escape(json.dumps(list(self.marks)))
         told = f'data-lab="{escape(self.lab)}" data-attempt="{escape(self.attempt)}" data-marks="{marks}"'
-        return f"<div {told}>{self.state}</div>"
+        return f"<div {told}>{self.state}{self.headline}</div>"
 
 
 class Desk:
@@ -96,7 +98,8 @@ class Desk:
                 return View(state=self._ended(status), report=render(report) if report else "", **known)
             source = self.course.source(attempt_id, user=user.id)
             return View(
-                state=self._ended(status) + headline(report, self._onward(report)),
+                state=self._ended(status),
+                headline=headline(report, self._onward(report)),
                 report=render(report, steps(report, source), head=False, read=explained(report.diagnosis.name, report.lab)),
                 marks=marks(report, source),
                 **known,
@@ -162,15 +165,21 @@ class Desk:
 
     def designs(self, lab_id: str, user: User | None) -> list[tuple[str, str]]:
         """(what it says, design) that a pass of this lab has opened; none before."""
-        return way.designs(lab_id) if way.solutions_shown(self.course, lab_id, user) else []
+        return designs.designs(lab_id) if designs.solutions_shown(self.course, lab_id, user) else []
 
     def design(self, lab_id: str, design: str | None, user: User | None) -> str:
-        """One of them beside the user's own newest file that passed, as HTML; empty where it is not open to them."""
-        if design not in dict(map(reversed, self.designs(lab_id, user))):
+        """One of them beside the user's own newest file that passed, as HTML; without one, what each of them costs.
+
+        Empty where they are not open to the user.
+        """
+        open_to_them = dict(map(reversed, self.designs(lab_id, user)))
+        if not open_to_them or (design is not None and design not in open_to_them):
             return ""
-        passed = (one for one in self.course.history(user=user.id, lab_id=lab_id) if one.verdict == Verdict.PASSED)
-        newest = next(passed, None)
-        return way.compared(lab_id, design, self.course.source(newest.id, user=user.id) if newest else "")
+        mine = self.course.history(user=user.id, lab_id=lab_id)
+        passed = next((one.id for one in mine if one.mode == "submit" and one.verdict == Verdict.PASSED), None)
+        if design is None:
+            return designs.figures(lab_id, self.course.report(passed, user=user.id) if passed else None)
+        return designs.compared(lab_id, design, self.course.source(passed, user=user.id) if passed else "")
 
     def off_reason(self) -> str:
         """Why nothing is graded at the moment; empty where it is."""

@@ -69,6 +69,14 @@
     return true;
   };
 
+  // CodeMirror closes a triple quote by itself, and its closing one is left by one key, after which two more would be typed.
+  const overQuote = (editor, quote) => {
+    const { state } = editor, { main, ranges } = state.selection;
+    if (ranges.length > 1 || !main.empty || state.sliceDoc(main.head, main.head + 3) !== quote.repeat(3)) return false;
+    editor.dispatch({ selection: { anchor: main.head + 1 } });
+    return true;
+  };
+
   // ---- Find: the browser's own sees only the lines that are drawn.
   const find = { bar: null };
   const matches = (editor, wanted) => {
@@ -224,6 +232,7 @@
       if (command || event.altKey) return false;
       if (event.key === "Enter" && !document.querySelector(".cm-tooltip-autocomplete")) return newLine(editor), true;
       if (event.key === "Tab" && !leaving) return (event.shiftKey ? dedentLines : indentLines)(editor), true;
+      if (event.key === '"' || event.key === "'") return overQuote(editor, event.key);
       return event.key === "Backspace" && backspace(editor);
     };
     if (!done()) return;

@@ -58,6 +58,7 @@ class _Parts:
     state: gr.HTML
     report: gr.HTML
     opened: gr.Accordion  # what a pass opens
+    costs: gr.HTML  # … what each costs
     designs: gr.Radio
     design: gr.HTML
     earlier: gr.Dropdown
@@ -75,7 +76,7 @@ class _Parts:
 
     @property
     def around(self) -> list[Any]:
-        return [self.picker, self.allowance, self.earlier, self.opened, self.designs, self.design]
+        return [self.picker, self.allowance, self.earlier, self.opened, self.designs, self.costs, self.design]
 
 
 def build(course: Any) -> None:
@@ -123,6 +124,7 @@ def _lay_out() -> _Parts:
             allowance = gr.Markdown(elem_id="allowance")
             report = gr.HTML(elem_id="report")
             with gr.Accordion("Our solution, and other designs", open=False, visible=False, elem_id="opened") as opened:
+                costs = gr.HTML(elem_id="costs")
                 designs = gr.Radio([], label="Which", elem_id="designs")
                 design = gr.HTML(elem_id="design")
             with gr.Accordion("Earlier attempts", open=False, elem_id="earlier"):
@@ -151,6 +153,7 @@ def _lay_out() -> _Parts:
         state=state,
         report=report,
         opened=opened,
+        costs=costs,
         designs=designs,
         design=design,
         earlier=earlier,
@@ -201,13 +204,16 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
     unchanged = [gr.skip()] * len(parts.beside)
 
     def hand_in(mode: str):
-        def press(token: str, lab_id: str, source: str, length: float | None, prediction: str):
+        def press(token: str, lab_id: str, source: str, length: float | None, prediction: str, shown: str):
             view, attempt = desk.hand_in(
                 token=token, lab_id=lab_id, source=source, length=int(length or 0), mode=mode, prediction=prediction
             )
+            user = desk.identities.read(token)
             if attempt is None:
-                return [view.framed, *unchanged[1:], *[gr.skip()] * len(parts.around)]
-            return [*_beside(view), *_around(desk, lab_id, desk.identities.read(token))]
+                before = desk.look(shown, user) if shown and user else View(state="")
+                refused = dataclasses.replace(before, state=view.state)
+                return [refused.framed, *unchanged[1:], *[gr.skip()] * len(parts.around)]
+            return [*_beside(view), *_around(desk, lab_id, user)]
 
         return press
 
@@ -234,7 +240,7 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
         return desk.design(lab_id, design, desk.identities.read(token))
 
     everything = [*parts.beside, *parts.around]
-    handed = [parts.token, parts.picker, parts.code, parts.length, parts.prediction]
+    handed = [parts.token, parts.picker, parts.code, parts.length, parts.prediction, parts.current]
     cut, save, follow = (script(name) for name in ("cut what is far too long", "save the draft", "follow what was handed in"))
     for press, mode in ((parts.check, "check"), (parts.submit, "submit")):
         pressed = press.click(hand_in(mode), handed, everything, js=cut, trigger_mode="once", **_QUIET)
@@ -270,6 +276,7 @@ def _around(desk: Desk, lab_id: str, user: Any) -> list[Any]:
         gr.Dropdown(choices=desk.history(lab_id, user), value=None),
         gr.Accordion(visible=bool(designs)),
         gr.Radio(choices=designs, value=None),
+        desk.design(lab_id, None, user),
         "",
     ]
 

@@ -1,23 +1,16 @@
-"""The way through the labs: what a lab needs, how far the reader is, the map of all of them, and what a pass opens.
-
-Solutions leave the server for whoever has passed the lab, and for nobody else: the course says so (`may_see_solutions`).
-"""
+"""The way through the labs: what a lab needs, how far the reader is, the map of all of them, and what comes next."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import labs
 import tabs
 from grader import wording
 from grader.course.states import Status
 from grader.report import Verdict
-
-OURS = "ours"  # the design that is not of honest/
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,40 +138,6 @@ def _row(lab_id: str, standing: Standing | None, names: Mapping[str, str]) -> st
     return f'<tr class="{tone}">{number}{cells}<td class="standing">{state}{best}</td></tr>'
 
 
-def designs(lab_id: str) -> list[tuple[str, str]]:
-    """(what it says, design) of our solution and of right kernels of other designs."""
-    folder = labs.load(lab_id)
-    return [("Our solution", OURS), *((path.stem.replace("_", " ").capitalize(), path.stem) for path in folder.honest)]
-
-
-def code_of(lab_id: str, design: str) -> str:
-    """
-    Raises:
-        KeyError: the lab has no such design.
-    """
-    folder = labs.load(lab_id)
-    if design == OURS:
-        return folder.solution
-    return {path.stem: path for path in folder.honest}[design].read_text(encoding="utf-8")
-
-
-def compared(lab_id: str, design: str, yours: str) -> str:
-    """That design's file, and what is different in it from `yours`, as HTML."""
-    code, name = code_of(lab_id, design), dict(map(reversed, designs(lab_id)))[design]
-    lines = list(difflib.unified_diff(yours.splitlines(), code.splitlines(), "yours", name, n=2, lineterm=""))[2:]
-    rows = "".join(f'<span class="{_kind(line)}">{escape(line)}\n</span>' for line in lines)
-    difference = f'<pre class="diff" tabindex="0">{rows}</pre>' if rows else "<p>Line for line what you wrote.</p>"
-    whole = f'<pre class="code" tabindex="0">{escape(code)}</pre>'
-    return (
-        f'<div class="report design"><details open><summary>The file</summary>{whole}</details>'
-        f"<details><summary>What it does differently from yours</summary>{difference}</details></div>"
-    )
-
-
-def _kind(line: str) -> str:
-    return {"+": "theirs", "-": "yours", "@": "place"}.get(line[:1], "same")
-
-
 def onward(lab_id: str) -> str:
     """A link to the next lab, or to the map after the last; as HTML."""
     following = next_after(lab_id)
@@ -186,8 +145,3 @@ def onward(lab_id: str) -> str:
         return '<a href="?tab=labs&amp;room=map">All labs</a>'
     title = escape(labs.load(following).lab.title)
     return f'<a href="{escape(link_to(following))}">Next: lab {number_of(following)} · {title}</a>'
-
-
-def solutions_shown(course: Any, lab_id: str, user: Any) -> bool:
-    """Whether solutions of this lab may be sent to this user."""
-    return user is not None and course.may_see_solutions(lab_id, user=user.id)

@@ -16,11 +16,12 @@
     const before = place(), after = { ...before, ...changes };
     if (before.tab === "labs") inLabs = { room: before.room, lab: before.lab, attempt: before.attempt };
     if (after.tab !== "labs") Object.assign(after, NOWHERE);
+    if (after.tab === FIRST.tab) after.tab = "";
     if (KEYS.some((key) => after[key] !== before[key])) {
       const query = new URLSearchParams(location.search);
       query.delete("state"); // of a figure that the reader has left
       for (const key of KEYS) after[key] ? query.set(key, after[key]) : query.delete(key);
-      history.pushState(null, "", `${location.pathname}?${query}`);
+      history.pushState(null, "", [location.pathname, query].filter(String).join("?"));
     }
     title();
   };

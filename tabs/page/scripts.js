@@ -35,7 +35,7 @@
 (lab, code, prediction) => {
   const kept = (kind) => { try { return localStorage.getItem(`attention-labs-${kind}:${lab}`); } catch { return null; } };
   try { localStorage.setItem("attention-labs-last", lab); } catch { /* then the page opens on the first one */ }
-  document.body.classList.toggle("text-was-replaced", kept("replaced") !== null);
+  document.getElementById("tabs")?.classList.toggle("text-was-replaced", kept("replaced") !== null);
   const unless = (shown, text) => (text === null || text === shown ? { __type__: "update" } : text); // a text set again loses what is typed meanwhile
   return [unless(code, kept("draft")), unless(prediction, kept("prediction"))];
 }
@@ -46,7 +46,7 @@
   try {
     localStorage.setItem(`attention-labs-replaced:${lab}`, code);
     localStorage.setItem(`attention-labs-draft:${lab}`, starter);
-    document.body.classList.add("text-was-replaced");
+    document.getElementById("tabs")?.classList.add("text-was-replaced");
   } catch { /* nothing is kept; Ctrl-Z in the editor brings the text back */ }
   return starter;
 }
@@ -89,9 +89,9 @@ window.addEventListener("visit", go);
 go();
 
 // cut what is far too long
-(token, lab, code, length, prediction) => {
+(token, lab, code, length, ...rest) => {
   const text = code ?? "";
-  return [token, lab, text.length > 200000 ? text.slice(0, 1) : text, text.length, prediction];
+  return [token, lab, text.length > 200000 ? text.slice(0, 1) : text, text.length, ...rest];
 }
 
 // watch the connection

@@ -12,7 +12,7 @@ from fake_course import FakeCourse
 import labs
 from grader.course.states import State
 from tabs import load_tabs
-from tabs.labs import way
+from tabs.labs import designs, way
 from tabs.labs.desk import Desk
 from tabs.page.identity import Identities
 
@@ -53,13 +53,13 @@ def test_solutions_are_sent_after_a_pass_and_never_before(desk, user):
     for report, mode in ((reports.wrong(), "submit"), (reports.passed(), "check")):
         attempt(desk, user, report, mode=mode)
         assert desk.designs(LAB, user) == []
-        assert desk.design(LAB, way.OURS, user) == ""
+        assert desk.design(LAB, designs.OURS, user) == ""
     attempt(desk, user, reports.passed())
 
-    assert [design for _, design in desk.designs(LAB, user)][0] == way.OURS
-    assert "_softmax_kernel" in desk.design(LAB, way.OURS, user)
-    assert desk.design("lab03_online_softmax", way.OURS, user) == ""
-    assert desk.designs(LAB, other) == [] and desk.design(LAB, way.OURS, other) == ""
+    assert [design for _, design in desk.designs(LAB, user)][0] == designs.OURS
+    assert "_softmax_kernel" in desk.design(LAB, designs.OURS, user)
+    assert desk.design("lab03_online_softmax", designs.OURS, user) == ""
+    assert desk.designs(LAB, other) == [] and desk.design(LAB, designs.OURS, other) == ""
     assert desk.designs(LAB, None) == [] and desk.design(LAB, "many_rows", None) == ""
     assert desk.design(LAB, "../solution", user) == ""
 
@@ -75,7 +75,7 @@ def test_a_design_stands_beside_ones_own(desk, user):
 
 
 def test_the_same_file_says_so():
-    assert "Line for line" in way.compared(LAB, way.OURS, labs.load(LAB).solution)
+    assert "Line for line" in designs.compared(LAB, designs.OURS, labs.load(LAB).solution)
 
 
 @pytest.mark.parametrize("lab_id", labs.lab_ids())
@@ -139,7 +139,7 @@ def test_the_last_lab_leads_to_the_map():
 def test_a_check_that_passes_leads_to_submit(desk, user):
     made = attempt(desk, user, reports.passed(), mode="check")
 
-    state = desk.look(made, user).state
+    state = desk.look(made, user).headline
     assert "Submit runs the hidden and hostile cases too" in state
     assert "Next: lab" not in state
 
@@ -150,7 +150,7 @@ def test_what_is_missing_and_why(desk, user):
     )
     made = attempt(desk, user, report)
 
-    state = desk.look(made, user).state
+    state = desk.look(made, user).headline
     assert "9.6 of 16 points." in state
     assert "Missing: 4.8 for speed: needs a GPU; 1.6 for the prediction: not stated." in state
 
@@ -162,3 +162,22 @@ def test_an_attempt_in_work_has_no_marks(desk, user):
     view = desk.look(made, user)
     assert view.live and view.marks == ()
     assert f'data-attempt="{made}"' in view.framed
+
+
+@pytest.mark.parametrize("lab_id", labs.lab_ids())
+def test_every_design_has_its_figures(lab_id):
+    measured = designs.measured()[lab_id]
+
+    assert set(measured) == {design for _, design in designs.designs(lab_id)}
+    assert all(row["bytes"] > 0 and 0 < row["occupancy"] <= 1 and row["registers"] > 0 for row in measured.values())
+
+
+def test_ones_own_figures_stand_first(desk, user):
+    attempt(desk, user, reports.passed())
+
+    html = desk.design(LAB, None, user)
+
+    rows = re.findall(r'<th scope="row">([^<]+)</th><td>([^<]+)</td>', html)
+    assert [name for name, _ in rows] == ["Yours", *(name for name, _ in desk.designs(LAB, user))]
+    assert rows[0][1] == "1.50×"
+    assert desk.design(LAB, None, desk.identities.issue()) == ""
