@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 7860
 WORKERS ?= 2 # processes of pytest
 
-.PHONY: app test lint setup setup-dev libseccomp browser bench
+.PHONY: app test quick lint setup setup-dev libseccomp browser bench
 
 app: setup ## serve the page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
@@ -12,9 +12,13 @@ app: setup ## serve the page
 test: setup-dev lint ## everything that CI checks
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+quick: lint ## what a developer runs at every save: no browser, no session, no compiler
+	QUICK=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not process and not browser and not slow and not gpu" --durations=5
+
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: setup ## the kernels beside their rivals, on this machine's GPU
 	$(BIN)/python -m kernels.bench

@@ -123,11 +123,10 @@ class Growth:
 class Performance:
     """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case`: no test, of a size for GPUs."""
 
-    measure: str  # "roof": share of the measured copy bandwidth; "reference": reference's time ÷ the submission's
+    measure: str  # "roof": share of the measured copy bandwidth; "reference": the solution's time ÷ the submission's
     zero_at: float
     full_at: float
     case: Case
-    reference: str = ""  # "kernels.softmax:softmax_online": the function of ours that is timed beside it
     flops: Callable[[Mapping[str, int]], float] | None = None  # floating-point operations of the timed case
     growth: Growth | None = None
 

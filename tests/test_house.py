@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "app": ("tabs", "grader.course"),
     "kernels": ("kernels",),
     "labs": ("labs", "kernels"),
+    "labs.__main__": ("labs",),
+    "labs.check": ("labs", "grader.judge", "grader.report"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
@@ -92,8 +94,8 @@ def modules():
     for room in OURS:
         files = [ROOT / "app.py"] if room == "app" else sorted((ROOT / room).rglob("*.py"))
         for path in files:
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            if not {"mistakes", "honest", "starter", "solution"} & set(parts):
+            *folders, name = parts = path.relative_to(ROOT).with_suffix("").parts
+            if not {"mistakes", "honest"} & set(folders) and name not in ("starter", "solution"):
                 yield ".".join(part for part in parts if part != "__init__"), path
 
 
@@ -128,6 +130,12 @@ def allowed_parent(name, allowed):
     return name.rpartition(".")[0] if within(name.rpartition(".")[0], allowed) else name
 
 
+def test_nothing_that_the_product_runs_imports_the_contributors_check():
+    users = {module for module, path in modules() if [name for name in imported(path) if within(name, ["labs.check"])]}
+
+    assert {module for module in users if not within(module, ["labs.check"])} == {"labs.__main__"}
+
+
 @pytest.mark.parametrize("module", ["app", *sorted(found[0] for found in modules() if found[0] != "app")])
 def test_only_the_page_imports_gradio(module):
     path = dict(modules())[module]
@@ -136,6 +144,7 @@ def test_only_the_page_imports_gradio(module):
     assert not [name for name in imported(path) if within(name, ["gradio"])]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("imports", "never"),
     [

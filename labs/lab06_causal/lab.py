@@ -162,7 +162,6 @@ LAB = Lab(
         zero_at=0.50,
         full_at=0.85,
         case=TIMED,
-        reference="kernels.flash_attention:flash_attention",
         flops=flops,
         growth=Growth(
             smaller=case("timed_square", batch=1, heads=16, seqlen=4096, head_dim=128, devices=("cuda",)),

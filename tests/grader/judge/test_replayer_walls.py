@@ -9,6 +9,8 @@ from grader.judge.gpu import replayer_walls
 from grader.judge.gpu import selftest as gpu_selftest
 from grader.judge.gpu.replayer_walls import probe_walls
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def answers():

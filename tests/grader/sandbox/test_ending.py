@@ -13,6 +13,8 @@ import pytest
 from grader.sandbox.process import warden
 from grader.sandbox.process.door import Ended, Kind, Limits, Reason, Sandbox
 
+pytestmark = pytest.mark.process
+
 PROBES = "grader.sandbox.selftest.probes:main"
 BOMB = "attacks.attacker:main"
 HERE = Path(__file__).resolve().parent

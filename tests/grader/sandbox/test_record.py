@@ -18,6 +18,8 @@ from grader.sandbox.record.commands import Alternative, Choice, Fill, Pointer, T
 from grader.sandbox.record.format import RecordError, dump, parse
 from grader.sandbox.walls import roots
 
+pytestmark = pytest.mark.process
+
 ARGUMENTS = ("x", "out")
 SOURCE = """\
 import torch

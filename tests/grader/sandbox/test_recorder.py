@@ -12,6 +12,8 @@ from grader.sandbox.record.commands import Choice, Fill, Launch, Pointer, Scalar
 from grader.sandbox.record.format import parse
 from grader.sandbox.record.gpus import GPUS
 
+pytestmark = pytest.mark.process
+
 HEAD = """\
 import torch
 import triton
