@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 import labs
-import tabs
 from grader import wording
 from grader.course.states import Status
 from grader.report import Verdict
+from tabs import load_tabs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def _points(maximum: float, standing: Standing | None) -> str:
 
 def titles_of_tabs() -> Mapping[str, str]:
     """A tab's title by its id."""
-    return {tab.ID: tab.TITLE for tab in tabs.load_tabs()}
+    return {tab.ID: tab.TITLE for tab in load_tabs()}
 
 
 def spec_with_way(lab_id: str) -> str:
