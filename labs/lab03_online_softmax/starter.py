@@ -1,5 +1,6 @@
 """Lab 3: write the body of softmax_kernel. The launcher below is complete; BLOCK may be
-any power of two."""
+any power of two.
+"""
 
 import torch
 import triton
@@ -9,7 +10,8 @@ import triton.language as tl
 @triton.jit
 def softmax_kernel(x_ptr, out_ptr, cols, stride_x, stride_out, BLOCK: tl.constexpr):
     """One program = one row, which is longer than a tile: it passes in pieces of BLOCK
-    columns."""
+    columns.
+    """
     row = tl.program_id(0).to(tl.int64)
     m_i = tl.full([], -float("inf"), tl.float32)  # the maximum so far
     l_i = tl.full([], 0.0, tl.float32)  # the sum so far of exp(x - m_i)

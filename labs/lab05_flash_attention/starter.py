@@ -10,7 +10,8 @@ def attention_kernel(
     q_ptr, k_ptr, v_ptr, out_ptr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr
 ):
     """One program = BLOCK_M query rows of one head. It needs sizes, strides and
-    softmax_scale as well."""
+    softmax_scale as well.
+    """
     offs_m = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     # 1. Which batch and head is this? Load its BLOCK_M rows of query, once.
     # 2. m_i = -inf, l_i = 0, acc = 0, all in fp32.
@@ -21,7 +22,8 @@ def attention_kernel(
 
 def attention(query, key, value, out, softmax_scale):
     """out = softmax(query @ key^T * softmax_scale) @ value; all [batch, heads, seqlen,
-    head_dim]."""
+    head_dim].
+    """
     raise NotImplementedError(
         "attention_kernel is to be written, and launched here with grid and strides"
     )

@@ -1,5 +1,6 @@
 """Lab 6: make your FlashAttention kernel causal, and let it skip the tiles that no
-query of the tile sees."""
+query of the tile sees.
+"""
 
 import torch
 import triton
@@ -22,7 +23,8 @@ def attention_kernel(
 
 def attention(query, key, value, out, softmax_scale):
     """Causal attention, aligned bottom-right: query i sees key j where j <= i +
-    seqlen_kv - seqlen_q."""
+    seqlen_kv - seqlen_q.
+    """
     raise NotImplementedError(
         "attention_kernel is to be written, and launched here with grid and strides"
     )

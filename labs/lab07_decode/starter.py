@@ -1,5 +1,6 @@
 """Lab 7: write the kernel and its launcher. The signature of decode is fixed;
-everything else is yours."""
+everything else is yours.
+"""
 
 import torch
 import triton
@@ -18,7 +19,8 @@ def decode_kernel(query_ptr, key_ptr, value_ptr, kv_len_ptr, out_ptr):
 
 def decode(query, key, value, kv_len, out, softmax_scale):
     """out[b, h] = softmax(query[b, h] · key[b, h // group_size, :kv_len[b]]ᵀ ·
-    softmax_scale) · value[same]."""
+    softmax_scale) · value[same].
+    """
     batch, num_heads_q, head_dim = query.shape
     num_heads_kv, seqlen_kv = key.shape[1], key.shape[2]
     group_size = num_heads_q // num_heads_kv

@@ -1,5 +1,6 @@
 """Lab 8: write two kernels and their launcher. The signature of decode is fixed;
-everything else is yours."""
+everything else is yours.
+"""
 
 import torch
 import triton
@@ -25,7 +26,8 @@ def merge_kernel(partial_out_ptr, partial_lse_ptr, out_ptr):
 
 def decode(query, key, value, kv_len, out, softmax_scale):
     """The decode of lab 7; here there are few sequences, and the keys of each are
-    shared out over many programs."""
+    shared out over many programs.
+    """
     batch, num_heads_q, head_dim = query.shape
     num_heads_kv, seqlen_kv = key.shape[1], key.shape[2]
     # Choose num_kv_splits from the shapes, so that the whole GPU has work. Then scratch

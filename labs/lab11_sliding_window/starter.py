@@ -1,5 +1,4 @@
-"""Lab 11: let each query see the last `window` keys, and load no tile that nobody
-sees."""
+"""Lab 11: let each query see the last `window` keys, and load no tile that nobody sees.
 
 import torch
 import triton
@@ -19,7 +18,8 @@ def attention_kernel(
 
 def attention(query, key, value, out, softmax_scale, window):
     """Query i sees key j where i + shift - window < j <= i + shift, shift = seqlen_kv -
-    seqlen_q."""
+    seqlen_q.
+    """
     raise NotImplementedError(
         "attention_kernel is to be written, and launched here with grid and strides"
     )

@@ -69,10 +69,13 @@
     return true;
   };
 
-  // CodeMirror closes a triple quote by itself, and its closing one is left by one key, after which two more would be typed.
+  // CodeMirror closes a triple quote by itself; whoever types the closing one goes over it, quote by quote.
   const overQuote = (editor, quote) => {
     const { state } = editor, { main, ranges } = state.selection;
-    if (ranges.length > 1 || !main.empty || state.sliceDoc(main.head, main.head + 3) !== quote.repeat(3)) return false;
+    const line = state.doc.lineAt(main.head), column = main.head - line.from;
+    const run = (text) => text.length - text.replace(new RegExp(`^${quote}+`), "").length;
+    const after = run(line.text.slice(column)), before = run([...line.text.slice(0, column)].reverse().join(""));
+    if (ranges.length > 1 || !main.empty || !after || (before + after) % 3) return false;
     editor.dispatch({ selection: { anchor: main.head + 1 } });
     return true;
   };

@@ -131,8 +131,8 @@ def place_of(name: str, lab_id: str) -> Place | None:
         return found
     lab = labs.load(lab_id).lab
     own = any(one.name == name for one in (*lab.oracles, *lab.symptoms))
-    tab = lab.needs[0] if own and lab.needs else TRITON
-    return Place(names=re.escape(name), tab=tab, shows="") if tab in titles_of_tabs() else None
+    tab = next((tab for tab in (lab.needs if own else (TRITON,)) if tab in titles_of_tabs()), None)
+    return Place(names=re.escape(name), tab=tab, shows="") if tab else None
 
 
 def link_to(place: Place) -> str:
