@@ -84,6 +84,8 @@ MAY_IMPORT = {
     "tabs.labs": (
         "tabs.labs",
         "tabs.page",
+        "tabs.figures",  # their states: a diagnosis links to the one that shows it
+        "tabs.load_tabs",  # the sections' titles
         "grader.course",
         "grader.report",
         "grader.wording",
@@ -121,7 +123,12 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its room"
-            if node.module in ("grader", "grader.sandbox", "grader.judge"):  # what is taken from a package of rooms is a room's
+            if node.module in (
+                "tabs",
+                "grader",
+                "grader.sandbox",
+                "grader.judge",
+            ):  # what is taken from a package of rooms is a room's
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 yield node.module
