@@ -139,6 +139,8 @@ def test_files_without_a_name_are_seen(place, held_by):
             file.close()
 
     assert scratch.exceeds(str(place), **LIMITS, pids=[os.getpid()])
+    # the ablation: names alone show nothing of it, blocks do
+    assert scratch.exceeds(str(place), **LIMITS) is scratch.is_own_disk(str(place))
     for each in kept:
         each.close()
 
