@@ -145,6 +145,7 @@ def test_files_without_a_name_are_seen(place, held_by):
         each.close()
 
 
+@pytest.mark.process
 def test_a_directory_closed_within_another_is_removed(place):
     """As an ordinary user, who may not move what he may not write to."""
     (place / "a" / "b").mkdir(parents=True)
