@@ -30,6 +30,7 @@ class Verdict(enum.StrEnum):
     NOT_WRITTEN = "not_written"  # cells of `out` still hold what the judge filled them with
     OUT_OF_BOUNDS = "out_of_bounds"  # read or wrote outside a buffer
     INPUT_CHANGED = "input_changed"
+    RACE = "race"  # two programs of one launch touch a cell, one of them storing, and nothing orders them
     REFUSED = "refused"  # used what the lab does not allow (a torch operator, tl.softmax, too much scratch)
     COMPILE_ERROR = "compile_error"
     RUNTIME_ERROR = "runtime_error"
@@ -54,6 +55,7 @@ _SENTENCES = {
     Verdict.NOT_WRITTEN: "Part of out was never written.",
     Verdict.OUT_OF_BOUNDS: "Memory outside a tensor was touched.",
     Verdict.INPUT_CHANGED: "An input was overwritten.",
+    Verdict.RACE: "Programs race: the answer depends on which of them is first.",
     Verdict.REFUSED: "Something was used that this lab does not allow.",
     Verdict.COMPILE_ERROR: "Triton could not compile the kernel.",
     Verdict.RUNTIME_ERROR: "The code raised an error.",

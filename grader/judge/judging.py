@@ -14,6 +14,7 @@ from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
 from grader.judge.case.part import spared
 from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.races import race_diagnosis
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
@@ -47,7 +48,10 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
         return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
     found = [_compare(lab, prepared, snapshot) for snapshot in outcome.snapshots]
     worst = next((finding for finding in found if finding.failed), found[0])
-    unread = outcome.done.unread if outcome.done is not None and not worst.failed else ()
+    race = outcome.done.facts.race if outcome.done else None
+    if race is not None and worst.verdict is not Verdict.OUT_OF_BOUNDS:  # it comes before the values, which depend on it
+        worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=race_diagnosis(race))
+    unread = outcome.done.facts.never_loaded if outcome.done is not None and not worst.failed else ()
     if missing := [name for name in unread if _answer_depends_on(lab, prepared, name)]:
         return _never_read(prepared, missing)
     return dataclasses.replace(worst, done=outcome.done)
@@ -118,8 +122,7 @@ def case_result(lab: Lab, judged: Judged) -> CaseResult:
     traffic = None
     if outcome.done is not None:
         ideal = lab.ideal_bytes(prepared.inputs)
-        counts = {field.name: getattr(outcome.done, field.name) for field in dataclasses.fields(outcome.done)}
-        del counts["unread"]
+        counts = {name: value for name, value in vars(outcome.done).items() if name != "facts"}
         traffic = Traffic(**counts, ideal_bytes=int(ideal))
     result = CaseResult(
         name=case.name,

@@ -1,6 +1,7 @@
 """Frames, records and binaries of a hostile session: read or refused, and nothing else."""
 
 import contextlib
+import dataclasses
 import json
 import struct
 import time
@@ -28,7 +29,7 @@ DONE = {
     "atomic_bytes": 0,
     "masked_bytes": 0,
     "scratch_bytes": 0,
-    "unread": ["x"],
+    "facts": dataclasses.asdict(protocol.Facts(never_loaded=("x",))) | {"never_loaded": ["x"], "never_stored": []},
 }
 TEXTS = st.text(max_size=200) | st.text(st.sampled_from(' \t\n\0"/*;.():0aA_$L\u202e\U00020000'), max_size=400)
 

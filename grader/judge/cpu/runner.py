@@ -16,7 +16,7 @@ from typing import Any
 from grader.faults import GraderError, SandboxError
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import LentMemory, lay_out
-from grader.judge.case.outcome import CASE_LIMIT_S, Briefing, Outcome, answer_to_load, case_message, fault_in
+from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
 from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault
 
@@ -70,7 +70,7 @@ class CpuRunner:
             return Outcome(ending=ended.ending)
         return None if stopped is None else self._stopped_by(stopped)
 
-    def run(self, prepared: PreparedCase) -> Outcome:
+    def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
         """Run one case; where the session is gone, in a new one."""
         if self._session is None:
             if self._started >= SESSIONS or time.monotonic() > self._deadline:
@@ -83,7 +83,7 @@ class CpuRunner:
         limit_s = self._limit_s
         started = time.perf_counter()
         try:
-            self._session.send(case_message(prepared, layout, self._submission.lab))
+            self._session.send(case_message(prepared, layout, self._submission.lab, again))
             kind, fields = self._receive(limit_s)
         except Ended as ended:
             self._retire()
@@ -92,8 +92,7 @@ class CpuRunner:
         duration_ms = _since(started)
         self._longest_s = max(self._longest_s, duration_ms / 1e3)
         if kind == "done":
-            done = Done(**{**fields, "unread": tuple(fields["unread"])})
-            return Outcome(snapshots=(self._memory.snapshot(layout),), done=done, duration_ms=duration_ms)
+            return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
 
     @property

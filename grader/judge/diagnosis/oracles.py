@@ -46,6 +46,8 @@ def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
             loaded_bytes=finding.done.loaded_bytes,
             stored_bytes=finding.done.stored_bytes,
             scratch_bytes=finding.done.scratch_bytes,
+            hidden_keys=finding.done.facts.hidden_keys,
+            loaded_keys=finding.done.facts.loaded_keys,
         )
     said = (spared("habit", lambda habit=habit: habit(spent), "") for habit in lab.habits)
     return [remark for remark in said if remark]

@@ -19,6 +19,7 @@ import torch
 from grader.faults import NotGradable
 from grader.judge.attempt import Request
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing
 from grader.judge.gpu.attempt import NOTHING, GpuAttempt
@@ -39,7 +40,7 @@ def pack(sandbox: Sandbox, request: Request, cancelled: Callable[[], bool] = lam
     lab = request.folder.lab
     prepared = [_prepared(lab, case, request) for case in _cases(lab, request.mode)]
     submission = Briefing(source=request.source, lab=lab, target=request.target)
-    recorded = record_all(sandbox, submission, prepared, cancelled)
+    recorded = record_all(sandbox, submission, prepared, cancelled, timed=len(_timed(lab)))
     told = {
         "lab": request.folder.id,
         "mode": request.mode,
@@ -124,7 +125,7 @@ def _cases(lab: Lab, mode: str) -> list[Case]:
 
 
 def _timed(lab: Lab) -> tuple[Case, ...]:
-    return lab.performance.timed if lab.performance else ()
+    return (lab.performance.case,) if lab.performance else ()
 
 
 def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
@@ -145,8 +146,11 @@ class CarriedAttempt(GpuAttempt):
         made = [_prepared(lab, case, self._request) for case in judged]
         return [dataclasses.replace(each, inputs=_on_gpu(each.inputs)) for each in made]
 
-    def _record(self, wanted: list[PreparedCase]) -> list[RecordedCase]:
+    def _record(self, wanted: list[PreparedCase], tested: int) -> list[RecordedCase]:
         return [self._recorded[prepared.case.name] for prepared in wanted]
+
+    def _interpret(self) -> dict[str, Judged]:
+        return {}
 
 
 def _on_gpu(inputs) -> dict:

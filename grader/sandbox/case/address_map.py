@@ -24,6 +24,18 @@ class Region:
     start: int
     stop: int
     writable: bool
+    scratch: bool = False  # made by the submission, for itself
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """The lanes of one access that are on: their addresses, the least and the greatest of them, bytes of each, the tensor."""
+
+    addresses: np.ndarray
+    low: int
+    high: int
+    itemsize: int
+    region: Region
 
 
 class AccessFault(Exception):
@@ -50,7 +62,6 @@ class AddressMap:
     def __init__(self) -> None:
         self.traffic = CountedTraffic()
         self.first_fault: Exception | None = None  # kept, since a submission can catch what is raised
-        self._loaded: set[str] = set()  # names of what something was loaded of
         self._regions: list[Region] = []
         self._starts: list[int] = []
 
@@ -60,13 +71,9 @@ class AddressMap:
         self._regions.insert(place, region)
 
     @property
-    def unread(self) -> list[str]:
-        """Names of tensors with elements that may not be written to and that nothing was loaded of."""
-        return [
-            each.name
-            for each in self._regions
-            if not each.writable and each.stop > each.start and each.name not in self._loaded
-        ]
+    def regions(self) -> list[Region]:
+        """All of them, by address."""
+        return list(self._regions)
 
     def find(self, address: int) -> Region | None:
         """The region that holds `address`, its end included: a slice of nothing may stand there."""
@@ -75,7 +82,9 @@ class AddressMap:
             return None
         return self._regions[place]
 
-    def access(self, kind: str, pointers: np.ndarray, mask: np.ndarray | None, itemsize: int, region: Region | None) -> None:
+    def access(
+        self, kind: str, pointers: np.ndarray, mask: np.ndarray | None, itemsize: int, region: Region | None
+    ) -> Access | None:
         """Check and count one access of a block.
 
         Args:
@@ -85,23 +94,25 @@ class AddressMap:
             itemsize: bytes a lane moves.
             region: where the pointers came from, None if that is not known.
 
+        Returns:
+            What is touched; None where every lane is off.
+
         Raises:
             AccessFault: a lane that is on lies outside, or would change an input.
         """
         active = pointers if mask is None or mask.all() else pointers[np.broadcast_to(mask, pointers.shape)]
         self.traffic.masked_bytes += (pointers.size - active.size) * itemsize
         if active.size == 0:
-            return
+            return None
         field = _FIELD[kind]
         setattr(self.traffic, field, getattr(self.traffic, field) + active.size * itemsize)
         low, high = int(active.min()), int(active.max())
         region = region or self.find(low)
         if region is None or low < region.start or high + itemsize > region.stop:
             self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region)))
-        if kind == "load":
-            self._loaded.add(region.name)
-        elif not region.writable:
+        if kind != "load" and not region.writable:
             self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
+        return Access(active, low, high, itemsize, region)
 
     def _fail(self, fault: AccessFault) -> None:
         self.first_fault = self.first_fault or fault

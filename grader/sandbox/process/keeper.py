@@ -74,6 +74,11 @@ class Keeper:
         self._thread = threading.Thread(target=self._watch, name=f"watch-{warden_pid}", daemon=True)
         self._thread.start()
 
+    @property
+    def processor_s(self) -> float:
+        """Processor time that it has used so far, in seconds."""
+        return self._watchdog.processor_s()
+
     def end(self, reason: Reason, detail: str, *, grace_s: float = 0.0) -> Ending:
         """Kill it, unless it has ended or ends by itself within `grace_s`. May be called again.
 

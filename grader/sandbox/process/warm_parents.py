@@ -209,6 +209,8 @@ def _clean_environment(scratch: str, kind: Kind) -> None:
     os.environ.clear()
     os.environ.update(
         HOME=scratch,
+        USER="learner",  # getpass asks for it first, and behind the walls nobody knows the user's number
+        LOGNAME="learner",
         TMPDIR=scratch,
         TRITON_CACHE_DIR=f"{scratch}/triton",
         TRITON_INTERPRET="1" if kind is Kind.INTERPRET else "0",

@@ -32,13 +32,20 @@ class Watchdog:
         self._at_start = _held_bytes(session)
         self._allowed = limits.memory_mib * MIB + lent_bytes
 
+    def processor_s(self) -> float:
+        """Seconds of processor time that the session has used, whatever else the machine does."""
+        return sum(map(_processor_s, self._pids()))
+
+    def _pids(self) -> list[int]:
+        """Where no process can be forked, the session is the only one."""
+        return [self._session] if self._kind is Kind.INTERPRET else warden.posix_session(self._warden)
+
     def crossed(self) -> tuple[Reason, str] | None:
         """The first limit that is crossed now, with a sentence."""
         limits = self._limits
         if time.monotonic() > self._deadline:
             return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
-        # Where no process can be forked, the session is the only one.
-        pids = [self._session] if self._kind is Kind.INTERPRET else warden.posix_session(self._warden)
+        pids = self._pids()
         used = sum(map(_held_bytes, pids)) - self._at_start
         if used > self._allowed:
             return Reason.MEMORY_LIMIT, f"It needed more than {limits.memory_mib} MiB of memory."
@@ -50,6 +57,13 @@ class Watchdog:
         if used > self._allowed * _LARGE_SHARE and _short_of_memory():
             return Reason.MEMORY_LIMIT, "The machine ran short of memory."
         return None
+
+
+def _processor_s(pid: int) -> float:
+    """Of all its threads, and of its children that are over."""
+    with contextlib.suppress(psutil.Error):
+        return sum(psutil.Process(pid).cpu_times()[:4])
+    return 0.0
 
 
 def _held_bytes(pid: int) -> int:

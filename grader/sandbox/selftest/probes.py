@@ -20,7 +20,7 @@ from pathlib import Path
 
 from grader.sandbox import protocol
 
-_OUR_VARIABLES = {"HOME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
+_OUR_VARIABLES = {"HOME", "USER", "LOGNAME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
 _MIB = 1 << 20
 _MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it before Python 3.13
 
