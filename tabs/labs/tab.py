@@ -7,7 +7,7 @@ goes to the course, which alone knows when the machine is free. The address foll
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.context import Context
@@ -20,6 +20,9 @@ from tabs.labs.desk import Desk, View
 from tabs.page.identity import Identities, on_space
 from tabs.page.scripts import script
 from tabs.page.theme import LATEX
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Labs"
 ID = "labs"
@@ -79,7 +82,7 @@ class _Parts:
         return [self.picker, self.allowance, self.earlier, self.opened, self.designs, self.costs, self.design]
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     desk = Desk(course, Identities.from_environment())
     with gr.Tabs(elem_id="rooms", overflow_behavior="wrap"):  # tabs/page/first_page.js opens the one that a link names
         with gr.Tab("Write a kernel", id=ID):
@@ -167,7 +170,10 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     """Opening the page, picking a lab, coming by an address, the editor's draft."""
 
     def enter(token: str, lab: str, attempt: str, profile: gr.OAuthProfile | None):
-        user = desk.identities.issue(profile.username) if profile else desk.identities.read(token) or desk.identities.issue()
+        if profile:
+            user = desk.identities.issue(profile.username, account_id=str(profile.get("sub") or profile.username))
+        else:
+            user = desk.identities.read(token) or desk.identities.issue()
         return [user.token, *opened(way.lab_of(lab) or labs.lab_ids()[0], user, attempt)]
 
     def opened(lab_id: str, user: Any, attempt: str = "") -> list[Any]:

@@ -19,13 +19,16 @@ SEED_BYTES = 32
 
 @dataclasses.dataclass(frozen=True)
 class PreparedCase:
-    """A case with its sizes drawn and its inputs made: the judge's private copy, contiguous."""
+    """A case with its sizes drawn and its inputs made: the judge's private copy, contiguous. `order` names the order in which
+    the interpreter runs a launch's programs.
+    """
 
     case: Case
     sizes: dict[str, int]
     inputs: Inputs
     out_shape: tuple[int, ...]
     out_dtype: torch.dtype
+    order: int = 0
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -51,7 +54,8 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
         values = generator if device == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())
         inputs = lab.inputs(Draw(sizes, case.values, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
-    return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype))
+    digest = hashlib.blake2b(b"order" + digest, key=seed, digest_size=4).digest()  # tells nothing of what the values came from
+    return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype), int.from_bytes(digest, "little"))
 
 
 def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:

@@ -30,6 +30,11 @@ class Finding:
         return self.prepared.case.name
 
     @property
+    def visible(self) -> bool:
+        """Whether the learner may see more of it than its name and its outcome."""
+        return self.prepared.case.group == "visible"
+
+    @property
     def failed(self) -> bool:
         return self.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)
 
@@ -50,7 +55,7 @@ class Judged:
     @property
     def visible(self) -> bool:
         """Whether the learner may see more of it than its name and its outcome."""
-        return self.prepared.case.group == "visible"
+        return self.finding.visible
 
     @property
     def verdict(self) -> Verdict:

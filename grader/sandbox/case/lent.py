@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 
+import numpy as np
 import torch
 
 from grader.sandbox.case.address_map import Region
@@ -21,7 +22,7 @@ class Memory:
     def __init__(self, mapping: mmap.mmap) -> None:
         self._mapping = mapping
         self.size = len(mapping)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+        self.address = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
 
     @classmethod
     def private(cls, fd: int) -> Memory:
@@ -42,9 +43,9 @@ class Memory:
 
     @classmethod
     def addresses(cls, size: int) -> Memory:
-        """`size` bytes that nobody will touch. Shared, since a process's limit on its data counts private memory untouched."""
-        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+        """`size` bytes that nobody will touch, nor may: a process's limit on its data counts what it could write to."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ))
 
     def poison(self) -> None:
         ctypes.memset(self.address, POISON, self.size)

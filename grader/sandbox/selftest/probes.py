@@ -20,8 +20,9 @@ from pathlib import Path
 
 from grader.sandbox import protocol
 
-_OUR_VARIABLES = {"HOME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
+_OUR_VARIABLES = {"HOME", "USER", "LOGNAME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
 _MIB = 1 << 20
+_MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it before Python 3.13
 
 
 class Denied(Exception):
@@ -89,6 +90,23 @@ def hidden_memory(_: str) -> None:
     os.close(os.memfd_create("probe"))
 
 
+def share_memory(device: str) -> None:
+    fd = os.open(device, os.O_RDWR) if device else -1
+    mmap.mmap(fd, mmap.PAGESIZE, flags=mmap.MAP_SHARED).close()
+
+
+def map_much(gibibytes: str) -> None:
+    mmap.mmap(-1, int(gibibytes) << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE, mmap.PROT_READ).close()
+
+
+def reserve_blocks(place: str) -> None:
+    fd = os.open(place, os.O_RDWR | os.O_CREAT)
+    try:
+        os.posix_fallocate(fd, 0, _MIB)
+    finally:
+        os.close(fd)
+
+
 def foreign_variable(_: str) -> None:
     if not set(os.environ) - _OUR_VARIABLES:
         raise Denied("none is there")
@@ -144,7 +162,8 @@ OPERATIONS: dict[str, Callable[[str], None]] = {
     function.__name__: function
     for function in (
         read_file, write_file, list_directory, change_mode, import_module, find_module, execute, fork, start_thread,
-        open_socket, signal_process, abort_itself, hidden_memory, foreign_variable, inherited_descriptor, write_lent,
+        open_socket, signal_process, abort_itself, hidden_memory, foreign_variable, share_memory, map_much,
+        reserve_blocks, inherited_descriptor, write_lent,
         read_lent, resize_lent, raise_limit, run_kernel, fill_memory, wait_forever,
     )
 }  # fmt: skip
