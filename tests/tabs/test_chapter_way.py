@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -38,7 +39,9 @@ def test_links_within_the_text_lead_to_tabs():
     assert {"triton"} <= set(re.findall(r"\?tab=(\w+)", text)) <= known
 
 
-def test_starters_fit_the_editor():
+def test_starters_are_python_and_fit_the_editor():
+    for lab in labs.lab_ids():
+        ast.parse(labs.load(lab).starter, filename=lab)
     wide = [
         f"{lab}: {number}"
         for lab in labs.lab_ids()
