@@ -22,6 +22,7 @@ TABS = (
     "chapter.triton_lines",
     "labs.tab",
     "chapter.references",
+    "class_room.tab",
 )
 
 

@@ -120,6 +120,9 @@ CASES = (
 
 LAB = Lab(
     title="A 4-bit cache: NVFP4",
+    idea="Unpack four-bit codes and their block scales in registers: 4.5 bits a number.",
+    minutes=75,
+    needs=("precision",),
     objectives=(6,),
     points=10,
     entry="decode",

@@ -94,6 +94,9 @@ def flops(sizes: Mapping[str, int]) -> float:
 
 LAB = Lab(
     title="Sliding window",
+    idea="Each token sees only the last few: a second diagonal, and loops that begin late.",
+    minutes=40,
+    needs=("tiling",),
     objectives=(),
     points=0,
     entry="attention",

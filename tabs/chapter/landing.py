@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -17,6 +17,9 @@ from tabs.chapter import progress
 from tabs.chapter.references import TRITON_URL
 from tabs.figures import memory_traffic, stream
 from tabs.figures.widget import figure, on_load, script
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Start"
 ID = "start"
@@ -49,7 +52,7 @@ judged on this server.</p>
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     first = load_tabs()[1]
     with gr.Row(elem_classes="section start"):
         with gr.Column(elem_classes="section-text"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -13,6 +13,9 @@ from tabs.figures import memory_traffic, roofline
 from tabs.figures.widget import Card, Option, figure
 from tabs.page.identity import Identities
 from tabs.page.scripts import script
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Memory"
 ID = "memory"
@@ -196,7 +199,7 @@ that was measured beside them.
 """
 
 
-def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
+def own_reports(course: Course, identities: Identities, token: str) -> list[Any]:
     """Reports of the timed attempts of whoever holds the token, newest first; none for a stranger."""
     user = identities.read(token)
     history = getattr(course, "history", None)
@@ -207,13 +210,13 @@ def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
     return [report for report in reports if report is not None and report.timing is not None]
 
 
-def own_roof(course: Any, identities: Identities, token: str) -> dict[str, Any] | None:
+def own_roof(course: Course, identities: Identities, token: str) -> dict[str, Any] | None:
     """The roof and the points of the reader's own attempts, as the figure takes them."""
     reports = own_reports(course, identities, token)
     return roofline.own([(report.title, report.device, report.timing) for report in reports])
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     traffic = figure(
         "memory_traffic", title="Stored and moved", tab=ID, defaults=memory_traffic.DEFAULTS, ids=FIGURES, cards=TRAFFIC_CARDS
     )
@@ -228,7 +231,7 @@ def build(course: Any) -> None:
     ending(ID)
 
 
-def _roofline(course: Any) -> None:
+def _roofline(course: Course) -> None:
     """The figure, which asks for the reader's attempts when its tab is opened."""
     identities = Identities.from_environment()
     token = gr.Textbox(visible=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.chapter.way import ending
 from tabs.figures import formats, softmax_lanes
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Normalization"
 ID = "normalization"
@@ -97,7 +100,7 @@ softmax; the figure shows the true ones.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "softmax_lanes", title="Softmax in four ways", tab=ID, defaults=softmax_lanes.DEFAULTS, ids=FIGURES, cards=CARDS,
         mathematics=("formats.js",), limit=f"{_LIMIT_16:.2f}",

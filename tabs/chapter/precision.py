@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.references import NVFP4_URL
 from tabs.chapter.section import section
 from tabs.chapter.way import ending
 from tabs.figures import bits, block_quantisation, formats
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Precision"
 ID = "precision"
@@ -123,7 +126,7 @@ Try one large channel, then your own numbers.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     section(
         _BITS_PROSE,
         figure=figure(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "References"
 ID = "references"
@@ -153,5 +156,5 @@ def page() -> str:
     return f'<div class="section-text references"><h1>Further reading</h1>{lists}</div>'
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     gr.HTML(page(), js_on_load=_SCRIPT, apply_default_css=False, elem_id="references")

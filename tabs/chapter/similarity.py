@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.chapter.way import ending
 from tabs.figures import dot_product, scaling
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Similarity"
 ID = "similarity"
@@ -124,7 +127,7 @@ SCALING_CARDS = (
 )
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     section(
         _PROSE,
         figure=figure("dot_product", title="Query · key", tab=ID, defaults=dot_product.DEFAULTS, ids=FIGURES, cards=CARDS),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
 from tabs.chapter.way import ending
 from tabs.figures import roofline, schedule, tile_map
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Tiling"
 ID = "tiling"
@@ -148,7 +151,7 @@ ping-pong.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "tile_map", title="A score matrix in tiles", tab=ID, defaults=tile_map.DEFAULTS, ids=FIGURES, cards=CARDS,
         limits=tile_map.SHARED_LIMITS,
