@@ -13,7 +13,7 @@ import labs
 from tabs import load_tabs
 from tabs.chapter import landing, way
 
-SECTIONS = [tab.ID for tab in load_tabs() if tab.ID not in ("start", "labs", "references")]
+SECTIONS = [tab.ID for tab in load_tabs() if tab.__name__.startswith("tabs.chapter.") and tab.ID not in ("start", "references")]
 
 
 def test_every_section_leads_on():
