@@ -80,7 +80,14 @@ MAY_IMPORT = {
     ),
     "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),
     "tabs.page": ("tabs.page", "tabs.figures", "grader.course", "grader.faults"),
-    "tabs.chapter": ("tabs.chapter", "tabs.figures", "tabs.page", "grader.course", "labs"),
+    "tabs.chapter": (
+        "tabs.chapter",
+        "tabs.figures",
+        "tabs.page",
+        "tabs.load_tabs",  # which section comes next, and what the tabs are called
+        "grader.course",
+        "labs",
+    ),
     "tabs.labs": (
         "tabs.labs",
         "tabs.page",
