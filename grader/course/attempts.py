@@ -177,6 +177,14 @@ def finish(connection: sa.Connection, taken: Taken, end: End) -> bool:
     return True
 
 
+def failed_before(connection: sa.Connection, taken: Taken) -> bool:
+    """Whether an earlier attempt of the same user with the same source ended in a fault of the grader."""
+    this = sa.select(attempt_rows.c.user, attempt_rows.c.source_sha256).where(attempt_rows.c.id == taken.id).subquery()
+    same = sa.and_(attempt_rows.c.user == this.c.user, attempt_rows.c.source_sha256 == this.c.source_sha256)
+    found = sa.select(attempt_rows.c.id).where(same, attempt_rows.c.state == State.SYSTEM_ERROR, attempt_rows.c.id != taken.id)
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def holds(connection: sa.Connection, taken: Taken) -> bool:
     return connection.execute(sa.select(attempt_rows.c.id).where(_held(taken))).first() is not None
 

@@ -31,7 +31,7 @@ from grader.course.attempts import GradedBefore, StillOpen
 from grader.course.board import Board, board
 from grader.course.edition import edition
 from grader.course.gradebook.book import Book
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.rules import Reveal, Solutions
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, regraded
@@ -52,6 +52,8 @@ from grader.report import Report
 
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
+SILENT = "The grading process has not been heard for {:.0f} s; one that stays silent is replaced."
+SILENT_BEATS = 4  # heartbeats that are missing before it is said
 logger = logging.getLogger(__name__)
 _OWN = sa.select(rows).where(rows.c.id == sa.bindparam("attempt"), rows.c.user == sa.bindparam("user"))  # built once
 
@@ -94,7 +96,7 @@ class Course:
             restore(self._engine, self._archive, self._queue)
         self._shelf = Shelf(self._engine, self._archive)
         self._archive_findings: Findings | None = None
-        self._closing = threading.Event()
+        self._closing = threading.ClassEvent()
         self._checking = threading.Thread(target=self._check_archive, name="archive check", daemon=True)
         self._checking.start()
 
@@ -261,9 +263,9 @@ class Course:
                 return before
             kept: dict[str, Answered] = {}
 
-            def decide(_: Book, connection: sa.Connection) -> Event:
+            def decide(_: Book, connection: sa.Connection) -> ClassEvent:
                 kept.update(answers.merge(connection, user, told))
-                return Event.now(Kind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
+                return ClassEvent.now(EventKind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
 
             self._shelf.add(decide)
             return kept
@@ -304,10 +306,10 @@ class Course:
         """
         token = roles.new_token()
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             if only_first and book.token_sha256:
                 raise _ThereIsOne
-            return Event.now(Kind.TOKEN, by=roles.INSTRUCTOR, sha256=roles.hash_of(token))
+            return ClassEvent.now(EventKind.TOKEN, by=roles.INSTRUCTOR, sha256=roles.hash_of(token))
 
         with storing("The instructor's token could not be stored"), contextlib.suppress(_ThereIsOne):
             self._shelf.add(decide)
@@ -347,14 +349,17 @@ class Course:
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
 
-        `grading` is on where a living grading process passed its self-test; else off, and `reason` is one sentence.
+        `grading` is on where a grading process that passed its self-test was heard a moment ago; else off, and `reason` is one
+        sentence.
         """
         with self._engine.connect() as connection:
             processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
             queue = quota.waiting(connection, device=self.device)
         alive = [process for process in processes if process["alive"]]
-        ready = any(process["state"] == "ready" for process in alive)
-        reason = "" if ready else next((process["reason"] for process in alive), NO_PROCESS)
+        heard = [process for process in alive if process["silent_s"] <= SILENT_BEATS * self.settings.heartbeat_s]
+        ready = any(process["state"] == "ready" for process in heard)
+        silent = SILENT.format(min((process["silent_s"] for process in alive), default=0.0))
+        reason = "" if ready else next((process["reason"] for process in heard), silent if alive else NO_PROCESS)
         return {
             "grading": "on" if ready else "off",
             "reason": reason,
@@ -375,7 +380,8 @@ class Course:
         ]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first()
+        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
+        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if known else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row

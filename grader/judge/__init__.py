@@ -11,7 +11,7 @@ from grader.judge.attempt import Progress, request
 from grader.judge.cpu.attempt import CpuAttempt
 from grader.judge.gpu import carried
 from grader.judge.gpu import selftest as gpu_selftest
-from grader.judge.gpu.attempt import Gpu, GpuAttempt
+from grader.judge.gpu.attempt import GpuAttempt, ThisGpu
 from grader.report import Report
 from grader.sandbox.process.door import Sandbox, harden_this_process
 from grader.sandbox.selftest import walls as selftest
@@ -39,7 +39,7 @@ class Judge:
         self.target = target
         harden_this_process()
         self._sandbox = Sandbox()
-        self._gpu = Gpu(self._sandbox) if device == "cuda" else None
+        self._gpu = ThisGpu(self._sandbox) if device == "cuda" else None
         self._self_test: selftest.SelfTest | None = None
 
     def __enter__(self) -> Judge:
@@ -56,7 +56,7 @@ class Judge:
 
     def grade(
         self,
-        source: bytes,
+        source: bytes | str,
         lab_id: str,
         *,
         mode: str = "submit",
@@ -87,7 +87,7 @@ class Judge:
             return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
 
-    def record(self, source: bytes, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
+    def record(self, source: bytes | str, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
         """Compile and record a submission for `target`, to be replayed on another machine (`replay`). No GPU is needed.
 
         Raises:

@@ -14,37 +14,17 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from grader.judge.case.inputs import PreparedCase
-from grader.judge.verdict.gate import Comparison, relative_distance
+from grader.judge.case.hidden import told_diagnosis
+from grader.judge.case.judged import Finding
+from grader.judge.case.part import spared
+from grader.judge.verdict.gate import relative_distance
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Done
 from labs.declaration import Inputs, Lab, Oracle, Spent, Symptom
 
 FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
 FITS_A_MISS = 3  # cases that it must fit for each that it does not: a second effect may show in a corner case
 SEEN_CASES = 8  # failing cases that oracles are held against
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One case as the judge saw it. `out` and `comparison` are missing where the run ended without an answer."""
-
-    prepared: PreparedCase
-    verdict: Verdict
-    out: torch.Tensor | None = None
-    comparison: Comparison | None = None
-    own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
-    unwritten: torch.Tensor | None = None
-    done: Done | None = None  # what the run used
-
-    @property
-    def name(self) -> str:
-        return self.prepared.case.name
-
-    @property
-    def failed(self) -> bool:
-        return self.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)
 
 
 def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
@@ -58,7 +38,7 @@ def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
     """What the visible cases that are right show of the lab's habits."""
     spent = {}
     for finding in findings:
-        if finding.prepared.case.group != "visible" or finding.verdict is not Verdict.PASSED or finding.done is None:
+        if not finding.visible or finding.verdict is not Verdict.PASSED or finding.done is None:
             continue
         spent[finding.name] = Spent(
             inputs=finding.prepared.inputs,
@@ -66,8 +46,11 @@ def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
             loaded_bytes=finding.done.loaded_bytes,
             stored_bytes=finding.done.stored_bytes,
             scratch_bytes=finding.done.scratch_bytes,
+            hidden_keys=finding.done.facts.hidden_keys,
+            loaded_keys=finding.done.facts.loaded_keys,
         )
-    return [remark for remark in (habit(spent) for habit in lab.habits) if remark]
+    said = (spared("habit", lambda habit=habit: habit(spent), "") for habit in lab.habits)
+    return [remark for remark in said if remark]
 
 
 def _named(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
@@ -186,30 +169,41 @@ def _general(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) -
     """Patterns that any lab can show: strides, unwritten cells, ragged lengths, NaN rows."""
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if passed and all(finding.prepared.case.strided for finding in failed):
-        names = sorted({name for finding in failed for name in finding.prepared.case.strided})
-        gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
-        sentence = (
-            f"Right for contiguous tensors, wrong for a view: {gaps} there. "
-            f"Use {names[0]}.stride(…) for every axis instead of the shape."
-        )
-        return Diagnosis(sentence=sentence, name="strides", detail=_detail(failed))
+        return Diagnosis(sentence=_strides_sentence(failed), name="strides", detail=_detail(failed))
     if all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):
-        return Diagnosis(sentence=_unwritten_sentence(failed[0]), name="not_written", detail=_detail(failed))
+        diagnosis = Diagnosis(sentence=_unwritten_sentence(failed[0]), name="not_written", detail=_detail(failed))
+        return told_diagnosis(diagnosis, failed[0])
     ragged = [finding for finding in failed if _is_ragged(finding)]
     if passed and len(ragged) == len(failed) and not any(_is_ragged(finding) for finding in passed):
+        first = f" (first: {failed[0].prepared.shape})" if failed[0].visible else ""
         sentence = (
-            f"Only cases whose length is no multiple of a tile fail (first: {failed[0].prepared.shape}): "
+            f"Only cases whose length is no multiple of a tile fail{first}: "
             "look at the mask of the last tile, in the load as well as in the store."
         )
         return Diagnosis(sentence=sentence, name="ragged_tail", detail=_detail(failed))
     if failed[0].verdict is Verdict.NOT_FINITE:
-        return Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite", detail=_detail(failed))
+        diagnosis = Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite", detail=_detail(failed))
+        return told_diagnosis(diagnosis, failed[0])
     return None
 
 
 def _is_ragged(finding: Finding) -> bool:
     """Whether the longest of the case's sizes is no multiple of 16, the smallest tile there is."""
     return max(finding.prepared.sizes.values(), default=0) % 16 != 0
+
+
+def _strides_sentence(failed: Sequence[Finding]) -> str:
+    names = sorted({name for finding in failed if finding.visible for name in finding.prepared.case.strided})
+    if not names:
+        return (
+            "Right for contiguous tensors, wrong for a view, whose rows have gaps between them. "
+            "Use stride(…) for every axis instead of the shape."
+        )
+    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
+    return (
+        f"Right for contiguous tensors, wrong for a view: {gaps} there. "
+        f"Use {names[0]}.stride(…) for every axis instead of the shape."
+    )
 
 
 def _unwritten_sentence(finding: Finding) -> str:
@@ -245,12 +239,12 @@ def _nan_sentence(finding: Finding) -> str:
 
 def _worst(finding: Finding) -> Diagnosis:
     """Where no pattern fits: the worst cell, as got and as expected; for a hidden case its name alone."""
-    if finding.prepared.case.group != "visible" or finding.comparison is None or finding.comparison.worst is None:
+    if finding.comparison is None or finding.comparison.worst is None:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
     worst = finding.comparison.worst
     index = ", ".join(map(str, worst.index))
     sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(worst.got)}, expected {_show(worst.expected)}."
-    return Diagnosis(sentence=sentence, name="wrong_answer")
+    return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
 
 
 def _show(value: float | str) -> str:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from grader.sandbox import protocol
+from grader.sandbox.case import own_operators
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.pretended_gpu import pretend
 from grader.sandbox.case.refusals import HostRules
-from grader.sandbox.protocol import Fault, LentTensor
+from grader.sandbox.protocol import Fault, LentCase
 from grader.sandbox.record.gpus import DEFAULT_TARGET, GPUS
-from grader.sandbox.session import reading as submission
+from grader.sandbox.session import reading
 from grader.sandbox.session.culprit import fault_of, syntax_fault
 
 KINDS = ("interpret", "record")
@@ -28,6 +29,7 @@ KINDS = ("interpret", "record")
 def warm_up(kind: str) -> None:
     """For the parent that forks sessions: do once what each of them would do first. No submission is near."""
     pretend(GPUS[DEFAULT_TARGET])
+    own_operators.install()
     if kind == "interpret":
         from grader.sandbox.interpret import interpreter
 
@@ -76,7 +78,7 @@ class _Session:
     """One submission in this process."""
 
     def __init__(self, message: dict[str, Any], *, kind: str, inputs_fd: int | None, out_fd: int | None) -> None:
-        self._source: str = message["source"].removeprefix("\ufeff")  # a byte order mark, which some editors write
+        self._source: str = message["source"]
         self._entry_name: str = message["entry"]
         self._arguments = tuple(message["arguments"])
         self._forbidden = tuple(message["forbidden"])
@@ -95,8 +97,8 @@ class _Session:
     def parse(self) -> Fault | None:
         """Read the source, without running any of it; what is wrong with it, or None."""
         try:
-            self._code = submission.parse(self._source)
-        except submission.BadSyntax as error:
+            self._code = reading.parse(self._source)
+        except reading.BadSyntax as error:
             return syntax_fault(str(error), error.line)
         return None
 
@@ -105,26 +107,21 @@ class _Session:
         rules = HostRules(AddressMap())
         stage = "import"
         try:
-            submission.refuse_names(self._source, self._forbidden)
+            reading.refuse_names(self._source, self._forbidden)
             with rules.in_force():
-                module = submission.load(self._source, self._code)
+                module = reading.load(self._source, self._code)
             stage = "entry"
-            self._entry = submission.entry_of(module, self._entry_name, self._arguments)
+            self._entry = reading.entry_of(module, self._entry_name, self._arguments)
         except BaseException as error:
             return fault_of(rules.first_refusal or error, stage=stage, source=self._source)
         return rules.first_refusal and fault_of(rules.first_refusal, stage=stage, source=self._source)
 
     def run(self, message: dict[str, Any]) -> dict[str, Any] | Fault | bytes:
         """One case: what to answer."""
-        tensors = [LentTensor(**_tuples(item)) for item in message["tensors"]]
         try:
-            return self._backend.run(self._entry, tensors, message["scalars"], message["scratch_limit_bytes"])
+            return self._backend.run(self._entry, LentCase.of(message))
         except BaseException as error:
             return fault_of(self._backend.first_fault or error, stage="run", source=self._source)
-
-
-def _tuples(item: dict[str, Any]) -> dict[str, Any]:
-    return {**item, "shape": tuple(item["shape"]), "strides": tuple(item["strides"])}
 
 
 def _answer(fd: int, answer: dict[str, Any] | Fault | bytes) -> None:
