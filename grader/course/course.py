@@ -96,7 +96,7 @@ class Course:
             restore(self._engine, self._archive, self._queue)
         self._shelf = Shelf(self._engine, self._archive)
         self._archive_findings: Findings | None = None
-        self._closing = threading.ClassEvent()
+        self._closing = threading.Event()
         self._checking = threading.Thread(target=self._check_archive, name="archive check", daemon=True)
         self._checking.start()
 
