@@ -28,7 +28,7 @@ from tabs.web.app import mount
 def build(course: Course) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab (tabs/page/first_page.js)."""
     page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
-    with page, gr.Tabs(elem_id="tabs"):
+    with page, gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
         for tab in load_tabs():
             with gr.Tab(tab.TITLE, id=tab.ID):
                 tab.build(course)

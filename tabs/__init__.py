@@ -19,6 +19,7 @@ TABS = (
     "chapter.synthesis",
     "chapter.memory",
     "chapter.tiling",
+    "chapter.triton_lines",
     "labs.tab",
     "chapter.references",
     "class_room.tab",

@@ -18,18 +18,18 @@ MAY_IMPORT = {
     "app": ("tabs", "grader.course"),
     "kernels": ("kernels",),
     "labs": ("labs", "kernels"),
+    "labs.__main__": ("labs",),
+    "labs.check": ("labs", "grader.judge", "grader.report"),
     "grader.gradescope": ("grader.report", "grader.wording"),
     "grader.client": ("grader.report", "grader.faults"),  # needs the standard library alone, as do the three below
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.notebook": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.class_commands": ("grader.course", "grader.faults"),
-    "labs.__main__": ("labs",),
-    "labs.check": ("labs", "grader.judge", "grader.report"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
-    "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "labs"),
+    "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "grader.sandbox.protocol", "labs"),
     "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
     "grader.judge.diagnosis": ("grader.judge.diagnosis", "grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
     "grader.judge.binaries": ("grader.judge.binaries", "grader.sandbox", "grader.report", "grader.faults", "grader.source"),
@@ -84,6 +84,8 @@ MAY_IMPORT = {
     "tabs.labs": (
         "tabs.labs",
         "tabs.page",
+        "tabs.figures",  # their states: a diagnosis links to the one that shows it
+        "tabs.load_tabs",  # the sections' titles
         "grader.course",
         "grader.report",
         "grader.wording",
@@ -122,7 +124,12 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its room"
-            if node.module in ("grader", "grader.sandbox", "grader.judge"):  # what is taken from a package of rooms is a room's
+            if node.module in (
+                "tabs",
+                "grader",
+                "grader.sandbox",
+                "grader.judge",
+            ):  # what is taken from a package of rooms is a room's
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 yield node.module

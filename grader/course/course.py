@@ -48,7 +48,7 @@ from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import attempt_rows as rows
 from grader.course.store import open_engine, reports, sources, storing, writing
 from grader.faults import NotGradable
-from grader.report import Report
+from grader.report import Report, Verdict
 
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
@@ -239,6 +239,14 @@ class Course:
         """The user's newest attempt at this lab: what a page shows after a reload."""
         newest = self.history(user=user, lab_id=lab_id, most=1)
         return newest[0] if newest else None
+
+    def may_see_solutions(self, lab_id: str, *, user: str) -> bool:
+        """Whether solutions of this lab may leave the server for this user: a Submit of theirs has passed."""
+        passed = sa.select(rows.c.id).where(
+            rows.c.user == user, rows.c.lab == lab_id, rows.c.mode == "submit", rows.c.verdict == Verdict.PASSED
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(passed.limit(1)).first() is not None
 
     def tokens_left(self, user: str, lab_id: str) -> int:
         """How many Submits the user has at this lab now."""

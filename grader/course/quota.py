@@ -61,8 +61,8 @@ def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str,
 
 _IS_OPEN = attempt_rows.c.state.in_(OPEN)
 _IS_RECENT = attempt_rows.c.created > sa.bindparam("since", type_=sa.Float)
-_SINCE_FAULTS = attempt_rows.c.created > sa.bindparam("faults_since", type_=sa.Float)
-_IS_FAULT = sa.and_(attempt_rows.c.state == State.SYSTEM_ERROR, _SINCE_FAULTS)
+_FAULTED_SINCE = attempt_rows.c.created > sa.bindparam("faults_since", type_=sa.Float)
+_IS_FAULT = sa.and_(attempt_rows.c.state == State.SYSTEM_ERROR, _FAULTED_SINCE)
 _COUNT = sa.select(  # built once: building it costs more than running it
     sa.func.count().filter(_IS_RECENT).label("recent"),
     sa.func.min(attempt_rows.c.created).filter(_IS_RECENT).label("first"),

@@ -13,8 +13,8 @@ from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
 from grader.judge.case.part import spared
 from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.races import race_diagnosis
 from grader.judge.verdict.gate import compare, limit_for
-from grader.judge.verdict.races import race_diagnosis
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
 from labs.declaration import Lab

@@ -190,6 +190,9 @@ def ideal_bytes(given: Inputs) -> int:
 
 LAB = Lab(
     title="Scores",
+    idea="A dot product for each key: read every key once, sum along one axis.",
+    minutes=25,
+    needs=("triton", "similarity"),
     objectives=(1,),
     points=8,
     entry="scores",

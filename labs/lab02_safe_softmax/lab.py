@@ -208,6 +208,9 @@ TIMED = _case("timed", "normal", 8192, 4096, dtype=FP16, devices=("cuda",))
 
 LAB = Lab(
     title="Safe softmax",
+    idea="Subtract the row's maximum, and give the lanes past the end a weight of zero.",
+    minutes=25,
+    needs=("normalization",),
     objectives=(4,),
     points=8,
     entry="softmax",

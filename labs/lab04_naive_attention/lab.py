@@ -105,6 +105,9 @@ TIMED = case("timed", batch=1, heads=16, seqlen=2048, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="Naive attention",
+    idea="Two products with a softmax between them, the scores in memory: see what n² costs.",
+    minutes=60,
+    needs=("similarity", "normalization", "tiling"),
     objectives=(1, 2),
     points=10,
     entry="attention",

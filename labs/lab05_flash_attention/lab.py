@@ -124,6 +124,9 @@ TIMED = case("timed", batch=1, heads=16, seqlen=8192, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="FlashAttention",
+    idea="One pass over tiles of keys: the scores never reach memory.",
+    minutes=75,
+    needs=("online", "tiling"),
     objectives=(3, 5),
     points=16,
     entry="attention",

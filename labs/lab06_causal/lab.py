@@ -139,6 +139,9 @@ TIMED = case("timed", batch=1, heads=16, seqlen=8192, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="Causal attention",
+    idea="Hide the future with a mask, and skip the tiles that it hides entirely.",
+    minutes=40,
+    needs=("tiling",),
     objectives=(5,),
     points=10,
     entry="attention",

@@ -55,6 +55,9 @@ CASES = (
 
 LAB = Lab(
     title="Decode: one query, a long cache",
+    idea="One query against a long cache: heads that share a cache, lengths that differ.",
+    minutes=60,
+    needs=("synthesis", "memory"),
     objectives=(3, 5),
     points=12,
     entry="decode",

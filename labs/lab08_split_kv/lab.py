@@ -62,6 +62,9 @@ SYMPTOMS = (
 
 LAB = Lab(
     title="Split-KV: one sequence, the whole GPU",
+    idea="Share the keys out among programs and merge their partial softmaxes.",
+    minutes=60,
+    needs=("memory", "online"),
     objectives=(3, 4),
     points=8,
     entry="decode",

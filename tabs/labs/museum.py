@@ -102,7 +102,7 @@ def look(desk: Desk, name: str, attempt: str, token: object) -> View:
     user = desk.identities.read(token)
     if user is None or not attempt:
         return View(state=BEGINNING)
-    view = desk.look(attempt, visitor(user), with_hints=False)
+    view = desk.look(attempt, visitor(user), letter=True)
     if view.live or not view.report:
         return view
     try:

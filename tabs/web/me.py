@@ -7,6 +7,7 @@ import dataclasses
 from fastapi import APIRouter, Request, Response
 
 from grader.course.refusal import Ground, Refusal
+from grader.course.roles import Role
 from tabs.web import models
 from tabs.web.answer import as_json, tagged
 from tabs.web.labs import lab_id_of
@@ -31,7 +32,7 @@ def me(request: Request, asks: Asks) -> Response:
     student = learner.student()
     found = models.Me(
         user=user,
-        role=asks.role.value,
+        role="instructor" if asks.role is Role.INSTRUCTOR else "learner",
         name=student.name if student else "",
         section=student.section if student else "",
         nickname=learner.nickname(),

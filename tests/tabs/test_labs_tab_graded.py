@@ -86,9 +86,9 @@ def graded(page: Page, source: str, button: str = "#check", *, reload: bool = Fa
     expect(page.locator("#state [data-live]")).to_be_visible()
     if reload:
         page.reload()
-        expect(page.locator("#state [data-live], #report .verdict").first).to_be_visible()
-    expect(page.locator("#report .verdict")).to_be_visible(timeout=GRADED_WITHIN_MS)
-    return page.inner_text("#report")
+        expect(page.locator("#state [data-live], #state .verdict").first).to_be_visible()
+    expect(page.locator("#state .verdict")).to_be_visible(timeout=GRADED_WITHIN_MS)
+    return page.inner_text("#state") + page.inner_text("#report")
 
 
 def test_the_solution_passes_across_a_reload(desk):
@@ -109,7 +109,7 @@ def test_a_mistake_is_named(desk):
 
     assert "✗ NaN" in text
     assert "subtract the row's maximum" in text
-    desk.get_by_text("Show a hint").click()
+    desk.get_by_text("Why it happens").click()
     expect(desk.locator(".hints p").first).to_be_visible()
 
 

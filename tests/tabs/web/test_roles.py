@@ -145,7 +145,11 @@ def test_address_as_each_role(web, graded, address, role):
         assert answer.error.endswith(".")
 
 
-@pytest.mark.parametrize("token", ["ada", "instructor-guessed", Identities(b"another server's key").issue().token])
+@pytest.mark.parametrize(
+    "token",
+    ["ada", "instructor-guessed", Identities(b"another server's key").issue().token],
+    ids=["made_up", "guessed", "anothers"],
+)
 def test_a_token_that_is_not_ours_is_told_so(web, token):
     answer = web.ask("GET", "/labs/2/board", token=token)
 

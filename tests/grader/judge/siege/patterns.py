@@ -12,6 +12,7 @@ from re import _constants as op
 from re import _parser as parser
 
 from grader.judge.diagnosis import messages
+from tabs.labs import explained
 
 ROOT = Path(__file__).parents[4]
 TRUSTED = ("grader/*.py", "grader/judge", "grader/course", "grader/sandbox/record", "grader/sandbox/process", "tabs")
@@ -21,6 +22,7 @@ METHODS = ("match", "search", "fullmatch", "sub", "split", "findall", "finditer"
 # Patterns that a call does not spell out: what they are, and what their text is put through first.
 SPELT_ELSEWHERE = {
     ("grader/judge/diagnosis/messages.py", "rule.pattern"): ([rule.pattern for rule in messages.RULES], messages.legible),
+    ("tabs/labs/explained.py", "place.names"): ([place.names for place in explained.PLACES], str),
 }
 
 
