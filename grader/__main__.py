@@ -17,6 +17,7 @@ from pathlib import Path
 from grader import class_commands, gradescope, remote
 from grader.faults import NotGradable
 from grader.report import Report
+from grader.source import check_source
 from grader.terminal import ProgressLine, render
 
 PASSED, NOT_PASSED, NOT_GRADABLE, OUR_FAULT = range(4)
@@ -110,6 +111,7 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _graded(options: argparse.Namespace) -> int:
     source = _read(options.file)
+    check_source(source)  # before the judge's seconds of starting
     lab_id = _lab_id(options.lab)
     only_json = options.json is not None and str(options.json) == "-"
     if options.device == "cuda":

@@ -101,6 +101,7 @@ MAY_IMPORT = {
         "labs",
     ),
     "tabs.figures": ("tabs.figures",),
+    "tabs.class_room": ("tabs.class_room", "tabs.web", "tabs.page", "grader.course", "grader.report", "grader.faults", "labs"),
     # the HTTP interface: without gradio, so that nothing of the page can be meant by it
     "tabs.web": (
         "tabs.web",
