@@ -135,6 +135,62 @@ def attention_plan(
     return AttentionPlan(block_m=128, block_n=32, num_warps=8, num_stages=3)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BackwardTiles:
+    """Tiles of one of the two kernels of flash_attention_backward."""
+
+    block_m: int
+    block_n: int
+    num_warps: int
+    num_stages: int
+
+    def constants(self) -> dict[str, int]:
+        return {
+            "BLOCK_M": self.block_m,
+            "BLOCK_N": self.block_n,
+            "NUM_STAGES": self.num_stages,
+            "num_warps": self.num_warps,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackwardPlan:
+    queries: BackwardTiles  # of the kernel that walks over keys; its block_m is a multiple of the other's
+    keys: BackwardTiles  # of the kernel that walks over queries
+
+
+@cache
+def backward_plan(device: torch.device, dtype: torch.dtype, head_dim: int, *, interpreting: bool = False) -> BackwardPlan:
+    """How flash_attention_backward cuts its work.
+
+    The second kernel has two sums of block_n rows to keep, the first one of block_m: the largest that do not spill. Without
+    matrix instructions (float32, and sm_75) a thread holds whole rows of two tiles besides.
+    """
+    here = device_of(device)
+    narrow = head_dim <= 64
+    if interpreting:
+        return _backward_plan((64, 64, 4, 1), (64, 64, 4, 1))
+    if dtype == torch.float32:
+        queries, keys = BACKWARD_FLOAT32[narrow]
+        return _backward_plan(queries, (16, 16, 4, 1) if not narrow and here.capability in (86, 89) else keys)
+    if here.capability < 80:
+        return _backward_plan(*BACKWARD_TURING[narrow])
+    return _backward_plan(*(BACKWARD_HOPPER if here.capability == 90 else BACKWARD)[narrow])
+
+
+# Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
+BACKWARD_HOPPER = {False: ((128, 64, 8, 2), (32, 128, 8, 2)), True: ((128, 64, 8, 2), (32, 128, 8, 2))}
+BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
+BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+
+
+def _backward_plan(queries: tuple[int, int, int, int], keys: tuple[int, int, int, int]) -> BackwardPlan:
+    names = ("block_m", "block_n", "num_warps", "num_stages")
+    tiles = (BackwardTiles(**dict(zip(names, numbers, strict=True))) for numbers in (queries, keys))
+    return BackwardPlan(queries=next(tiles), keys=next(tiles))
+
+
 def converts_e4m3(device: torch.device, *, interpreting: bool = False) -> bool:
     """Whether the hardware turns E4M3 into float16 (from sm_89 on); elsewhere integer operations do."""
     return not interpreting and device_of(device).capability >= 89

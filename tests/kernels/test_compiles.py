@@ -10,6 +10,7 @@ from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
 from kernels.flash_attention import flash_attention
+from kernels.flash_attention_backward import flash_attention_backward
 from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_naive, softmax_online, softmax_safe
@@ -38,6 +39,13 @@ def prefill(head_dim):
         attention_naive(query, cache, cache)
 
 
+def backward(head_dim):
+    for dtype in (torch.float16, torch.float32):
+        query, cache = of(1, 8, 4096, head_dim, dtype=dtype), of(1, 2, 4096, head_dim, dtype=dtype)
+        lse = of(1, 8, 4096, dtype=torch.float32)
+        flash_attention_backward(query, cache, cache, query, lse, query, dlse=lse, causal=True)
+
+
 def decode(head_dim):
     query, kv_len = of(4, 32, head_dim), of(4, dtype=torch.int32)
     cache = of(4, 8, 65536, head_dim)
@@ -59,6 +67,8 @@ def decode(head_dim):
         pytest.param(rows, id="rows"),
         pytest.param(lambda: prefill(64), id="prefill_64"),
         pytest.param(lambda: prefill(128), id="prefill_128"),
+        pytest.param(lambda: backward(64), id="backward_64"),
+        pytest.param(lambda: backward(128), id="backward_128"),
         pytest.param(lambda: decode(128), id="decode_128"),
     ],
 )
