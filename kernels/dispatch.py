@@ -204,6 +204,15 @@ class DecodePlan:
     num_kv_splits: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class HopperDecodePlan:
+    """Of the Gluon kernel, ``decode_hopper``."""
+
+    tokens: int  # of each warp's tile
+    num_warps: int
+    num_kv_splits: int
+
+
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
@@ -234,6 +243,34 @@ def decode_plan(
     if here.capability < 80:  # no matrix instructions, no asynchronous copies; with four warps NVFP4 would spill
         block_n, num_warps, num_stages = 32, 8 if cache == "nvfp4" else 4, 1
     return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)
+
+
+# Of the Gluon kernel on sm_90: tokens of a warp, warps, and programs on a multiprocessor at most, for as many caches as above;
+# None where the Triton kernel is the faster one. bf16 in one piece is nowhere faster by it. Measured.
+HOPPER_DECODE_TILES = {
+    "nvfp4": ((64, 2, 4), (64, 2, 4), (64, 2, 4)),
+    "fp8": (None, (64, 4, 2), None),
+    "paged": (None, (32, 4, 2), (64, 2, 4)),
+}
+
+
+@cache
+def hopper_decode_plan(device: torch.device, cache: str, pairs: int, seqlen_kv: int) -> HopperDecodePlan | None:
+    """How ``decode_hopper`` cuts the caches of ``pairs`` (sequences x kv heads), or None where another kernel is to run.
+
+    No more programs than run at once: each splits its warps' registers among loads on their way, so a second wave would wait.
+    """
+    here = device_of(device)
+    if here.capability != 90 or cache not in HOPPER_DECODE_TILES:
+        return None
+    few, more, many = HOPPER_DECODE_TILES[cache]
+    tile = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
+    if tile is None:
+        return None
+    tokens, num_warps, programs = tile
+    tiles = -(-seqlen_kv // (tokens * num_warps))
+    num_kv_splits = max(min(programs * here.num_sms // max(pairs, 1), tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    return HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=num_kv_splits)
 
 
 def cut_cache(

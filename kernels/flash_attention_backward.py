@@ -147,12 +147,12 @@ def _over_queries(
         scores = tl.dot(key, query.T, input_precision=FP32_DOT) * scale_log2
         if MASKED:
             scores = tl.where((start_m + offs_m)[None, :] >= first_seen[:, None], scores, -float("inf"))
-        probs = tl.exp2(scores - lse_log2[None, :])
+        probs = tl.exp2(scores - lse_log2[None, :]).to(query.dtype)
         dout = tl.load(dout_ptrs + here * stride_dout_m, mask=mask_m, other=0.0)
-        dvalue = tl.dot(probs.to(dout.dtype), dout, dvalue, input_precision=FP32_DOT)
+        dvalue = tl.dot(probs, dout, dvalue, input_precision=FP32_DOT)
         dprobs = tl.dot(value, dout.T, input_precision=FP32_DOT)
         delta = tl.load(delta_ptr + start_m + offs_m)
-        dscores = probs * (dprobs - delta[None, :])
+        dscores = probs.to(tl.float32) * (dprobs - delta[None, :])  # the rounded ones: two sets do not fit the registers
         dkey = tl.dot(dscores.to(query.dtype), query, dkey, input_precision=FP32_DOT)
     return dkey, dvalue
 

@@ -81,6 +81,40 @@ def test_compiles_without_spills(uses, capability):
         assert binary.shared_bytes <= SHARED_MEMORY_LIMIT[capability], f"{binary.kernel} needs {binary.shared_bytes} bytes"
 
 
+def decode_many(kind):
+    """Of 256 caches, by one of the kernels that have a form of their own on Hopper."""
+    query, kv_len = of(32, 32, 128, dtype=torch.bfloat16), of(32, dtype=torch.int32)
+    if kind == "fp8":
+        codes, scale = of(32, 8, 16384, 128, dtype=torch.uint8), of(8, dtype=torch.float32)
+        decode_attention_fp8(query, codes, codes, scale, scale, kv_len, check_kv_len=False)
+    elif kind == "nvfp4":
+        codes, scales = (of(32, 8, 16384, width, dtype=torch.uint8) for width in (64, 8))
+        cache = (codes, scales, of(1, dtype=torch.float32))
+        decode_attention_nvfp4(query, *cache, *cache, kv_len, check_kv_len=False)
+    else:
+        pages = of(8192, 8, 64, 128, dtype=torch.bfloat16)
+        decode_attention_paged(query, pages, pages, of(32, 256, dtype=torch.int32), kv_len, check_kv_len=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged"])
+def test_hopper_decodes_by_its_own_kernel_and_only_loads(kind):
+    (binary,) = compile_launches(lambda: decode_many(kind), 90)
+
+    assert binary.kernel == "_decode_hopper_kernel"
+    assert binary.spill_bytes == 0
+    assert "ldmatrix" not in binary.asm["ptx"] and "cp.async" not in binary.asm["ptx"]  # nothing goes through shared memory
+    assert "ld.global.v4" in binary.asm["ptx"] or "ld.global.b32 { " in binary.asm["ptx"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged"])
+def test_other_gpus_decode_by_triton(kind):
+    names = [binary.kernel for binary in compile_launches(lambda: decode_many(kind), 89)]
+
+    assert names == [f"_decode_{kind}_kernel"]
+
+
 @pytest.mark.slow
 def test_hopper_gets_its_own_kernel():
     names = [binary.kernel for binary in compile_launches(lambda: prefill(128), 90)]
