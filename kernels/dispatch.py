@@ -157,10 +157,13 @@ class BackwardTiles:
 class BackwardPlan:
     queries: BackwardTiles  # of the kernel that walks over keys; its block_m is a multiple of the other's
     keys: BackwardTiles  # of the kernel that walks over queries
+    descriptors: bool = False  # whether the copy engine brings the tiles walked over
 
 
 @cache
-def backward_plan(device: torch.device, dtype: torch.dtype, head_dim: int, *, interpreting: bool = False) -> BackwardPlan:
+def backward_plan(
+    device: torch.device, dtype: torch.dtype, head_dim: int, group_size: int, *, interpreting: bool = False
+) -> BackwardPlan:
     """How flash_attention_backward cuts its work.
 
     The second kernel has two sums of block_n rows to keep, the first one of block_m: the largest that do not spill. Without
@@ -175,20 +178,26 @@ def backward_plan(device: torch.device, dtype: torch.dtype, head_dim: int, *, in
         return _backward_plan(queries, (16, 16, 4, 1) if not narrow and here.capability in (86, 89) else keys)
     if here.capability < 80:
         return _backward_plan(*BACKWARD_TURING[narrow])
-    return _backward_plan(*(BACKWARD_HOPPER if here.capability == 90 else BACKWARD)[narrow])
+    if here.capability == 90:
+        queries, keys = BACKWARD_HOPPER[narrow]
+        # the loop over a group's heads takes registers that wide tiles of queries then lack
+        return _backward_plan(queries, keys if narrow or group_size == 1 else (32, 64, 4, 3), descriptors=True)
+    return _backward_plan(*BACKWARD[narrow])
 
 
 # Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
-BACKWARD_HOPPER = {False: ((128, 64, 8, 2), (32, 128, 8, 2)), True: ((128, 64, 8, 2), (32, 128, 8, 2))}
+BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 3))}
 BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
 BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
 BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
 
 
-def _backward_plan(queries: tuple[int, int, int, int], keys: tuple[int, int, int, int]) -> BackwardPlan:
+def _backward_plan(
+    queries: tuple[int, int, int, int], keys: tuple[int, int, int, int], *, descriptors: bool = False
+) -> BackwardPlan:
     names = ("block_m", "block_n", "num_warps", "num_stages")
     tiles = (BackwardTiles(**dict(zip(names, numbers, strict=True))) for numbers in (queries, keys))
-    return BackwardPlan(queries=next(tiles), keys=next(tiles))
+    return BackwardPlan(queries=next(tiles), keys=next(tiles), descriptors=descriptors)
 
 
 def converts_e4m3(device: torch.device, *, interpreting: bool = False) -> bool:
@@ -216,13 +225,15 @@ class HopperDecodePlan:
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((32, 1, 3, 3), (32, 1, 3, 1), (128, 4, 3, 1)),
+    "half": ((32, 1, 3, 3), (32, 1, 4, 1), (128, 4, 3, 1)),
     "paged": ((64, 2, 3, 2), (64, 4, 2, 1), (64, 4, 2, 4)),
     "fp8": ((32, 1, 4, 3), (64, 4, 3, 1), (64, 2, 3, 1)),
     "nvfp4": ((32, 1, 3, 7), (32, 1, 3, 6), (64, 1, 3, 4)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128
+SHORT_CACHE = 32  # tiles; to there more splits than one step merges cost more than they gain
+ONE_STEP = 8  # splits that are merged in one step (``split_kv.SMALLEST_FAN``)
 
 
 @cache
@@ -250,7 +261,7 @@ def decode_plan(
 HOPPER_DECODE_TILES = {
     "nvfp4": ((64, 2, 4), (64, 2, 4), (64, 2, 4)),
     "fp8": (None, (64, 4, 2), None),
-    "paged": (None, (32, 4, 2), (64, 2, 4)),
+    "paged": ((32, 4, 2), (32, 4, 2), (64, 2, 4)),
 }
 
 
@@ -279,5 +290,6 @@ def cut_cache(
     """So many splits that each multiprocessor gets this many programs, if there are keys enough."""
     tiles = -(-seqlen_kv // block_n)
     wanted = -(-programs_per_sm * here.num_sms // max(pairs, 1))
-    num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    most = ONE_STEP if tiles <= SHORT_CACHE else MOST_SPLITS
+    num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, most), 1)
     return DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=num_kv_splits)

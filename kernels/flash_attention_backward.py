@@ -9,6 +9,7 @@
 Two launches, and in neither do programs add into one another's results, so the same inputs give the same bits: the first walks
 over the keys for each tile of queries (dquery, and delta on the way), the second over the queries of all heads of a group for
 each tile of keys (dkey, dvalue). The price is that scores and dprobs are computed in both: 7 products instead of 5.
+On Hopper tiles are asked for by descriptor, which leaves to the sums the registers that addresses would take.
 Works in base 2, like ``flash_attention``.
 
 Source: Dao, "FlashAttention-2", 2023, Algorithm 2 (https://arxiv.org/abs/2307.08691), which adds into dquery instead.
@@ -17,6 +18,7 @@ Source: Dao, "FlashAttention-2", 2023, Algorithm 2 (https://arxiv.org/abs/2307.0
 import torch
 import triton
 import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 from kernels.checks import (
     FLOAT_DTYPES,
@@ -35,24 +37,40 @@ FP32_DOT = tl.constexpr("ieee")  # float32 inputs would otherwise round to TF32
 
 
 @triton.jit
+def _tile(
+    source, batch, head, first, end, stride_b, stride_h, stride_row,
+    ROWS: tl.constexpr, HEAD_DIM: tl.constexpr, MASKED: tl.constexpr, DESCRIBED: tl.constexpr,
+):  # fmt: skip
+    """[ROWS, HEAD_DIM] of a head, from row ``first`` on; zeros from row ``end`` on where MASKED, or where DESCRIBED."""
+    if DESCRIBED:  # source is a descriptor, else a pointer
+        tile = tl.reshape(source.load([batch, head, first, 0]), [ROWS, HEAD_DIM])
+    else:
+        row = first + tl.arange(0, ROWS)
+        head_ptr = source + tl.cast(batch, tl.int64) * stride_b + tl.cast(head, tl.int64) * stride_h
+        ptrs = head_ptr + row.to(tl.int64)[:, None] * stride_row + tl.arange(0, HEAD_DIM)[None, :]
+        tile = tl.load(ptrs, mask=(row < end)[:, None], other=0.0) if MASKED else tl.load(ptrs)
+    return tile
+
+
+@triton.jit
 def _over_keys(
-    dquery, query, dout, lse_log2, delta, key_ptrs, value_ptrs, start, stop,
-    scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv,
-    BLOCK_N: tl.constexpr, MASKED: tl.constexpr, NUM_STAGES: tl.constexpr,
+    dquery, query, dout, lse_log2, delta, key_source, value_source, batch, head_kv, start, stop,
+    scale_log2, stride_key_b, stride_key_h, stride_key_n, stride_value_b, stride_value_h, stride_value_n,
+    last_visible, seqlen_kv,
+    HEAD_DIM: tl.constexpr, BLOCK_N: tl.constexpr, MASKED: tl.constexpr, DESCRIBED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """Add what the keys start .. stop give to dquery. last_visible: [BLOCK_M], the last key each row may see."""
     offs_n = tl.arange(0, BLOCK_N)
     for start_n in tl.range(start, stop, BLOCK_N, num_stages=NUM_STAGES):
         start_n = tl.multiple_of(start_n, BLOCK_N)
-        here = tl.cast(start_n, tl.int64)
-        # key, value: [BLOCK_N, HEAD_DIM]
-        if MASKED:
-            mask_n = (start_n + offs_n < seqlen_kv)[:, None]
-            key = tl.load(key_ptrs + here * stride_key_n, mask=mask_n, other=0.0)
-            value = tl.load(value_ptrs + here * stride_value_n, mask=mask_n, other=0.0)
-        else:
-            key = tl.load(key_ptrs + here * stride_key_n)
-            value = tl.load(value_ptrs + here * stride_value_n)
+        key = _tile(
+            key_source, batch, head_kv, start_n, seqlen_kv, stride_key_b, stride_key_h, stride_key_n,
+            BLOCK_N, HEAD_DIM, MASKED, DESCRIBED,
+        )  # fmt: skip
+        value = _tile(
+            value_source, batch, head_kv, start_n, seqlen_kv, stride_value_b, stride_value_h, stride_value_n,
+            BLOCK_N, HEAD_DIM, MASKED, DESCRIBED,
+        )  # fmt: skip
         scores = tl.dot(query, key.T, input_precision=FP32_DOT) * scale_log2
         if MASKED:
             scores = tl.where((start_n + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
@@ -65,24 +83,23 @@ def _over_keys(
 
 @triton.jit
 def _dquery_kernel(
-    query_ptr, key_ptr, value_ptr, out_ptr, lse_ptr, dout_ptr, dlse_ptr, dquery_ptr, rows_ptr,
+    query_ptr, key_source, value_source, out_ptr, lse_ptr, dout_ptr, dlse_ptr, dquery_ptr, rows_ptr,
     scale_log2, seqlen_q, seqlen_kv, group_size,
     stride_query_b, stride_query_h, stride_query_m,
     stride_key_b, stride_key_h, stride_key_n,
     stride_value_b, stride_value_h, stride_value_n,
     stride_dout_b, stride_dout_h, stride_dout_m,
-    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, NUM_STAGES: tl.constexpr,
+    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, DESCRIBED: tl.constexpr,
+    NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """One program = BLOCK_M query rows of one head. Grid: (query tiles, num_heads_q, batch)."""
     # Under a causal mask the last tiles have the most keys: they start first, so that none is left alone at the end.
     tile_m = tl.num_programs(0) - 1 - tl.program_id(0) if CAUSAL else tl.program_id(0)
     head = tl.program_id(1).to(tl.int64)
     batch = tl.program_id(2).to(tl.int64)
-    head_kv = head // group_size
     pair = batch * tl.num_programs(1) + head
 
     offs_m = tile_m * BLOCK_M + tl.arange(0, BLOCK_M)
-    offs_n = tl.arange(0, BLOCK_N).to(tl.int64)[:, None]
     offs_d = tl.arange(0, HEAD_DIM)[None, :]
     mask_m = offs_m < seqlen_q
     rows = offs_m.to(tl.int64)
@@ -114,16 +131,17 @@ def _dquery_kernel(
         unmasked = tl.minimum(unmasked, tile_m * BLOCK_M + shift + 1)
     unmasked = tl.maximum(unmasked, 0) // BLOCK_N * BLOCK_N
 
-    key_ptrs = key_ptr + batch * stride_key_b + head_kv * stride_key_h + offs_n * stride_key_n + offs_d
-    value_ptrs = value_ptr + batch * stride_value_b + head_kv * stride_value_h + offs_n * stride_value_n + offs_d
+    head_kv = tl.program_id(1) // group_size
     dquery = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
     dquery = _over_keys(
-        dquery, query, dout, lse_log2, delta, key_ptrs, value_ptrs, 0, unmasked,
-        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, BLOCK_N, False, NUM_STAGES,
+        dquery, query, dout, lse_log2, delta, key_source, value_source, tl.program_id(2), head_kv, 0, unmasked,
+        scale_log2, stride_key_b, stride_key_h, stride_key_n, stride_value_b, stride_value_h, stride_value_n,
+        last_visible, seqlen_kv, HEAD_DIM, BLOCK_N, False, DESCRIBED, NUM_STAGES,
     )  # fmt: skip
     dquery = _over_keys(
-        dquery, query, dout, lse_log2, delta, key_ptrs, value_ptrs, unmasked, stop,
-        scale_log2, stride_key_n, stride_value_n, last_visible, seqlen_kv, BLOCK_N, True, NUM_STAGES,
+        dquery, query, dout, lse_log2, delta, key_source, value_source, tl.program_id(2), head_kv, unmasked, stop,
+        scale_log2, stride_key_b, stride_key_h, stride_key_n, stride_value_b, stride_value_h, stride_value_n,
+        last_visible, seqlen_kv, HEAD_DIM, BLOCK_N, True, DESCRIBED, NUM_STAGES,
     )  # fmt: skip
     dquery = (dquery * (scale_log2 * LN_2)).to(dquery_ptr.dtype.element_ty)
     tl.store(dquery_ptr + row[:, None] * HEAD_DIM + offs_d, dquery, mask=mask_m[:, None])
@@ -131,41 +149,47 @@ def _dquery_kernel(
 
 @triton.jit
 def _over_queries(
-    dkey, dvalue, key, value, query_ptrs, dout_ptrs, lse_ptr, delta_ptr, start, stop,
-    scale_log2, stride_query_m, stride_dout_m, first_seen, seqlen_q,
-    BLOCK_M: tl.constexpr, MASKED: tl.constexpr, NUM_STAGES: tl.constexpr,
+    dkey, dvalue, key, value, query_source, dout_source, lse_ptr, delta_ptr, batch, head, start, stop,
+    scale_log2, stride_query_b, stride_query_h, stride_query_m, stride_dout_b, stride_dout_h, stride_dout_m,
+    first_seen, seqlen_q,
+    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, MASKED: tl.constexpr, DESCRIBED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """Add what the queries start .. stop give to dkey and dvalue. first_seen: [BLOCK_N], the first query that sees each key."""
     offs_m = tl.arange(0, BLOCK_M)
     for start_m in tl.range(start, stop, BLOCK_M, num_stages=NUM_STAGES):
         start_m = tl.multiple_of(start_m, BLOCK_M)
-        here = tl.cast(start_m, tl.int64)
-        mask_m = (start_m + offs_m < seqlen_q)[:, None]
-        # query, dout: [BLOCK_M, HEAD_DIM]; scores and all that follows from them: [BLOCK_N, BLOCK_M]
-        query = tl.load(query_ptrs + here * stride_query_m, mask=mask_m, other=0.0)
+        # scores and all that follows from them: [BLOCK_N, BLOCK_M]
+        query = _tile(
+            query_source, batch, head, start_m, seqlen_q, stride_query_b, stride_query_h, stride_query_m,
+            BLOCK_M, HEAD_DIM, True, DESCRIBED,
+        )  # fmt: skip
         lse_log2 = tl.load(lse_ptr + start_m + offs_m)
         scores = tl.dot(key, query.T, input_precision=FP32_DOT) * scale_log2
         if MASKED:
             scores = tl.where((start_m + offs_m)[None, :] >= first_seen[:, None], scores, -float("inf"))
-        probs = tl.exp2(scores - lse_log2[None, :]).to(query.dtype)
-        dout = tl.load(dout_ptrs + here * stride_dout_m, mask=mask_m, other=0.0)
-        dvalue = tl.dot(probs, dout, dvalue, input_precision=FP32_DOT)
+        probs = tl.exp2(scores - lse_log2[None, :])
+        dout = _tile(
+            dout_source, batch, head, start_m, seqlen_q, stride_dout_b, stride_dout_h, stride_dout_m,
+            BLOCK_M, HEAD_DIM, True, DESCRIBED,
+        )  # fmt: skip
+        dvalue = tl.dot(probs.to(dout.dtype), dout, dvalue, input_precision=FP32_DOT)
         dprobs = tl.dot(value, dout.T, input_precision=FP32_DOT)
         delta = tl.load(delta_ptr + start_m + offs_m)
-        dscores = probs.to(tl.float32) * (dprobs - delta[None, :])  # the rounded ones: two sets do not fit the registers
+        dscores = probs * (dprobs - delta[None, :])
         dkey = tl.dot(dscores.to(query.dtype), query, dkey, input_precision=FP32_DOT)
     return dkey, dvalue
 
 
 @triton.jit
 def _dkey_dvalue_kernel(
-    query_ptr, key_ptr, value_ptr, dout_ptr, rows_ptr, dkey_ptr, dvalue_ptr,
-    scale_log2, seqlen_q, seqlen_kv, group_size, padded,
+    query_source, key_ptr, value_ptr, dout_source, rows_ptr, dkey_ptr, dvalue_ptr,
+    scale_log2, seqlen_q, seqlen_kv, padded,
     stride_query_b, stride_query_h, stride_query_m,
     stride_key_b, stride_key_h, stride_key_n,
     stride_value_b, stride_value_h, stride_value_n,
     stride_dout_b, stride_dout_h, stride_dout_m,
-    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, NUM_STAGES: tl.constexpr,
+    GROUP_SIZE: tl.constexpr, HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
+    CAUSAL: tl.constexpr, DESCRIBED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """One program = BLOCK_N keys of one kv head, for all query heads of its group. Grid: (key tiles, num_heads_kv, batch)."""
     tile_n = tl.program_id(0)  # under a causal mask the first keys have the most queries, and start first
@@ -173,7 +197,6 @@ def _dkey_dvalue_kernel(
     batch = tl.program_id(2).to(tl.int64)
 
     offs_n = tile_n * BLOCK_N + tl.arange(0, BLOCK_N)
-    offs_m = tl.arange(0, BLOCK_M).to(tl.int64)[:, None]
     offs_d = tl.arange(0, HEAD_DIM)[None, :]
     # Keys beyond the last are computed, from zeros, and not stored: no other key's gradient has a part in them.
     mask_n = (offs_n < seqlen_kv)[:, None]
@@ -193,15 +216,15 @@ def _dkey_dvalue_kernel(
 
     dkey = tl.zeros([BLOCK_N, HEAD_DIM], tl.float32)
     dvalue = tl.zeros([BLOCK_N, HEAD_DIM], tl.float32)
-    for place in range(group_size):
-        head = head_kv * group_size + place
-        lse_ptr = rows_ptr + (batch * tl.num_programs(1) * group_size + head) * 2 * padded
-        query_ptrs = query_ptr + batch * stride_query_b + head * stride_query_h + offs_m * stride_query_m + offs_d
-        dout_ptrs = dout_ptr + batch * stride_dout_b + head * stride_dout_h + offs_m * stride_dout_m + offs_d
+    for place in range(GROUP_SIZE):
+        head = tl.program_id(1) * GROUP_SIZE + place
+        lse_ptr = rows_ptr + (batch * tl.num_programs(1) * GROUP_SIZE + head) * 2 * padded
         # Under a causal mask every tile is masked: a second loop, for tiles that need none, costs registers that are not there.
         dkey, dvalue = _over_queries(
-            dkey, dvalue, key, value, query_ptrs, dout_ptrs, lse_ptr, lse_ptr + padded, start, seqlen_q,
-            scale_log2, stride_query_m, stride_dout_m, first_seen, seqlen_q, BLOCK_M, CAUSAL, NUM_STAGES,
+            dkey, dvalue, key, value, query_source, dout_source, lse_ptr, lse_ptr + padded,
+            tl.program_id(2), head, start, seqlen_q,
+            scale_log2, stride_query_b, stride_query_h, stride_query_m, stride_dout_b, stride_dout_h, stride_dout_m,
+            first_seen, seqlen_q, HEAD_DIM, BLOCK_M, CAUSAL, DESCRIBED, NUM_STAGES,
         )  # fmt: skip
 
     # dkey and dvalue are contiguous
@@ -263,7 +286,7 @@ def flash_attention_backward(
     if query.numel() == 0 or key.numel() == 0:
         return torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
     dquery, dkey, dvalue = (torch.empty(like.shape, dtype=like.dtype, device=like.device) for like in (query, key, value))
-    plan = plan or backward_plan(query.device, query.dtype, head_dim, interpreting=interpreting())
+    plan = plan or backward_plan(query.device, query.dtype, head_dim, num_heads_q // num_heads_kv, interpreting=interpreting())
     if plan.queries.block_m % plan.keys.block_m:
         raise ValueError(
             f"plan: block_m={plan.queries.block_m} of the first kernel must be a multiple of "
@@ -274,13 +297,26 @@ def flash_attention_backward(
     rows = torch.empty((batch, num_heads_q, 2, padded), dtype=torch.float32, device=query.device)  # lse in base 2, and delta
     scale_log2, group_size = softmax_scale * LOG2_E, num_heads_q // num_heads_kv
     strides = (*query.stride()[:3], *key.stride()[:3], *value.stride()[:3], *dout.stride()[:3])
-    constants = {"HEAD_DIM": head_dim, "CAUSAL": causal}
+    described = plan.descriptors and all(_has_descriptor(tensor) for tensor in (query, key, value, dout))
+    constants = {"HEAD_DIM": head_dim, "CAUSAL": causal, "DESCRIBED": described}
+    by_tile = _descriptor if described else lambda tensor, rows: tensor
     _dquery_kernel[(tiles_m, num_heads_q, batch)](
-        query, key, value, out, lse, dout, dlse, dquery, rows, scale_log2, seqlen_q, seqlen_kv, group_size, *strides,
-        **constants, **plan.queries.constants(),
+        query, by_tile(key, plan.queries.block_n), by_tile(value, plan.queries.block_n), out, lse, dout, dlse, dquery, rows,
+        scale_log2, seqlen_q, seqlen_kv, group_size, *strides, **constants, **plan.queries.constants(),
     )  # fmt: skip
     _dkey_dvalue_kernel[(triton.cdiv(seqlen_kv, plan.keys.block_n), num_heads_kv, batch)](
-        query, key, value, dout, rows, dkey, dvalue, scale_log2, seqlen_q, seqlen_kv, group_size, padded, *strides,
-        **constants, **plan.keys.constants(),
+        by_tile(query, plan.keys.block_m), key, value, by_tile(dout, plan.keys.block_m), rows, dkey, dvalue,
+        scale_log2, seqlen_q, seqlen_kv, padded, *strides, GROUP_SIZE=group_size, **constants, **plan.keys.constants(),
     )  # fmt: skip
     return dquery, dkey, dvalue
+
+
+def _has_descriptor(tensor: torch.Tensor) -> bool:
+    """Whether the copy engine takes it: rows, heads and sequences that lie apart, at multiples of 16 bytes."""
+    steps = [stride * tensor.element_size() for stride in tensor.stride()[:3]]
+    return tensor.data_ptr() % 16 == 0 and all(step > 0 and step % 16 == 0 for step in steps)
+
+
+def _descriptor(tensor: torch.Tensor, rows: int) -> TensorDescriptor:
+    """Of tiles of ``rows`` rows of one head; what lies beyond the last row reads as zero."""
+    return TensorDescriptor(tensor, list(tensor.shape), list(tensor.stride()), [1, 1, rows, tensor.shape[-1]])

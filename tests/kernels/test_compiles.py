@@ -41,9 +41,10 @@ def prefill(head_dim):
 
 def backward(head_dim):
     for dtype in (torch.float16, torch.float32):
-        query, cache = of(1, 8, 4096, head_dim, dtype=dtype), of(1, 2, 4096, head_dim, dtype=dtype)
-        lse = of(1, 8, 4096, dtype=torch.float32)
-        flash_attention_backward(query, cache, cache, query, lse, query, dlse=lse, causal=True)
+        query, lse = of(1, 8, 4096, head_dim, dtype=dtype), of(1, 8, 4096, dtype=torch.float32)
+        for num_heads_kv in (8, 2):
+            cache = of(1, num_heads_kv, 4096, head_dim, dtype=dtype)
+            flash_attention_backward(query, cache, cache, query, lse, query, dlse=lse, causal=True)
 
 
 def decode(head_dim):

@@ -6,6 +6,7 @@ from yardstick import plain_attention
 
 from kernels.attention_autograd import trainable_attention
 from kernels.checks import interpreting
+from kernels.dispatch import BackwardPlan, BackwardTiles
 from kernels.flash_attention import flash_attention
 from kernels.flash_attention_backward import flash_attention_backward
 from kernels.reference import attention_backward_reference, attention_reference
@@ -84,6 +85,21 @@ def test_gradients_match_the_reference(draw, shape, causal, dtype):
     out, lse = flash_attention(query, key, value, causal=causal)
 
     gradients = flash_attention_backward(query, key, value, out, lse, dout, causal=causal)
+
+    assert_gradients(gradients, query, key, value, dout, causal)
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+@pytest.mark.parametrize("shape", [(1, 4, 2, 70, 150, 64), (2, 2, 2, 130, 40, 128)])
+def test_tiles_by_descriptor_give_the_same(draw, shape, causal, device):
+    if device == "cuda" and torch.cuda.get_device_capability() < (9, 0):
+        pytest.skip("GPUs before Hopper have no copy engine")
+    query, key, value, dout = inputs(draw, shape, torch.float16)
+    out, lse = flash_attention(query, key, value, causal=causal)
+    tiles = BackwardTiles(block_m=32, block_n=64, num_warps=4, num_stages=2)
+    plan = BackwardPlan(queries=tiles, keys=tiles, descriptors=True)
+
+    gradients = flash_attention_backward(query, key, value, out, lse, dout, causal=causal, plan=plan)
 
     assert_gradients(gradients, query, key, value, dout, causal)
 
