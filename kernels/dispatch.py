@@ -186,7 +186,7 @@ def backward_plan(
 
 
 # Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
-BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 3))}
+BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 2))}
 BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
 BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
 BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
@@ -269,7 +269,7 @@ HOPPER_DECODE_TILES = {
 def hopper_decode_plan(device: torch.device, cache: str, pairs: int, seqlen_kv: int) -> HopperDecodePlan | None:
     """How ``decode_hopper`` cuts the caches of ``pairs`` (sequences x kv heads), or None where another kernel is to run.
 
-    No more programs than run at once: each splits its warps' registers among loads on their way, so a second wave would wait.
+    No more programs than run at once: what a second wave has to read waits until the first has read all.
     """
     here = device_of(device)
     if here.capability != 90 or cache not in HOPPER_DECODE_TILES:
@@ -278,9 +278,15 @@ def hopper_decode_plan(device: torch.device, cache: str, pairs: int, seqlen_kv: 
     tile = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
     if tile is None:
         return None
-    tokens, num_warps, programs = tile
+    return cut_cache_hopper(here, pairs, seqlen_kv, *tile)
+
+
+def cut_cache_hopper(
+    here: Device, pairs: int, seqlen_kv: int, tokens: int, num_warps: int, programs_per_sm: int
+) -> HopperDecodePlan:
+    """So many splits that no multiprocessor gets more than this many programs, if there are keys enough."""
     tiles = -(-seqlen_kv // (tokens * num_warps))
-    num_kv_splits = max(min(programs * here.num_sms // max(pairs, 1), tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    num_kv_splits = max(min(programs_per_sm * here.num_sms // max(pairs, 1), tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
     return HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=num_kv_splits)
 
 
