@@ -4,7 +4,7 @@
 
 Serves `app.py` over a course of its own unless an address is given, and drives Chromium, cache empty at every visit. Prints
 JSON: medians in milliseconds since the visit began (`from_link`: the picture; `gradio_from_link`: Gradio has taken over what
-`tabs/first_page.js` drew) or since the tab was pressed (`from_press`), and of a drag of
+`tabs/page/first_page.js` drew) or since the tab was pressed (`from_press`), and of a drag of
 60 steps the p95 of the frames, the main thread's own time a frame, and the requests that it made. `idle_frame_p95_ms` is what
 the same machine does while nothing is dragged: above 17 ms it was not quiet, and a drag cannot be judged.
 """
@@ -37,7 +37,7 @@ START_LIMIT_S = 120
 
 # What each tab shows first. A tab's label is what is pressed.
 PICTURES = {
-    "start": ("Start", "#progress .progress-row"),
+    "start": ("Start", "#figure-stream svg"),
     "similarity": ("Similarity", "#figure-dot-product svg"),
     "normalization": ("Normalization", "#figure-softmax-lanes svg"),
     "online": ("Online softmax", "#figure-online-softmax svg"),
@@ -45,6 +45,7 @@ PICTURES = {
     "synthesis": ("Synthesis", "#figure-decode-attention svg"),
     "memory": ("Memory", "#figure-memory-traffic svg"),
     "tiling": ("Tiling", "#figure-tile-map svg"),
+    "triton": ("Triton", "#figure-lanes svg"),
     "labs": ("Labs", "#editor .cm-content"),
     "references": ("References", ".references li"),
 }
@@ -59,6 +60,7 @@ DRAGGED = {
     "synthesis": ("decode-attention", "Sharpness"),
     "memory": ("memory-traffic", "Tokens n"),
     "tiling": ("tile-map", "Tokens n"),
+    "triton": ("lanes", "Columns"),
 }
 
 # Says at which frame something became visible, in milliseconds since the visit began.
@@ -133,7 +135,7 @@ def wait_for(address: str, app: subprocess.Popen) -> None:
     while time.monotonic() < end and app.poll() is None:
         with contextlib.suppress(OSError):
             health = json.load(urllib.request.urlopen(f"{address}health"))
-            if health["grading"] == "on" or any(worker["state"] == "off" for worker in health["workers"]):
+            if health["grading"] == "on" or any(process["state"] == "off" for process in health["processes"]):
                 return
         time.sleep(0.5)
     raise SystemExit(f"app.py did not come up within {START_LIMIT_S} s (exit status {app.poll()})")

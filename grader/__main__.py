@@ -1,18 +1,20 @@
 """The same grader from a terminal: `python -m grader grade LAB FILE`, `record`, `replay`, `selftest`, `labs`, `worker`.
 
+What asks a running server stands in `remote`, what is for whoever runs one in `class_commands`.
+
 Exit codes: 0 every case right and nothing refused; 1 a gradable submission that is not right; 2 not gradable; 3 our own fault.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from grader import class_commands, gradescope, remote
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.terminal import ProgressLine, render
@@ -84,6 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     selftest.set_defaults(run=_selftest)
 
+    remote.add_commands(commands)
+    class_commands.add_commands(commands)
+
     worker = commands.add_parser("worker", help="grade what is queued, until stopped")
     worker.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     worker.set_defaults(run=_worker)
@@ -91,6 +96,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _grade(options: argparse.Namespace) -> int:
+    try:
+        return _graded(options)
+    except NotGradable as error:
+        if options.gradescope is not None:  # which would show a failure of the autograder where there is no file
+            from labs import lab_ids, load
+
+            lab_id = _lab_id(options.lab)
+            points = load(lab_id).lab.points if lab_id in lab_ids() else 0.0
+            _write_text(options.gradescope, gradescope.unreadable(str(error), points=points))
+        raise
+
+
+def _graded(options: argparse.Namespace) -> int:
     source = _read(options.file)
     lab_id = _lab_id(options.lab)
     only_json = options.json is not None and str(options.json) == "-"
@@ -111,7 +129,7 @@ def _grade(options: argparse.Namespace) -> int:
         listings = [kind for kind in LISTINGS if getattr(options, kind)]
         print(render(report, colour=colour, width=_width(), listings=listings))
     _write(options.json if not only_json else None, report, Report.to_json)
-    _write(options.gradescope, report, gradescope)
+    _write(options.gradescope, report, gradescope.results)
     return PASSED if report.passed else NOT_PASSED
 
 
@@ -126,11 +144,13 @@ def _read(path: Path) -> bytes:
 
 
 def _lab_id(text: str) -> str:
-    """A lab's id from its id, its first part ("lab02") or its number ("2")."""
-    from labs import lab_ids
+    """The id of the lab that is named so (`labs.named`); of none the text itself, which the judge then refuses."""
+    from labs import named
 
-    number = f"lab{int(text):02d}" if text.isdigit() else text
-    return next((lab for lab in lab_ids() if lab == text or lab.split("_")[0] == number), text)
+    try:
+        return named(text)
+    except KeyError:
+        return text
 
 
 def _require_gpu() -> None:
@@ -148,29 +168,15 @@ def _width() -> int:
 
 
 def _write(path: Path | None, report: Report, form: Callable[[Report], str]) -> None:
-    if path is None:
-        return
+    if path is not None:
+        _write_text(path, form(report))
+
+
+def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(form(report) + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise NotGradable(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def gradescope(report: Report) -> str:
-    """The report in the form of Gradescope's results.json."""
-    tests = []
-    for case in report.cases:
-        share = report.points.maxima.get(case.group, 0.0) / sum(other.group == case.group for other in report.cases)
-        test = {
-            "name": case.name,
-            "score": round(share if case.verdict == "passed" else 0.0, 4),
-            "max_score": round(share, 4),
-            "output": case.sentence,
-            "visibility": "visible" if case.group == "visible" else "after_due_date",
-        }
-        tests.append(test)
-    results = {"score": round(report.points.total, 4), "output": report.diagnosis.sentence, "tests": tests}
-    return json.dumps(results, ensure_ascii=False, indent=2)
 
 
 def _labs(options: argparse.Namespace) -> int:
@@ -230,7 +236,7 @@ def _write_bytes(path: Path, data: bytes) -> None:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from grader.course.worker import main as work
+    from grader.course.grading_process import main as work
 
     return work(["--device", options.device]) or PASSED
 

@@ -56,12 +56,12 @@ def _points(pen: Pen, report: Report) -> None:
         return
     maximum = sum(part[2] for part in shown)
     pen.title("Points")
-    pen.line(f"{pen.paint(wording.quantity(report.points.total), 'strong')} of {wording.quantity(maximum)}")
+    pen.line(f"{pen.paint(wording.points(report.points.total), 'strong')} of {wording.points(maximum)}")
     for part, earned, most, why in shown:
         if earned is None:
             pen.line(f"{part:<12} {bar(0.0, '┄', '┄')}  {why}", "muted")
         else:
-            pen.line(f"{part:<12} {bar(earned / most)}  {wording.quantity(earned)} of {wording.quantity(most)}")
+            pen.line(f"{part:<12} {bar(earned / most)}  {wording.points(earned)} of {wording.points(most)}")
 
 
 def _cases(pen: Pen, report: Report) -> None:

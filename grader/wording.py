@@ -15,6 +15,7 @@ WORDS = {
     Verdict.NOT_WRITTEN: "Unwritten",
     Verdict.OUT_OF_BOUNDS: "Overrun",
     Verdict.INPUT_CHANGED: "Overwritten",
+    Verdict.RACE: "Race",
     Verdict.REFUSED: "Refused",
     Verdict.COMPILE_ERROR: "Uncompiled",
     Verdict.RUNTIME_ERROR: "Error",
@@ -79,6 +80,11 @@ def quantity(value: float) -> str:
     return f"{value:.1e}"
 
 
+def points(value: float) -> str:
+    """With one decimal at most: "4.8", "8"."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def byte_size(count: float) -> str:
     """1 KiB = 1024 B: "512 B", "1.5 KiB", "32 MiB"."""
     power = 0
@@ -106,6 +112,35 @@ def part_points(report: Report, part: str) -> tuple[float | None, float, str]:
     if earned is None:
         return None, maximum, report.points.note or "not measured" if part == "performance" else "not stated"
     return earned, maximum, ""
+
+
+_LOST = {
+    "visible": "visible cases",
+    "hidden": "hidden cases",
+    "hostile": "hostile cases",
+    "performance": "speed",
+    "prediction": "the prediction",
+}
+_LEAST_SHOWN = 0.05  # of a point: less is 0 with one decimal
+
+
+def missing(report: Report) -> tuple[str, ...]:
+    """What is missing to full points and why, a part each: "2.4 for speed: needs a GPU"."""
+    said = []
+    for part in PARTS:
+        earned, maximum, why = part_points(report, part)
+        left = maximum - (earned or 0.0)
+        if left < _LEAST_SHOWN:
+            continue
+        if not why:
+            why = {"performance": "slower than full points want", "prediction": "not within 10%"}.get(part, "some fail")
+        said.append(f"{points(left)} for {_LOST[part]}: {why}")
+    return tuple(said)
+
+
+def maximum_points(report: Report) -> float:
+    """What this lab gives at most."""
+    return math.fsum(float(report.points.maxima.get(part, 0.0)) for part in PARTS)
 
 
 def failed_in_view(report: Report) -> tuple[CaseResult, ...]:

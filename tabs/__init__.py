@@ -11,16 +11,18 @@ import importlib
 from types import ModuleType
 
 TABS = (
-    "landing",
-    "similarity",
-    "normalization",
-    "online_softmax",
-    "precision",
-    "synthesis",
-    "memory",
-    "tiling",
-    "labs",
-    "references",
+    "chapter.landing",
+    "chapter.similarity",
+    "chapter.normalization",
+    "chapter.online_softmax",
+    "chapter.precision",
+    "chapter.synthesis",
+    "chapter.memory",
+    "chapter.tiling",
+    "chapter.triton_lines",
+    "labs.tab",
+    "chapter.references",
+    "class_room.tab",
 )
 
 

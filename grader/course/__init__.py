@@ -4,9 +4,9 @@ from grader.course import Course, Supervisor
 """
 
 from grader.course.course import Course
-from grader.course.limits import LimitReached, Limits
+from grader.course.quota import Quota, QuotaReached
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
 from grader.course.supervise import Supervisor
 
-__all__ = ["AttemptNotFound", "Course", "LimitReached", "Limits", "State", "Status", "StoreError", "Supervisor"]
+__all__ = ["AttemptNotFound", "Course", "QuotaReached", "Quota", "State", "Status", "StoreError", "Supervisor"]

@@ -1,7 +1,7 @@
 """The grading processes seen together: who is alive, whose jobs must go to others, which jobs ended without a word.
 
 DBOS itself restarts the jobs of a process that comes back under its own name; that ANOTHER machine died is found out here,
-by heartbeats. Every worker runs `tend`; any number may at once, since each step changes only what it has just found.
+by heartbeats. Every grading process runs `tend`; any number may at once, since each step changes only what it has just found.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from dbos import DBOS
 
 from grader.course import attempts
 from grader.course.archive import Archive, End
+from grader.course.deaths import Deaths
 from grader.course.queue import Queue
 from grader.course.states import OPEN, State
-from grader.course.store import attempts as rows
-from grader.course.store import clock, insert, workers, writing
+from grader.course.store import attempt_rows as rows
+from grader.course.store import clock, insert, processes, writing
 
+LONGEST_ASIDE_S = 600.0  # since it was handed in; then it is tried again, whoever waits
 KEEP_JOBS_S = 7 * 86400.0  # DBOS's own record of a finished job; the attempt stays for ever
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 GIVEN_UP = "The grader failed on this submission several times; nothing was spent, and the log says why."
 logger = logging.getLogger(__name__)
 
 
-def beat(engine: sa.Engine, *, worker: str, device: str, pid: int, started: float, state: str, reason: str) -> None:
-    """Say that this worker is alive. One statement: an UPDATE and then an INSERT would race."""
+def beat(engine: sa.Engine, *, process: str, device: str, pid: int, started: float, state: str, reason: str) -> None:
+    """Say that this grading process is alive. One statement: an UPDATE and then an INSERT would race."""
     fields = {
         "device": device,
         "pid": pid,
@@ -42,23 +44,23 @@ def beat(engine: sa.Engine, *, worker: str, device: str, pid: int, started: floa
         "reason": reason,
         "versions": json.dumps(versions()),
     }
-    statement = insert(engine, workers).values(id=worker, seen=clock(engine), **fields)
+    statement = insert(engine, processes).values(id=process, seen=clock(engine), **fields)
     with engine.begin() as connection:
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_={**fields, "seen": clock(engine)}))
 
 
-def sign_off(engine: sa.Engine, worker: str) -> None:
-    """This worker ends on purpose: whoever is alive may take its jobs at once."""
+def sign_off(engine: sa.Engine, process: str) -> None:
+    """This grading process ends on purpose: whoever is alive may take its jobs at once."""
     with engine.begin() as connection:
         connection.execute(
-            sa.update(workers).where(workers.c.id == worker).values(seen=0.0, state="off", reason="It was stopped.")
+            sa.update(processes).where(processes.c.id == process).values(seen=0.0, state="off", reason="It was stopped.")
         )
 
 
 def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) -> list[dict[str, Any]]:
-    """The workers for that kind of device, the most recently seen first."""
-    age = clock(connection.engine) - workers.c.seen
-    found = connection.execute(sa.select(workers, age.label("age")).where(workers.c.device == device).order_by(age))
+    """The grading processes for that kind of device, the most recently seen first."""
+    age = clock(connection.engine) - processes.c.seen
+    found = connection.execute(sa.select(processes, age.label("age")).where(processes.c.device == device).order_by(age))
     return [
         {
             "id": row.id,
@@ -75,10 +77,12 @@ def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) ->
 
 
 def why_off(connection: sa.Connection, *, device: str, dead_after_s: float) -> str:
-    """Why nobody will grade: living workers, and in each the self-test failed. Empty where one grades or may soon."""
-    fresh = clock(connection.engine) - workers.c.seen < dead_after_s
-    living = connection.execute(sa.select(workers.c.state, workers.c.reason).where(workers.c.device == device, fresh)).all()
-    return living[0].reason if living and all(worker.state == "off" for worker in living) else ""
+    """Why nobody will grade: living grading processes, and in each the self-test failed. Empty where one grades or may soon."""
+    fresh = clock(connection.engine) - processes.c.seen < dead_after_s
+    living = connection.execute(
+        sa.select(processes.c.state, processes.c.reason).where(processes.c.device == device, fresh)
+    ).all()
+    return living[0].reason if living and all(process.state == "off" for process in living) else ""
 
 
 @functools.cache
@@ -88,28 +92,55 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
 
 
-def tend(engine: sa.Engine, archive: Archive, queue: Queue, *, dead_after_s: float) -> None:
+def tend(engine: sa.Engine, archive: Archive, queue: Queue, deaths: Deaths, *, dead_after_s: float) -> None:
     """One round: recover, then reconcile. Called again and again, since the database may fail in the middle of any round."""
     recover(engine, dead_after_s=dead_after_s)
-    reconcile(engine, archive, queue)
+    reconcile(engine, archive, queue, deaths)
+
+
+def set_aside(engine: sa.Engine, queue: Queue, deaths: Deaths, *, process: str) -> list[str]:
+    """Count the deaths of a process that died or froze over what it graded, and take those jobs out of their queues.
+
+    `reconcile` puts them in again once nobody else waits: what froze one grading process must not keep the next one from
+    everybody's Checks. For the process that comes after, under the same name, before it takes anything. Returns the attempts.
+    """
+    held = sa.and_(rows.c.process == process, rows.c.state == State.RUNNING)
+    with engine.connect() as connection:
+        found = list(connection.execute(sa.select(rows.c.id).where(held)).scalars())
+    deaths.count(found)
+    for attempt_id in found:
+        queue.forget(attempt_id)
+    with writing(engine) as connection:
+        connection.execute(
+            sa.update(rows)
+            .where(held, rows.c.id.in_(found))
+            .values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
+        )
+    logger.warning("jobs of the process before are set aside", extra={"grading_process": process, "attempts": found})
+    return found
 
 
 def recover(engine: sa.Engine, *, dead_after_s: float) -> list[str]:
-    """Put the jobs of silent workers back into their queues. Returns the workers that were given up."""
+    """Put the jobs of silent grading processes back into their queues. Returns the grading processes that were given up."""
     running = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
     with engine.connect() as connection:
-        alive = set(connection.execute(sa.select(workers.c.id).where(clock(engine) - workers.c.seen < dead_after_s)).scalars())
+        alive = set(
+            connection.execute(sa.select(processes.c.id).where(clock(engine) - processes.c.seen < dead_after_s)).scalars()
+        )
     # this process is alive, however late its own heartbeat is on a busy machine
     dead = sorted({job.executor_id for job in running if job.executor_id} - alive - {DBOS.executor_id})
     if dead:
-        logger.warning("jobs of silent workers go back", extra={"workers": dead})
+        logger.warning("jobs of silent grading processes go back", extra={"processes": dead})
         # no public call does this on the condition that the job is still theirs; a contract test guards this one
         DBOS._recover_pending_workflows(dead)
     return dead
 
 
-def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
-    """End the open attempts whose job has ended without them; give those that lost their job a new one."""
+def reconcile(engine: sa.Engine, archive: Archive, queue: Queue, deaths: Deaths) -> list[str]:
+    """End the open attempts whose job has ended without them; give those that lost their job a new one.
+
+    One that a grading process died over waits for a while until nobody else does (`set_aside`).
+    """
     with engine.connect() as connection:
         open_rows = connection.execute(sa.select(rows).where(rows.c.state.in_(OPEN)).limit(1000)).all()
     if not open_rows:
@@ -117,7 +148,10 @@ def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
     jobs = DBOS.list_workflows(workflow_ids=[row.id for row in open_rows], load_input=False, load_output=False)
     outcome = {job.workflow_id: job.status for job in jobs}
     changed = [row for row in open_rows if outcome.get(row.id) is None or outcome[row.id] in ENDED]
+    waiting = any(row.state == State.QUEUED and not deaths.of(row.id) for row in open_rows)
     for row in changed:
+        if waiting and row.id not in outcome and deaths.of(row.id) == 1 and time.time() - row.created < LONGEST_ASIDE_S:
+            continue
         # only if it stands as it stood before the job was looked up
         unchanged = sa.and_(rows.c.id == row.id, rows.c.fence == row.fence, rows.c.state == row.state)
         with writing(engine) as connection:

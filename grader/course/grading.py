@@ -1,7 +1,7 @@
-"""One attempt in a worker's hands: taken under a fence, judged, archived, recorded once; and the desk where it is judged.
+"""One attempt in a process's hands: taken under a fence, judged, archived, recorded once; and the thread where it is judged.
 
 DBOS calls from its own threads; judging happens in the process's main thread. There the signals arrive, and a sandbox that
-dies with the thread that started it (PDEATHSIG) lives as long as the worker.
+dies with the thread that started it (PDEATHSIG) lives as long as the grading process.
 """
 
 from __future__ import annotations
@@ -20,25 +20,34 @@ from dbos import DBOS
 from grader.course import attempts
 from grader.course.archive import Archive, End
 from grader.course.attempts import Taken
+from grader.course.deaths import MOST_DEATHS, Deaths
 from grader.course.queue import MOST_RUNS, WORKFLOW
 from grader.course.states import State
 from grader.course.store import writing
 from grader.faults import NotGradable, SandboxError
-from grader.report import Report, Verdict
+from grader.report import Diagnosis, Points, Report, Verdict
 
 LOOK_EVERY_S = 0.2  # how often progress is written and the wish to cancel is read, however often the judge asks
 OUR_FAULT = "The grader failed on this submission; nothing was spent, and the log says why."
+AGAIN = (
+    "The grader failed on this very file for the second time, so it counts as an attempt; the log says why. "
+    "What does it do that other kernels do not?"
+)
+OVER_IT = (
+    f"Grading this file ended {MOST_DEATHS} grading processes, which froze or died; it is not graded again, and counts as an "
+    "attempt. Does it leave alone what is not the kernel's?"
+)
 logger = logging.getLogger(__name__)
 
 
 class Judges(Protocol):
-    """What a worker asks of `grader.judge.Judge`."""
+    """What a grading process asks of `grader.judge.Judge`."""
 
     def self_test(self) -> Any: ...
 
     def grade(
         self,
-        source: bytes,
+        source: str,
         lab_id: str,
         *,
         mode: str,
@@ -90,7 +99,7 @@ class Watch:
         self.cancel = bool(answer)
 
 
-class Desk:
+class MainThread:
     """Where DBOS's thread lays a task down and waits, and the main thread does it."""
 
     def __init__(self) -> None:
@@ -117,13 +126,21 @@ class Grader:
     """Grades attempts by their id, one at a time."""
 
     def __init__(
-        self, *, engine: sa.Engine, archive: Archive, desk: Desk, open_judge: Callable[[], Judges], worker: str
+        self,
+        *,
+        engine: sa.Engine,
+        archive: Archive,
+        main_thread: MainThread,
+        open_judge: Callable[[], Judges],
+        process: str,
+        deaths: Deaths,
     ) -> None:
         self._engine = engine
         self._archive = archive
-        self._desk = desk
+        self._main_thread = main_thread
         self._open_judge = open_judge
-        self._worker = worker
+        self._process = process
+        self._deaths = deaths
         self._judge: Judges | None = None
         self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
         self.stopping = threading.Event()
@@ -156,7 +173,7 @@ class Grader:
     def grade(self, attempt_id: str) -> str:
         """Grade it unless it has ended. Returns what came of it. Raises where database or disk fail: then it is tried again."""
         with writing(self._engine) as connection:
-            taken = attempts.take(connection, attempt_id, worker=self._worker, now=time.time())
+            taken = attempts.take(connection, attempt_id, process=self._process, now=time.time())
         if taken is None:
             return "had ended"
         self.busy_since = time.monotonic()
@@ -173,33 +190,59 @@ class Grader:
         return self._archive.end(attempt_id)
 
     def _new_end(self, taken: Taken) -> End | None:
-        """Judge it. None: it was taken away, or this worker is stopping and it went back to the queue."""
+        """Judge it. None: it was taken away, or this grading process is stopping and it went back to the queue."""
         watch = Watch(self._engine, taken, self.stopping)
         logger.info("attempt taken", extra={"attempt": taken.id, "fence": taken.fence, "lab": taken.lab, "mode": taken.mode})
         if watch.cancel:
             return self._end(taken, State.CANCELLED)
+        if self._deaths.of(taken.id) >= MOST_DEATHS:
+            logger.error("attempt is not graded again", extra={"attempt": taken.id, "deaths": self._deaths.of(taken.id)})
+            return self._end(taken, State.DONE, charged=True, report=self._report_of_deaths(taken))
         report: Report | None = None
         fault = OUR_FAULT
         try:
-            report = self._desk.ask(lambda: self._judged(taken, watch))
+            report = self._main_thread.ask(lambda: self._judged(taken, watch))
         except NotGradable as error:
             fault = str(error)
         except WallsDown:
-            logger.exception("the walls came down; this worker stops", extra={"attempt": taken.id})
+            logger.exception("the walls came down; this grading process stops", extra={"attempt": taken.id})
             self.stopping.set()
         except Exception:
             logger.exception("grading failed", extra={"attempt": taken.id})
         stopped = report is None or report.verdict is Verdict.CANCELLED
         if watch.fenced:
-            logger.warning("attempt was taken over by another worker", extra={"attempt": taken.id, "fence": taken.fence})
+            logger.warning("attempt was taken over by another process", extra={"attempt": taken.id, "fence": taken.fence})
             return None
         if stopped and watch.cancel:
             return self._end(taken, State.CANCELLED, charged=True)
         if stopped and self.stopping.is_set():
             self._hand_back(taken)
         if stopped:
-            return self._end(taken, State.SYSTEM_ERROR, fault=fault)
+            again = fault is OUR_FAULT and self._failed_before(taken)
+            return self._end(taken, State.SYSTEM_ERROR, fault=AGAIN if again else fault, charged=again)
         return self._end(taken, State.DONE, charged=report.costs_attempt, report=report)
+
+    def _failed_before(self, taken: Taken) -> bool:
+        """Whether the grader failed on this very source of this user before. Where that cannot be looked up: no."""
+        try:
+            with self._engine.connect() as connection:
+                return attempts.failed_before(connection, taken)
+        except sa.exc.SQLAlchemyError:
+            logger.warning("earlier faults not looked up", extra={"attempt": taken.id}, exc_info=True)
+            return False
+
+    def _report_of_deaths(self, taken: Taken) -> Report:
+        """What is told of a source over which one grading process after the other died: nothing was measured."""
+        return Report(
+            lab=taken.lab,
+            title=taken.lab,
+            mode=taken.mode,
+            device=self._process.rpartition("/")[2],
+            verdict=Verdict.CRASHED,
+            diagnosis=Diagnosis(sentence=OVER_IT, name="grading_died"),
+            points=Points(),
+            cases=(),
+        )
 
     def _hand_back(self, taken: Taken) -> None:
         """Put it back and wait for this process to end: a job that ends before would be over for good."""
@@ -213,7 +256,7 @@ class Grader:
         for last in (False, True):
             try:
                 return self.judge().grade(
-                    taken.source.encode(),
+                    taken.source,
                     taken.lab,
                     mode=taken.mode,
                     prediction=taken.prediction,
@@ -235,7 +278,7 @@ class Grader:
             state=state,
             charged=charged,
             fault=fault,
-            worker=self._worker,
+            process=self._process,
             started=taken.started,
             finished=time.time(),
             report=report,
@@ -253,7 +296,7 @@ class Grader:
             recorded = attempts.finish(connection, taken, end)
         self._unrecorded = None
         logger.info(
-            "attempt ended" if recorded else "attempt was taken over by another worker",
+            "attempt ended" if recorded else "attempt was taken over by another process",
             extra={"attempt": taken.id, "fence": taken.fence, "state": end.state, "verdict": end.report and end.report.verdict},
         )
         return "recorded" if recorded else "fenced"

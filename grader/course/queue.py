@@ -1,6 +1,6 @@
 """The job queue as the web process sees it: one job per attempt, stored in the attempt's own transaction.
 
-One queue per kind of device, one partition per user: an idle worker draws a user at random, then takes that user's Checks
+One queue per kind of device, one partition per user: an idle process draws a user at random, then takes that user's Checks
 before Submits, oldest first. So a person with forty jobs delays nobody but themselves.
 """
 
@@ -14,10 +14,10 @@ from dbos import DBOSClient
 from dbos._serialization import Serializer
 
 APPLICATION = "grader"
-VERSION = "1"  # jobs wait for a worker of this very version: raise it only where an old job could not be understood
+VERSION = "1"  # jobs wait for a grading process of this very version: raise it only where an old job could not be understood
 WORKFLOW = "grade"
 PRIORITY = {"check": 1, "submit": 2}  # the smaller goes first
-MOST_RUNS = 3  # after so many more starts that killed their worker, a job is given up
+MOST_RUNS = 3  # after so many more starts that killed their process, a job is given up
 
 
 class JsonSerializer(Serializer):
@@ -65,8 +65,12 @@ class Queue:
         )
 
     def drop(self, attempt_id: str) -> None:
-        """Take a waiting job out. Where that fails the worker finds the attempt cancelled and leaves it alone."""
+        """Take a waiting job out. Where that fails the grading process finds the attempt cancelled and leaves it alone."""
         self._client.cancel_workflow(attempt_id)
+
+    def forget(self, attempt_id: str) -> None:
+        """Take a job out whatever its state, as if it had never been put in. No living process may hold it."""
+        self._client.delete_workflow(attempt_id)
 
     def close(self) -> None:
         self._client.destroy()

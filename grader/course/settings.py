@@ -2,11 +2,12 @@
 
 GRADER_DB_URL         sqlite:///… (default: var/grader.db) or postgresql://…
 GRADER_ARCHIVE        the archive's directory (default: archive/ beside the SQLite file, else var/archive)
+GRADER_INSTRUCTORS    accounts that teach, with commas between: ada, grace (none: the instructor's token alone)
 GRADER_LOG            a file for the logs (default: stderr)
-GRADER_HEARTBEAT_S    how often a worker says that it is alive (2)
+GRADER_HEARTBEAT_S    how often a grading process says that it is alive (2)
 GRADER_DEAD_AFTER_S   after how long a silence its jobs go to others (10)
-GRADER_POLL_S         how often an idle worker looks for a job (0.1; more for a fleet)
-GRADER_OVERRUN_S      after how long in one attempt a worker gives itself up as stuck (600)
+GRADER_POLL_S         how often an idle grading process looks for a job (0.1; more for a fleet)
+GRADER_OVERRUN_S      after how long in one attempt a grading process gives itself up as stuck (600)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Settings:
     dead_after_s: float = 10.0
     poll_s: float = 0.1
     overrun_s: float = 600.0
+    instructors: str = ""
 
     @classmethod
     def read(cls, where: str | Path | None = None, *, archive: Path | None = None) -> Settings:
@@ -51,10 +53,11 @@ class Settings:
             dead_after_s=float(given("GRADER_DEAD_AFTER_S", "10")),
             poll_s=float(given("GRADER_POLL_S", "0.1")),
             overrun_s=float(given("GRADER_OVERRUN_S", "600")),
+            instructors=given("GRADER_INSTRUCTORS") or "",
         )
 
     def environment(self) -> dict[str, str]:
-        """What a worker process needs in order to read the same settings. A database's password is never an argument."""
+        """What a grading process needs in order to read the same settings. A database's password is never an argument."""
         return {
             "GRADER_DB_URL": self.db_url,
             "GRADER_ARCHIVE": str(self.archive),

@@ -7,12 +7,14 @@ from collections.abc import Callable
 import torch
 
 from grader.faults import GraderError, SandboxError
-from grader.judge import carried, gpu_selftest
-from grader.judge.attempt import CpuAttempt, Progress, request
-from grader.judge.gpu_attempt import Gpu, GpuAttempt
+from grader.judge.attempt import Progress, request
+from grader.judge.cpu.attempt import CpuAttempt
+from grader.judge.gpu import carried
+from grader.judge.gpu import selftest as gpu_selftest
+from grader.judge.gpu.attempt import GpuAttempt, ThisGpu
 from grader.report import Report
-from grader.sandbox import selftest
-from grader.sandbox.supervisor import Nursery, harden_this_process
+from grader.sandbox.process.door import Sandbox, harden_this_process
+from grader.sandbox.selftest import walls as selftest
 
 __all__ = ["Judge", "Progress"]
 
@@ -36,8 +38,8 @@ class Judge:
         self.device = device
         self.target = target
         harden_this_process()
-        self._nursery = Nursery()
-        self._gpu = Gpu(self._nursery) if device == "cuda" else None
+        self._sandbox = Sandbox()
+        self._gpu = ThisGpu(self._sandbox) if device == "cuda" else None
         self._self_test: selftest.SelfTest | None = None
 
     def __enter__(self) -> Judge:
@@ -49,12 +51,12 @@ class Judge:
     def self_test(self) -> selftest.SelfTest:
         """Whether the walls hold on this machine, probed once."""
         if self._self_test is None:
-            self._self_test = selftest.run(self._nursery)
+            self._self_test = selftest.run(self._sandbox)
         return self._self_test
 
     def grade(
         self,
-        source: bytes,
+        source: bytes | str,
         lab_id: str,
         *,
         mode: str = "submit",
@@ -82,17 +84,17 @@ class Judge:
         target = self._gpu.target if self._gpu else self.target
         asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target)
         if self._gpu:
-            return GpuAttempt(self._gpu, self._nursery, asked, progress=progress, cancelled=cancelled).grade()
-        return CpuAttempt(self._nursery, asked, progress=progress, cancelled=cancelled).grade()
+            return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
+        return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
 
-    def record(self, source: bytes, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
+    def record(self, source: bytes | str, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
         """Compile and record a submission for `target`, to be replayed on another machine (`replay`). No GPU is needed.
 
         Raises:
             NotGradable, GraderError: as `grade`.
         """
         asked = request(source, lab_id, mode=mode, prediction=prediction, seed=None, target=self.target)
-        return carried.pack(self._nursery, asked)
+        return carried.pack(self._sandbox, asked)
 
     def replay(self, records: bytes, *, progress: Callable[[Progress], None] = lambda progress: None) -> Report:
         """Grade what `record` made, on this machine's GPU; there is no learner's code in it.
@@ -105,11 +107,11 @@ class Judge:
             raise GraderError('replaying needs Judge(device="cuda")')
         asked, recorded = carried.unpack(records, self._gpu.target)
         options = {"progress": progress, "cancelled": lambda: False}
-        return carried.CarriedAttempt(recorded, self._gpu, self._nursery, asked, **options).grade()
+        return carried.CarriedAttempt(recorded, self._gpu, self._sandbox, asked, **options).grade()
 
     def gpu_self_test(self) -> gpu_selftest.GpuSelfTest:
         """Whether this machine's GPU can be graded on."""
-        return gpu_selftest.run(self._nursery)
+        return gpu_selftest.run(self._sandbox)
 
     def close(self) -> None:
-        self._nursery.close()
+        self._sandbox.close()

@@ -7,13 +7,11 @@ is not visible, so that no hidden input can be printed.
 from __future__ import annotations
 
 import abc
-import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
 import platform
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,28 +20,24 @@ import torch
 import triton
 
 from grader.faults import NotGradable
-from grader.judge.anatomy import anatomy_of
-from grader.judge.device_memory import DeviceSnapshot
-from grader.judge.diagnosis import Finding, diagnose
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import SEED_BYTES, PreparedCase, prepare
-from grader.judge.listings import listings_of
-from grader.judge.memory import Snapshot
-from grader.judge.messages import explain
-from grader.judge.points import award
-from grader.judge.recording import Recorded, record_largest
-from grader.judge.runner import VERDICT_OF_ENDING, CpuRunner, Outcome, Submission
-from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
-from grader.sandbox.ending import Reason
-from grader.sandbox.protocol import Fault
-from grader.sandbox.supervisor import Nursery
+from grader.judge.binaries.listings import listings_of
+from grader.judge.case.hidden import raw_error, within
+from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.case.judged import Judged
+from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.part import spared
+from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.judging import case_result, judge
+from grader.judge.recording import RecordedCase
+from grader.judge.verdict.points import award
+from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted
+from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
-NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +62,9 @@ class Request:
     target: str
 
 
-def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str) -> Request:
+def request(
+    source: bytes | str, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str
+) -> Request:
     """Check what was handed in.
 
     Raises:
@@ -87,8 +83,7 @@ def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, 
 class Execution:
     """What running the cases gave, on whatever device."""
 
-    findings: list[Finding]
-    outcomes: list[Outcome]
+    cases: list[Judged]
     output: str = ""
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""
@@ -99,7 +94,14 @@ class Execution:
     @property
     def timed_out(self) -> bool:
         """Whether some case did."""
-        return any(finding.verdict is Verdict.TIME_LIMIT for finding in self.findings)
+        return any(judged.verdict is Verdict.TIME_LIMIT for judged in self.cases)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the first case that failed; not run where some case was not."""
+        failed = next((judged.verdict for judged in self.cases if judged.finding.failed), None)
+        not_run = any(judged.verdict is Verdict.NOT_RUN for judged in self.cases)
+        return failed or (Verdict.NOT_RUN if not_run else Verdict.PASSED)
 
 
 class Attempt(abc.ABC):
@@ -109,13 +111,13 @@ class Attempt(abc.ABC):
 
     def __init__(
         self,
-        nursery: Nursery,
+        sandbox: Sandbox,
         request: Request,
         *,
         progress: Callable[[Progress], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._nursery = nursery
+        self._sandbox = sandbox
         self._request = request
         self._progress = progress
         self._cancelled = cancelled
@@ -127,18 +129,15 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        findings, outcomes = execution.findings, execution.outcomes
         with self._marked("diagnose"), self._where_tensors_are():
-            diagnosis = diagnose(self._lab, findings)
-        verdict = next((finding.verdict for finding in findings if finding.failed), Verdict.PASSED)
-        if any(finding.verdict is Verdict.NOT_RUN for finding in findings) and verdict is Verdict.PASSED:
-            verdict = Verdict.NOT_RUN
-        results = tuple(self._result(finding, outcome) for finding, outcome in zip(findings, outcomes, strict=True))
+            findings = [judged.finding for judged in execution.cases]
+            plain = Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict))
+            diagnosis = spared("diagnosis", lambda: diagnose(self._lab, findings), plain)
+        results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
-        fault = next((outcome.fault for outcome in outcomes if outcome.fault is not None), None)
-        shown = fault is not None and findings[0].failed
-        return Report(
+        verdict = execution.verdict
+        report = Report(
             lab=self._request.folder.id,
             title=self._lab.title,
             mode=self._request.mode,
@@ -153,12 +152,13 @@ class Attempt(abc.ABC):
             anatomy_note=execution.anatomy_note,
             listings=execution.listings,
             output=clean(execution.output),
-            raw_error=clean(fault.raw) if shown else "",
+            raw_error=clean(raw_error(execution.cases)),
             versions=versions(),
             started=started.isoformat(timespec="seconds"),
             duration_s=round(time.perf_counter() - clock, 3),
             phases_s=self._phases,
         )
+        return fitted(report)
 
     @abc.abstractmethod
     def _execute(self, cases: list[PreparedCase]) -> Execution:
@@ -180,97 +180,29 @@ class Attempt(abc.ABC):
         return self._request.folder.lab
 
     @property
-    def _submission(self) -> Submission:
-        return Submission(source=self._request.source, lab=self._lab, target=self._request.target)
+    def _submission(self) -> Briefing:
+        return Briefing(source=self._request.source, lab=self._lab, target=self._request.target)
 
-    def _listings(self, recorded: Recorded) -> tuple[Listing, ...]:
+    def _listings(self, recorded: RecordedCase, given_up: Callable[[], bool] | None = None) -> tuple[Listing, ...]:
         """The code of the recorded kernels; SASS, which takes most of a second, for a Submit alone."""
         if recorded.record is None:
             return ()
-        disassembles = self._nursery if self._request.mode == "submit" else None
-        return listings_of(recorded.record, disassembles, self._cancelled)
+        disassembles = self._sandbox if self._request.mode == "submit" else None
+        return spared("listings", lambda: listings_of(recorded.record, disassembles, given_up or self._cancelled), ())
 
     def _where_tensors_are(self) -> torch.device:
         """A context in which a lab's functions make new tensors beside the inputs."""
         return torch.device(self.device_kind)
 
-    def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Finding:
-        """The verdict of one case."""
-        visible = prepared.case.group == "visible"
-        if outcome.fault is not None:
-            verdict, own = explain(outcome.fault)
-            own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
-            if not visible:
-                own = Diagnosis(sentence=f"Case {prepared.case.name}: {verdict.sentence}", name=own.name, line=own.line)
-            return Finding(prepared=prepared, verdict=verdict, own=own)
-        if outcome.ending is not None:
-            verdict = VERDICT_OF_ENDING[outcome.ending.reason]
-            timed_out = verdict is Verdict.TIME_LIMIT
-            told = f"{outcome.limit_s:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
-            detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
-            own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
-            return Finding(prepared=prepared, verdict=verdict, own=own)
-        if not outcome.snapshots:
-            return Finding(prepared=prepared, verdict=Verdict.NOT_RUN)
-        if outcome.changed:
-            sentence = f"The kernel wrote into {', '.join(outcome.changed)}, which is an input: write to out alone."
-            own = Diagnosis(sentence=sentence, name="input_changed")
-            return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
-        found = [self._compare(prepared, snapshot) for snapshot in outcome.snapshots]
-        worst = next((finding for finding in found if finding.failed), found[0])
-        return dataclasses.replace(worst, done=outcome.done)
-
-    def _compare(self, prepared: PreparedCase, snapshot: Snapshot | DeviceSnapshot) -> Finding:
-        lab = self._lab
-        before, after = snapshot.overrun
-        if before or after:
-            item = prepared.out_dtype.itemsize
-            where, count = ("past the end", after) if after else ("before the start", before)
-            cells = -(-count // item)
-            sentence = f"The kernel wrote {cells} elements {where} of out: the store needs a mask."
-            own = Diagnosis(sentence=sentence, name="bounds")
-            return Finding(prepared=prepared, verdict=Verdict.OUT_OF_BOUNDS, own=own)
-        out = snapshot.tensor
+    def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Judged:
+        """The case with its verdict."""
+        outcome = within(outcome, self._request.source)
         with self._where_tensors_are():
-            expected = lab.expected(prepared.inputs)
-            limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
-        comparison = compare(out, expected, limit)
-        unwritten = snapshot.unwritten
-        verdict = comparison.verdict
-        if verdict is not Verdict.PASSED and bool(unwritten.any()):
-            verdict = Verdict.NOT_WRITTEN
-        return Finding(prepared=prepared, verdict=verdict, out=out, comparison=comparison, unwritten=unwritten)
-
-    def _result(self, finding: Finding, outcome: Outcome) -> CaseResult:
-        """What the learner sees of a case; of one that is not visible, its name and whether it passed."""
-        prepared, comparison = finding.prepared, finding.comparison
-        case = prepared.case
-        if case.group != "visible":
-            return CaseResult(name=case.name, group=case.group, verdict=finding.verdict)
-        own = finding.own.sentence if finding.own else ""
-        traffic = None
-        if outcome.done is not None:
-            ideal = self._lab.ideal_bytes(prepared.inputs)
-            traffic = Traffic(**dataclasses.asdict(outcome.done), ideal_bytes=int(ideal))
-        return CaseResult(
-            name=case.name,
-            group=case.group,
-            verdict=finding.verdict,
-            sentence=own or finding.verdict.sentence,
-            shape=prepared.shape,
-            error=comparison.error if comparison else None,
-            limit=comparison.limit if comparison else None,
-            worst=comparison.worst if comparison else None,
-            error_map=comparison.error_map if comparison else (),
-            traffic=traffic,
-            duration_ms=round(outcome.duration_ms, 3),
-        )
+            return Judged(prepared=prepared, outcome=outcome, finding=judge(self._lab, prepared, outcome))
 
     def _stopped(self, cases: list[PreparedCase], outcome: Outcome) -> Execution:
         """The submission could not even be read: the first case says so, no other is run."""
-        findings = [self._judge(cases[0], outcome)]
-        findings += [Finding(prepared=prepared, verdict=Verdict.NOT_RUN) for prepared in cases[1:]]
-        return Execution(findings=findings, outcomes=[outcome] + [Outcome()] * (len(cases) - 1))
+        return Execution(cases=[self._judge(cases[0], outcome), *map(Judged.not_run, cases[1:])])
 
     @contextlib.contextmanager
     def _marked(self, phase: str) -> Iterator[None]:
@@ -278,87 +210,6 @@ class Attempt(abc.ABC):
         began = time.perf_counter()
         yield
         self._phases[phase] = round(time.perf_counter() - began, 4)
-
-
-class CpuAttempt(Attempt):
-    """Cases run in Triton's interpreter; a second worker compiles for a GPU meanwhile, for the anatomy."""
-
-    device_kind = "cpu"
-    _device_name = "CPU (Triton's interpreter)"
-
-    def _execute(self, cases: list[PreparedCase]) -> Execution:
-        with (
-            concurrent.futures.ThreadPoolExecutor(1) as pool,
-            CpuRunner(self._nursery, self._submission, cases, self._cancelled) as runner,
-        ):
-            hangs = threading.Event()
-            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled())
-            self._progress(Progress("reading"))
-            with self._marked("read"):
-                stopped = runner.load()
-            if stopped is not None:
-                execution = self._stopped(cases, stopped)
-                execution.output = runner.output
-            else:
-                with self._marked("run"):
-                    execution = self._run(runner, cases)
-            if execution.timed_out:
-                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
-            self._progress(Progress("compiling"))
-            with self._marked("anatomy"):
-                largest, recorded, execution.listings = recording.result()
-        self._look_at(execution, largest, recorded)
-        return execution
-
-    def _compile(
-        self, cases: list[PreparedCase], given_up: Callable[[], bool]
-    ) -> tuple[PreparedCase, Recorded, tuple[Listing, ...]]:
-        """The largest visible case as a GPU would launch it, and its code to read."""
-        largest, recorded = record_largest(self._nursery, self._submission, cases, given_up)
-        return largest, recorded, self._listings(recorded)
-
-    def _look_at(self, execution: Execution, largest: PreparedCase, recorded: Recorded) -> None:
-        """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
-
-        Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
-        """
-        outcome = Outcome(fault=recorded.fault, ending=recorded.ending)
-        if recorded.record is not None:
-            execution.anatomy = anatomy_of(recorded.record)
-            if any(recorded.record.every_launch()):
-                return
-            outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
-        elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
-            if execution.timed_out:
-                execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
-            return
-        finding = self._judge(largest, outcome)
-        execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"
-        if any(each.failed for each in execution.findings):
-            return
-        only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
-        for index, each in enumerate(execution.findings):
-            if each.prepared is largest or not only_here:
-                execution.findings[index] = self._judge(each.prepared, outcome)
-                execution.outcomes[index] = outcome
-
-    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
-        execution = Execution(findings=[], outcomes=[])
-        output = None
-        for done, prepared in enumerate(cases):
-            self._progress(Progress("running", done, len(cases), prepared.case.name))
-            if output is None and prepared.case.group != "visible":
-                output = runner.output
-            outcome = runner.run(prepared)
-            execution.outcomes.append(outcome)
-            execution.findings.append(self._judge(prepared, outcome))
-            if execution.findings[-1].verdict is Verdict.CANCELLED:
-                rest = cases[done + 1 :]
-                execution.findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
-                execution.outcomes += [Outcome()] * len(rest)
-                break
-        execution.output = runner.output if output is None else output
-        return execution
 
 
 def versions() -> dict[str, str]:

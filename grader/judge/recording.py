@@ -1,4 +1,4 @@
-"""Has workers compile a submission for a GPU and write its launches down, on a machine that may have none.
+"""Has sessions compile a submission for a GPU and write its launches down, on a machine that may have none.
 
 A recorder sees forms and scalars, never a value of an input. What it answers is parsed as hostile and held against the forms
 that it was given.
@@ -12,23 +12,25 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from grader.judge.inputs import PreparedCase
-from grader.judge.memory import Layout, lay_out
-from grader.judge.runner import Submission, answer_to_load, case_message, fault_in
-from grader.sandbox.gpus import GPUS
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.memory import Layout, lay_out
+from grader.judge.case.outcome import Briefing, answer_to_load, case_message, fault_in
+from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Fault
-from grader.sandbox.record import Record, RecordError, parse
-from grader.sandbox.supervisor import Ended, Ending, Kind, Limits, Nursery, Reason, Worker
+from grader.sandbox.record.commands import Record
+from grader.sandbox.record.format import RecordError, parse
+from grader.sandbox.record.gpus import GPUS
 from labs.declaration import Lab
 
 RECORD_LIMIT_S = 60.0
+WHOLE_LIMIT_S = 110.0  # for a case that is recorded with every configuration
 MOST_RECORDERS = 12
 MEMORY_SHARE = 4  # a call may have this part of a GPU's memory as scratch, where its lab sets no limit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """What came of recording one case: a record with its bytes, a fault, or the worker's end."""
+class RecordedCase:
+    """What came of recording one case: a record with its bytes, a fault, or the session's end."""
 
     record: Record | None = None
     blob: bytes = b""
@@ -37,53 +39,61 @@ class Recorded:
 
 
 class Recorder:
-    """One recording worker that has read the submission. `failed` is set where it could not."""
+    """One recording session that has read the submission. `failed` is set where it could not."""
 
-    def __init__(self, nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> None:
         self._submission = submission
         self._cancelled = cancelled
-        self._worker: Worker | None = nursery.start_worker(Kind.RECORD, (), Limits(time_limit_s=2 * RECORD_LIMIT_S))
-        self.failed: Recorded | None = None
+        self._session: Conversation | None = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=3 * RECORD_LIMIT_S))
+        self.failed: RecordedCase | None = None
         try:
             self._receive()  # ready
-            self._worker.send(submission.load_message)
+            self._session.send(submission.load_message)
             stopped = answer_to_load(self._receive)
         except Ended as ended:
-            self.failed = Recorded(ending=ended.ending)
+            self.failed = RecordedCase(ending=ended.ending)
             return
         if stopped is not None:
             self.failed = _stopped_by(stopped)
 
-    def record(self, prepared: PreparedCase, layout: Layout) -> Recorded:
-        """Compile and record one case."""
+    def record(
+        self, prepared: PreparedCase, layout: Layout, *, turn: int | None = None, compile_with: dict[str, int] | None = None
+    ) -> RecordedCase:
+        """Compile and record one case.
+
+        Args:
+            turn: the case's place among the others, which share an autotuner's configurations; None for all of them.
+            compile_with: options of every launch that override the submission's (num_warps, num_stages).
+        """
         if self.failed is not None:
             return self.failed
         try:
             limit = scratch_limit(self._submission.lab, prepared, self._submission.target)
-            self._worker.send({**case_message(prepared, layout, self._submission.lab), "scratch_limit_bytes": limit})
-            kind, fields = self._receive()
+            how = {"scratch_limit_bytes": limit, "turn": turn, "compile_with": compile_with or {}}
+            self._session.send(case_message(prepared, layout, self._submission.lab) | how)
+            kind, fields = self._receive(RECORD_LIMIT_S if turn is not None else WHOLE_LIMIT_S)
             if kind != "record":
                 return _stopped_by(fault_in(kind, fields, OF_A_CASE))
-            blob = self._worker.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
+            blob = self._session.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
         except Ended as ended:
-            self.failed = Recorded(ending=ended.ending)
+            self.failed = RecordedCase(ending=ended.ending)
             return self.failed
         try:
             record = parse(blob, arguments=self._submission.lab.arguments)
             held_against(record, layout, self._submission.target, limit)
         except RecordError as error:
-            return Recorded(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
-        return Recorded(record=record, blob=blob)
+            return RecordedCase(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
+        return RecordedCase(record=record, blob=blob)
 
     def close(self) -> None:
-        self._worker.stop()
+        self._session.stop()
 
-    def _receive(self) -> tuple[str, dict]:
-        return self._worker.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
+    def _receive(self, limit_s: float = RECORD_LIMIT_S) -> tuple[str, dict]:
+        return self._session.receive(limit_s, cancelled=self._cancelled)
 
 
-def _stopped_by(stopped: Fault | Ending) -> Recorded:
-    return Recorded(fault=stopped) if isinstance(stopped, Fault) else Recorded(ending=stopped)
+def _stopped_by(stopped: Fault | Ending) -> RecordedCase:
+    return RecordedCase(fault=stopped) if isinstance(stopped, Fault) else RecordedCase(ending=stopped)
 
 
 def scratch_limit(lab: Lab, prepared: PreparedCase, target: str) -> int:
@@ -109,9 +119,9 @@ def held_against(record: Record, layout: Layout, target: str, most_scratch: int)
 
 
 @contextlib.contextmanager
-def recorder(nursery: Nursery, submission: Submission, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
+def start_recorder(sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
     """A recorder for as long as the context lasts."""
-    made = Recorder(nursery, submission, cancelled)
+    made = Recorder(sandbox, submission, cancelled)
     try:
         yield made
     finally:
@@ -119,37 +129,47 @@ def recorder(nursery: Nursery, submission: Submission, cancelled: Callable[[], b
 
 
 def record_all(
-    nursery: Nursery,
-    submission: Submission,
+    sandbox: Sandbox,
+    submission: Briefing,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
     progress: Callable[[int], None] = lambda done: None,
-) -> list[Recorded]:
-    """Record every case, several workers side by side; each compiles a form of the kernel once."""
-    workers = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
-    results: list[Recorded | None] = [None] * len(cases)
-    waiting = iter(list(enumerate(cases)))
+    *,
+    timed: int = 0,
+) -> list[RecordedCase]:
+    """Record every case, several sessions side by side; each compiles a form of the kernel once.
 
-    def work() -> None:
-        with recorder(nursery, submission, cancelled) as recording:
-            for index, prepared in waiting:
-                results[index] = recording.record(prepared, lay_out(prepared))
+    Args:
+        timed: so many cases at the end are timed: there the fastest configuration is chosen, so they need all.
+    """
+    sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
+    results: list[RecordedCase | None] = [None] * len(cases)
+    tested = len(cases) - timed
+    waiting = iter(list(enumerate(cases))[:tested])
+
+    def work(indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
+        with start_recorder(sandbox, submission, cancelled) as recording:
+            for index, prepared in indexed:
+                results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
                 progress(sum(result is not None for result in results))
 
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        for finished in [pool.submit(work) for _ in range(workers)]:
+    # What compiles every configuration takes longest and may take too long: it starts at once, in a session of its own.
+    with concurrent.futures.ThreadPoolExecutor(sessions + timed) as pool:
+        alone = [pool.submit(work, iter([(index, cases[index])]), sharing=False) for index in range(tested, len(cases))]
+        together = [pool.submit(work, waiting, sharing=True) for _ in range(sessions if tested else 0)]
+        for finished in alone + together:
             finished.result()
     return results
 
 
 def record_largest(
-    nursery: Nursery,
-    submission: Submission,
+    sandbox: Sandbox,
+    submission: Briefing,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
-) -> tuple[PreparedCase, Recorded]:
+) -> tuple[PreparedCase, RecordedCase]:
     """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all."""
     visible = [prepared for prepared in cases if prepared.case.group == "visible"]
     largest = max(visible, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
-    with recorder(nursery, submission, cancelled) as recording:
-        return largest, recording.record(largest, lay_out(largest))
+    with start_recorder(sandbox, submission, cancelled) as recording:
+        return largest, recording.record(largest, lay_out(largest), turn=0)

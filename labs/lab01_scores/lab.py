@@ -190,6 +190,9 @@ def ideal_bytes(given: Inputs) -> int:
 
 LAB = Lab(
     title="Scores",
+    idea="A dot product for each key: read every key once, sum along one axis.",
+    minutes=25,
+    needs=("triton", "similarity"),
     objectives=(1,),
     points=8,
     entry="scores",
@@ -214,7 +217,6 @@ LAB = Lab(
         zero_at=0.40,
         full_at=0.85,
         case=TIMED,
-        reference="kernels.scores:scores",
         flops=lambda sizes: 2.0 * sizes["n"] * sizes["head_dim"],
     ),
     scratch_limit=lambda given: max(given["query"].nbytes + given["key"].nbytes, 4096),

@@ -105,6 +105,9 @@ TIMED = case("timed", batch=1, heads=16, seqlen=2048, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="Naive attention",
+    idea="Two products with a softmax between them, the scores in memory: see what n² costs.",
+    minutes=60,
+    needs=("similarity", "normalization", "tiling"),
     objectives=(1, 2),
     points=10,
     entry="attention",
@@ -130,7 +133,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.80,
         case=TIMED,
-        reference="kernels.attention_naive:attention_naive",
         flops=lambda sizes: 4.0 * sizes["batch"] * sizes["heads"] * sizes["seqlen_q"] * sizes["seqlen_kv"] * sizes["head_dim"],
     ),
     score_scale=prefill_inputs.score_scale,

@@ -124,6 +124,9 @@ TIMED = case("timed", batch=1, heads=16, seqlen=8192, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="FlashAttention",
+    idea="One pass over tiles of keys: the scores never reach memory.",
+    minutes=75,
+    needs=("online", "tiling"),
     objectives=(3, 5),
     points=16,
     entry="attention",
@@ -149,7 +152,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.60,
         case=TIMED,
-        reference="kernels.flash_attention:flash_attention",
         flops=lambda sizes: 4.0 * sizes["batch"] * sizes["heads"] * sizes["seqlen_q"] * sizes["seqlen_kv"] * sizes["head_dim"],
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),

@@ -55,6 +55,9 @@ CASES = (
 
 LAB = Lab(
     title="Decode: one query, a long cache",
+    idea="One query against a long cache: heads that share a cache, lengths that differ.",
+    minutes=60,
+    needs=("synthesis", "memory"),
     objectives=(3, 5),
     points=12,
     entry="decode",
@@ -90,7 +93,6 @@ LAB = Lab(
         zero_at=0.30,
         full_at=0.85,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
-        reference="kernels.decode:decode_attention",
         flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),

@@ -62,6 +62,9 @@ SYMPTOMS = (
 
 LAB = Lab(
     title="Split-KV: one sequence, the whole GPU",
+    idea="Share the keys out among programs and merge their partial softmaxes.",
+    minutes=60,
+    needs=("memory", "online"),
     objectives=(3, 4),
     points=8,
     entry="decode",
@@ -87,7 +90,6 @@ LAB = Lab(
         zero_at=0.10,
         full_at=0.90,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
-        reference="kernels.decode:decode_attention",
         flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),

@@ -120,7 +120,10 @@ CASES = (
 
 LAB = Lab(
     title="A 4-bit cache: NVFP4",
-    objectives=(3, 5),
+    idea="Unpack four-bit codes and their block scales in registers: 4.5 bits a number.",
+    minutes=75,
+    needs=("precision",),
+    objectives=(6,),
     points=10,
     entry="decode",
     arguments=(
@@ -171,7 +174,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.85,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
-        reference="kernels.decode_nvfp4:decode_attention_nvfp4",
         flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),

@@ -7,8 +7,8 @@ import pytest
 
 from kernels.plots import figure, write_plots
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-MEASURED = [*sorted(BENCHMARKS.glob("h?00.json")), BENCHMARKS / "kernels_h200.json"]
+ROOT = Path(__file__).parents[2]
+MEASURED = [*sorted((ROOT / "tabs" / "figures" / "measured").glob("h?00.json")), ROOT / "benchmarks" / "kernels_h200.json"]
 
 
 @pytest.fixture(params=MEASURED, ids=lambda path: path.stem)

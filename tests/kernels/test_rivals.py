@@ -14,6 +14,8 @@ from torch.nn.attention import SDPBackend
 from kernels import rivals
 from kernels.reference import attention_backward_reference, attention_reference
 
+pytestmark = pytest.mark.slow
+
 
 class Decode:
     """docs.flashinfer.ai/api/attention.html: BatchDecodeWithPagedKVCacheWrapper."""

@@ -3,11 +3,12 @@
 What is right must also compile for a GPU; an `Interpreted` report does not say whether it would, an `Unlisted` one does.
 """
 
-from grader.judge.attempt import CpuAttempt, Request
-from grader.judge.recording import Recorded
-from grader.sandbox.ending import Ending, Reason
+from grader.judge.attempt import Request
+from grader.judge.cpu.attempt import CpuAttempt
+from grader.judge.recording import RecordedCase
+from grader.sandbox.process.ending import Ending, Reason
 
-NOT_COMPILED = Recorded(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
+NOT_COMPILED = RecordedCase(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
 
 
 class Unlisted(CpuAttempt):
@@ -27,4 +28,4 @@ class Interpreted(CpuAttempt):
 def attempt(kind, judge, folder, source, *, mode, seed):
     """The report on `source` (bytes) as an answer to the lab of `folder`, which may be made up."""
     asked = Request(source=source.decode(), folder=folder, mode=mode, prediction=None, seed=seed, target=judge.target)
-    return kind(judge._nursery, asked, progress=lambda progress: None, cancelled=lambda: False).grade()
+    return kind(judge._sandbox, asked, progress=lambda progress: None, cancelled=lambda: False).grade()

@@ -4,9 +4,10 @@ import pytest
 import torch
 from known_seed import SEED
 
-from grader.judge.diagnosis import Finding, diagnose
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import prepare
+from grader.judge.case.inputs import prepare
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.verdict.gate import compare, limit_for
 from labs import load
 
 

@@ -10,8 +10,8 @@ import torch
 from interpreted import Interpreted, attempt
 from known_seed import SEED
 
-from grader.judge.gate import compare, limit_for
-from grader.judge.inputs import prepare
+from grader.judge.case.inputs import prepare
+from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from labs import lab_ids, load
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tabs.kept_assets import FOREVER, KeptAssets
+from tabs.page.kept_assets import FOREVER, KeptAssets
 
 
 class Origin:

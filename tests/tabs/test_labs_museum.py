@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 import labs
 from grader.report import Verdict
 from labs.museum import LAB, exhibits
-from tabs import museum
-from tabs.identity import Identities
-from tabs.labs_desk import Desk
+from tabs.labs import museum
+from tabs.labs.desk import Desk
+from tabs.page.identity import Identities
 
 NAMES = [exhibit.name for exhibit in exhibits()]
 ROOM = "?tab=labs&room=museum"

@@ -6,7 +6,7 @@ import pytest
 from fake_course import FakeCourse
 
 from grader.course.states import State
-from tabs import labs_states
+from tabs.labs import states as labs_states
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import reports
 from fake_course import FakeCourse
 from playwright.sync_api import expect
 
-from tabs import memory
+from tabs.chapter import memory
 from tabs.figures import roofline
-from tabs.identity import Identities
+from tabs.page.identity import Identities
 
 
 def graded(course, identities):

@@ -9,9 +9,9 @@ from fake_course import FakeCourse
 from playwright.sync_api import expect
 
 from grader.course.answers import Answered
-from tabs import progress
-from tabs.identity import Identities
-from tabs.quiz import questions
+from tabs.chapter import progress
+from tabs.chapter.quiz import questions
+from tabs.page.identity import Identities
 
 KEY = b"a key for tests, long enough"
 FIRST = questions()[0].id

@@ -1,4 +1,4 @@
-"""Grades in the test's own process what a worker would grade, for tests that need an ended attempt and no process."""
+"""Grades in the test's own process what a grading process would grade, for tests that need an ended attempt and no process."""
 
 from grader.course import Course, attempts
 from grader.course.archive import End
@@ -11,10 +11,10 @@ from tests.grader.course.service import LAB
 
 def end_by_hand(course: Course, attempt_id: str, *, state: State = State.DONE, charged: bool = True, now: float = 0.0) -> None:
     with writing(course._engine) as connection:
-        taken = attempts.take(connection, attempt_id, worker="by hand", now=now)
+        taken = attempts.take(connection, attempt_id, process="by hand", now=now)
         graded = report(LAB, taken.mode, Verdict.PASSED, charged=charged) if state is State.DONE else None
         end = End(
-            id=attempt_id, state=state, charged=charged, fault="", worker="by hand", started=now, finished=now, report=graded
+            id=attempt_id, state=state, charged=charged, fault="", process="by hand", started=now, finished=now, report=graded
         )
         assert attempts.finish(connection, taken, end)
     course._archive.keep_end(end)

@@ -1,6 +1,6 @@
-"""What a worker's housekeeping asks of DBOS, in a process that takes no job itself.
+"""What a process's housekeeping asks of DBOS, in a process that takes no job itself.
 
-python -m tests.grader.course.dbos_process recover NAME    from two threads at once: put the jobs of that worker back
+python -m tests.grader.course.dbos_process recover NAME    from two threads at once: put the jobs of that grading process back
 python -m tests.grader.course.dbos_process sweep SECONDS   forget jobs that ended longer ago; prints how many
 """
 

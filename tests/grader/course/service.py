@@ -1,4 +1,4 @@
-"""A whole service for one test: database, archive, and real worker and web processes that can be killed."""
+"""A whole service for one test: database, archive, and real process and web processes that can be killed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
-from grader.course import Course, Limits, State, schema
+from grader.course import Course, Quota, State, schema
 from grader.course.settings import Settings
-from grader.course.store import attempts, clock, open_engine, workers
+from grader.course.store import attempt_rows, clock, open_engine, processes
 
 ROOT = Path(__file__).parents[3]
 LAB = "lab02_safe_softmax"
 FAKE = "tests.grader.course.fake_judge:FakeJudge"
-UNLIMITED = Limits(tokens=10_000, rate=100_000, open_per_user=10_000, open_overall=100_000)
+UNLIMITED = Quota(tokens=10_000, rate=100_000, open_per_user=10_000, open_overall=100_000)
 HEARTBEAT_S, DEAD_AFTER_S = 0.3, 3.0
 PATIENCE_S = 90.0  # for a machine that does many things at once; nothing waits so long on a free one
 
@@ -48,20 +48,20 @@ class Service:
         }
 
     @contextlib.contextmanager
-    def course(self, limits: Limits = UNLIMITED) -> Iterator[Course]:
-        with Course(self.where, archive=self.archive, limits=limits, lab_ids=lambda: (LAB,)) as course:
+    def course(self, quota: Quota = UNLIMITED) -> Iterator[Course]:
+        with Course(self.where, archive=self.archive, quota=quota, lab_ids=lambda: (LAB,)) as course:
             yield course
 
-    def start_worker(self, name: str = "one", *, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "grader.course.worker", "--id", name, "--judge", FAKE]
+    def start_process(self, name: str = "one", *, wait: bool = True, **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "grader.course.grading_process", "--id", name, "--judge", FAKE]
         process = self._start(command, environment)
         if wait:
-            until(lambda: name in self.ready_workers(pid=process.pid) or process.poll() is not None, self)
+            until(lambda: name in self.ready_processes(pid=process.pid) or process.poll() is not None, self)
             assert process.poll() is None, self.log_text()
         return process
 
     def start_web(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """`web_process.py`: opens a course with its supervised worker, submits, prints ids, waits to be killed."""
+        """`web_process.py`: opens a course with its supervised process, submits, prints ids, waits to be killed."""
         command = [sys.executable, "-m", "tests.grader.course.web_process", *arguments]
         return self._start(command, environment)
 
@@ -106,15 +106,17 @@ class Service:
             path.unlink()
         self.engine = self._open(revision=revision)
 
-    def ready_workers(self, *, pid: int | None = None) -> list[str]:
+    def ready_processes(self, *, pid: int | None = None) -> list[str]:
         with self.engine.connect() as connection:
-            fresh = clock(self.engine) - workers.c.seen < DEAD_AFTER_S
-            rows = connection.execute(sa.select(workers.c.id, workers.c.pid).where(workers.c.state == "ready", fresh)).all()
+            fresh = clock(self.engine) - processes.c.seen < DEAD_AFTER_S
+            rows = connection.execute(
+                sa.select(processes.c.id, processes.c.pid).where(processes.c.state == "ready", fresh)
+            ).all()
         return [row.id for row in rows if pid in (None, row.pid)]
 
     def rows(self) -> dict[str, sa.Row[Any]]:
         with self.engine.connect() as connection:
-            return {row.id: row for row in connection.execute(sa.select(attempts)).all()}
+            return {row.id: row for row in connection.execute(sa.select(attempt_rows)).all()}
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """What the fake judges noted: start, end, stopped."""

@@ -1,4 +1,4 @@
-"""The queue with real workers: nobody waits for a hog, one job at a time, cancelled ones stop or never run."""
+"""The queue with real grading processes: nobody waits for a hog, one job at a time, cancelled ones stop or never run."""
 
 import random
 import subprocess
@@ -20,7 +20,7 @@ def hand_in(course, source, *, user="ada", mode="submit"):
 
 
 def test_submit_shows_phases_and_ends_with_a_report(service):
-    service.start_worker()
+    service.start_process()
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 1")
         seen = set()
@@ -39,7 +39,7 @@ def test_submit_shows_phases_and_ends_with_a_report(service):
 
 
 def test_our_fault_is_told_logged_and_not_charged(service):
-    service.start_worker()
+    service.start_process()
     with service.course() as course:
         failed, after = hand_in(course, "fail"), hand_in(course, "after")
 
@@ -53,7 +53,7 @@ def test_our_fault_is_told_logged_and_not_charged(service):
 
 
 def test_cancel(service):
-    service.start_worker()
+    service.start_process()
     with service.course() as course:
         running = hand_in(course, "seconds 30")
         queued = hand_in(course, "queued")
@@ -84,8 +84,8 @@ def test_hog_delays_nobody_and_no_two_jobs_run_at_once(service):
         small = {user: [hand_in(course, f"seconds 0.05\n{user} {n}", user=user) for n in range(3)] for user in "abcd"}
         quick = hand_in(course, "seconds 0.05\nquick", user="hog", mode="check")
         everyone += [attempt for attempts_of in small.values() for attempt in attempts_of] + [quick]
-        service.start_worker("one", wait=False)
-        service.start_worker("two", wait=False)
+        service.start_process("one", wait=False)
+        service.start_process("two", wait=False)
         until(lambda: all(row.state == State.DONE for row in service.rows().values()), service)
 
         rows = service.rows()
@@ -95,28 +95,28 @@ def test_hog_delays_nobody_and_no_two_jobs_run_at_once(service):
         assert hogs.index(quick) == 0  # a Check goes before the same user's Submits
         assert last_small < len(everyone) - 8  # in one line for all, the last would be 36 of 37
         assert {row.fence for row in rows.values()} == {1}
-        assert {row.worker for row in rows.values()} == {"one", "two"}
-        for worker in ("one", "two"):
-            spans = sorted((row.started, row.finished) for row in rows.values() if row.worker == worker)
+        assert {row.process for row in rows.values()} == {"one", "two"}
+        for process in ("one", "two"):
+            spans = sorted((row.started, row.finished) for row in rows.values() if row.process == process)
             assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
 
 
 def test_one_process_per_device(service):
-    first = service.start_worker("same")
+    first = service.start_process("same")
 
-    second = service.start_worker("same", wait=False)
+    second = service.start_process("same", wait=False)
     assert second.wait(60) == 75
     assert service.logged("another process grades on this device")
 
     service.kill(first)
-    service.start_worker("same")
+    service.start_process("same")
 
 
 def test_grading_is_off_where_the_walls_do_not_hold(service):
-    service.start_worker(wait=False, FAKE_WALLS_DOWN="Landlock is missing: this kernel is too old.")
+    service.start_process(wait=False, FAKE_WALLS_DOWN="Landlock is missing: this kernel is too old.")
     with service.course() as course:
         waiting = hand_in(course, "early")
-        until(lambda: any(worker["state"] == "off" for worker in course.health()["workers"]), service)
+        until(lambda: any(process["state"] == "off" for process in course.health()["processes"]), service)
 
         health = course.health()
         assert (health["grading"], health["reason"]) == ("off", "Landlock is missing: this kernel is too old.")
@@ -127,11 +127,11 @@ def test_grading_is_off_where_the_walls_do_not_hold(service):
         assert course.status(waiting, user="ada").place == 1
 
 
-def test_stress_of_two_pages_three_workers_and_readers(service):
+def test_stress_of_two_pages_three_processes_and_readers(service):
     """No lock error, nothing lost, while everything happens at once."""
     for name in ("one", "two", "three"):
-        service.start_worker(name, wait=False)
-    until(lambda: len(service.ready_workers()) == 3, service)
+        service.start_process(name, wait=False)
+    until(lambda: len(service.ready_processes()) == 3, service)
     errors, slow, stop = [], [], threading.Event()
     with service.course() as first, service.course() as second:
 
@@ -165,15 +165,15 @@ def test_stress_of_two_pages_three_workers_and_readers(service):
 
 
 def test_recovery_is_conditional_however_often_it_is_asked_for(service):
-    """Contract of a private call of DBOS: two callers restart a job once, and a job that a living worker holds stays there."""
-    worker = service.start_worker("dead")
+    """Contract of a private call of DBOS: two callers restart a job once, and a job that a living process holds stays there."""
+    process = service.start_process("dead")
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 2")
         until(lambda: service.events("start"), service)
-        service.kill(worker)
+        service.kill(process)
 
         housekeeping(service, "recover", "dead")
-        service.start_worker("alive")
+        service.start_process("alive")
         until(lambda: len(service.events("start")) == 2, service)
         housekeeping(service, "recover", "dead")
         until(state_is(course, attempt_id, State.DONE), service)
@@ -185,7 +185,7 @@ def test_recovery_is_conditional_however_often_it_is_asked_for(service):
 
 
 def test_job_that_ended_long_ago_is_forgotten_and_the_attempt_stays(service):
-    service.start_worker()
+    service.start_process()
     with service.course() as course:
         attempt_id = hand_in(course, "quick")
         jobs = course._queue._client.list_workflows

@@ -107,8 +107,8 @@ def test_only_the_last_to_take_it_may_write(service):
     with service.course() as course:
         attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="check")
         with writing(service.engine) as connection:
-            frozen = attempts.take(connection, attempt_id, worker="frozen", now=1.0)
-            second = attempts.take(connection, attempt_id, worker="second", now=2.0)
+            frozen = attempts.take(connection, attempt_id, process="frozen", now=1.0)
+            second = attempts.take(connection, attempt_id, process="second", now=2.0)
 
             shown = {"phase": "judging", "done": 1, "total": 2, "case": "ones"}
             assert attempts.note_progress(connection, frozen, **shown) is None
@@ -126,7 +126,7 @@ def test_ended_attempt_is_never_taken_up(service):
         course.cancel(attempt_id, user="ada")
 
         with writing(service.engine) as connection:
-            assert attempts.take(connection, attempt_id, worker="late", now=1.0) is None
+            assert attempts.take(connection, attempt_id, process="late", now=1.0) is None
 
         assert course.status(attempt_id, user="ada").state == "cancelled"
 

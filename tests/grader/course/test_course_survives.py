@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy as sa
 
 from grader.course import State, StoreError, fleet
-from grader.course.store import workers
+from grader.course.store import processes
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import DEAD_AFTER_S, HEARTBEAT_S, LAB, gone, state_is, until
 
 pytestmark = pytest.mark.slow
+NO_DEATHS = SimpleNamespace(of=lambda attempt_id: 0)
 
 
 def hand_in(course, source, *, user="ada", mode="submit"):
@@ -37,13 +38,13 @@ def recorded_once(service, course, attempt_id, *, starts):
     assert len(list(service.archive.glob(f"ends/*/{attempt_id}.json"))) == 1
 
 
-def test_killed_worker_comes_back_under_its_name(service):
-    worker = service.start_worker()
+def test_killed_process_comes_back_under_its_name(service):
+    process = service.start_process()
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 1.5")
         until(lambda: service.events("start"), service)
-        service.kill(worker)
-        service.start_worker()
+        service.kill(process)
+        service.start_process()
 
         until(state_is(course, attempt_id, State.DONE), service)
 
@@ -51,9 +52,9 @@ def test_killed_worker_comes_back_under_its_name(service):
         assert len(service.events("end")) == 1
 
 
-def test_other_worker_takes_over(service):
-    pids = {worker.pid: worker for worker in (service.start_worker("one", wait=False), service.start_worker("two"))}
-    until(lambda: len(service.ready_workers()) == 2, service)
+def test_other_process_takes_over(service):
+    pids = {process.pid: process for process in (service.start_process("one", wait=False), service.start_process("two"))}
+    until(lambda: len(service.ready_processes()) == 2, service)
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 1.5")
         until(lambda: service.events("start"), service)
@@ -67,9 +68,9 @@ def test_other_worker_takes_over(service):
         assert course.health()["grading"] == "on"
 
 
-def test_frozen_worker_that_comes_back_changes_nothing(service):
-    pids = {worker.pid: worker for worker in (service.start_worker("one", wait=False), service.start_worker("two"))}
-    until(lambda: len(service.ready_workers()) == 2, service)
+def test_frozen_process_that_comes_back_changes_nothing(service):
+    pids = {process.pid: process for process in (service.start_process("one", wait=False), service.start_process("two"))}
+    until(lambda: len(service.ready_processes()) == 2, service)
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 2")
         until(lambda: service.events("start"), service)
@@ -81,10 +82,10 @@ def test_frozen_worker_that_comes_back_changes_nothing(service):
         until(state_is(course, attempt_id, State.DONE), service)
         until(lambda: service.events("stopped"), service)
 
-        until(lambda: service.logged("taken over by another worker"), service)
+        until(lambda: service.logged("taken over by another process"), service)
         recorded_once(service, course, attempt_id, starts=2)
         assert service.events("stopped")[0]["pid"] == frozen.pid
-        assert service.rows()[attempt_id].worker == next(name for name, pid in named(service) if pid != frozen.pid)
+        assert service.rows()[attempt_id].process == next(name for name, pid in named(service) if pid != frozen.pid)
 
 
 def freeze(process, service):
@@ -107,7 +108,7 @@ def is_free(database):
 
 def named(service):
     with service.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.select(workers.c.id, workers.c.pid))]
+        return [tuple(row) for row in connection.execute(sa.select(processes.c.id, processes.c.pid))]
 
 
 def test_submitter_killed_at_any_moment_loses_nothing(service):
@@ -149,15 +150,15 @@ def test_everything_killed_during_a_job(service):
         recorded_once(service, course, waiting, starts=1)
 
 
-def test_killed_page_takes_its_worker_along_and_the_job_goes_on_later(service):
+def test_killed_page_takes_its_process_along_and_the_job_goes_on_later(service):
     web = service.start_web("serve")
-    worker = int(web.stdout.readline())
+    process = int(web.stdout.readline())
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 1.5")
         until(lambda: service.events("start"), service)
 
         service.kill(web)
-        until(lambda: gone(worker), service, within_s=10)
+        until(lambda: gone(process), service, within_s=10)
         assert course.status(attempt_id, user="ada").state == State.QUEUED  # it put it back
         assert service.events("end") == []
 
@@ -166,7 +167,7 @@ def test_killed_page_takes_its_worker_along_and_the_job_goes_on_later(service):
         recorded_once(service, course, attempt_id, starts=2)
 
 
-def test_killed_worker_is_started_again_beside_the_page(service):
+def test_killed_process_is_started_again_beside_the_page(service):
     web = service.start_web("serve")
     first = int(web.stdout.readline())
     with service.course() as course:
@@ -180,17 +181,17 @@ def test_killed_worker_is_started_again_beside_the_page(service):
         assert web.poll() is None
 
 
-def test_stopped_worker_hands_its_job_back(service):
-    worker = service.start_worker()
+def test_stopped_process_hands_its_job_back(service):
+    process = service.start_process()
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 2")
         until(lambda: service.events("start"), service)
 
-        worker.terminate()
-        assert worker.wait(10) == 0
+        process.terminate()
+        assert process.wait(10) == 0
         assert course.status(attempt_id, user="ada").state == State.QUEUED
 
-        service.start_worker("another")
+        service.start_process("another")
         until(state_is(course, attempt_id, State.DONE), service)
         recorded_once(service, course, attempt_id, starts=2)
 
@@ -203,7 +204,7 @@ def test_end_that_was_archived_but_not_recorded_is_not_judged_again(service):
         attempt_id = hand_in(course, "seconds 1")
         course._archive.keep_end(dataclasses.replace(course._archive.end(other), id=attempt_id))
 
-        service.start_worker()
+        service.start_process()
         until(state_is(course, attempt_id, State.DONE), service)
 
         assert service.events("start") == []
@@ -212,7 +213,7 @@ def test_end_that_was_archived_but_not_recorded_is_not_judged_again(service):
 
 def test_only_the_archive_survives(service):
     web = service.start_web("serve")
-    worker = int(web.stdout.readline())
+    process = int(web.stdout.readline())
     with service.course() as course:
         done = hand_in(course, "quick")
         until(state_is(course, done, State.DONE), service)
@@ -220,7 +221,7 @@ def test_only_the_archive_survives(service):
         until(lambda: len(service.events("start")) == 2, service)
         service.kill(web)
         report = course.report(done, user="ada")
-    until(lambda: gone(worker), service)
+    until(lambda: gone(process), service)
     service.lose_database()
 
     service.start_web("serve")
@@ -229,23 +230,6 @@ def test_only_the_archive_survives(service):
         assert course.report(done, user="ada") == report
         assert [event["source"] for event in service.events("start")].count("quick") == 1
         assert service.rows()[running].fence == 1
-
-
-def test_job_that_kills_its_worker_is_given_up(service):
-    web = service.start_web("serve")
-    web.stdout.readline()
-    with service.course() as course:
-        poison = hand_in(course, "kill")
-        healthy = hand_in(course, "healthy", user="bob")
-
-        until(state_is(course, poison, State.SYSTEM_ERROR), service)
-
-        status = course.status(poison, user="ada")
-        assert "failed on this submission several times; nothing was spent" in status.fault
-        assert not status.charged
-        assert len([event for event in service.events("start") if event["source"] == "kill"]) == 4
-        until(state_is(course, healthy, State.DONE, user="bob"), service)
-        assert course._archive.end(poison).state == State.SYSTEM_ERROR
 
 
 def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monkeypatch):
@@ -259,20 +243,20 @@ def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monk
         monkeypatch.setattr(fleet, "DBOS", SimpleNamespace(list_workflows=lambda **_: [job]))
 
         with pytest.raises(OSError, match="No space"):
-            fleet.reconcile(course._engine, Full(), course._queue)
+            fleet.reconcile(course._engine, Full(), course._queue, NO_DEATHS)
         assert course.status(attempt_id, user="ada").state is State.QUEUED
 
-        assert fleet.reconcile(course._engine, course._archive, course._queue) == [attempt_id]
+        assert fleet.reconcile(course._engine, course._archive, course._queue, NO_DEATHS) == [attempt_id]
         assert course.status(attempt_id, user="ada").state is State.SYSTEM_ERROR
         assert course._archive.end(attempt_id).state is State.SYSTEM_ERROR
 
 
-def test_stuck_worker_gives_itself_up(service):
-    worker = service.start_worker(GRADER_OVERRUN_S="1")
+def test_stuck_process_gives_itself_up(service):
+    process = service.start_process(GRADER_OVERRUN_S="1")
     with service.course() as course:
         attempt_id = hand_in(course, "seconds 60")
 
-        assert worker.wait(30) == 3
+        assert process.wait(30) == 3
 
         assert service.logged("takes too long")
         assert course.status(attempt_id, user="ada").state == State.RUNNING  # whoever comes next takes it up
@@ -292,7 +276,7 @@ def test_disk_is_full_and_then_it_is_not(service, tmp_path_factory):
 
 def _fill_and_free(service):
     ballast = service.directory / "ballast"
-    worker = service.start_worker()
+    process = service.start_process()
     try:
         with service.course() as course:
             attempt_id = hand_in(course, "seconds 1")
@@ -304,7 +288,7 @@ def _fill_and_free(service):
                 for number in range(200):
                     hand_in(course, f"{'#' * 60_000}\nnumber {number}")
             time.sleep(2)
-            assert worker.poll() is None
+            assert process.poll() is None
             ballast.unlink()
 
             until(state_is(course, attempt_id, State.DONE), service)

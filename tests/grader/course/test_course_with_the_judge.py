@@ -17,7 +17,7 @@ ENDLESS = "while True: pass"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """One service for all tests here: the self-test at a worker's start takes its time."""
+    """One service for all tests here: the self-test at a process's start takes its time."""
     service = Service(tmp_path_factory.mktemp("service"))
     with service.course() as course, Supervisor(course.settings) as supervisor:
         until(lambda: course.health()["grading"] == "on", service, within_s=240)
@@ -59,7 +59,7 @@ def test_endless_loop_is_cancelled_within_two_seconds(running):
     assert until(state_is(course, attempt_id, State.CANCELLED), service) < 2
 
 
-def test_worker_killed_in_a_kernel_leaves_nobody_behind(running):
+def test_process_killed_in_a_kernel_leaves_nobody_behind(running):
     service, course, supervisor = running
     attempt_id = endless(course)
     family = psutil.Process(supervisor.pid).children(recursive=True)
@@ -67,7 +67,7 @@ def test_worker_killed_in_a_kernel_leaves_nobody_behind(running):
 
     os.kill(supervisor.pid, signal.SIGKILL)
     until(lambda: not any(alive(process) for process in family), service, within_s=10)
-    # what becomes of the attempt is held by test_course_survives.py, where a worker starts in a second
+    # what becomes of the attempt is held by test_course_survives.py, where a grading process starts in a second
     assert course.status(attempt_id, user="ada").state == State.RUNNING
 
 

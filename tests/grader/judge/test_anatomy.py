@@ -2,10 +2,10 @@
 
 import pytest
 
-from grader.judge.anatomy import anatomy_of, occupancy
-from grader.sandbox import cubin
-from grader.sandbox.gpus import GPUS
-from grader.sandbox.record import Alternative, Binary, Choice, Launch, Record
+from grader.judge.binaries.anatomy import anatomy_of, occupancy
+from grader.sandbox.record import cubin
+from grader.sandbox.record.commands import Alternative, Binary, Choice, Launch, Record
+from grader.sandbox.record.gpus import GPUS
 
 KIB = 1024
 
@@ -55,7 +55,8 @@ def record_of(*commands):
 @pytest.fixture
 def facts(monkeypatch):
     kernel = cubin.Kernel(name="_copy", registers=40, frame_bytes=24, parameter_bytes=(8,), threads=128)
-    monkeypatch.setattr(cubin, "kernels", lambda data: {"_copy": kernel})
+    read = cubin.CubinFacts(kernels={"_copy": kernel}, own_memory_bytes=0, read_bytes=0)
+    monkeypatch.setattr(cubin, "facts", lambda data: read)
 
 
 def test_equal_launches_are_counted_together(facts):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from grader.judge import Judge
-from grader.judge.gpu_lock import Cancelled, GpuLock, gpu_lock
+from grader.judge.gpu.lock import Cancelled, GpuLock, gpu_lock
 from grader.report import Verdict
 from labs import load
 
@@ -36,7 +36,7 @@ FAULTS = {
     ),
     "hang": HANG,
     "too_much_scratch": kernel("tl.store(out_ptr, 1.0)", "k[(1,)](torch.empty(1 << 36, device=x.device), x)"),
-    "killed_worker": "import os\nos.kill(os.getpid(), 6)\n",
+    "killed_session": "import os\nos.kill(os.getpid(), 6)\n",
     "exits": "import os\nos._exit(0)\n",
     "past_the_end": kernel("tl.store(out_ptr + 1 + tl.arange(0, 4096), tl.zeros([4096], tl.float32))"),
     "assertion": kernel(
@@ -48,7 +48,7 @@ EXPECTED = {
     "illegal_load": Verdict.OUT_OF_BOUNDS,
     "hang": Verdict.TIME_LIMIT,
     "too_much_scratch": Verdict.REFUSED,
-    "killed_worker": Verdict.CRASHED,
+    "killed_session": Verdict.CRASHED,
     "exits": Verdict.CRASHED,
     "past_the_end": Verdict.OUT_OF_BOUNDS,
 }

@@ -7,7 +7,9 @@ import uuid
 
 import pytest
 
-from grader.judge.gpu_lock import Cancelled, GpuLock, gpu_lock
+from grader.judge.gpu.lock import Cancelled, GpuLock, gpu_lock
+
+pytestmark = pytest.mark.process
 
 
 def test_a_second_holder_waits_until_it_is_cancelled():

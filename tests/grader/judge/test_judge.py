@@ -5,7 +5,8 @@ import time
 import pytest
 
 from grader.faults import NotGradable
-from grader.judge import Judge, runner
+from grader.judge import Judge
+from grader.judge.cpu import runner
 from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
 from labs import load

@@ -5,14 +5,15 @@ import dataclasses
 import pytest
 
 import labs
-from grader.judge import Judge, listings
-from grader.judge.inputs import prepare
-from grader.judge.listings import listings_of, readable_ptx, readable_sass
+from grader.judge import Judge
+from grader.judge.binaries import listings
+from grader.judge.binaries.listings import listings_of, readable_ptx, readable_sass
+from grader.judge.case.inputs import prepare
+from grader.judge.case.outcome import Briefing
 from grader.judge.recording import record_largest
-from grader.judge.runner import Submission
-from grader.sandbox import roots
-from grader.sandbox.launches import Binary, Launch, Record
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Sandbox
+from grader.sandbox.record.commands import Binary, Launch, Record
+from grader.sandbox.walls import roots
 
 LAB = labs.load("lab02_safe_softmax")
 
@@ -58,7 +59,7 @@ SASS = """\t.headerflags\t@"EF_CUDA_SM90"
 
 
 def test_ptx_keeps_instructions_and_the_learners_lines():
-    assert readable_ptx(PTX).splitlines() == [
+    assert readable_ptx(PTX) == [
         ".visible .entry k(",
         ")",
         "{",
@@ -73,7 +74,7 @@ def test_ptx_keeps_instructions_and_the_learners_lines():
 
 
 def test_sass_keeps_instructions_and_tells_no_path():
-    assert readable_sass(SASS).splitlines() == [
+    assert readable_sass(SASS) == [
         "// line 13",
         "0000  LDC R1, c[0x0][0x28]",
         "// standard.py, line 170",
@@ -111,7 +112,7 @@ def test_all_texts_of_a_report_together_stay_below_the_limit(monkeypatch):
     assert [listing.kernel for listing in made] == ["k0", "k1", "k2"]
     assert sum(len(listing.ptx) for listing in made) <= 1000 + 80
     assert "cut here" not in made[0].ptx
-    assert made[1].ptx.splitlines()[-1] == "// … cut here: 416 of 500 lines are not kept"
+    assert made[1].ptx.splitlines()[-1] == "// … cut here: 447 of 500 lines are not kept"
 
 
 def test_a_check_has_ptx_alone():
@@ -122,19 +123,19 @@ def test_a_check_has_ptx_alone():
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    with Nursery() as warm:
+def sandbox():
+    with Sandbox() as warm:
         yield warm
 
 
 @pytest.mark.skipif(not roots.nvdisasm(), reason="this Triton brings no nvdisasm")
-def test_the_solution_is_listed_line_by_line(nursery):
+def test_the_solution_is_listed_line_by_line(sandbox):
     case = prepare(LAB.lab, LAB.lab.cases[0], bytes(32))
-    submission = Submission(source=LAB.solution, lab=LAB.lab, target="sm_90")
-    _, recorded = record_largest(nursery, submission, [case], lambda: False)
+    submission = Briefing(source=LAB.solution, lab=LAB.lab, target="sm_90")
+    _, recorded = record_largest(sandbox, submission, [case], lambda: False)
     line = next(number for number, text in enumerate(LAB.solution.splitlines(), 1) if "tl.load" in text)
 
-    (listing,) = listings_of(recorded.record, nursery)
+    (listing,) = listings_of(recorded.record, sandbox)
 
     assert (listing.target, listing.note) == ("sm_90", "")
     for text, instruction in ((listing.ptx, "ld.global"), (listing.sass, "LDG.E")):
@@ -145,18 +146,18 @@ def test_the_solution_is_listed_line_by_line(nursery):
 
 
 @pytest.mark.skipif(not roots.nvdisasm(), reason="this Triton brings no nvdisasm")
-def test_a_binary_that_is_none_says_so(nursery):
+def test_a_binary_that_is_none_says_so(sandbox):
     broken = dataclasses.replace(record_of(PTX), binaries=(Binary(cubin=b"\x7fELF" + bytes(4000), ptx=PTX),))
 
-    (listing,) = listings_of(broken, nursery)
+    (listing,) = listings_of(broken, sandbox)
 
     assert (listing.sass, listing.note) == ("", "No SASS: nvdisasm could not read this binary.")
 
 
-def test_without_a_disassembler_the_reason_is_told(monkeypatch, nursery):
+def test_without_a_disassembler_the_reason_is_told(monkeypatch, sandbox):
     monkeypatch.setattr(roots, "nvdisasm", lambda: ())
 
-    (listing,) = listings_of(record_of(PTX), nursery)
+    (listing,) = listings_of(record_of(PTX), sandbox)
 
     assert listing.note == "No SASS: Triton's package on this machine has no nvdisasm."
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from doubling_lab import CASE, lab
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import GUARD_BYTES, LentMemory, lay_out
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import GUARD_BYTES, LentMemory, lay_out
 from labs.declaration import Case
 
 
@@ -22,16 +22,16 @@ def lent():
     memory.close()
 
 
-def worker_view(fd, lent, size):
+def session_view(fd, lent, size):
     mapping = mmap.mmap(fd, size, prot=mmap.PROT_READ)
     flat = torch.frombuffer(bytearray(mapping[lent.offset :]), dtype=torch.float32)
     return flat.as_strided(lent.shape, lent.strides)
 
 
-def test_a_worker_reads_the_inputs_as_laid_out(lent):
+def test_a_session_reads_the_inputs_as_laid_out(lent):
     prepared, layout, memory = lent
 
-    seen = worker_view(memory.inputs_fd, layout.inputs[0], layout.inputs_bytes)
+    seen = session_view(memory.inputs_fd, layout.inputs[0], layout.inputs_bytes)
 
     assert torch.equal(seen, prepared.inputs["x"])
     assert not seen.is_contiguous()
@@ -91,3 +91,14 @@ def test_every_tensor_has_a_guard_on_both_sides():
 
     assert first.offset >= GUARD_BYTES
     assert layout.inputs_bytes - first.offset >= GUARD_BYTES
+
+
+@pytest.mark.parametrize("away", [1, 1024, 4094])
+def test_a_write_that_lies_a_kilobyte_away_is_seen_on_both_sides(lent, away):
+    """A tile of 1024 float32 cells that is stored without a mask reaches so far."""
+    _, layout, memory = lent
+    stop = layout.out.offset + 3 * 40 * 4
+    for place, side in ((stop + away, 1), (layout.out.offset - 1 - away, 0)):
+        before = memory.snapshot(layout).overrun[side]
+        os.pwrite(memory.out_fd, b"\0", place)
+        assert memory.snapshot(layout).overrun[side] == before + 2

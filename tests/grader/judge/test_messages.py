@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.judge.messages import explain
+from grader.judge.diagnosis.messages import explain
 from grader.report import Verdict
 from grader.sandbox.protocol import Fault
 

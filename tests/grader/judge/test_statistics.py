@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.judge.statistics import (
+from grader.judge.gpu.statistics import (
     FEWEST_ROUNDS,
     MOST_ROUNDS,
     Samples,

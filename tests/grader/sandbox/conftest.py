@@ -1,11 +1,11 @@
-"""Warm parents, shared by the tests of the walls: starting them takes seconds, a worker from them milliseconds."""
+"""Warm parents, shared by the tests of the walls: starting them takes seconds, a session from them milliseconds."""
 
 import pytest
 
-from grader.sandbox.supervisor import Nursery
+from grader.sandbox.process.door import Sandbox
 
 
 @pytest.fixture(scope="session")
-def nursery():
-    with Nursery() as warm:
+def sandbox():
+    with Sandbox() as warm:
         yield warm

@@ -1,4 +1,4 @@
-"""Every attack is stopped by the walls: as root, whose workers drop to another user, and as an ordinary user."""
+"""Every attack is stopped by the walls: as root, whose sessions drop to another user, and as an ordinary user."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LONGEST_S = 20.0  # of one attack, on a machine that does other things besides
 
 
 def fired(identity, **arguments):
-    """What came of the attacks, by name: one outcome per kind of worker."""
+    """What came of the attacks, by name: one outcome per kind of session."""
     try:
         command = [*prefix(identity), sys.executable, "-B", str(RANGE), json.dumps(arguments)]
     except Unavailable as reason:

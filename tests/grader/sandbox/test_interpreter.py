@@ -1,8 +1,10 @@
-"""Triton's interpreter as a worker runs it: what stock Triton gets wrong, what it cannot, and what is counted."""
+"""Triton's interpreter as a session runs it: what stock Triton gets wrong, what it cannot, and what is counted."""
 
 import pytest
 import torch
-from worker_process import WorkerProcess
+from session_process import WorkerProcess
+
+pytestmark = pytest.mark.process
 
 HEAD = """\
 import torch
@@ -14,7 +16,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 
 @pytest.fixture(scope="module")
-def worker():
+def session():
     process = WorkerProcess("interpret")
     yield process
     process.close()
@@ -24,10 +26,10 @@ def normal(*shape, dtype=torch.float32, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
 
 
-def run(worker, source, *, inputs, out, scalars=None):
+def run(session, source, *, inputs, out, scalars=None):
     arguments = (*inputs, "out", *(scalars or {}))
-    assert worker.load(HEAD + source, arguments=arguments) == ("loaded", {})
-    kind, done, result = worker.case(inputs=inputs, out=out, scalars=scalars)
+    assert session.load(HEAD + source, arguments=arguments) == ("loaded", {})
+    kind, done, result = session.case(inputs=inputs, out=out, scalars=scalars)
     assert kind == "done", done
     return done, result
 
@@ -47,27 +49,27 @@ def entry(a, b, out):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
-def test_dot_is_right_in_every_format(worker, dtype):
+def test_dot_is_right_in_every_format(session, dtype):
     a, b = normal(16, 64, dtype=dtype), normal(64, 32, dtype=dtype, seed=1)
 
-    _, out = run(worker, MATMUL.format(precision=None), inputs={"a": a, "b": b}, out=torch.empty(16, 32))
+    _, out = run(session, MATMUL.format(precision=None), inputs={"a": a, "b": b}, out=torch.empty(16, 32))
 
     torch.testing.assert_close(out, a.float() @ b.float(), atol=1e-4, rtol=1e-5)
 
 
-def test_dot_of_float32_is_tf32_unless_told_otherwise(worker):
+def test_dot_of_float32_is_tf32_unless_told_otherwise(session):
     a, b = normal(16, 64), normal(64, 32, seed=1)
     exact = a @ b
     inputs, out = {"a": a, "b": b}, torch.empty(16, 32)
 
-    _, ieee = run(worker, MATMUL.format(precision="ieee"), inputs=inputs, out=out)
-    _, tf32 = run(worker, MATMUL.format(precision=None), inputs=inputs, out=out)
+    _, ieee = run(session, MATMUL.format(precision="ieee"), inputs=inputs, out=out)
+    _, tf32 = run(session, MATMUL.format(precision=None), inputs=inputs, out=out)
 
     assert (ieee - exact).abs().max() < 1e-5
     assert 1e-4 < (tf32 - exact).abs().max() < 5e-2
 
 
-def test_bfloat16_arithmetic_and_sums(worker):
+def test_bfloat16_arithmetic_and_sums(session):
     source = """
 @triton.jit
 def _kernel(x_ptr, out_ptr, BLOCK: tl.constexpr):
@@ -82,14 +84,14 @@ def entry(x, out):
 """
     x = normal(64, dtype=torch.bfloat16)
 
-    _, out = run(worker, source, inputs={"x": x}, out=torch.empty(2))
+    _, out = run(session, source, inputs={"x": x}, out=torch.empty(2))
 
     y = torch.where(x > 0, x * 2, -x) + 1.5
     assert out[0] == y.float().max()
     assert out[1] == pytest.approx(y.float().sum().item(), rel=1e-2)
 
 
-def test_numbers_are_passed_as_a_gpu_would_get_them(worker):
+def test_numbers_are_passed_as_a_gpu_would_get_them(session):
     source = """
 @triton.jit
 def _kernel(out_ptr, scale, flag, count):
@@ -104,12 +106,12 @@ def _kernel(out_ptr, scale, flag, count):
 def entry(out, scale):
     _kernel[(1,)](out, scale, True, 5)
 """
-    _, out = run(worker, source, inputs={}, out=torch.empty(1, dtype=torch.float64), scalars={"scale": 0.1})
+    _, out = run(session, source, inputs={}, out=torch.empty(1, dtype=torch.float64), scalars={"scale": 0.1})
 
     assert out.item() == 3 + torch.tensor(0.1).double().item()  # rounded to float32 on the way in
 
 
-def test_a_combine_function_of_ones_own(worker):
+def test_a_combine_function_of_ones_own(session):
     source = """
 @triton.jit
 def _merge(m_a, l_a, m_b, l_b):
@@ -130,12 +132,12 @@ def entry(x, out):
 """
     x = normal(4, 1024) * 10
 
-    _, out = run(worker, source, inputs={"x": x}, out=torch.empty(4))
+    _, out = run(session, source, inputs={"x": x}, out=torch.empty(4))
 
     torch.testing.assert_close(out, torch.logsumexp(x, 1))
 
 
-def test_a_combine_function_that_branches(worker):
+def test_a_combine_function_that_branches(session):
     source = """
 @triton.jit
 def _later(a, b):
@@ -156,13 +158,13 @@ def entry(x, out):
 """
     x = normal(16)
 
-    _, out = run(worker, source, inputs={"x": x}, out=torch.empty(1))
+    _, out = run(session, source, inputs={"x": x}, out=torch.empty(1))
 
     assert out.item() == x.max().item()
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_a_scan_of_ones_own_keeps_the_order(worker, reverse):
+def test_a_scan_of_ones_own_keeps_the_order(session, reverse):
     source = """
 @triton.jit
 def _compose(a_scale, a_shift, b_scale, b_shift):
@@ -182,7 +184,7 @@ def entry(x, out):
 """
     x = normal(16)
 
-    _, out = run(worker, source.replace("16, REVERSE", f"16, {reverse}"), inputs={"x": x}, out=torch.empty(16))
+    _, out = run(session, source.replace("16, REVERSE", f"16, {reverse}"), inputs={"x": x}, out=torch.empty(16))
 
     expected, state = [], 0.0
     for value in (x.flip(0) if reverse else x).tolist():
@@ -192,7 +194,7 @@ def entry(x, out):
     torch.testing.assert_close(out, expected.flip(0) if reverse else expected)
 
 
-def test_an_autotuner_runs_its_first_configuration_and_heuristics_are_asked(worker):
+def test_an_autotuner_runs_its_first_configuration_and_heuristics_are_asked(session):
     source = """
 CONFIGS = [triton.Config({"BLOCK": 16}, num_warps=2), triton.Config({"BLOCK": 64})]
 
@@ -212,7 +214,7 @@ def entry(x, out):
 """
     x = normal(40)
 
-    done, out = run(worker, source, inputs={"x": x}, out=torch.empty(40))
+    done, out = run(session, source, inputs={"x": x}, out=torch.empty(40))
 
     torch.testing.assert_close(out, x + 16)
     assert (done["loaded_bytes"], done["atomic_bytes"], done["masked_bytes"]) == (160, 160, 64)
@@ -260,27 +262,27 @@ def entry(x, out):
 @pytest.mark.parametrize(
     "source", [BLOCK_POINTER, DEVICE_DESCRIPTOR, HOST_DESCRIPTOR], ids=["block_pointer", "device_descriptor", "host_descriptor"]
 )
-def test_blocks_by_pointer_and_descriptor_are_counted(worker, source):
+def test_blocks_by_pointer_and_descriptor_are_counted(session, source):
     x = normal(3, 40)
 
-    done, out = run(worker, source, inputs={"x": x}, out=torch.empty(3, 40))
+    done, out = run(session, source, inputs={"x": x}, out=torch.empty(3, 40))
 
     torch.testing.assert_close(out, x * 2)
     assert done["loaded_bytes"] == done["stored_bytes"] == 3 * 40 * 4
     assert done["masked_bytes"] == 2 * (4 * 48 - 3 * 40) * 4
 
 
-def test_a_block_pointer_without_boundary_check_is_out_of_bounds(worker):
+def test_a_block_pointer_without_boundary_check_is_out_of_bounds(session):
     source = HEAD + BLOCK_POINTER.replace(', boundary_check=(0, 1), padding_option="zero"', "")
-    assert worker.load(source) == ("loaded", {})
+    assert session.load(source) == ("loaded", {})
 
-    kind, fault, _ = worker.case(inputs={"x": normal(3, 40)}, out=torch.empty(3, 40))
+    kind, fault, _ = session.case(inputs={"x": normal(3, 40)}, out=torch.empty(3, 40))
 
     assert (kind, fault["stage"]) == ("fault", "bounds")
     assert "past the end of x" in fault["text"]
 
 
-def test_a_step_into_the_next_tensor_is_seen(worker):
+def test_a_step_into_the_next_tensor_is_seen(session):
     source = (
         HEAD
         + """
@@ -293,15 +295,15 @@ def entry(a, b, out):
     _kernel[(1,)](a, out, (b.data_ptr() - a.data_ptr()) // 4)
 """
     )
-    assert worker.load(source, arguments=("a", "b", "out")) == ("loaded", {})
+    assert session.load(source, arguments=("a", "b", "out")) == ("loaded", {})
 
-    kind, fault, _ = worker.case(inputs={"a": normal(8), "b": normal(8)}, out=torch.empty(1))
+    kind, fault, _ = session.case(inputs={"a": normal(8), "b": normal(8)}, out=torch.empty(1))
 
     assert (kind, fault["stage"]) == ("fault", "bounds")
     assert "past the end of a" in fault["text"]
 
 
-def test_kernels_call_functions_of_their_own_and_names_imported_from_the_language(worker):
+def test_kernels_call_functions_of_their_own_and_names_imported_from_the_language(session):
     source = """
 from triton.language import load, program_id
 
@@ -324,17 +326,17 @@ def entry(x, out):
 """
     x = normal(32)
 
-    _, out = run(worker, source, inputs={"x": x}, out=torch.empty(32))
+    _, out = run(session, source, inputs={"x": x}, out=torch.empty(32))
 
     torch.testing.assert_close(out, x * 6)
 
 
 @pytest.mark.parametrize("grid", ["(1, 70000)", "(-1,)", "(1, 1, 1, 1)", "()"])
-def test_a_grid_that_no_gpu_takes_is_an_error(worker, grid):
+def test_a_grid_that_no_gpu_takes_is_an_error(session, grid):
     source = HEAD + f"@triton.jit\ndef _kernel(x_ptr):\n    pass\n\n\ndef entry(x, out):\n    _kernel[{grid}](x)  # here\n"
-    assert worker.load(source) == ("loaded", {})
+    assert session.load(source) == ("loaded", {})
 
-    kind, fault, _ = worker.case(inputs={"x": normal(8)}, out=torch.empty(1))
+    kind, fault, _ = session.case(inputs={"x": normal(8)}, out=torch.empty(1))
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "run", 12)
     assert "grid=" in fault["text"]

@@ -5,7 +5,9 @@ import pytest
 import torch
 import triton.language as tl
 
-from grader.sandbox import number_formats
+from grader.sandbox.interpret import number_formats
+
+pytestmark = pytest.mark.process
 
 FORMATS = {
     "bfloat16": (tl.bfloat16, torch.bfloat16, np.uint16, torch.uint16),

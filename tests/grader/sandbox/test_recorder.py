@@ -4,12 +4,15 @@ import struct
 
 import pytest
 import torch
+from session_process import WorkerProcess
 from triton.tools.tensor_descriptor import TensorDescriptor
-from worker_process import WorkerProcess
 
-from grader.sandbox import cubin
-from grader.sandbox.gpus import GPUS
-from grader.sandbox.record import Choice, Fill, Launch, Pointer, Scalar, TensorMap, parse
+from grader.sandbox.record import cubin
+from grader.sandbox.record.commands import Choice, Fill, Launch, Pointer, Scalar, TensorMap
+from grader.sandbox.record.format import parse
+from grader.sandbox.record.gpus import GPUS
+
+pytestmark = pytest.mark.process
 
 HEAD = """\
 import torch
@@ -85,22 +88,22 @@ def _copy(x_ptr, out_ptr, n, BLOCK: tl.constexpr):
 
 
 @pytest.fixture(scope="module")
-def worker():
+def session():
     process = WorkerProcess("record")
     yield process
     process.close()
 
 
-def record(worker, source, *, inputs, out, scalars=None, target="sm_90"):
+def record(session, source, *, inputs, out, scalars=None, target="sm_90"):
     arguments = (*inputs, "out", *(scalars or {}))
-    assert worker.load(HEAD + source, arguments=arguments, target=target) == ("loaded", {})
-    return parse(worker.record(inputs=inputs, out=out, scalars=scalars), arguments=arguments)
+    assert session.load(HEAD + source, arguments=arguments, target=target) == ("loaded", {})
+    return parse(session.record(inputs=inputs, out=out, scalars=scalars), arguments=arguments)
 
 
-def refusal(worker, source, **options):
+def refusal(session, source, **options):
     x = torch.empty(64)
-    assert worker.load(HEAD + COPY + source) == ("loaded", {})
-    kind, fault, _ = worker.case(inputs={"x": x}, out=torch.empty(64), **options)
+    assert session.load(HEAD + COPY + source) == ("loaded", {})
+    kind, fault, _ = session.case(inputs={"x": x}, out=torch.empty(64), **options)
     assert kind == "fault", fault
     return fault
 
@@ -109,8 +112,8 @@ def i32(value):
     return Scalar(type="i32", data=struct.pack("<i", value))
 
 
-def test_a_softmax_with_scratch(worker):
-    made = record(worker, SPLIT_SOFTMAX, inputs={"x": torch.empty(5, 3000)}, out=torch.empty(5, 3000))
+def test_a_softmax_with_scratch(session):
+    made = record(session, SPLIT_SOFTMAX, inputs={"x": torch.empty(5, 3000)}, out=torch.empty(5, 3000))
 
     fill, pieces, divide = made.commands
     assert made.scratch == (5 * 4 * 4, 5 * 4 * 4)
@@ -126,30 +129,30 @@ def test_a_softmax_with_scratch(worker):
 
 
 @pytest.mark.parametrize("target", GPUS)
-def test_an_attention_for_every_target(worker, target):
+def test_an_attention_for_every_target(session, target):
     tensor = torch.empty(1, 2, 128, 64, dtype=torch.float16)
     inputs = {"query": tensor, "key": tensor, "value": tensor}
 
-    made = record(worker, ATTENTION, inputs=inputs, out=tensor, scalars={"softmax_scale": 0.125}, target=target)
+    made = record(session, ATTENTION, inputs=inputs, out=tensor, scalars={"softmax_scale": 0.125}, target=target)
 
     (launch,) = made.commands
     assert (made.target, launch.grid, launch.kernel) == (target, (2, 2, 1), "_attention")
     assert launch.parameters[4:6] == (i32(128), Scalar(type="fp32", data=struct.pack("<f", 0.125)))
-    facts = cubin.kernels(made.binaries[0].cubin)["_attention"]
+    facts = cubin.facts(made.binaries[0].cubin).kernels["_attention"]
     assert 32 <= facts.registers <= 255
     assert facts.threads == 32 * launch.num_warps
 
 
-def test_a_binary_is_kept_once_however_often_it_is_launched(worker):
+def test_a_binary_is_kept_once_however_often_it_is_launched(session):
     source = COPY + "\n\ndef entry(x, out):\n    for _ in range(3):\n        _copy[(2,)](x, out, 64, 32)\n"
 
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     assert len(made.binaries) == 1
     assert [launch.binary for launch in made.commands] == [0, 0, 0]
 
 
-def test_specialisations_that_compile_to_the_same_code_are_one_binary(worker):
+def test_specialisations_that_compile_to_the_same_code_are_one_binary(session):
     source = """
 @triton.jit
 def _scaled(x_ptr, out_ptr, times):
@@ -162,21 +165,21 @@ def entry(x, out):
     _scaled[(1,)](x, out, 17)
 """
 
-    made = record(worker, HEAD + source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, HEAD + source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     assert len(made.binaries) == 1
     assert [launch.binary for launch in made.commands] == [0, 0]
 
 
-def test_views_are_offsets(worker):
+def test_views_are_offsets(session):
     source = COPY + "\n\ndef entry(x, out):\n    _copy[(1,)](x[3, 4:], out[5:], 4, 32)\n"
 
-    made = record(worker, source, inputs={"x": torch.empty(8, 8)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(8, 8)}, out=torch.empty(64))
 
     assert made.commands[0].parameters[:2] == (Pointer(buffer="x", offset=28 * 4), Pointer(buffer="out", offset=20))
 
 
-def test_fills_are_commands_in_order(worker):
+def test_fills_are_commands_in_order(session):
     source = (
         COPY
         + """
@@ -190,7 +193,7 @@ def entry(x, out):
     torch.zeros(0, device="cuda")
 """
     )
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     assert made.scratch == (48, 24)
     first, second, launch, *rest = made.commands
@@ -205,7 +208,7 @@ def entry(x, out):
     ]
 
 
-def test_an_autotuner_records_every_configuration_that_compiles(worker):
+def test_an_autotuner_records_every_configuration_that_compiles(session):
     source = COPY.replace(
         "@triton.jit\ndef _copy",
         """
@@ -218,7 +221,7 @@ def _copy""",
     ).replace("    offs = ", "    tl.static_assert(BLOCK > 1)\n    offs = ")
     source += '\n\ndef entry(x, out):\n    _copy[lambda meta: (triton.cdiv(64, meta["BLOCK"]),)](x, out, 64)\n'
 
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     (choice,) = made.commands
     assert isinstance(choice, Choice)
@@ -247,10 +250,10 @@ def entry(x, out):
 @pytest.mark.parametrize(
     ("dtype", "data_type"), [(torch.float16, 6), (torch.float32, 7), (torch.bfloat16, 9), (torch.uint8, 0), (torch.int32, 3)]
 )
-def test_descriptors_made_on_the_host_are_maps(worker, dtype, data_type):
+def test_descriptors_made_on_the_host_are_maps(session, dtype, data_type):
     x = torch.empty(4, 96, dtype=dtype)
 
-    made = record(worker, HOST_DESCRIPTOR, inputs={"x": x}, out=torch.empty_like(x))
+    made = record(session, HOST_DESCRIPTOR, inputs={"x": x}, out=torch.empty_like(x))
 
     tensor_map, *numbers = made.commands[0].parameters[:5]
     assert isinstance(tensor_map, TensorMap)
@@ -259,10 +262,10 @@ def test_descriptors_made_on_the_host_are_maps(worker, dtype, data_type):
     assert [int.from_bytes(number.data, "little") for number in numbers] == [4, 96, 96, 1]
 
 
-def test_descriptors_of_a_target_without_tma_are_taken_apart(worker):
+def test_descriptors_of_a_target_without_tma_are_taken_apart(session):
     x = torch.empty(4, 96, dtype=torch.float16)
 
-    made = record(worker, HOST_DESCRIPTOR, inputs={"x": x}, out=torch.empty_like(x), target="sm_80")
+    made = record(session, HOST_DESCRIPTOR, inputs={"x": x}, out=torch.empty_like(x), target="sm_80")
 
     flags = [0] * (1 + hasattr(TensorDescriptor, "round_f32_to_tf32"))  # Triton 3.6 has padding alone
     pointer, *numbers = made.commands[0].parameters[: 9 + len(flags)]
@@ -270,7 +273,7 @@ def test_descriptors_of_a_target_without_tma_are_taken_apart(worker):
     assert [int.from_bytes(number.data, "little") for number in numbers] == [4, 96, 96, 1, *flags, 4, 96, 96, 1]
 
 
-def test_descriptors_made_on_the_device_get_scratch(worker):
+def test_descriptors_made_on_the_device_get_scratch(session):
     source = """
 @triton.jit
 def _kernel(x_ptr, out_ptr, rows, cols):
@@ -284,7 +287,7 @@ def entry(x, out):
     triton.set_allocator(lambda size, alignment, stream: torch.empty(size, device="cuda", dtype=torch.int8))
     _kernel[(2, 3)](x, out, 4, 96)
 """
-    made = record(worker, source, inputs={"x": torch.empty(4, 96)}, out=torch.empty(4, 96))
+    made = record(session, source, inputs={"x": torch.empty(4, 96)}, out=torch.empty(4, 96))
 
     *_, scratch, profile = made.commands[0].parameters
     assert (scratch, profile) == (Pointer(buffer=1), Pointer(buffer=None))
@@ -292,19 +295,19 @@ def entry(x, out):
     assert made.scratch[1] % 6 == 0 and made.scratch[1] >= 6 * 2 * 128
 
 
-def test_clusters_cooperative_and_programmatic_launches(worker):
+def test_clusters_cooperative_and_programmatic_launches(session):
     source = COPY + "\n\ndef entry(x, out):\n"
     source += "    _copy[(1,)](x, out, 64, 64, num_ctas=2)\n"
     source += "    _copy[(1,)](x, out, 64, 64, launch_cooperative_grid=True, launch_pdl=True)\n"
 
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     cluster, together = made.commands
     assert (cluster.num_ctas, cluster.cooperative, cluster.pdl) == (2, False, False)
     assert (together.num_ctas, together.cooperative, together.pdl) == (1, True, True)
 
 
-def test_a_gluon_kernel(worker):
+def test_a_gluon_kernel(session):
     source = """
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
@@ -319,14 +322,14 @@ def _copy(x_ptr, out_ptr, n, BLOCK: gl.constexpr):
 def entry(x, out):
     _copy[(2,)](x, out, 60, 32, num_warps=4)
 """
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     (launch,) = made.commands
     assert (launch.kernel, launch.grid) == ("_copy", (2, 1, 1))
     assert launch.parameters[:3] == (Pointer(buffer="x"), Pointer(buffer="out"), i32(60))
 
 
-def test_scalars_of_every_type_and_tuples(worker):
+def test_scalars_of_every_type_and_tuples(session):
     source = """
 @triton.jit
 def _kernel(out_ptr, pair, flag, big, half: tl.float16, number: tl.float64, one, nothing):
@@ -337,7 +340,7 @@ def _kernel(out_ptr, pair, flag, big, half: tl.float16, number: tl.float64, one,
 def entry(x, out):
     _kernel[(1,)](out, (2, 0.5), True, 1 << 40, 0.25, 3.0, 1, None)
 """
-    made = record(worker, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    made = record(session, source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     assert made.commands[0].parameters[1:7] == (
         i32(2),
@@ -349,12 +352,12 @@ def entry(x, out):
     )
 
 
-def test_large_shapes_cost_no_memory(worker):
+def test_large_shapes_cost_no_memory(session):
     source = COPY + "\n\ndef entry(x, out):\n    torch.zeros(1 << 34, device='cuda')\n    _copy[(2,)](x, out, 64, 32)\n"
     form = torch.empty(0).as_strided((0,), (1,))
-    assert worker.load(HEAD + source) == ("loaded", {})
+    assert session.load(HEAD + source) == ("loaded", {})
 
-    made = parse(worker.record(inputs={"x": form}, out=torch.empty(64)), arguments=("x", "out"))
+    made = parse(session.record(inputs={"x": form}, out=torch.empty(64)), arguments=("x", "out"))
 
     assert made.scratch == (1 << 36,)
     assert made.commands[1].parameters[0] == Pointer(buffer=None)
@@ -376,22 +379,62 @@ def test_large_shapes_cost_no_memory(worker):
         ("torch.empty(1 << 20, device='cuda')", "4,194,304 bytes of scratch; this case allows 4,096"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused(worker, body, said):
+def test_what_cannot_be_recorded_is_refused(session, body, said):
     kept = "\n\nKEPT = torch.zeros(64, device='cuda')\n"
 
-    fault = refusal(worker, f"{kept}\n\ndef entry(x, out):\n    {body}\n", scratch_limit_bytes=4096)
+    fault = refusal(session, f"{kept}\n\ndef entry(x, out):\n    {body}\n", scratch_limit_bytes=4096)
 
     assert fault["stage"] == "refused"
     assert said in fault["text"]
 
 
-def test_too_many_configurations_are_refused(worker):
-    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 18)]"
+def test_cases_share_the_configurations(session):
+    configs = "[triton.Config({'BLOCK': 32}, num_warps=w, num_stages=s) for w in (1, 2, 4) for s in (1, 2, 3, 4)]"
+    tuned = f"\n\n_tuned = triton.autotune({configs}, key=[])(_copy)\n\n\ndef entry(x, out):\n    _tuned[(2,)](x, out, 64)\n"
+    assert session.load(HEAD + COPY + tuned) == ("loaded", {})
+
+    def labels(**how):
+        form = {"inputs": {"x": torch.empty(64)}, "out": torch.empty(64)}
+        (choice,) = parse(session.record(**form, **how), arguments=("x", "out")).commands
+        return [alternative.label for alternative in choice.alternatives]
+
+    first, second, third, timed = labels(turn=0), labels(turn=1), labels(turn=2), labels()
+
+    assert (len(first), len(second), len(third), len(timed)) == (8, 4, 1, 12)
+    assert set(first) | set(second) == set(timed)
+
+
+def test_options_of_every_launch_can_be_overridden(session):
+    assert session.load(HEAD + COPY + "\n\ndef entry(x, out):\n    _copy[(2,)](x, out, 64, 32, num_warps=4)\n")[0] == "loaded"
+    form = {"inputs": {"x": torch.empty(64)}, "out": torch.empty(64)}
+
+    (launch,) = parse(session.record(**form, compile_with={"num_warps": 1}), arguments=("x", "out")).commands
+
+    assert launch.num_warps == 1
+
+
+def test_a_warmed_up_kernel_can_be_asked_and_launched(session):
+    source = """
+
+def entry(x, out):
+    kernel = _copy.warmup(x, out, 64, 32, grid=(1,), num_warps=2)
+    kernel._init_handles()
+    assert 8 <= kernel.n_regs <= 255 and kernel.n_spills == 0 and kernel.metadata.num_warps == 2
+    kernel[(2, 1, 1)](x, out, 64, 32)
+"""
+
+    made = record(session, COPY + source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+
+    assert [launch.grid for launch in made.commands] == [(2, 1, 1)]
+
+
+def test_too_many_configurations_are_refused(session):
+    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 66)]"
     tuned = f"\n\n_tuned = triton.autotune({configs}, key=[])(_copy)\n\n\ndef entry(x, out):\n    _tuned[(2,)](x, out, 64)\n"
 
-    fault = refusal(worker, tuned)
+    fault = refusal(session, tuned)
 
-    assert (fault["stage"], fault["text"]) == ("refused", "_copy has 17 configurations; 16 are allowed.")
+    assert (fault["stage"], fault["text"]) == ("refused", "_copy has 65 configurations; 64 are allowed.")
 
 
 @pytest.mark.parametrize(
@@ -403,25 +446,25 @@ def test_too_many_configurations_are_refused(worker):
         ("x = tl.load(n)  # here", "Unsupported ptr type"),
     ],
 )
-def test_a_compile_error_has_the_learners_line(worker, kernel, said):
+def test_a_compile_error_has_the_learners_line(session, kernel, said):
     source = HEAD + COPY.replace("    offs = tl", f"    {kernel}\n    offs = tl")
     source += "\n\ndef entry(x, out):\n    _copy[(2,)](x, out, 64, 32)\n"
-    assert worker.load(source) == ("loaded", {})
+    assert session.load(source) == ("loaded", {})
 
-    kind, fault, _ = worker.case(inputs={"x": torch.empty(64)}, out=torch.empty(64))
+    kind, fault, _ = session.case(inputs={"x": torch.empty(64)}, out=torch.empty(64))
 
     assert (kind, fault["stage"]) == ("fault", "compile")
     assert said in fault["text"]
     assert fault["line"] == next(n for n, line in enumerate(source.splitlines(), 1) if "# here" in line)
 
 
-def test_too_much_shared_memory_is_a_compile_error(worker):
+def test_too_much_shared_memory_is_a_compile_error(session):
     source = ATTENTION.replace("head_dim, 64, 32)", "head_dim, 64, 64, num_stages=8)")
     tensor = torch.empty(1, 1, 128, 128, dtype=torch.float16)
     names = ("query", "key", "value", "out", "softmax_scale")
-    assert worker.load(HEAD + source, arguments=names, target="sm_86") == ("loaded", {})
+    assert session.load(HEAD + source, arguments=names, target="sm_86") == ("loaded", {})
 
     inputs = dict.fromkeys(names[:3], tensor)
-    kind, fault, _ = worker.case(inputs=inputs, out=tensor, scalars={"softmax_scale": 1.0})
+    kind, fault, _ = session.case(inputs=inputs, out=tensor, scalars={"softmax_scale": 1.0})
 
     assert (kind, fault["stage"], fault["error_type"]) == ("fault", "compile", "OutOfResources")

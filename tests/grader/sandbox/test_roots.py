@@ -1,4 +1,4 @@
-"""What a worker may read: never the application, always its interpreter, wherever that stands."""
+"""What a session may read: never the application, always its interpreter, wherever that stands."""
 
 import os
 import stat
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
+
+pytestmark = pytest.mark.process
 
 NOBODY = 61234
 _PREPARE = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
 roots.forget_application()
 print(*roots.prepare(uid=os.getuid(), executables=()).readable, sep="\\n")
 """

@@ -3,12 +3,14 @@
 import pytest
 
 from grader.faults import SandboxError
-from grader.sandbox import selftest
+from grader.sandbox.selftest import walls as selftest
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
-def whole(nursery):
-    return selftest.run(nursery)
+def whole(sandbox):
+    return selftest.run(sandbox)
 
 
 def test_the_walls_hold(whole):
@@ -25,8 +27,8 @@ def test_each_kind_is_asked_both_ways(whole, expected):
 @pytest.mark.parametrize(
     ("wall", "probe"), [("landlock", "read file /etc/passwd"), ("seccomp", "open socket AF_UNIX"), ("seccomp", "fork")]
 )
-def test_a_missing_wall_turns_grading_off(nursery, wall, probe):
-    result = selftest.run(nursery, without=(wall,))
+def test_a_missing_wall_turns_grading_off(sandbox, wall, probe):
+    result = selftest.run(sandbox, without=(wall,))
 
     assert not result.ok
     assert {row.kind for row in result.rows if row.probe == probe and not row.ok} == {"interpret", "record"}
@@ -37,11 +39,11 @@ def test_a_missing_wall_turns_grading_off(nursery, wall, probe):
 
 def test_warm_parents_that_do_not_start_turn_grading_off(monkeypatch):
     def broken():
-        raise SandboxError("the nursery did not start: no torch")
+        raise SandboxError("the sandbox did not start: no torch")
 
-    monkeypatch.setattr(selftest, "Nursery", broken)
+    monkeypatch.setattr(selftest, "Sandbox", broken)
 
     result = selftest.run()
 
     assert not result.ok
-    assert result.reason == "The sandbox does not start: the nursery did not start: no torch"
+    assert result.reason == "The sandbox does not start: the sandbox did not start: no torch"

@@ -1,4 +1,4 @@
-"""A worker that runs the Python it is sent; takes the place of `grader.sandbox.worker` in tests of the supervisor."""
+"""A session that runs the Python it is sent; takes the place of `grader.sandbox.session.session` in tests of the supervisor."""
 
 import traceback
 

@@ -1,4 +1,4 @@
-"""One judge a device for all hacks, and its warm parents for tests that speak to a worker: starting them takes seconds."""
+"""One judge a device for all hacks, and its warm parents for tests that speak to a session: starting them takes seconds."""
 
 import pytest
 
@@ -18,5 +18,5 @@ def gpu_judge():
 
 
 @pytest.fixture(scope="session")
-def nursery(cpu_judge):
-    return cpu_judge._nursery
+def sandbox(cpu_judge):
+    return cpu_judge._sandbox

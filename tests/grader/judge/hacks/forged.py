@@ -1,7 +1,7 @@
 """Launch records as a hostile process could write them: each function turns an honest record into a forged one.
 
 They run in the recorder itself, where a submission's Python can replace what writes the record; so what they make goes through
-the worker's real pipe. `header` is the record's header as JSON, `blobs` what follows it.
+the session's real pipe. `header` is the record's header as JSON, `blobs` what follows it.
 """
 
 import json
@@ -227,7 +227,7 @@ def install(name):
     """In a recorder: from now on it writes the forged record of that name instead of its own."""
     import sys
 
-    record = sys.modules["grader.sandbox.record"]
+    record = sys.modules["grader.sandbox.record.format"]
     honest = getattr(record, "honest_dump", record.dump)
     record.honest_dump = honest
 

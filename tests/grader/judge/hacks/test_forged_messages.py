@@ -1,4 +1,4 @@
-"""A forged message on the worker's own pipe earns nothing, and no attempt is given back for it."""
+"""A forged message on the session's own pipe earns nothing, and no attempt is given back for it."""
 
 import json
 import struct
@@ -72,7 +72,7 @@ def test_an_honest_syntax_error_is_given_back(judge):
 
 
 def test_the_frames_are_what_the_protocol_reads():
-    """The forger's own framing is the worker's: else every test above would fail for the wrong reason."""
+    """The forger's own framing is the session's: else every test above would fail for the wrong reason."""
     from grader.sandbox import protocol
 
     scope, written = {}, []

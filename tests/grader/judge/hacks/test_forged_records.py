@@ -1,4 +1,4 @@
-"""A forged record goes no further than the judge's parser, though it comes through the worker's own pipe, in one good frame."""
+"""A forged record goes no further than the judge's parser, though it comes through the session's own pipe in a good frame."""
 
 import time
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from forged import FORGED
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out
-from grader.judge.recording import recorder
-from grader.judge.runner import Submission
-from grader.sandbox.ending import Reason
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Briefing
+from grader.judge.recording import start_recorder
+from grader.sandbox.process.ending import Reason
 from labs import load
 
 LAB = load("lab02_safe_softmax").lab
@@ -41,11 +41,11 @@ def softmax(x, out):
 
 
 @pytest.fixture(scope="module")
-def recorded(nursery):
+def recorded(sandbox):
     """By name what came of each, and how long the judge took; "" is the honest record that comes first."""
     prepared = prepare(LAB, LAB.cases[1], b"s" * 32)
     found = {}
-    with recorder(nursery, Submission(source=SOURCE, lab=LAB, target="sm_90"), lambda: False) as recording:
+    with start_recorder(sandbox, Briefing(source=SOURCE, lab=LAB, target="sm_90"), lambda: False) as recording:
         for name in ("", *FORGED):
             began = time.process_time()
             found[name] = recording.record(prepared, lay_out(prepared)), time.process_time() - began

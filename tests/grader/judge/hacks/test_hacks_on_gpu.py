@@ -20,8 +20,8 @@ def judge(gpu_judge):
 FORGING = """
 import dataclasses, sys
 
-_record = sys.modules["grader.sandbox.record"]
-_launches = sys.modules["grader.sandbox.launches"]
+_record = sys.modules["grader.sandbox.record.format"]
+_launches = sys.modules["grader.sandbox.record.commands"]
 _dump = _record.dump
 
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from tricks import ONLY_WHERE_INTERPRETED, TRICKS
 
-from grader.judge.inputs import prepare
-from grader.judge.memory import lay_out
-from grader.judge.recording import recorder
-from grader.judge.runner import Submission
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import lay_out
+from grader.judge.case.outcome import Briefing
+from grader.judge.recording import start_recorder
 from grader.report import Verdict
-from grader.sandbox.record import Fill, Pointer
+from grader.sandbox.record.commands import Fill, Pointer
 from labs import load
 
 LAB = "lab02_safe_softmax"
@@ -89,12 +89,12 @@ def test_on_a_gpu_python_computes_nothing(gpu_judge, name):
 
 
 @pytest.mark.parametrize("name", ONLY_WHERE_INTERPRETED)
-def test_what_python_computed_is_in_no_record(nursery, name):
+def test_what_python_computed_is_in_no_record(sandbox, name):
     lab = load(LAB).lab
     prepared = prepare(lab, lab.cases[0], b"s" * 32)
-    submission = Submission(source=ONLY_WHERE_INTERPRETED[name].source, lab=lab, target="sm_90")
+    submission = Briefing(source=ONLY_WHERE_INTERPRETED[name].source, lab=lab, target="sm_90")
 
-    with recorder(nursery, submission, lambda: False) as recording:
+    with start_recorder(sandbox, submission, lambda: False) as recording:
         recorded = recording.record(prepared, lay_out(prepared))
 
     if recorded.record is None:

@@ -1,7 +1,7 @@
-"""Programs that try to break out of a worker. Each is one function, registered under its name, and judged alone.
+"""Programs that try to break out of a session. Each is one function, registered under its name, and judged alone.
 
 An attack gets a `Bait` and returns something true if it got what it wanted; an exception or nothing means that it was stopped.
-What only the outside can see (did it end, is anything left) is said by `ends`. Imported in the worker before the walls stand.
+What only the outside can see (did it end, is anything left) is said by `ends`. Imported in the session before the walls stand.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Attack:
     @property
     def tells_walls_apart(self) -> bool:
         """Whether running it with a wall left out says something, and the same on every machine."""
-        return RECORD in self.kinds and self.group not in ("resources", "forgery") and not self.varies
+        return RECORD in self.kinds and self.group not in ("resources", "forgery", "doors") and not self.varies
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -100,6 +100,6 @@ def any_of(*tries: Callable[[], Any]) -> list[Any]:
 
 def load_all() -> dict[str, Attack]:
     """Every attack, by name."""
-    from attacks import execution, files, forgery, kernel, network, processes, resources  # noqa: F401
+    from attacks import doors, execution, files, forgery, kernel, network, processes, resources  # noqa: F401
 
     return ATTACKS

@@ -1,4 +1,4 @@
-"""Runs one attack behind the walls, in the place of `grader.sandbox.worker`."""
+"""Runs one attack behind the walls, in the place of `grader.sandbox.session.session`."""
 
 from __future__ import annotations
 

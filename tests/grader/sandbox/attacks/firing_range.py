@@ -25,8 +25,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[3])]
 
 from attacks import Attack, Bait, load_all  # noqa: E402
 from attacks.processes import SECRET  # noqa: E402
-from grader.sandbox import warden  # noqa: E402
-from grader.sandbox.supervisor import Ended, Kind, Limits, Nursery, harden_this_process  # noqa: E402
+from grader.sandbox.process import warden  # noqa: E402
+from grader.sandbox.process.door import Ended, Kind, Limits, Sandbox, harden_this_process  # noqa: E402
 
 _MAIN = "attacks.attacker:main"
 _BUFFER_BYTES = 1 << 16
@@ -67,7 +67,7 @@ def lent(fill: bytes, *, read_only: bool) -> Iterator[int]:
         os.close(fd)
 
 
-def fire(nursery: Nursery, attack: Attack, bait: Bait, kind: Kind, without: list[str]) -> dict[str, Any]:
+def fire(sandbox: Sandbox, attack: Attack, bait: Bait, kind: Kind, without: list[str]) -> dict[str, Any]:
     """Run one attack and look at what it did."""
     for name in ("hidden.json", "victim"):
         path = Path(bait.folder, name)
@@ -77,20 +77,20 @@ def fire(nursery: Nursery, attack: Attack, bait: Bait, kind: Kind, without: list
     with lent(b"\0", read_only=True) as inputs, lent(_FILL, read_only=False) as out:
         buffers = [inputs, out] if kind is Kind.INTERPRET else []
         limits = Limits(**{"time_limit_s": 10.0, **attack.limits})
-        worker = nursery._start_worker(
+        session = sandbox._start_session(
             kind, buffers, limits, main=_MAIN, search=[str(HERE.parent), bait.application], without=without
         )
         begin = time.monotonic()
         answer, detail = "", ""
         try:
-            worker.receive(20)
-            worker.send({"attack": attack.name, "bait": shown})
-            answer, fields = worker.receive(20)
+            session.receive(20)
+            session.send({"attack": attack.name, "bait": shown})
+            answer, fields = session.receive(20)
             detail = fields.get("text", "")
         except Ended as end:
             detail = str(end)
         duration_s = time.monotonic() - begin
-        ending = worker.stop()
+        ending = session.stop()
         intact = os.fstat(out).st_size == os.fstat(inputs).st_size == _BUFFER_BYTES
         untouched = os.pread(inputs, 64, 0) == b"\0" * 64 and os.pread(out, 64, 0) == _FILL * 64
     time.sleep(0.3 if attack.name == "daemon_that_writes_later" else 0)
@@ -105,9 +105,9 @@ def fire(nursery: Nursery, attack: Attack, bait: Bait, kind: Kind, without: list
         "reason": str(ending.reason),
         "detail": detail or ending.detail,
         "duration_s": round(duration_s, 3),
-        "survivors": len(warden.session(worker.warden_pid)),
-        "output": worker.output[-300:].decode(errors="replace"),
-        "scratch_left": bool(list(Path(tempfile.gettempdir()).glob(f"{Path(worker._keeper._scratch_path).name}*"))),
+        "survivors": len(warden.posix_session(session.warden_pid)),
+        "output": session.output[-300:].decode(errors="replace"),
+        "scratch_left": bool(list(Path(tempfile.gettempdir()).glob(f"{Path(session._keeper._scratch_path).name}*"))),
     }
 
 
@@ -115,11 +115,11 @@ def main(kinds: list[str], without: list[str], only: list[str]) -> None:
     """The attacks in `only`, from each of `kinds` that it is meant for."""
     os.environ["TOKEN"] = SECRET
     harden_this_process()
-    with Nursery() as nursery, baited() as bait:
+    with Sandbox() as sandbox, baited() as bait:
         for attack in load_all().values():
             for kind in kinds:
                 if kind in attack.kinds and attack.name in only:
-                    print(json.dumps(fire(nursery, attack, bait, Kind(kind), without)), flush=True)
+                    print(json.dumps(fire(sandbox, attack, bait, Kind(kind), without)), flush=True)
 
 
 if __name__ == "__main__":

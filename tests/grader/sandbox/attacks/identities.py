@@ -1,4 +1,4 @@
-"""Who runs the attacks: root, whose workers drop to a user of their own, or an ordinary user, whose workers are that user."""
+"""Who runs the attacks: root, whose sessions drop to a user of their own, or an ordinary user, whose sessions are that user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from grader.sandbox import roots
+from grader.sandbox.walls import roots
 
 ORDINARY_UID = 1000
 # $1 lies below $2, which only root may enter: in a mount namespace of our own, $2 is hidden but for $1.
@@ -36,7 +36,7 @@ def prefix(identity: str) -> list[str]:
     """
     if identity == "root":
         if os.getuid() != 0:
-            raise Unavailable("not root: workers cannot drop to another user")
+            raise Unavailable("not root: sessions cannot drop to another user")
         return []
     if os.getuid() != 0:
         return []

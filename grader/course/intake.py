@@ -1,0 +1,89 @@
+"""What is handed in, checked: every rule that needs no database. What breaks one is refused with one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import time
+import uuid
+from collections.abc import Callable
+
+from grader.faults import NotGradable
+from grader.source import check_source
+
+MODES = ("check", "submit")
+USER_LIMIT = 200
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HandIn:
+    """One attempt as it is handed in; what an archive file holds."""
+
+    id: str
+    user: str
+    lab: str
+    mode: str  # check (visible cases, free) | submit (everything, counts)
+    device: str
+    edition: str  # of the lab (`edition`)
+    source: str
+    source_sha256: str
+    prediction: float | None
+    same_as: str | None  # the attempt whose report this one shows
+    created: float
+    regrade_of: str | None = None  # the attempt that this one grades anew, in an instructor's name
+
+
+def checked(
+    *,
+    user: str,
+    lab_id: str,
+    lab_ids: tuple[str, ...],
+    source: str | bytes,
+    mode: str,
+    prediction: float | None,
+    device: str,
+    edition: Callable[[str], str],
+) -> HandIn:
+    """A submission that keeps every rule.
+
+    Raises:
+        NotGradable: it does not; one sentence says what, where and what was expected.
+    """
+    if not isinstance(user, str) or not user or len(user) > USER_LIMIT or not user.isprintable():
+        raise NotGradable(f"user={user!r:.40} must be a name of 1 to {USER_LIMIT} printable characters.")
+    if mode not in MODES:
+        raise NotGradable(f"mode={mode!r:.40} must be one of {', '.join(MODES)}.")
+    if lab_id not in lab_ids:
+        raise NotGradable(f"There is no lab {lab_id!r:.80}; the labs are {', '.join(lab_ids)}.")
+    if not (prediction is None or _is_number(prediction)):
+        large = type(prediction) is int  # whose digits Python may refuse to write
+        raise NotGradable(f"prediction={'…' if large else f'{prediction!r:.40}'} must be a finite number, or none.")
+    text = check_source(source)
+    created = time.time()
+    return HandIn(
+        id=new_id(created),
+        user=user,
+        lab=lab_id,
+        mode=mode,
+        device=device,
+        edition=edition(lab_id),
+        source=text,
+        source_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        prediction=None if prediction is None else float(prediction),
+        same_as=None,
+        created=created,
+    )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a double holds it; true and false are no numbers here."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def new_id(created: float) -> str:
+    """Ids sort by time: DBOS's clock on SQLite has whole seconds, and of equal times the smaller id goes first."""
+    return f"{int(created * 1000):012x}{uuid.uuid4().hex[:20]}"

@@ -1,0 +1,1 @@
+"""What the compiled kernels say of themselves: anatomy and listings."""

@@ -1,0 +1,1 @@
+"""One case: its inputs drawn, its memory laid out, its outcome judged."""

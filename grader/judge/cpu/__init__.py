@@ -1,0 +1,1 @@
+"""The interpreter's side: an attempt graded without a GPU."""

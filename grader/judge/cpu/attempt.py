@@ -1,0 +1,111 @@
+"""An attempt without a GPU: cases run in the interpreter while a second session compiles for a GPU that is not there."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+from grader.judge.attempt import Attempt, Execution, Progress
+from grader.judge.binaries.anatomy import anatomy_of
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.judged import Judged
+from grader.judge.case.outcome import Outcome
+from grader.judge.case.part import spared
+from grader.judge.cpu.again import look_again
+from grader.judge.cpu.runner import CpuRunner
+from grader.judge.recording import RecordedCase, record_largest
+from grader.report import Listing, Verdict
+from grader.sandbox.process.ending import Ending, Reason
+from grader.sandbox.protocol import Fault
+
+NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
+
+
+class CpuAttempt(Attempt):
+    """Cases run in Triton's interpreter; a second session compiles for a GPU meanwhile, for the anatomy."""
+
+    device_kind = "cpu"
+    _device_name = "CPU (Triton's interpreter)"
+
+    def _execute(self, cases: list[PreparedCase]) -> Execution:
+        with (
+            concurrent.futures.ThreadPoolExecutor(1) as pool,
+            CpuRunner(self._sandbox, self._submission, cases, self._cancelled) as runner,
+        ):
+            hangs = threading.Event()
+            until = time.monotonic() + self._lab.cpu_limit_s
+            recording = pool.submit(
+                self._compile, cases, lambda: hangs.is_set() or self._cancelled() or time.monotonic() > until
+            )
+            self._progress(Progress("reading"))
+            with self._marked("read"):
+                stopped = runner.load()
+            if stopped is not None:
+                execution = self._stopped(cases, stopped)
+                execution.output = runner.output
+            else:
+                with self._marked("run"):
+                    execution = self._run(runner, cases)
+            if execution.timed_out:
+                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+            self._progress(Progress("compiling"))
+            with self._marked("anatomy"):
+                largest, recorded, execution.listings = recording.result()
+            if _given_up(recorded) and not (hangs.is_set() or self._cancelled()):
+                recorded = dataclasses.replace(recorded, ending=Ending(Reason.TIME_LIMIT))
+        self._look_at(execution, largest, recorded)
+        return execution
+
+    def _compile(
+        self, cases: list[PreparedCase], given_up: Callable[[], bool]
+    ) -> tuple[PreparedCase, RecordedCase, tuple[Listing, ...]]:
+        """The largest visible case as a GPU would launch it, and its code to read."""
+        largest, recorded = record_largest(self._sandbox, self._submission, cases, given_up)
+        return largest, recorded, self._listings(recorded, given_up)
+
+    def _look_at(self, execution: Execution, largest: PreparedCase, recorded: RecordedCase) -> None:
+        """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
+
+        Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
+        """
+        outcome = Outcome(fault=recorded.fault, ending=recorded.ending, limit_s=self._lab.cpu_limit_s)
+        if recorded.record is not None:
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(recorded.record), ())
+            if any(recorded.record.every_launch()):
+                return
+            outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
+        elif _given_up(recorded):
+            if execution.timed_out:
+                execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
+            return
+        own = self._judge(largest, outcome).finding.own
+        execution.anatomy_note = f"Not compiled for {self._submission.target}: {own.sentence if own else ''}"
+        if any(judged.finding.failed for judged in execution.cases):
+            return
+        only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
+        execution.cases = [
+            self._judge(judged.prepared, outcome) if judged.prepared is largest or not only_here else judged
+            for judged in execution.cases
+        ]
+
+    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
+        execution = Execution(cases=[])
+        output = None
+        for done, prepared in enumerate(cases):
+            self._progress(Progress("running", done, len(cases), prepared.case.name))
+            if output is None and prepared.case.group != "visible":
+                output = runner.output
+            execution.cases.append(self._judge(prepared, runner.run(prepared)))
+            if execution.cases[-1].verdict is Verdict.CANCELLED:
+                execution.cases += map(Judged.not_run, cases[done + 1 :])
+                break
+        execution.cases = look_again(self._lab, runner, execution.cases)
+        execution.output = runner.output if output is None else output
+        return execution
+
+
+def _given_up(recorded: RecordedCase) -> bool:
+    return recorded.ending is not None and recorded.ending.reason is Reason.CANCELLED

@@ -1,0 +1,133 @@
+"""Runs a submission's cases on the CPU: one sandboxed session after another, lent memory, one answer a case.
+
+A session that crashes, hangs or outgrows its limits is replaced for the cases that remain, SESSIONS in all. Once a case has
+timed out, the others get no such long time, since mostly the same loop hangs in each; but always the pace that this kernel
+has shown, so that a slow and right one is not taken for a hanging one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+from grader.faults import GraderError, SandboxError
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.memory import LentMemory, lay_out
+from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
+from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
+from grader.sandbox.protocol import OF_A_CASE, Done, Fault
+
+AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
+PACE = 4  # or so many times the longest case that came to its end
+SESSIONS = 3
+
+
+class CpuRunner:
+    """The cases of one attempt in the interpreter. Use as a context manager: leaving it kills what is left."""
+
+    def __init__(
+        self, sandbox: Sandbox, submission: Briefing, cases: list[PreparedCase], cancelled: Callable[[], bool]
+    ) -> None:
+        self._sandbox = sandbox
+        self._submission = submission
+        self._cancelled = cancelled
+        self._layouts = {id(prepared): lay_out(prepared) for prepared in cases}
+        self._memory = LentMemory(
+            inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
+            out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
+        )
+        self._deadline = time.monotonic() + submission.lab.cpu_limit_s
+        self._session: Conversation | None = None
+        self._started = 0
+        self._timed_out = False
+        self._longest_s = 0.0
+        self._output = bytearray()
+
+    def __enter__(self) -> CpuRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._retire()
+        self._memory.close()
+
+    def load(self) -> Outcome | None:
+        """Start a session and let it read the submission. None when it is ready for cases."""
+        self._retire()
+        self._started += 1
+        limits = Limits(time_limit_s=max(1.0, self._deadline - time.monotonic()))
+        self._session = self._sandbox.start_session(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
+        try:
+            self._receive()  # ready; nothing of the submission has been sent yet
+        except Ended as ended:
+            raise SandboxError(f"a session ended before it was given anything: {ended.ending}") from ended
+        try:
+            self._session.send(self._submission.load_message)
+            stopped = answer_to_load(self._receive)
+        except Ended as ended:
+            return Outcome(ending=ended.ending)
+        return None if stopped is None else self._stopped_by(stopped)
+
+    def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
+        """Run one case; where the session is gone, in a new one."""
+        if self._session is None:
+            if self._started >= SESSIONS or time.monotonic() > self._deadline:
+                return Outcome(ending=None)
+            failed = self.load()
+            if failed is not None:
+                return failed
+        layout = self._layouts[id(prepared)]
+        self._memory.lend(prepared, layout)
+        limit_s = self._limit_s
+        started = time.perf_counter()
+        try:
+            self._session.send(case_message(prepared, layout, self._submission.lab, again))
+            kind, fields = self._receive(limit_s)
+        except Ended as ended:
+            self._retire()
+            self._timed_out |= ended.ending.reason is Reason.TIME_LIMIT
+            return Outcome(ending=ended.ending, duration_ms=_since(started), limit_s=limit_s)
+        duration_ms = _since(started)
+        self._longest_s = max(self._longest_s, duration_ms / 1e3)
+        if kind == "done":
+            return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
+        return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
+
+    @property
+    def output(self) -> str:
+        """What the submission has printed so far."""
+        current = self._session.output if self._session is not None else b""
+        return (bytes(self._output) + current).decode("utf-8", errors="replace")
+
+    @property
+    def _limit_s(self) -> float:
+        """What the next case may take."""
+        return min(CASE_LIMIT_S, max(AFTER_TIME_OUT_S, PACE * self._longest_s)) if self._timed_out else CASE_LIMIT_S
+
+    def _receive(self, limit_s: float | None = None) -> tuple[str, dict[str, Any]]:
+        left = min(limit_s or CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
+        return self._session.receive(left, cancelled=self._cancelled)
+
+    def _stopped_by(self, stopped: Fault | Ending) -> Outcome:
+        if isinstance(stopped, Fault):
+            return Outcome(fault=stopped)
+        self._retire()
+        return Outcome(ending=stopped)
+
+    def _retire(self) -> None:
+        if self._session is None:
+            return
+        session, self._session = self._session, None
+        try:
+            session.stop()
+        except SandboxError as error:
+            raise GraderError("a session survived its own end") from error
+        finally:
+            with contextlib.suppress(AttributeError):
+                self._output += session.output
+
+
+def _since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,1 @@
+"""What is wrong, in one sentence that is true."""

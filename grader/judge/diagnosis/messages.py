@@ -1,0 +1,228 @@
+"""A fault's raw text turned into one plain sentence. What no rule knows is shown as it is, cut to one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from grader.report import Diagnosis, Verdict
+from grader.sandbox.protocol import Fault
+
+VERDICT_OF_STAGE = {
+    "syntax": Verdict.SYNTAX_ERROR,
+    "import": Verdict.RUNTIME_ERROR,
+    "entry": Verdict.BAD_ENTRY,
+    "compile": Verdict.COMPILE_ERROR,
+    "run": Verdict.RUNTIME_ERROR,
+    "refused": Verdict.REFUSED,
+    "bounds": Verdict.OUT_OF_BOUNDS,
+    "input_changed": Verdict.INPUT_CHANGED,
+}
+
+LOOKED_AT = 32 * 1024  # characters of a fault's text; a session may send 24 Ki
+LINES_LIMIT, LINE_LIMIT = 500, 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Where `pattern` is found, `sentence` is said; `{0}` and so on are the pattern's groups."""
+
+    name: str
+    pattern: str
+    sentence: str
+    verdict: Verdict | None = None  # where the stage alone would say something weaker
+
+
+_COMPILE = Verdict.COMPILE_ERROR
+
+RULES = (
+    Rule(
+        "arange_power_of_two",
+        r"arange's range must be a power of 2",
+        "tl.arange needs a length that is a power of two: take the next power of two and mask the lanes beyond the end.",
+        _COMPILE,
+    ),
+    Rule(
+        "arange_constexpr",
+        r"arange's arguments must be of type tl\.constexpr",
+        "tl.arange needs lengths known when the kernel is compiled: declare the block size as a tl.constexpr parameter.",
+        _COMPILE,
+    ),
+    Rule(
+        "constexpr_missing",
+        r"(?:Shape element|shape).{0,40}must have type `?constexpr|Cannot (?:use|interpret).{0,40}as a constexpr",
+        "The shape of a block must be known when the kernel is compiled: declare that size as a tl.constexpr parameter.",
+        _COMPILE,
+    ),
+    Rule(
+        "dot_too_small",
+        r"(?:Input shapes should have M >= \d+|M >= \d+, N >= \d+ and K >= \d+|small blocks not supported)",
+        "tl.dot needs every side of its blocks to be at least 16: pad the block and mask the rest.",
+        _COMPILE,
+    ),
+    Rule(
+        "dot_shapes",
+        r"(?:First input shape .* is not compatible for matmul|incompatible dimensions.*dot"
+        r"|matmul: Input operand 1 has a mismatch)",
+        "The two blocks given to tl.dot do not fit: the first one's columns must be as many as the second one's rows "
+        "(is a tl.trans missing?).",
+        _COMPILE,
+    ),
+    Rule(
+        "dot_dtypes",
+        r"[Bb]oth operands must be same dtype\. Got (\S+) and (\S+)",
+        "tl.dot was given {0} and {1}: bring both blocks to one dtype first, for instance probs.to(value.dtype).",
+        _COMPILE,
+    ),
+    Rule(
+        "broadcast",
+        r"(?:[Cc]annot make_shape_compatible: incompatible dimensions at index (\d+): (\d+) and (\d+)"
+        r"|could not be broadcast together|shape mismatch: objects cannot be broadcast)",
+        "Two blocks of different shape meet: check which axis each belongs to, [:, None] for rows and [None, :] for columns.",
+        _COMPILE,
+    ),
+    Rule(
+        "loop_carried_type",
+        r"Loop-carried variable (\w+) has initial type (.+?) but is re-assigned to (.+?)(?: in loop|$)",
+        "{0} starts the loop as {1} and becomes {2} inside: give it its final shape and dtype before the loop "
+        "(accumulators are float32).",
+        _COMPILE,
+    ),
+    Rule(
+        "branch_type",
+        r"Mismatched type for (\w+) between then block \((.+?)\) and else block \((.+?)\)",
+        "{0} is {1} in one branch and {2} in the other: give it one shape and dtype in both.",
+        _COMPILE,
+    ),
+    Rule(
+        "scalar_store",
+        r"(?:Value argument cannot be block type if pointer argument is not a block"
+        r"|Mask argument cannot be block type if pointer argument is not a block)",
+        "A block of values meets a single address: add the offsets (pointer + tl.arange(…)) before loading or storing.",
+        _COMPILE,
+    ),
+    Rule(
+        "not_a_pointer",
+        r"[Uu]nsupported ptr type (\S+)",
+        "A load or store was given {0}, which is no pointer: pass the tensor itself to the kernel and add offsets to it.",
+        _COMPILE,
+    ),
+    Rule(
+        "break_continue",
+        r"unsupported AST node type: (Break|Continue|With|Try|Raise|ListComp|Lambda)",
+        "A kernel cannot contain Python's {0}: write it with a condition, a mask or a loop bound.",
+        _COMPILE,
+    ),
+    Rule(
+        "shared_memory",
+        r"out of resource: shared memory, Required: (\d+), Hardware limit: (\d+)",
+        "The kernel wants {0} bytes of shared memory and the GPU has {1} a block: smaller tiles or fewer stages.",
+        _COMPILE,
+    ),
+    Rule(
+        "registers",
+        r"out of resource: (?:registers|threads)",
+        "The kernel needs more registers than a block can have: smaller tiles or more warps.",
+        _COMPILE,
+    ),
+    Rule(
+        "jit_outside",
+        r"Cannot call @triton\.jit'd outside of the scope of a kernel",
+        "A kernel was called like a function: give it a grid, kernel[grid](…).",
+    ),
+    Rule(
+        "undefined_in_kernel",
+        r"(?:name '|NameError\(\"?)?\b(\w+)\b'? is not defined",
+        "{0} is not defined where it is used.",
+    ),
+    Rule(
+        "global_in_kernel",
+        r"Cannot access global variable (\w+) from within @jit'ed function",
+        "A kernel cannot read the global variable {0}: pass it as an argument, or make it a tl.constexpr.",
+        _COMPILE,
+    ),
+    Rule(
+        "missing_argument",
+        r"missing (?:a required|\d+ required positional) arguments?:? '?([\w', and]+?)'?$",
+        "The kernel was launched without its argument {0}.",
+    ),
+    Rule(
+        "unexpected_argument",
+        r"got an unexpected keyword argument '(\w+)'|Keyword argument (\w+) was specified but unrecognised",
+        "The call passes an argument the function does not have: {0}.",
+    ),
+    Rule(
+        "no_attribute",
+        r"(?:module|type object) '([\w.]+)' has no attribute '(\w+)'",
+        "{0} has no {1}.",
+    ),
+    Rule(
+        "memory",
+        r"^MemoryError",
+        "The call asks for more memory than there is: allocate less scratch.",
+        Verdict.MEMORY_LIMIT,
+    ),
+    Rule(
+        "not_implemented",
+        r"^NotImplementedError",
+        "The kernel is not written yet.",
+    ),
+)
+
+# By where an access went; the first that is found in the fault's text.
+REMEDIES = (
+    ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
+    ("before the start of", "some offset is negative."),
+    ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),
+)
+
+
+def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
+    """The verdict of a session's fault, and one sentence on it with the learner's own line."""
+    verdict, diagnosis = _explain(fault)
+    if not any(c.isalnum() for c in diagnosis.sentence):  # it may say nothing, or only that something was not printable
+        diagnosis = dataclasses.replace(diagnosis, sentence=verdict.sentence)
+    return verdict, diagnosis
+
+
+def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
+    verdict = VERDICT_OF_STAGE[fault.stage]
+    if fault.stage in ("refused", "bounds", "input_changed", "entry"):
+        text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
+        return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
+    if fault.stage == "syntax":
+        text = f"Python cannot read the file: {_one_line(fault.text)}."
+        return verdict, Diagnosis(sentence=_with_line(text, fault.line), name="syntax", line=fault.line)
+    searched = legible(f"{fault.error_type}: {fault.text}\n{fault.raw}")
+    for rule in RULES:
+        found = re.search(rule.pattern, searched, flags=re.M)
+        if found:
+            groups = [group for group in found.groups() if group is not None]
+            sentence = rule.sentence.format(*groups, *[""] * 4)
+            if rule.name == "not_implemented" and fault.text:
+                sentence = _one_line(fault.text).rstrip(".") + "."
+            diagnosis = Diagnosis(sentence=_with_line(sentence, fault.line), name=rule.name, line=fault.line)
+            return rule.verdict or verdict, diagnosis
+    text = f"{fault.error_type}: {_one_line(fault.text)}".rstrip(": .") + "."
+    return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
+
+
+def legible(text: str) -> str:
+    """The beginning of a hostile text, its lines cut: rules look for a stretch within a line, and hostile lines have no end."""
+    return "\n".join(line[:LINE_LIMIT] for line in text[:LOOKED_AT].split("\n", LINES_LIMIT)[:LINES_LIMIT])
+
+
+def _with_remedy(text: str) -> str:
+    """What usually mends an access outside a tensor."""
+    remedy = next((remedy for where, remedy in REMEDIES if where in text), "")
+    return f"{text.rstrip('.')}: {remedy}" if remedy else text
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = lines[-1] if lines else ""
+    return line if len(line) <= 240 else line[:239] + "…"
+
+
+def _with_line(sentence: str, line: int | None) -> str:
+    return f"Line {line}: {sentence}" if line else sentence

@@ -1,0 +1,1 @@
+"""The GPU's side: records replayed on lent memory, under one lock, and timed."""

@@ -1,0 +1,1 @@
+"""Right or not, and worth how many points."""

@@ -1,0 +1,1 @@
+"""Triton's interpreter, mended and watched: a case run on the CPU."""

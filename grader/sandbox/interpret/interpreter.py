@@ -1,0 +1,167 @@
+"""Runs a submission's kernels in this process, on the lent memory, through Triton's interpreter: mended, watched, counted.
+
+Triton must have been imported with TRITON_INTERPRET=1. What differs from stock Triton:
+the language is patched once and not at every launch; arguments stay where they are instead of being copied to and fro;
+number formats and reductions are mended (`number_formats`, `reductions`); pointers remember their tensor, and every load,
+store and atomic goes through an `AddressMap` and an `AccessBook`; of an autotuner's configurations the first is run, or
+all of them in turn (`tuning`); programs run in an order of the judge's (`programs`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from triton.backends.nvidia.compiler import min_dot_size
+from triton.runtime import interpreter as stock
+
+from grader.sandbox.case import current_case
+from grader.sandbox.case.access_book import AccessBook
+from grader.sandbox.case.address_map import AddressMap
+from grader.sandbox.case.lent import Memory, region_of
+from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
+from grader.sandbox.case.sight import Sight
+from grader.sandbox.interpret import launches as interpreted_launches
+from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
+from grader.sandbox.protocol import LentCase
+
+
+def warm_up() -> None:
+    """Do now what the first kernel of a process would wait for: imports, and the rewriting of tl.sum and tl.max.
+
+    For a parent that forks sessions; it lends a kernel of ours two cells and runs it.
+    """
+    _install()
+    with current_case.running(HostRules(AddressMap()), interpreted_launches.Plan(AccessBook(own_line))):
+        cells = torch.ones(2)
+        _warm_kernel[(1,)](cells, torch.empty_like(cells), 1.0)
+
+
+@triton.jit
+def _warm_kernel(in_ptr, out_ptr, scale):
+    offs = tl.arange(0, 2)
+    block = tl.load(in_ptr + offs, mask=offs < 2, other=0.0)
+    tl.store(out_ptr + offs, tl.exp(block - tl.max(block, 0)) * scale / tl.sum(block, 0), mask=offs < 2)
+
+
+class InterpretedRun:
+    """Cases on lent memory. One case at a time; the maps are new for each.
+
+    Args:
+        inputs_fd: the lent inputs; a case sees a private copy, so that a store cannot reach them.
+        out_fd: the lent `out`.
+        forbidden: names of triton.language that are refused when a kernel calls them.
+    """
+
+    def __init__(self, *, inputs_fd: int | None, out_fd: int | None, forbidden: tuple[str, ...]) -> None:
+        if inputs_fd is None or out_fd is None:
+            raise ValueError("interpreting needs the lent memory: inputs_fd and out_fd")
+        self._inputs_fd, self._out_fd = inputs_fd, out_fd
+        self._rules: HostRules | None = None
+        _install()
+        for name in forbidden:
+            refuse_in_language(name)
+
+    @property
+    def first_fault(self) -> Exception | None:
+        """What went wrong first in the current case, even where the submission caught it."""
+        return self._rules and (self._rules.addresses.first_fault or self._rules.first_refusal)
+
+    def run(self, entry: Callable[..., Any], case: LentCase) -> dict[str, Any]:
+        """Call the entry function on the lent tensors.
+
+        Returns:
+            The `done` message.
+        """
+        addresses = AddressMap()
+        memories = {"inputs": Memory.private(self._inputs_fd), "out": Memory.shared(self._out_fd)}
+        arguments = dict(case.scalars)
+        places = {}
+        for lent in case.tensors:
+            dtype = getattr(torch, lent.dtype)
+            memory = memories[lent.buffer]
+            tensor = memory.tensor(offset=lent.offset, shape=lent.shape, strides=lent.strides, dtype=dtype)
+            if tensor.numel():
+                addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
+            arguments[lent.name] = tensor
+            places[lent.name] = lent, tensor.data_ptr(), dtype.itemsize
+        book = AccessBook(own_line, Sight(case.sight, places) if case.sight else None)
+
+        def filled(fill: ScratchFill) -> None:
+            region = addresses.find(fill.tensor.data_ptr())
+            form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
+            book.filled(region, fill.tensor.data_ptr(), *form)
+
+        self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
+        with current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)):
+            entry(**arguments)
+        if self.first_fault is not None:
+            raise self.first_fault
+        traffic = addresses.traffic
+        return {
+            "kind": "done",
+            "loaded_bytes": traffic.loaded_bytes,
+            "stored_bytes": traffic.stored_bytes,
+            "atomic_bytes": traffic.atomic_bytes,
+            "masked_bytes": traffic.masked_bytes,
+            "scratch_bytes": rules.scratch_bytes,
+            "facts": dataclasses.asdict(book.facts(addresses.regions)),
+        }
+
+
+@functools.cache
+def _install() -> None:
+    """Patch Triton's interpreter, once a process."""
+    if not triton.knobs.runtime.interpret:
+        raise RuntimeError("triton must be imported with TRITON_INTERPRET=1")
+    triton.knobs.runtime.interpret = True  # for good: a submission may set the variable
+    number_formats.install(stock.InterpreterBuilder)
+    reductions.install()
+    _patch_language_for_good()
+    _explain_what_cannot_run()
+    watched_memory.install()
+    interpreted_launches.install()
+    builder = stock.interpreter_builder
+    builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)  # three casts for every product
+    builder.codegen_fns["min_dot_size"] = min_dot_size(None)
+    stock._get_np_dtype = _cached_np_dtype(stock._get_np_dtype)
+
+
+def _explain_what_cannot_run() -> None:
+    def create_inline_asm(self: Any, *args: Any) -> Any:
+        raise NotImplementedError("inline assembly cannot run on the CPU; write it with Triton's own operations")
+
+    stock.InterpreterBuilder.create_inline_asm = create_inline_asm
+    libdevice.install()
+
+
+def _patch_language_for_good() -> None:
+    scope = stock._LangPatchScope()
+    for module in (tl, tl.core):
+        stock._patch_builtin(module, stock.interpreter_builder, scope)
+        stock._patch_lang_core(module, scope)
+    stock._patch_builtin(tl.tensor, stock.interpreter_builder, scope)
+    stock._patch_builtin(tl.math, stock.interpreter_builder, scope)
+    stock._patch_builtin(tl.core.tensor_descriptor_base, stock.interpreter_builder, scope)
+    stock._patch_lang_tensor(tl.tensor, scope)
+    # numpy from 2.4 on turns only arrays without axes into numbers, and the interpreter's scalars have one axis
+    tl.tensor.__index__ = lambda self: int(np.asarray(self.handle.data).reshape(-1)[0])
+    stock._patch_lang = lambda fn: stock._LangPatchScope()
+
+
+def _cached_np_dtype(get: Callable[[Any], np.dtype]) -> Callable[[Any], np.dtype]:
+    """The stock function builds a table of all types at each call."""
+    known = {dtype: get(dtype) for dtype in map(tl.dtype, tl.dtype.SINT_TYPES + tl.dtype.UINT_TYPES + tl.dtype.FP_TYPES)}
+    pointer = np.dtype(np.uint64)
+
+    def np_dtype(dtype: Any) -> np.dtype:
+        scalar = dtype.scalar
+        return pointer if isinstance(scalar, tl.pointer_type) else known[scalar]
+
+    return np_dtype

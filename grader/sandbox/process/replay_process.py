@@ -1,0 +1,94 @@
+"""Starts a replayer: a process of its own, executed fresh, behind the walls that CUDA lets stand, below a warden.
+
+    supervisor → this module's `run` (exec; becomes the warden) → fork → walls → `grader.sandbox.replay.replayer`
+
+It keeps the judge's user, since the driver opens another process's memory only for the same user; where that is root, every
+capability is dropped. It loads neither torch nor Triton, so it is ready in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import functools
+import importlib
+import json
+import os
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from grader.sandbox.process import warden
+from grader.sandbox.walls import lockdown, roots
+from grader.sandbox.walls.limits import Limits
+
+_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
+_CAPABILITY_VERSION = 0x20080522
+
+
+def run(arguments: Sequence[str]) -> NoReturn:
+    """Become the warden of a replayer. `arguments`: one JSON object, made by `supervisor.start_replayer`."""
+    request: dict[str, Any] = json.loads(arguments[0])
+    fds = request["fds"]
+    try:
+        work = functools.partial(_work, request=request)
+        warden.guard(
+            work, lifeline_fd=fds["lifeline"], supervisor_fd=fds["supervisor"], status_fd=fds["status"], keep_user=True
+        )
+    except BaseException:
+        _fail(fds["status"])
+
+
+def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
+    fds = request["fds"]
+    status_fd = fds["status"]
+    try:
+        main = importlib.import_module(request["main"]).main  # behind the walls our sources cannot be read
+        kept = [fds[name] for name in ("command", "reply", "status", "lock")]
+        lockdown.close_all_but(kept)
+        scratch = request["scratch"]
+        os.chdir(scratch)
+        os.environ.clear()
+        os.environ.update(
+            HOME=scratch, TMPDIR=scratch, CUDA_CACHE_DISABLE="1", CUDA_DEVICE_ORDER="PCI_BUS_ID", **request["env"]
+        )
+        roots.forget_application()
+        readable = roots.prepare(uid=os.getuid(), executables=())
+        readable = dataclasses.replace(readable, readable=(*readable.readable, *roots.GPU_DRIVER))
+        lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, memory=False)
+        _drop_capabilities()
+        lockdown.no_new_privileges()
+        without = frozenset(request["without"])
+        if "landlock" not in without:
+            lockdown.restrict_files(readable, scratch, gpu_devices=[str(path) for path in Path("/dev").glob("nvidia*")])
+        if "seccomp" not in without:
+            lockdown.restrict_calls(bytes.fromhex(request["program"]))
+        os.write(status_fd, json.dumps({"locked": os.getpid()}).encode() + b"\n")
+    except BaseException:
+        _fail(status_fd)
+    os.close(status_fd)
+    code = 1
+    try:
+        main(command_fd=fds["command"], reply_fd=fds["reply"])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _drop_capabilities() -> None:
+    """None effective, none permitted: what is left of root is its user id."""
+    if os.getuid() != 0:
+        return
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    number = _SYS_CAPSET[os.uname().machine]
+    if ctypes.CDLL(None, use_errno=True).syscall(number, header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def _fail(status_fd: int) -> NoReturn:
+    os.write(status_fd, json.dumps({"failed": traceback.format_exc()}).encode() + b"\n")
+    os._exit(1)

@@ -1,0 +1,1 @@
+"""A case compiled for a GPU that is not there, its launches written down."""

@@ -1,0 +1,1 @@
+"""The replayer: records launched on a GPU, with the driver and nothing else."""

@@ -1,0 +1,116 @@
+"""A submission's source becomes a module: parsed under strict rules, scanned for forbidden names, imported, its entry found."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import linecache
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from grader.sandbox.case.refusals import Refused
+from grader.sandbox.session.culprit import FILENAME
+
+MODULE_NAME = "submission"
+
+
+class BadSyntax(Exception):
+    """Python cannot read the file, or must not: this alone decides that no attempt is spent."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+class BadEntry(Exception):
+    """There is no entry function, or it takes other arguments."""
+
+    def __init__(self, text: str, line: int | None = None) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+def parse(source: str) -> types.CodeType:
+    """The compiled module; no line of it has run. `source` has passed `grader.source.check_source`.
+
+    Raises:
+        BadSyntax: it is no Python, or too deeply nested to be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return compile(source, FILENAME, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise BadSyntax(error.msg or "invalid syntax", error.lineno) from error
+    except (RecursionError, MemoryError) as error:
+        raise BadSyntax("the file is nested too deeply to be read") from error
+    except (ValueError, OverflowError) as error:
+        raise BadSyntax(str(error)) from error
+
+
+def refuse_names(source: str, forbidden: tuple[str, ...]) -> None:
+    """Look for names of triton.language that would do the exercise.
+
+    Raises:
+        Refused: one of them is used.
+    """
+    tree = ast.parse(source)
+    for name, line in _language_names(tree):
+        if name in forbidden:
+            text = f"tl.{name} is not allowed here: it would do the exercise for you; write it with loads, sums and maxima."
+            raise Refused(text, line)
+
+
+def load(source: str, code: types.CodeType) -> types.ModuleType:
+    """Run the module's code under the name MODULE_NAME. Its lines are known to `inspect` without a file."""
+    module = types.ModuleType(MODULE_NAME)
+    module.__file__ = FILENAME
+    lines = io.StringIO(source, newline=None).readlines()  # str.splitlines would also break at a form feed
+    linecache.cache[FILENAME] = (len(source), None, lines, FILENAME)
+    sys.modules[MODULE_NAME] = module
+    exec(code, module.__dict__)
+    return module
+
+
+def entry_of(module: types.ModuleType, entry: str, arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """The entry function.
+
+    Raises:
+        BadEntry: it is missing, or cannot be called with exactly `arguments` by keyword.
+    """
+    wanted = f"{entry}({', '.join(arguments)})"
+    function = getattr(module, entry, None)
+    if function is None:
+        raise BadEntry(f"the function {wanted} is missing")
+    if not isinstance(function, types.FunctionType):
+        raise BadEntry(f"{entry} must be a plain function {wanted}, not a {type(function).__name__}")
+    signature = inspect.signature(function)
+    try:
+        signature.bind(**dict.fromkeys(arguments))
+    except TypeError as error:
+        text = f"{entry}{signature} does not take the arguments of {wanted}: {error}"
+        raise BadEntry(text, function.__code__.co_firstlineno) from None
+    return function
+
+
+def _language_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Every name of triton.language that is used, with its line."""
+    modules = {"tl"}
+    imported: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.asname or alias.name for alias in node.names if alias.name.startswith("triton.language")}
+        elif isinstance(node, ast.ImportFrom) and node.module == "triton":
+            modules |= {alias.asname or alias.name for alias in node.names if alias.name == "language"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("triton.language"):
+            imported |= {alias.asname or alias.name: alias.name for alias in node.names}
+    modules |= {"triton.language", "triton.language.standard", *(f"{module}.standard" for module in modules)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in modules:
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.Name) and node.id in imported:
+            yield imported[node.id], node.lineno

@@ -1,0 +1,1 @@
+"""What is read: the chapter's sections, their questions, and the reader's progress."""

@@ -1,0 +1,1 @@
+"""What is handed in: the Labs tab, its report, and the museum."""

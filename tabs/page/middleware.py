@@ -1,0 +1,85 @@
+"""What stands in front of Gradio's routes: 404 for some, a limit on request bodies, a compressed first page, and `/health`.
+
+Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
+files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tabs.page.first_page import FirstPage
+from tabs.page.kept_assets import KeptAssets
+
+logger = logging.getLogger(__name__)
+
+BODY_LIMIT = 1024 * 1024  # bytes
+
+
+class BodyLimit:
+    """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it."""
+
+    def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self.limit:
+            await PlainTextResponse(f"The request is larger than {self.limit} bytes.\n", 413)(scope, receive, send)
+            return
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            return {"type": "http.disconnect"} if seen > self.limit else message
+
+        await self.app(scope, limited, send)
+
+
+CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+
+
+class Closed:
+    """Answers 404 to routes of Gradio that this page has no use for. No tab takes a file, and anybody could read it back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and any(part in CLOSED for part in scope["path"].split("/")):
+            await PlainTextResponse("There is nothing here.\n", 404)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def app_kwargs(health: Callable[[], dict[str, Any]], *beside: BaseRoute) -> dict[str, Any]:
+    """For `launch(app_kwargs=…)`; `beside`: what else this server answers.
+
+    `/health` answers 200 as long as the page can be served, also with grading off; else 503.
+    """
+
+    def answer(request: Request) -> JSONResponse:
+        try:
+            return JSONResponse(health())
+        except Exception:  # whatever is broken, a health check must be answered
+            logger.exception("no health to report")
+            return JSONResponse({"grading": "off", "reason": "The course does not answer."}, 503)
+
+    compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
+    middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
+    return {"middleware": middleware, "routes": [Route("/health", answer), *beside]}

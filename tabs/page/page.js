@@ -1,0 +1,17 @@
+// What CSS cannot mend in Gradio's components: a box that scrolls is reached by keyboard.
+(() => {
+  const SCROLLS = ".prose pre, .cm-content";
+
+  const mend = () => {
+    document.querySelectorAll(SCROLLS).forEach((node) => node.hasAttribute("tabindex") || node.setAttribute("tabindex", "0"));
+  };
+
+  let waiting = null;
+  const later = () => {
+    waiting ??= setTimeout(() => {
+      waiting = null;
+      mend();
+    }, 200);
+  };
+  new MutationObserver(later).observe(document.documentElement, { childList: true, subtree: true });
+})();
