@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +24,7 @@ import sqlalchemy as sa
 from grader.course import answers, attempts, fleet, quota, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
+from grader.course.edition import edition
 from grader.course.intake import HandIn, checked
 from grader.course.queue import Queue
 from grader.course.quota import Quota
@@ -38,7 +37,6 @@ from grader.faults import NotGradable
 from grader.report import Report
 
 DEFAULT_QUOTA = Quota()
-LABS = Path(__file__).parents[2] / "labs"
 NO_PROCESS = "No grading process is running; one should start within seconds."
 logger = logging.getLogger(__name__)
 
@@ -104,7 +102,7 @@ class Course:
             mode=mode,
             prediction=prediction,
             device=self.device,
-            edition=_edition,
+            edition=edition,
         )
         with self._engine.connect() as connection:
             # once before anything is written, so that a flood of refused requests stays cheap
@@ -264,17 +262,3 @@ def _lab_ids() -> tuple[str, ...]:
     import labs  # brings torch, which a process that only looks things up can do without
 
     return labs.lab_ids()
-
-
-@functools.lru_cache(maxsize=256)
-def _fingerprint(path: Path, modified_ns: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
-def _edition(lab_id: str) -> str:
-    """Fingerprint of the lab's declaration: a source is graded anew once that has changed."""
-    path = LABS / lab_id / "lab.py"
-    try:
-        return _fingerprint(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return ""  # a lab of a test, without a folder

@@ -38,7 +38,7 @@ class Judges(Protocol):
 
     def grade(
         self,
-        source: bytes,
+        source: str,
         lab_id: str,
         *,
         mode: str,
@@ -213,7 +213,7 @@ class Grader:
         for last in (False, True):
             try:
                 return self.judge().grade(
-                    taken.source.encode(),
+                    taken.source,
                     taken.lab,
                     mode=taken.mode,
                     prediction=taken.prediction,

@@ -33,7 +33,7 @@ attempts = sa.Table(
     sa.Column("lab", sa.String(64), nullable=False),
     sa.Column("mode", sa.String(16), nullable=False),
     sa.Column("device", sa.String(16), nullable=False),
-    sa.Column("edition", sa.String(64), nullable=False),  # fingerprint of the lab's declaration when it was handed in
+    sa.Column("edition", sa.String(64), nullable=False),  # of the lab when it was handed in (`edition`)
     sa.Column("source_sha256", sa.String(64), nullable=False),
     sa.Column("prediction", sa.Float),
     sa.Column("same_as", sa.String(32)),  # the attempt whose report this one shows

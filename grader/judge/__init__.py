@@ -56,7 +56,7 @@ class Judge:
 
     def grade(
         self,
-        source: bytes,
+        source: bytes | str,
         lab_id: str,
         *,
         mode: str = "submit",
@@ -87,7 +87,7 @@ class Judge:
             return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
 
-    def record(self, source: bytes, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
+    def record(self, source: bytes | str, lab_id: str, *, mode: str = "submit", prediction: float | None = None) -> bytes:
         """Compile and record a submission for `target`, to be replayed on another machine (`replay`). No GPU is needed.
 
         Raises:

@@ -22,15 +22,13 @@ import triton
 from grader.faults import NotGradable
 from grader.judge.binaries.listings import listings_of
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
-from grader.judge.case.memory import Snapshot
-from grader.judge.case.outcome import VERDICT_OF_ENDING, Briefing, Outcome
-from grader.judge.diagnosis.messages import explain
-from grader.judge.diagnosis.oracles import Finding, diagnose
-from grader.judge.gpu.memory import DeviceSnapshot
+from grader.judge.case.judged import Judged
+from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
-from grader.judge.verdict.gate import compare, limit_for
 from grader.judge.verdict.points import award
-from grader.report import Anatomy, CaseResult, Diagnosis, Listing, Report, Timing, Traffic, Verdict
+from grader.report import Anatomy, Listing, Report, Timing, Verdict
 from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
@@ -62,7 +60,9 @@ class Request:
     target: str
 
 
-def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str) -> Request:
+def request(
+    source: bytes | str, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str
+) -> Request:
     """Check what was handed in.
 
     Raises:
@@ -81,8 +81,7 @@ def request(source: bytes, lab_id: str, *, mode: str, prediction: float | None, 
 class Execution:
     """What running the cases gave, on whatever device."""
 
-    findings: list[Finding]
-    outcomes: list[Outcome]
+    cases: list[Judged]
     output: str = ""
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""
@@ -93,7 +92,14 @@ class Execution:
     @property
     def timed_out(self) -> bool:
         """Whether some case did."""
-        return any(finding.verdict is Verdict.TIME_LIMIT for finding in self.findings)
+        return any(judged.verdict is Verdict.TIME_LIMIT for judged in self.cases)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the first case that failed; not run where some case was not."""
+        failed = next((judged.verdict for judged in self.cases if judged.finding.failed), None)
+        not_run = any(judged.verdict is Verdict.NOT_RUN for judged in self.cases)
+        return failed or (Verdict.NOT_RUN if not_run else Verdict.PASSED)
 
 
 class Attempt(abc.ABC):
@@ -121,17 +127,14 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        findings, outcomes = execution.findings, execution.outcomes
         with self._marked("diagnose"), self._where_tensors_are():
-            diagnosis = diagnose(self._lab, findings)
-        verdict = next((finding.verdict for finding in findings if finding.failed), Verdict.PASSED)
-        if any(finding.verdict is Verdict.NOT_RUN for finding in findings) and verdict is Verdict.PASSED:
-            verdict = Verdict.NOT_RUN
-        results = tuple(self._result(finding, outcome) for finding, outcome in zip(findings, outcomes, strict=True))
+            diagnosis = diagnose(self._lab, [judged.finding for judged in execution.cases])
+        results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
-        fault = next((outcome.fault for outcome in outcomes if outcome.fault is not None), None)
-        shown = fault is not None and findings[0].failed
+        fault = next((judged.outcome.fault for judged in execution.cases if judged.outcome.fault is not None), None)
+        shown = fault is not None and execution.cases[0].finding.failed
+        verdict = execution.verdict
         return Report(
             lab=self._request.folder.id,
             title=self._lab.title,
@@ -188,83 +191,14 @@ class Attempt(abc.ABC):
         """A context in which a lab's functions make new tensors beside the inputs."""
         return torch.device(self.device_kind)
 
-    def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Finding:
-        """The verdict of one case."""
-        visible = prepared.case.group == "visible"
-        if outcome.fault is not None:
-            verdict, own = explain(outcome.fault)
-            own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
-            if not visible:
-                own = Diagnosis(sentence=f"Case {prepared.case.name}: {verdict.sentence}", name=own.name, line=own.line)
-            return Finding(prepared=prepared, verdict=verdict, own=own)
-        if outcome.ending is not None:
-            verdict = VERDICT_OF_ENDING[outcome.ending.reason]
-            timed_out = verdict is Verdict.TIME_LIMIT
-            told = f"{outcome.limit_s:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
-            detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
-            own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
-            return Finding(prepared=prepared, verdict=verdict, own=own)
-        if not outcome.snapshots:
-            return Finding(prepared=prepared, verdict=Verdict.NOT_RUN)
-        if outcome.changed:
-            sentence = f"The kernel wrote into {', '.join(outcome.changed)}, which is an input: write to out alone."
-            own = Diagnosis(sentence=sentence, name="input_changed")
-            return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
-        found = [self._compare(prepared, snapshot) for snapshot in outcome.snapshots]
-        worst = next((finding for finding in found if finding.failed), found[0])
-        return dataclasses.replace(worst, done=outcome.done)
-
-    def _compare(self, prepared: PreparedCase, snapshot: Snapshot | DeviceSnapshot) -> Finding:
-        lab = self._lab
-        before, after = snapshot.overrun
-        if before or after:
-            item = prepared.out_dtype.itemsize
-            where, count = ("past the end", after) if after else ("before the start", before)
-            cells = -(-count // item)
-            sentence = f"The kernel wrote {cells} elements {where} of out: the store needs a mask."
-            own = Diagnosis(sentence=sentence, name="bounds")
-            return Finding(prepared=prepared, verdict=Verdict.OUT_OF_BOUNDS, own=own)
-        out = snapshot.tensor
+    def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Judged:
+        """The case with its verdict."""
         with self._where_tensors_are():
-            expected = lab.expected(prepared.inputs)
-            limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
-        comparison = compare(out, expected, limit)
-        unwritten = snapshot.unwritten
-        verdict = comparison.verdict
-        if verdict is not Verdict.PASSED and bool(unwritten.any()):
-            verdict = Verdict.NOT_WRITTEN
-        return Finding(prepared=prepared, verdict=verdict, out=out, comparison=comparison, unwritten=unwritten)
-
-    def _result(self, finding: Finding, outcome: Outcome) -> CaseResult:
-        """What the learner sees of a case; of one that is not visible, its name and whether it passed."""
-        prepared, comparison = finding.prepared, finding.comparison
-        case = prepared.case
-        if case.group != "visible":
-            return CaseResult(name=case.name, group=case.group, verdict=finding.verdict)
-        own = finding.own.sentence if finding.own else ""
-        traffic = None
-        if outcome.done is not None:
-            ideal = self._lab.ideal_bytes(prepared.inputs)
-            traffic = Traffic(**dataclasses.asdict(outcome.done), ideal_bytes=int(ideal))
-        return CaseResult(
-            name=case.name,
-            group=case.group,
-            verdict=finding.verdict,
-            sentence=own or finding.verdict.sentence,
-            shape=prepared.shape,
-            error=comparison.error if comparison else None,
-            limit=comparison.limit if comparison else None,
-            worst=comparison.worst if comparison else None,
-            error_map=comparison.error_map if comparison else (),
-            traffic=traffic,
-            duration_ms=round(outcome.duration_ms, 3),
-        )
+            return Judged(prepared=prepared, outcome=outcome, finding=judge(self._lab, prepared, outcome))
 
     def _stopped(self, cases: list[PreparedCase], outcome: Outcome) -> Execution:
         """The submission could not even be read: the first case says so, no other is run."""
-        findings = [self._judge(cases[0], outcome)]
-        findings += [Finding(prepared=prepared, verdict=Verdict.NOT_RUN) for prepared in cases[1:]]
-        return Execution(findings=findings, outcomes=[outcome] + [Outcome()] * (len(cases) - 1))
+        return Execution(cases=[self._judge(cases[0], outcome), *map(Judged.not_run, cases[1:])])
 
     @contextlib.contextmanager
     def _marked(self, phase: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import mmap
 import os
+from typing import Protocol
 
 import torch
 
@@ -84,9 +85,9 @@ class LentMemory:
         for lent in layout.inputs:
             _view(self._inputs, lent).copy_(prepared.inputs[lent.name])
 
-    def snapshot(self, layout: Layout) -> Snapshot:
+    def snapshot(self, layout: Layout) -> LentSnapshot:
         """A private copy of `out` and its guard zones, taken once: what is compared is what is judged."""
-        return Snapshot(bytes(self._out[: layout.out_bytes]), layout)
+        return LentSnapshot(bytes(self._out[: layout.out_bytes]), layout)
 
     def close(self) -> None:
         for fd, mapping in ((self.inputs_fd, self._inputs), (self.out_fd, self._out)):
@@ -94,9 +95,25 @@ class LentMemory:
             os.close(fd)
 
 
+class Snapshot(Protocol):
+    """What a case left in `out`, wherever that lay; a private copy, taken once."""
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        """`out`, contiguous, in its own dtype."""
+
+    @property
+    def unwritten(self) -> torch.Tensor:
+        """True where a cell of `out` still holds the fill, bit for bit."""
+
+    @property
+    def overrun(self) -> tuple[int, int]:
+        """Bytes changed before and after `out`."""
+
+
 @dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """What a case left in `out`."""
+class LentSnapshot:
+    """What a case left in lent memory."""
 
     data: bytes
     layout: Layout
@@ -126,7 +143,12 @@ class Snapshot:
         """Bytes changed before and after `out`."""
         words = torch.frombuffer(bytearray(self.data), dtype=torch.int16)
         start, stop = self._cells.start // WORD_BYTES, self._cells.stop // WORD_BYTES
-        return tuple(WORD_BYTES * int((zone != OUT_FILL).sum()) for zone in (words[:start], words[stop:]))
+        return changed_bytes(words[:start]), changed_bytes(words[stop:])
+
+
+def changed_bytes(words: torch.Tensor) -> int:
+    """How many bytes of 16-bit `words` are no longer the fill of `out`, counted in words."""
+    return WORD_BYTES * int((words != OUT_FILL).sum())
 
 
 def still_filled(out: torch.Tensor) -> torch.Tensor:

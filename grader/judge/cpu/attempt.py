@@ -9,9 +9,9 @@ from collections.abc import Callable
 from grader.judge.attempt import Attempt, Execution, Progress
 from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Outcome
 from grader.judge.cpu.runner import CpuRunner
-from grader.judge.diagnosis.oracles import Finding
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
 from grader.sandbox.process.ending import Reason
@@ -72,30 +72,26 @@ class CpuAttempt(Attempt):
             if execution.timed_out:
                 execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
             return
-        finding = self._judge(largest, outcome)
-        execution.anatomy_note = f"Not compiled for {self._submission.target}: {finding.own.sentence}"
-        if any(each.failed for each in execution.findings):
+        own = self._judge(largest, outcome).finding.own
+        execution.anatomy_note = f"Not compiled for {self._submission.target}: {own.sentence if own else ''}"
+        if any(judged.finding.failed for judged in execution.cases):
             return
         only_here = recorded.fault is not None and recorded.fault.error_type == "OutOfResources"
-        for index, each in enumerate(execution.findings):
-            if each.prepared is largest or not only_here:
-                execution.findings[index] = self._judge(each.prepared, outcome)
-                execution.outcomes[index] = outcome
+        execution.cases = [
+            self._judge(judged.prepared, outcome) if judged.prepared is largest or not only_here else judged
+            for judged in execution.cases
+        ]
 
     def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
-        execution = Execution(findings=[], outcomes=[])
+        execution = Execution(cases=[])
         output = None
         for done, prepared in enumerate(cases):
             self._progress(Progress("running", done, len(cases), prepared.case.name))
             if output is None and prepared.case.group != "visible":
                 output = runner.output
-            outcome = runner.run(prepared)
-            execution.outcomes.append(outcome)
-            execution.findings.append(self._judge(prepared, outcome))
-            if execution.findings[-1].verdict is Verdict.CANCELLED:
-                rest = cases[done + 1 :]
-                execution.findings += [Finding(prepared=left, verdict=Verdict.NOT_RUN) for left in rest]
-                execution.outcomes += [Outcome()] * len(rest)
+            execution.cases.append(self._judge(prepared, runner.run(prepared)))
+            if execution.cases[-1].verdict is Verdict.CANCELLED:
+                execution.cases += map(Judged.not_run, cases[done + 1 :])
                 break
         execution.output = runner.output if output is None else output
         return execution

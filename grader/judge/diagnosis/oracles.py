@@ -14,37 +14,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from grader.judge.case.inputs import PreparedCase
-from grader.judge.verdict.gate import Comparison, relative_distance
+from grader.judge.case.judged import Finding
+from grader.judge.verdict.gate import relative_distance
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Done
 from labs.declaration import Inputs, Lab, Oracle, Spent, Symptom
 
 FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
 FITS_A_MISS = 3  # cases that it must fit for each that it does not: a second effect may show in a corner case
 SEEN_CASES = 8  # failing cases that oracles are held against
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One case as the judge saw it. `out` and `comparison` are missing where the run ended without an answer."""
-
-    prepared: PreparedCase
-    verdict: Verdict
-    out: torch.Tensor | None = None
-    comparison: Comparison | None = None
-    own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
-    unwritten: torch.Tensor | None = None
-    done: Done | None = None  # what the run used
-
-    @property
-    def name(self) -> str:
-        return self.prepared.case.name
-
-    @property
-    def failed(self) -> bool:
-        return self.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)
 
 
 def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:

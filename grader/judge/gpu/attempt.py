@@ -17,9 +17,9 @@ from grader.faults import GraderError
 from grader.judge.attempt import Attempt, Execution, Progress
 from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing, Outcome
-from grader.judge.diagnosis.oracles import Finding
 from grader.judge.gpu.bench import Bench, Ours, Theirs, WrongWhileTimed
 from grader.judge.gpu.lock import Cancelled, GpuLock
 from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
@@ -186,24 +186,21 @@ class GpuAttempt(Attempt):
         return record_all(self._sandbox, self._submission, wanted, self._cancelled, progress)
 
     def _replay(self, runner: GpuRunner, cases: list[PreparedCase], recorded: list[RecordedCase]) -> Execution:
-        execution = Execution(findings=[], outcomes=[], timing_note="Nothing was timed: not every visible case is right.")
+        execution = Execution(cases=[], timing_note="Nothing was timed: not every visible case is right.")
         with self._marked("replay"):
             for done, (prepared, record) in enumerate(zip(cases, recorded, strict=False)):
                 self._progress(Progress("running", done, len(cases), prepared.case.name))
-                cancelled = any(finding.verdict is Verdict.CANCELLED for finding in execution.findings[-1:])
-                outcome = Outcome() if cancelled else runner.run(prepared, record)
-                execution.outcomes.append(outcome)
-                execution.findings.append(
-                    Finding(prepared=prepared, verdict=Verdict.NOT_RUN) if cancelled else self._judge(prepared, outcome)
-                )
+                execution.cases.append(self._judge(prepared, runner.run(prepared, record)))
+                if execution.cases[-1].verdict is Verdict.CANCELLED:
+                    execution.cases += map(Judged.not_run, cases[done + 1 :])
+                    break
         with self._marked("retire"):
             runner.retire()
         return execution
 
     def _time(self, execution: Execution, theirs: Theirs, bench: Bench) -> None:
         """Time it if every visible case is right."""
-        visible = [finding for finding in execution.findings if finding.prepared.case.group == "visible"]
-        if any(finding.verdict is not Verdict.PASSED for finding in visible):
+        if any(judged.verdict is not Verdict.PASSED for judged in execution.cases if judged.visible):
             return
         if theirs.timed.record is None:
             what = theirs.timed.fault.text if theirs.timed.fault else theirs.timed.ending.reason

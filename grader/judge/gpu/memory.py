@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from grader.judge.case.inputs import extent
-from grader.judge.case.memory import FILL, OUT_FILL, WORD_BYTES, Layout, still_filled
+from grader.judge.case.memory import FILL, OUT_FILL, Layout, changed_bytes, still_filled
 from grader.sandbox.protocol import LentTensor
 from grader.sandbox.replay import cuda_driver
 from labs.declaration import Inputs
@@ -103,7 +103,8 @@ class DeviceSnapshot:
     @property
     def overrun(self) -> tuple[int, int]:
         """Bytes changed before and after `out`."""
-        return tuple(WORD_BYTES * int((zone.view(torch.int16) != OUT_FILL).sum()) for zone in self._guards)
+        before, after = self._guards
+        return changed_bytes(before.view(torch.int16)), changed_bytes(after.view(torch.int16))
 
     def changed_inputs(self, lent_bytes: torch.Tensor) -> list[str]:
         """Names of the inputs whose bytes, or the gaps and guards after them, are not those that were lent."""

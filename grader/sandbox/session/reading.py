@@ -6,7 +6,6 @@ import ast
 import inspect
 import io
 import linecache
-import re
 import sys
 import types
 import warnings
@@ -16,9 +15,7 @@ from typing import Any
 from grader.sandbox.case.refusals import Refused
 from grader.sandbox.session.culprit import FILENAME
 
-SOURCE_LIMIT = 64 * 1024  # bytes
 MODULE_NAME = "submission"
-_CODING_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263; in the first two lines only
 
 
 class BadSyntax(Exception):
@@ -38,22 +35,11 @@ class BadEntry(Exception):
 
 
 def parse(source: str) -> types.CodeType:
-    """The compiled module; no line of it has run.
+    """The compiled module; no line of it has run. `source` has passed `grader.source.check_source`.
 
     Raises:
-        BadSyntax: not strict UTF-8, a NUL, a coding cookie, more than SOURCE_LIMIT bytes, no Python.
+        BadSyntax: it is no Python, or too deeply nested to be read.
     """
-    try:
-        size = len(source.encode("utf-8"))
-    except UnicodeEncodeError as error:
-        raise BadSyntax("the file is not valid UTF-8") from error
-    if size > SOURCE_LIMIT:
-        raise BadSyntax(f"the file has {size:,} bytes; {SOURCE_LIMIT:,} are allowed")
-    if "\0" in source:
-        raise BadSyntax("the file holds a NUL character", source.count("\n", 0, source.index("\0")) + 1)
-    for number, line in enumerate(source.split("\n")[:2], start=1):
-        if _CODING_COOKIE.match(line):
-            raise BadSyntax("the file names an encoding; it is read as UTF-8 without such a line", number)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -19,7 +19,7 @@ from grader.sandbox.case.pretended_gpu import pretend
 from grader.sandbox.case.refusals import HostRules
 from grader.sandbox.protocol import Fault, LentTensor
 from grader.sandbox.record.gpus import DEFAULT_TARGET, GPUS
-from grader.sandbox.session import reading as submission
+from grader.sandbox.session import reading
 from grader.sandbox.session.culprit import fault_of, syntax_fault
 
 KINDS = ("interpret", "record")
@@ -76,7 +76,7 @@ class _Session:
     """One submission in this process."""
 
     def __init__(self, message: dict[str, Any], *, kind: str, inputs_fd: int | None, out_fd: int | None) -> None:
-        self._source: str = message["source"].removeprefix("\ufeff")  # a byte order mark, which some editors write
+        self._source: str = message["source"]
         self._entry_name: str = message["entry"]
         self._arguments = tuple(message["arguments"])
         self._forbidden = tuple(message["forbidden"])
@@ -95,8 +95,8 @@ class _Session:
     def parse(self) -> Fault | None:
         """Read the source, without running any of it; what is wrong with it, or None."""
         try:
-            self._code = submission.parse(self._source)
-        except submission.BadSyntax as error:
+            self._code = reading.parse(self._source)
+        except reading.BadSyntax as error:
             return syntax_fault(str(error), error.line)
         return None
 
@@ -105,11 +105,11 @@ class _Session:
         rules = HostRules(AddressMap())
         stage = "import"
         try:
-            submission.refuse_names(self._source, self._forbidden)
+            reading.refuse_names(self._source, self._forbidden)
             with rules.in_force():
-                module = submission.load(self._source, self._code)
+                module = reading.load(self._source, self._code)
             stage = "entry"
-            self._entry = submission.entry_of(module, self._entry_name, self._arguments)
+            self._entry = reading.entry_of(module, self._entry_name, self._arguments)
         except BaseException as error:
             return fault_of(rules.first_refusal or error, stage=stage, source=self._source)
         return rules.first_refusal and fault_of(rules.first_refusal, stage=stage, source=self._source)

@@ -50,7 +50,7 @@ class FakeJudge:
 
     def grade(self, source, lab_id, *, mode, prediction, progress, cancelled):
         assert not self.closed
-        words = dict((line.split() + [""])[:2] for line in source.decode().splitlines() if line.strip())
+        words = dict((line.split() + [""])[:2] for line in source.splitlines() if line.strip())
         _note("start", source)
         if "fail" in words:
             raise RuntimeError("the fake judge was told to fail")
@@ -81,10 +81,10 @@ def report(lab_id: str, mode: str, verdict: Verdict, *, charged: bool = True) ->
     )
 
 
-def _note(event: str, source: bytes) -> None:
+def _note(event: str, source: str) -> None:
     """One line in the file that a test reads; appended by one write, so that several processes may."""
     path = os.environ.get("FAKE_RUNS")
     if path:
-        line = {"event": event, "pid": os.getpid(), "time": time.time(), "source": source.decode()}
+        line = {"event": event, "pid": os.getpid(), "time": time.time(), "source": source}
         with Path(path).open("a") as file:
             file.write(json.dumps(line) + "\n")
