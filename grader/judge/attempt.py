@@ -10,10 +10,11 @@ import abc
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy
 import torch
@@ -22,9 +23,11 @@ import triton
 from grader.faults import NotGradable
 from grader.judge.binaries.listings import listings_of
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
-from grader.judge.case.judged import Judged
+from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
-from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.diagnose import diagnose, foretold, to_ask
+from grader.judge.diagnosis.probes.asking import Answered, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
@@ -127,8 +130,11 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        with self._marked("diagnose"), self._where_tensors_are():
-            diagnosis = diagnose(self._lab, [judged.finding for judged in execution.cases])
+        findings = [judged.finding for judged in execution.cases]
+        with self._marked("ask"):
+            answered = self._ask(findings)
+        with self._marked("diagnose"):
+            diagnosed = diagnose(self._lab, findings, answered)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
@@ -141,7 +147,9 @@ class Attempt(abc.ABC):
             mode=self._request.mode,
             device=self._device_name,
             verdict=verdict,
-            diagnosis=diagnosis,
+            diagnosis=diagnosed.diagnosis,
+            facts=diagnosed.facts,
+            picture=diagnosed.picture,
             points=points,
             cases=results,
             costs_attempt=verdict not in (Verdict.SYNTAX_ERROR, Verdict.CANCELLED),
@@ -171,6 +179,23 @@ class Attempt(abc.ABC):
         declared = [case for group in groups for case in self._lab.cases if case.group == group]
         chosen = [case for case in declared if self.device_kind in case.devices]
         return [prepare(self._lab, case, self._request.seed, device=self.device_kind) for case in chosen]
+
+    def _ask(self, findings: list[Finding]) -> list[Answered]:
+        """What the kernel answers in the interpreter to questions of ours; nothing where it is right."""
+        asked = to_ask(self._lab, self._request.folder.id, findings)
+        first = next(asked, None)
+        if first is None:
+            return []
+        self._progress(Progress("looking for the cause"))
+        told = foretold(self._lab, findings)
+        return ask(itertools.chain([first], asked), self._answers, cancelled=self._cancelled, enough=lambda answered: told)
+
+    def _answers(self, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
+        """A finding for each case, from one session; none from the case on at which it is stopped."""
+        with CpuRunner(self._sandbox, self._submission, list(cases), stop) as runner:
+            if runner.load() is None:
+                for prepared in cases:
+                    yield judge(self._lab, prepared, runner.run(prepared))
 
     @property
     def _lab(self) -> Lab:

@@ -59,7 +59,7 @@ def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:
     verdict = comparison.verdict
     if verdict is not Verdict.PASSED and bool(unwritten.any()):
         verdict = Verdict.NOT_WRITTEN
-    return Finding(prepared=prepared, verdict=verdict, out=out, comparison=comparison, unwritten=unwritten)
+    return Finding(prepared=prepared, verdict=verdict, out=out, expected=expected, comparison=comparison, unwritten=unwritten)
 
 
 def case_result(lab: Lab, judged: Judged) -> CaseResult:

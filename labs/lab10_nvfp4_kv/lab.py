@@ -123,6 +123,7 @@ LAB = Lab(
     objectives=(3, 5),
     points=10,
     entry="decode",
+    kind="nvfp4",
     arguments=(
         "query",
         "key_codes",

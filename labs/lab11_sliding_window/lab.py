@@ -90,6 +90,7 @@ LAB = Lab(
     objectives=(5,),
     points=0,
     entry="attention",
+    kind="window",
     arguments=("query", "key", "value", "out", "softmax_scale", "window"),
     inputs=inputs,
     out_shape=prefill_inputs.out_shape,

@@ -1,4 +1,4 @@
-"""What a lab's inputs ask for, in one form for labs 2 to 11: rows of scores over keys, which of them are visible, and values."""
+"""What a lab's inputs ask for, in one form for labs 2 to 11: rows of scores over keys, which are visible, and values."""
 
 from __future__ import annotations
 

@@ -56,7 +56,11 @@ SCALES = (
 POWERS = (
     (0.0, "is not multiplied by exp(m_old − m_new) when the maximum grows", "not_rescaled"),
     (LN2, "is multiplied by 2^(m_old − m_new) when the maximum grows, while the weights are powers of e", "rescaled_base_two"),
-    (1 / LN2, "is multiplied by e^(m_old − m_new) when the maximum grows, while m and the weights are in base 2", "rescaled_base_e"),
+    (
+        1 / LN2,
+        "is multiplied by e^(m_old − m_new) when the maximum grows, while m and the weights are in base 2",
+        "rescaled_base_e",
+    ),
     (-1.0, "is multiplied by exp(m_new − m_old) when the maximum grows: upside down", "rescaled_upside_down"),
     (2.0, "is multiplied twice by exp(m_old − m_new) when the maximum grows", "rescaled_twice"),
     (0.5, "is multiplied by the root of exp(m_old − m_new) when the maximum grows", "rescaled_by_root"),
@@ -121,7 +125,11 @@ def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
         said = " and ".join(parts.split())
         short = parts.replace(" ", "_")
         yield f"first_head_{short}", f"Every head reads {said} of head 0: the head's offset is missing.", _of(parts, _first(1))
-        yield f"first_batch_{short}", f"Every sequence reads {said} of batch 0: the batch's offset is missing.", _of(parts, _first(0))
+        yield (
+            f"first_batch_{short}",
+            f"Every sequence reads {said} of batch 0: the batch's offset is missing.",
+            _of(parts, _first(0)),
+        )
         yield f"batch_head_swapped_{short}", f"Batch and head are exchanged in the address of {said}.", _of(parts, _swapped)
 
 
@@ -149,7 +157,11 @@ def _first_of_group(x: torch.Tensor, a: Attention) -> torch.Tensor:
 GROUPS = (
     ("head_modulo", "Query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key value", _modulo)),
     ("head_modulo_key", "For key, query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key", _modulo)),
-    ("head_modulo_value", "For value, query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("value", _modulo)),
+    (
+        "head_modulo_value",
+        "For value, query head h reads cache head h % num_heads_kv: it is h // group_size.",
+        _of("value", _modulo),
+    ),
     ("first_query_of_group", "All query heads of a group use the group's first query.", _of("query", _first_of_group)),
 )
 
@@ -186,7 +198,11 @@ _CAUSAL = (
         "The mask is aligned to the top-left corner: the last query must see all keys, j ≤ i + seqlen_kv − seqlen_q.",
         _top_left,
     ),
-    ("past_hidden", "The mask is turned round: queries see the future and not the past.", lambda a: (a.distance() >= 0)[None, None]),
+    (
+        "past_hidden",
+        "The mask is turned round: queries see the future and not the past.",
+        lambda a: (a.distance() >= 0)[None, None],
+    ),
 )
 
 MASKS = {
@@ -201,7 +217,11 @@ MASKS = {
 }
 
 UNASKED_MASKS = (
-    ("causal", "A causal mask is applied (bottom right); in this lab every query sees every key.", lambda a: (a.distance() <= 0)[None, None]),
+    (
+        "causal",
+        "A causal mask is applied (bottom right); in this lab every query sees every key.",
+        lambda a: (a.distance() <= 0)[None, None],
+    ),
     ("causal_top_left", "A causal mask is applied (top left); in this lab every query sees every key.", _top_left),
 )
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from grader.judge.diagnosis.accounts import changes
 from grader.judge.diagnosis.accounts.attention import READERS, Attention
@@ -35,7 +36,24 @@ class Account:
 
     def answer(self, given: Inputs) -> torch.Tensor:
         """What a kernel with that bug gives."""
-        return answer(self.way, self.reader(given))
+        return answer(self.way, _read(self.reader, given))
+
+    def joined(self, other: Account) -> Account | None:
+        """Both bugs in one kernel; None where they cannot be together."""
+        way = self.way.joined(other.way)
+        if way is None:
+            return None
+        return Account(self.name, f"Two things are wrong. {self.sentence} And: {other.sentence}", way, self.reader)
+
+
+_kept = WeakIdKeyDictionary()  # by a tensor of the inputs: what they ask for, read once for all bugs
+
+
+def _read(reader: Callable[[Inputs], Attention], given: Inputs) -> Attention:
+    first = next(value for value in given.values() if isinstance(value, torch.Tensor))
+    if first not in _kept:
+        _kept[first] = reader(given)
+    return _kept[first]
 
 
 def accounts(kind: str) -> tuple[Account, ...]:
@@ -49,9 +67,18 @@ def accounts(kind: str) -> tuple[Account, ...]:
 def _softmax() -> Iterator[tuple[str, str, Way]]:
     yield from _row_of_scores("column", WIDE)
     yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
-    yield "base_two_twice", "log2(e) is in the exponent, but the exponential is e^x: use exp2, or leave log2(e) out.", Way(base=1 / LN2)
-    yield "max_of_rows", _SHARED, Way(maximum="rows", empty="nan")
-    yield "over_rows", "The softmax runs down the columns: each column sums to 1, the rows do not.", Way(after=(changes.down_columns,))
+    yield (
+        "base_two_twice",
+        "log2(e) is in the exponent, but the exponential is e^x: use exp2, or leave log2(e) out.",
+        Way(base=1 / LN2),
+    )
+    for tile in (0, 2, 4, 8, 16, 32):
+        yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
+    yield (
+        "over_rows",
+        "The softmax runs down the columns: each column sums to 1, the rows do not.",
+        Way(after=(changes.down_columns,)),
+    )
     yield from _sums("l", WIDE)
 
 
@@ -73,11 +100,20 @@ def _scales() -> Iterator[tuple[str, str, Way]]:
     for name, sentence, change in changes.SCALES:
         yield name, sentence, Way(before=(change,))
     yield "base_two", "The weights are powers of 2: the scores need log2(e) before exp2, or use exp.", Way(base=LN2)
-    yield "base_two_twice", "log2(e) is in the scores, but the exponential is exp: use exp2, or leave log2(e) out.", Way(base=1 / LN2)
+    yield (
+        "base_two_twice",
+        "log2(e) is in the scores, but the exponential is exp: use exp2, or leave log2(e) out.",
+        Way(base=1 / LN2),
+    )
     sentence = "softmax_scale multiplies the answer, not the scores."
-    yield "scale_after", sentence, Way(before=(changes.scaled_to(lambda a: 1.0),), after=(lambda out, a: out * a.softmax_scale,))
+    yield (
+        "scale_after",
+        sentence,
+        Way(before=(changes.scaled_to(lambda a: 1.0),), after=(lambda out, a: out * a.softmax_scale,)),
+    )
 
 
+_SHARED_BY_HEADS = "One maximum serves all query heads of a group: every head needs its own."
 _SHARED = "One maximum serves several rows: a row far below another underflows. Each row needs its own."
 
 
@@ -85,13 +121,23 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     """Which keys take part, what stands beyond the end, what is subtracted, what it is divided by."""
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
-    yield "max_not_subtracted", "The maximum is not subtracted before exp: scores above 88.7 overflow.", Way(maximum="none", empty="nan")
-    yield from _both_guards("max_of_absolute", "The largest |score| is subtracted, not the largest score: rows of very negative scores underflow.", Way(maximum="absolute"))
+    yield from _underflowing(
+        "max_not_subtracted",
+        "The maximum is not subtracted before exp: scores above 88.7 overflow.",
+        Way(maximum="none"),
+    )
+    yield from _underflowing(
+        "max_of_absolute",
+        "The largest |score| is subtracted, not the largest score: rows of very negative scores underflow.",
+        Way(maximum="absolute"),
+    )
     yield "minimum_subtracted", "The row's smallest score is subtracted, not its largest.", Way(maximum="minimum", empty="nan")
-    yield from _both_guards("mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean"))
+    yield from _underflowing(
+        "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
+    )
     for level in (0.0, -1.0, -10.0, -100.0, -1e3):
         sentence = f"The maximum starts at {level:g}, not at −inf: rows whose scores all lie far below it underflow."
-        yield from _both_guards("max_starts_at_zero", sentence.replace("-", "−"), Way(start=level))
+        yield from _underflowing("max_starts_at_zero", sentence.replace("-", "−"), Way(start=level))
     for name, sentence, way in changes.selections(key):
         yield name, sentence, way
     for tile in tiles:
@@ -102,7 +148,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
             yield "padding_takes_part", sentence, Way(tile=tile, padding=level)
         sentence = f"Lanes beyond the last {key} count as 0 in the maximum (not in the sum): rows far below 0 underflow. Load them as −inf."
-        yield from _both_guards("padding_in_maximum", sentence, Way(tile=tile, padding=0.0, padding_in="max"))
+        yield from _underflowing("padding_in_maximum", sentence, Way(tile=tile, padding=0.0, padding_in="max"))
         sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
         sentence = "What is subtracted is the first tile's maximum, not the running one."
@@ -111,10 +157,11 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         yield "fully_masked_tile", sentence, Way(tile=tile, unguarded=True, empty="nan")
 
 
-def _both_guards(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str, Way]]:
-    """Where everything underflows a kernel divides 0 by 0, or sees to it that 0 comes out."""
+def _underflowing(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str, Way]]:
+    """Where all underflows a kernel divides 0 by 0, or sees to it that 0 comes out; and tl.dot may take numerators in fp16."""
     for empty in ("nan", "zero"):
-        yield name, sentence, dataclasses.replace(way, empty=empty)
+        for narrow in (False, True):
+            yield name, sentence, dataclasses.replace(way, empty=empty, narrow=narrow)
 
 
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
@@ -128,10 +175,18 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
             sentence = f"The sum l {what}" + ("; acc is right." if kept == "acc" else ".")
             yield ("sum_" + short), sentence, Way(tile=tile, sum_power=power)
         if kept == "acc":
-            yield "acc_replaced", "acc holds the last tile's part alone: add to it instead of replacing it.", Way(tile=tile, fresh_acc=True)
+            yield (
+                "acc_replaced",
+                "acc holds the last tile's part alone: add to it instead of replacing it.",
+                Way(tile=tile, fresh_acc=True),
+            )
             sentence = "Only the last tile counts: l and acc are replaced in every step instead of updated."
             yield "last_tile_only", sentence, Way(tile=tile, fresh_acc=True, fresh_sum=True)
-        yield "sum_of_last_tile", "l holds the last tile's sum alone: add to it instead of replacing it.", Way(tile=tile, fresh_sum=True)
+        yield (
+            "sum_of_last_tile",
+            "l holds the last tile's sum alone: add to it instead of replacing it.",
+            Way(tile=tile, fresh_sum=True),
+        )
         sentence = "The maximum of the last tile replaces the running one: it must be the larger of both."
         yield "max_replaced", sentence, Way(tile=tile, maximum="last")
 
@@ -145,8 +200,11 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
         for lanes in LANES:
             sentence = "Empty parts (splits) count as lse 0 in the merge: their weight must be 0, an lse of −inf."
             yield "empty_parts_count", sentence, Way(extra=lanes)
+        for filled in (0, 16):
+            yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
-        yield from _both_guards("max_of_rows", _SHARED, Way(maximum="rows"))
+        for tile in (0, 16, 32, 64, 128):
+            yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
 
 def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
@@ -159,7 +217,7 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
     sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
     sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."
-    yield from _both_guards("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
+    yield from _underflowing("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
     sentence = "A row that sees no key gives NaN: its sum l is 0, and 0 / 0 is NaN. It must be zero."
     yield "no_visible_key", sentence, Way(empty="nan")
 
@@ -168,7 +226,9 @@ def _lengths() -> Iterator[tuple[str, str, Way]]:
     for name, sentence, length in changes.LENGTHS:
         yield name, sentence, Way(kv_len=length)
     for tile in NARROW:
-        sentence = f"Keys up to the next multiple of {tile} take part: kv_len is rounded up, and what lies beyond it is not masked."
+        sentence = (
+            f"Keys up to the next multiple of {tile} take part: kv_len is rounded up, and what lies beyond it is not masked."
+        )
         yield "kv_len_rounded_up", sentence, Way(kv_len=functools.partial(changes.rounded_up, tile=tile))
         sentence = f"Sequences end at a multiple of {tile}: kv_len is rounded down."
         yield "kv_len_rounded_down", sentence, Way(kv_len=functools.partial(changes.rounded_down, tile=tile))

@@ -29,12 +29,13 @@ class Way:
     keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count.
     extra: so many more keys of score 0 in maximum and sum.
-    maximum: running | none | absolute | minimum | first | last | rows | mean; start: where it begins.
+    maximum: running | none | absolute | minimum | first | last | rows | group | mean; start: where it begins.
+    row_tile: rows that share a maximum, the last of them filled up with scores of 0; 0 for all of them, none filled up.
     acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)).
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
-    unguarded: exp(−inf − (−inf)) is computed.
+    unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before the product, as tl.dot takes them.
     after: what is done to the answer.
     """
 
@@ -51,6 +52,7 @@ class Way:
     padding_in: str = "both"
     extra: int = 0
     maximum: str = "running"
+    row_tile: int = 0
     start: float = -INF
     acc_power: float = 1.0
     sum_power: float = 1.0
@@ -60,6 +62,7 @@ class Way:
     base: float = 1.0
     empty: str = "right"
     unguarded: bool = False
+    narrow: bool = False
     after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
 
     @property
@@ -113,6 +116,7 @@ class _Lanes:
         beyond = (~valid) & (place < end[:, None])[:, None, None, :]
         inside, hidden = valid & seen, valid & ~seen
         self.inside, self.width = inside, keys
+        self.groups = a.key.shape[1] if a.key is not None else 1
         levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
         self.scores = torch.where(inside, scores, levels.double())
         self.in_max = inside | (hidden & (way.hidden_in in ("both", "max"))) | (beyond & (way.padding_in in ("both", "max")))
@@ -155,6 +159,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
         total = step if way.fresh_sum else total * alpha[way.sum_power] + step
         if acc is not None:
+            power = power.half().double() if way.narrow else power
             step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
             acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step
     if way.extra:
@@ -183,8 +188,20 @@ def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool
         case "last":
             return top
         case "rows":
-            top = top.amax(-2, keepdim=True).expand_as(top)
+            top = _over_rows(top, way.row_tile)
+        case "group":  # heads of a group, beside `row_tile` − that many of score 0
+            top = top.unflatten(1, (lanes.groups, -1)).amax(2, keepdim=True)
+            top = top.clamp(min=0.0 if way.row_tile else -INF).expand(-1, -1, m.shape[1] // lanes.groups, -1, -1).flatten(1, 2)
         case "mean":
             inside = lanes.in_max[..., at]
             return scores.masked_fill(~inside, 0.0).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True)
     return torch.maximum(m, top)
+
+
+def _over_rows(top: torch.Tensor, tile: int) -> torch.Tensor:
+    """The largest of the rows that share a tile, for each of them."""
+    rows = top.shape[-2]
+    if not tile:
+        return top.amax(-2, keepdim=True).expand_as(top)
+    filled = torch.nn.functional.pad(top, (0, 0, 0, -rows % tile)).unflatten(-2, (-1, tile))
+    return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., :rows, :]

@@ -12,8 +12,9 @@ WIDEST = {"lab02_safe_softmax": 4096}  # columns; in lab 3 rows may be of any le
 UNLIMITED = 1 << 17
 
 
-def questions(lab: Lab, kind: str, lab_id: str) -> Iterator[Question]:
+def questions(lab: Lab, lab_id: str) -> Iterator[Question]:
     """Shape of the mask before counts, counts before steps, slope before what depends on the scores' size."""
+    kind = lab.kind
     match kind:
         case "":
             return

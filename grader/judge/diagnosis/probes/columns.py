@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
-from grader.judge.diagnosis.probes.layouts import read_layouts
+from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
 from grader.judge.diagnosis.probes.weights import picture
 from grader.report import Fact
@@ -30,7 +30,9 @@ def columns(lab: Lab, widest: int) -> Iterator[Question]:
         yield from _steps(lab, cols)
     for level in (-50.0, -200.0, 200.0, -5000.0, 1000.0):
         for cols in (256, 250):
-            yield _asked(lab, f"level_{level:g}_{cols}", drawn(5, 3, cols) * 0.5 + level, f"x near {number(level)}, {cols} columns")
+            yield _asked(
+                lab, f"level_{level:g}_{cols}", drawn(5, 3, cols) * 0.5 + level, f"x near {number(level)}, {cols} columns"
+            )
     yield _asked(lab, "rows_at_levels", drawn(6, 5, 64) + torch.linspace(-300, 300, 5)[:, None], "rows at x from −300 to 300")
     for place, said in ((0, "first"), (-1, "last")):
         x = torch.zeros(1, 2500)
@@ -43,7 +45,7 @@ def columns(lab: Lab, widest: int) -> Iterator[Question]:
     x = drawn(7, 5, 100)
     plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))
-    yield Question(name="layouts", cases=(plain, gaps), read=lambda found: read_layouts(found, ("x",)))
+    yield Question(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("x",)))
 
 
 def _asked(lab: Lab, name: str, x: torch.Tensor, what: str) -> Question:
@@ -60,10 +62,18 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
     row, column = divmod(int(off.argmax()), got.shape[1])
     if not bool(torch.isfinite(got[row]).all()):
         bad = (~torch.isfinite(got).all(-1)).nonzero().flatten().tolist()
-        fact = Fact(given=what, got=f"NaN or Inf in row {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else ""), expected="a row that sums to 1")
+        fact = Fact(
+            given=what,
+            got=f"NaN or Inf in row {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else ""),
+            expected="a row that sums to 1",
+        )
     else:
         sums = f"; the row sums to {number(got[row].sum())}" if abs(float(got[row].sum()) - 1) > 1e-3 else ""
-        fact = Fact(given=what, got=f"row {row}, column {column} is {number(got[row, column])}{sums}", expected=number(want[row, column]))
+        fact = Fact(
+            given=what,
+            got=f"row {row}, column {column} is {number(got[row, column])}{sums}",
+            expected=number(want[row, column]),
+        )
     return Reading(fact=fact, picture=picture(got, want, what))
 
 

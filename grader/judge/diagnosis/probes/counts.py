@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
 from grader.report import Fact
@@ -74,7 +74,11 @@ def lengths(lab: Lab, kind: str) -> Iterator[Question]:
         batch = len(lens)
         query, key = torch.zeros(batch, 1, 1, CACHE), torch.zeros(batch, 1, CACHE, CACHE)
         given = arguments(kind, query, key, identity(kind, batch, 1, CACHE, CACHE), scale=0.25, kv_len=lens)
-        what = f"kv_len {lens[0]} of {CACHE}, equal scores" if batch == 1 else f"sequences of different kv_len, of {CACHE}, equal scores"
+        what = (
+            f"kv_len {lens[0]} of {CACHE}, equal scores"
+            if batch == 1
+            else f"sequences of different kv_len, of {CACHE}, equal scores"
+        )
         case = prepared(lab, f"kv_len_{lens[0]}_{batch}", given, FP16, what=what)
         yield Question(
             name=f"kv_len_{lens[0]}_{batch}",
@@ -89,7 +93,9 @@ def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: st
     if finding.out is None or finding.expected is None or not finding.comparison.bad_rows:
         return None
     batch = finding.comparison.bad_rows[0]
-    given = what if len(lens) == 1 else f"sequences of kv_len {', '.join(map(str, lens))}: number {batch}, of {lens[batch]} keys"
+    given = (
+        what if len(lens) == 1 else f"sequences of kv_len {', '.join(map(str, lens))}: number {batch}, of {lens[batch]} keys"
+    )
     return _counted(finding.out.double().reshape(len(lens), -1)[batch], kind, lens[batch], CACHE, given)
 
 

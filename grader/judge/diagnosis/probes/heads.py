@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
 from grader.report import Fact
@@ -37,7 +37,9 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
     finding = found[0]
     if finding.out is None or finding.expected is None:
         return None
-    got, want = (x.double().flatten(2).mean(-1) if x.dim() > 3 else x.double().mean(-1) for x in (finding.out, finding.expected))
+    got, want = (
+        x.double().flatten(2).mean(-1) if x.dim() > 3 else x.double().mean(-1) for x in (finding.out, finding.expected)
+    )
     wrong = ((got / want - 1).abs().nan_to_num(nan=1.0) > 0.02).nonzero().tolist()
     if not wrong:
         return None
@@ -46,7 +48,9 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
         index = torch.log2(got[batch, head].clamp(min=1e-9))
         source = int(index.round())
         exact = bool((index - source).abs() < 0.02) and 0 <= source < want.shape[0] * heads
-        place = f"batch {source // heads}, head {source % heads}" if exact else f"{number(got[batch, head])}, which is no head's"
+        place = (
+            f"batch {source // heads}, head {source % heads}" if exact else f"{number(got[batch, head])}, which is no head's"
+        )
         said.append(f"batch {batch}, head {head} gets value of {place}" if exact else f"batch {batch}, head {head} is {place}")
     should = "; ".join(f"of batch {batch}, head {head // group}" for batch, head in wrong[:2])
     given = f"{what}, value 1, 2, 4 … by head"

@@ -86,7 +86,9 @@ def drawn(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def at_levels(rows: torch.Tensor, keys: torch.Tensor, head_dim: int, *, noise: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+def at_levels(
+    rows: torch.Tensor, keys: torch.Tensor, head_dim: int, *, noise: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """query [1, 1, rows, head_dim] and key [1, 1, keys, head_dim]: at softmax_scale 0.25 their scores are rows[i] · keys[j],
     and `noise` times a normal number.
     """

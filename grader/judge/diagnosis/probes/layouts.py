@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, drawn
 from grader.judge.diagnosis.probes.question import Question, Reading, prepared
 from grader.report import Fact, Verdict
 from labs.declaration import Lab
 
+LAYOUTS = "layouts"  # the question's name
 SCALARS = ("key_scale", "value_scale", "key_global", "value_global", "kv_len")  # one axis: no gap to lay out
 
 
@@ -23,7 +24,7 @@ def layouts(lab: Lab, kind: str) -> Iterator[Question]:
     names = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in SCALARS]
     plain = prepared(lab, "contiguous", given, FP16, what="contiguous tensors")
     cases = [prepared(lab, f"gaps_in_{name}", given, FP16, what=f"{name} with gaps", strided=(name,)) for name in names]
-    yield Question(name="layouts", cases=(plain, *cases), read=lambda found: read_layouts(found, names))
+    yield Question(name=LAYOUTS, cases=(plain, *cases), read=lambda found: read_layouts(found, names))
 
 
 def read_layouts(found: Sequence[Finding], names: Sequence[str]) -> Reading | None:
@@ -33,10 +34,20 @@ def read_layouts(found: Sequence[Finding], names: Sequence[str]) -> Reading | No
         return None
     bad = [name for name, finding in zip(names, each, strict=True) if finding.failed]
     said = "; ".join(f"gaps in {name}: {_ending(finding)}" for name, finding in zip(names, each, strict=True) if finding.failed)
-    return Reading(fact=Fact(given=f"the same numbers, gaps between the rows of {' or '.join(bad)} alone", got=said, expected="as without gaps"))
+    return Reading(
+        fact=Fact(
+            given=f"the same numbers, gaps between the rows of {' or '.join(bad)} alone", got=said, expected="as without gaps"
+        )
+    )
 
 
 def _ending(finding: Finding) -> str:
     if finding.own is not None and finding.verdict is Verdict.OUT_OF_BOUNDS:
-        return finding.own.sentence.partition(":")[0] if not finding.own.line else finding.own.sentence.partition(": ")[2].partition(":")[0]
-    return {Verdict.NOT_FINITE: "NaN, read from the gaps", Verdict.NOT_WRITTEN: "cells of out are not written"}.get(finding.verdict, "wrong")
+        return (
+            finding.own.sentence.partition(":")[0]
+            if not finding.own.line
+            else finding.own.sentence.partition(": ")[2].partition(":")[0]
+        )
+    return {Verdict.NOT_FINITE: "NaN, read from the gaps", Verdict.NOT_WRITTEN: "cells of out are not written"}.get(
+        finding.verdict, "wrong"
+    )

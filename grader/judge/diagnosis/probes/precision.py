@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
 from grader.judge.diagnosis.probes.weights import read_weights
@@ -28,7 +28,9 @@ def large_values(lab: Lab, kind: str) -> Iterator[Question]:
         def read(found: Sequence[Finding], what: str = what) -> Reading | None:
             if found[0].out is None:
                 return None
-            return Reading(fact=Fact(given=what, got=f"out is {number(found[0].out.double().flatten()[0])}", expected=f"{LARGE:g}"))
+            return Reading(
+                fact=Fact(given=what, got=f"out is {number(found[0].out.double().flatten()[0])}", expected=f"{LARGE:g}")
+            )
 
         yield Question(name=f"large_value_{keys}", cases=(case,), read=read)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
-from grader.judge.diagnosis.probes.layouts import read_layouts
+from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
 from grader.report import Fact
 from labs.declaration import Lab
@@ -26,7 +26,7 @@ def products(lab: Lab) -> Iterator[Question]:
     given = {"query": drawn(1, 64), "key": drawn(2, 100, 64), "softmax_scale": 0.25}
     plain = prepared(lab, "contiguous", given, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_key", given, FP32, what="key with gaps", strided=("key",))
-    yield Question(name="layouts", cases=(plain, gaps), read=lambda found: read_layouts(found, ("key",)))
+    yield Question(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("key",)))
 
 
 def _components(lab: Lab, head_dim: int) -> Question:
@@ -52,7 +52,9 @@ def _components(lab: Lab, head_dim: int) -> Question:
 def _scales(lab: Lab) -> Iterator[Question]:
     steps = ((0.1, 64), (0.3, 64), (0.1, 32))
     cases = tuple(
-        prepared(lab, f"scale_{scale:g}_{dim}", {"query": torch.ones(dim), "key": torch.ones(64, dim), "softmax_scale": scale}, FP32)
+        prepared(
+            lab, f"scale_{scale:g}_{dim}", {"query": torch.ones(dim), "key": torch.ones(64, dim), "softmax_scale": scale}, FP32
+        )
         for scale, dim in steps
     )
 
@@ -62,7 +64,9 @@ def _scales(lab: Lab) -> Iterator[Question]:
         got = [float(finding.out.double()[3]) / dim for finding, (_, dim) in zip(found, steps, strict=True)]
         if all(abs(value / scale - 1) < 0.01 for value, (scale, _) in zip(got, steps, strict=True)):
             return None
-        said = "; ".join(f"{number(value)} at softmax_scale {scale}, head_dim {dim}" for value, (scale, dim) in zip(got, steps, strict=True))
+        said = "; ".join(
+            f"{number(value)} at softmax_scale {scale}, head_dim {dim}" for value, (scale, dim) in zip(got, steps, strict=True)
+        )
         expected = ", ".join(str(scale) for scale, _ in steps)
         return Reading(fact=Fact(given="query and key all 1: out / head_dim", got=said, expected=expected))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from grader.judge.case.inputs import PreparedCase
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.report import Fact, Picture
 from labs.declaration import Case, Lab
 
@@ -24,15 +24,16 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Question:
-    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed.
-
-    `slow`: it costs so many calls or so much time that it is asked only where others have not answered.
-    """
+    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
 
     name: str
     cases: tuple[PreparedCase, ...]
     read: Callable[[Sequence[Finding]], Reading | None]
-    slow: bool = False
+
+    @property
+    def family(self) -> str:
+        """Questions of one sort, at different sizes."""
+        return self.name.partition("_")[0]
 
 
 def prepared(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
 from grader.report import Fact
@@ -24,7 +24,9 @@ def slope(lab: Lab, kind: str) -> Iterator[Question]:
         key = torch.zeros(1, 1, KEYS, head_dim)
         query[..., 0], key[..., 0] = 1.0, _products()
         given = arguments(kind, query, key, identity(kind, 1, 1, KEYS, head_dim), scale=scale)
-        cases.append(prepared(lab, f"slope_{scale:g}_{head_dim}", given, FP16, what=f"softmax_scale {scale}, head_dim {head_dim}"))
+        cases.append(
+            prepared(lab, f"slope_{scale:g}_{head_dim}", given, FP16, what=f"softmax_scale {scale}, head_dim {head_dim}")
+        )
     yield Question(name="slope", cases=tuple(cases), read=_read)
 
 
@@ -40,7 +42,10 @@ def _read(found: Sequence[Finding]) -> Reading | None:
     wrong = [place for place, (scale, _) in enumerate(STEPS) if abs(measured[place] / scale - 1) > 0.02]
     if not wrong:
         return None
-    said = "; ".join(f"{number(value)} at softmax_scale {scale}, head_dim {head_dim}" for value, (scale, head_dim) in zip(measured, STEPS, strict=True))
+    said = "; ".join(
+        f"{number(value)} at softmax_scale {scale}, head_dim {head_dim}"
+        for value, (scale, head_dim) in zip(measured, STEPS, strict=True)
+    )
     fact = Fact(
         given="by how much ln(weight) rises for each 1 of query · key",
         got=said,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity, unit
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
 from grader.report import Fact
@@ -18,7 +18,10 @@ KEYS, HEAD_DIM = 256, 64
 def steps(lab: Lab, kind: str) -> Iterator[Question]:
     """Up by 2 and by 4, down by 4; a climb through all tiles."""
     half = torch.arange(KEYS) >= KEYS // 2
-    for height, said in ((4.0, "0 in the first half of 256 keys and 4 in the second"), (-4.0, "4 in the first half of 256 keys and 0 in the second")):
+    for height, said in (
+        (4.0, "0 in the first half of 256 keys and 4 in the second"),
+        (-4.0, "4 in the first half of 256 keys and 0 in the second"),
+    ):
         levels = torch.where(half, height, 0.0) if height > 0 else torch.where(half, 0.0, -height)
         yield _step(lab, kind, f"step_{height:g}", levels, f"scores of {said}")
     climb = torch.linspace(-4, 4, KEYS)

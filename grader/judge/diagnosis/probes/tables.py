@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
 from grader.report import Fact, Picture
 from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
@@ -72,7 +72,9 @@ def _nvfp4_codes(lab: Lab) -> Iterator[Question]:
     codes = torch.arange(16, dtype=torch.uint8)
     value = codes.repeat_interleave(2).reshape(1, 1, 1, 32)  # each code in a low and in a high nibble
     given = _raw("nvfp4", torch.zeros(1, 1, 32), _codes((1, 1, 1, 32)), value)
-    yield _table(lab, "nvfp4_value_codes", given, "value", codes.repeat_interleave(2), decode_e2m1(codes.repeat_interleave(2)), "04b")
+    yield _table(
+        lab, "nvfp4_value_codes", given, "value", codes.repeat_interleave(2), decode_e2m1(codes.repeat_interleave(2)), "04b"
+    )
     yield _key_table(lab, "nvfp4", codes, decode_e2m1(codes), "04b")
 
 
@@ -180,7 +182,9 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[Question]:
             shown = bad[:: max(1, len(bad) // 3)][:3]
             said = "; ".join(f"channel {channel} comes out as {number(got[channel])}" for channel in shown)
             expected = ", ".join(number(want[channel]) for channel in shown)
-            return Reading(fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected))
+            return Reading(
+                fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
+            )
 
         yield Question(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
 

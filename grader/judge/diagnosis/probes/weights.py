@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from grader.judge.diagnosis.evidence import Finding
+from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, drawn, identity, keys_a_channel, unit
 from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
 from grader.report import Fact, Picture
