@@ -26,7 +26,7 @@ from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.cpu.runner import CpuRunner
-from grader.judge.diagnosis.diagnose import diagnose, foretold, to_ask
+from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.probes.asking import Answered, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
@@ -130,11 +130,11 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        findings = [judged.finding for judged in execution.cases]
+        inquiry = Inquiry(self._lab, self._request.folder.id, [judged.finding for judged in execution.cases])
         with self._marked("ask"):
-            answered = self._ask(findings)
+            answered = self._ask(inquiry)
         with self._marked("diagnose"):
-            diagnosed = diagnose(self._lab, findings, answered)
+            diagnosed = inquiry.diagnose(answered)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
@@ -180,15 +180,15 @@ class Attempt(abc.ABC):
         chosen = [case for case in declared if self.device_kind in case.devices]
         return [prepare(self._lab, case, self._request.seed, device=self.device_kind) for case in chosen]
 
-    def _ask(self, findings: list[Finding]) -> list[Answered]:
+    def _ask(self, inquiry: Inquiry) -> list[Answered]:
         """What the kernel answers in the interpreter to questions of ours; nothing where it is right."""
-        asked = to_ask(self._lab, self._request.folder.id, findings)
+        asked = inquiry.questions()
         first = next(asked, None)
         if first is None:
             return []
         self._progress(Progress("looking for the cause"))
-        told = foretold(self._lab, findings)
-        return ask(itertools.chain([first], asked), self._answers, cancelled=self._cancelled, enough=lambda answered: told)
+        questions = itertools.chain([first], asked)
+        return ask(questions, self._answers, cancelled=self._cancelled, enough=inquiry.few_are_enough)
 
     def _answers(self, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
         """A finding for each case, from one session; none from the case on at which it is stopped."""

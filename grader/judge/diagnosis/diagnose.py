@@ -7,11 +7,12 @@ Then a rule that foretells everything that was seen. Where there is none, only f
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
-from grader.judge.diagnosis.oracles import named
+from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.patterns import pattern, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, Answered, telling
 from grader.judge.diagnosis.probes.battery import questions
@@ -36,78 +37,93 @@ class Diagnosed:
     picture: Picture | None = None
 
 
-def diagnose(lab: Lab, findings: Sequence[Finding], answered: Sequence[Answered] = ()) -> Diagnosed:
-    """One diagnosis for the attempt.
+class Inquiry:
+    """An attempt whose cases have been judged: what to ask of its kernel, and what is wrong with it.
 
     Args:
-        answered: what the kernel was asked besides, where it is wrong; () where it was asked nothing.
+        findings: one for each case, in their order.
     """
-    found = _diagnosis(lab, findings, answered)
-    detail = " ".join((found.detail, *remarks(lab, findings))).strip()
-    readings = telling(answered)
-    return Diagnosed(
-        diagnosis=dataclasses.replace(found, detail=detail),
-        facts=tuple(reading.fact for reading in readings[:FACTS]),
-        picture=next((reading.picture for reading in readings if reading.picture is not None), None),
-    )
+
+    def __init__(self, lab: Lab, lab_id: str, findings: Sequence[Finding]) -> None:
+        self._lab, self._lab_id, self._findings = lab, lab_id, findings
+        self._failed = [finding for finding in findings if finding.failed]
+        self._of_strides = strides(findings)
+
+    @functools.cached_property
+    def _suspects(self) -> Suspects:
+        return Suspects(self._lab.oracles, accounts(self._lab.kind), self._findings)
+
+    def questions(self) -> Iterator[Question]:
+        """What may tell more: nothing where the attempt is right, or ended before it gave an answer."""
+        failed = self._failed
+        if any(finding.verdict in ENDINGS for finding in failed):
+            return
+        if self._of_strides is not None:
+            yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
+        elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+            yield from questions(self._lab, self._lab_id)
+
+    def few_are_enough(self, answered: Sequence[Answered]) -> bool:
+        """Whether the attempt's own cases leave one rule: a few facts will do then."""
+        return self._of_strides is not None or self._suspects.one
+
+    def diagnose(self, answered: Sequence[Answered] = ()) -> Diagnosed:
+        """One diagnosis for the attempt.
+
+        Args:
+            answered: what the kernel answered to `questions`; () where it was asked nothing.
+        """
+        found = self._diagnosis(answered)
+        detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
+        readings = telling(answered)
+        return Diagnosed(
+            diagnosis=dataclasses.replace(found, detail=detail),
+            facts=tuple(reading.fact for reading in readings[:FACTS]),
+            picture=next((reading.picture for reading in readings if reading.picture is not None), None),
+        )
+
+    def _diagnosis(self, answered: Sequence[Answered]) -> Diagnosis:
+        """What is wrong, without the remarks."""
+        lab, findings, failed = self._lab, self._findings, self._failed
+        if not failed:
+            return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
+        hard = [finding for finding in failed if finding.own is not None and finding.verdict is not Verdict.NOT_WRITTEN]
+        wrong = [finding for finding in failed if finding.own is None or finding.verdict is Verdict.NOT_WRITTEN]
+        if failed[0].verdict not in BY_VALUE:
+            for symptom in lab.symptoms:
+                if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
+                    return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
+        if self._of_strides is not None:
+            return dataclasses.replace(self._of_strides, detail=_detail(failed))
+        if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
+            return dataclasses.replace(hard[0].own, detail=_share(hard, findings))
+        return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
+
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[Answered]) -> Diagnosis:
+        """What is wrong with answers that are there."""
+        if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
+            return pattern(self._findings, wrong) or worst(wrong[0])
+        rule = self._suspects.named([finding for each in answered for finding in each.findings])
+        if rule is not None:
+            return Diagnosis(name=rule[0], sentence=rule[1])
+        foretold = frozenset(account.name for account in accounts(self._lab.kind)) if answered else None
+        symptom = speaking(self._lab, self._findings, foretold)
+        if symptom is not None:
+            return Diagnosis(name=symptom.name, sentence=symptom.sentence)
+        facts = [reading.fact for reading in telling(answered)]
+        if facts:
+            return Diagnosis(name="measured", sentence=said(facts[0]))
+        return pattern(self._findings, wrong) or worst(wrong[0])
 
 
-def _diagnosis(lab: Lab, findings: Sequence[Finding], answered: Sequence[Answered]) -> Diagnosis:
-    """What is wrong, without the remarks."""
-    failed = [finding for finding in findings if finding.failed]
-    if not failed:
-        return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
-    hard = [finding for finding in failed if finding.own is not None and finding.verdict is not Verdict.NOT_WRITTEN]
-    wrong = [finding for finding in failed if finding.own is None or finding.verdict is Verdict.NOT_WRITTEN]
-    if failed[0].verdict not in BY_VALUE:
-        for symptom in lab.symptoms:
-            if symptom.verdicts and str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
-                return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
-    of_strides = strides(findings)
-    if of_strides is not None:
-        return dataclasses.replace(of_strides, detail=_detail(failed))
-    if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
-        return dataclasses.replace(hard[0].own, detail=_share(hard, findings))
-    return dataclasses.replace(_by_value(lab, findings, wrong, answered), detail=_detail(wrong))
-
-
-def _by_value(lab: Lab, findings: Sequence[Finding], wrong: Sequence[Finding], answered: Sequence[Answered]) -> Diagnosis:
-    """What is wrong with answers that are there."""
-    known = accounts(lab.kind) if answered else ()
-    asked = [finding for each in answered for finding in each.findings]
-    unwritten = all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong)
-    rule = None if unwritten else named(lab.oracles, known, [*findings, *asked])
-    if rule is not None:
-        return Diagnosis(name=rule[0], sentence=rule[1])
-    foretold = frozenset(account.name for account in known) if answered else None
-    symptom = speaking(lab, findings, foretold)
-    if symptom is not None:
-        return Diagnosis(name=symptom.name, sentence=symptom.sentence)
-    facts = [each.reading.fact for each in answered if each.reading is not None]
-    if facts and not unwritten:
-        return Diagnosis(name="measured", sentence=said(facts[0]))
-    return pattern(findings, wrong) or worst(wrong[0])
+def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
+    """What the cases alone say; no kernel is asked anything."""
+    return Inquiry(lab, "", findings).diagnose().diagnosis
 
 
 def said(fact: Fact) -> str:
     """A fact as a sentence."""
     return f"{fact.given[0].upper()}{fact.given[1:]}: {fact.got}; it should be {fact.expected}."
-
-
-def to_ask(lab: Lab, lab_id: str, findings: Sequence[Finding]) -> Iterator[Question]:
-    """The questions that may tell more of an attempt: none where it is right, or ended before it gave an answer."""
-    failed = [finding for finding in findings if finding.failed]
-    if any(finding.verdict in ENDINGS for finding in failed):
-        return
-    if strides(findings) is not None:
-        yield from (each for each in questions(lab, lab_id) if each.name == LAYOUTS)
-    elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
-        yield from questions(lab, lab_id)
-
-
-def foretold(lab: Lab, findings: Sequence[Finding]) -> bool:
-    """Whether the judge's own cases leave one rule: a few facts are enough then."""
-    return named(lab.oracles, accounts(lab.kind), findings) is not None
 
 
 def _line(failed: Sequence[Finding]) -> int | None:

@@ -105,6 +105,37 @@ RULES = (
         _COMPILE,
     ),
     Rule(
+        "block_pointer_mask",
+        r"`mask` and `other` arguments cannot be specified for (?:loading|storing)? ?block pointers"
+        r"|`mask` and `other` arguments cannot be specified for",
+        "A block pointer takes no mask and no other: give boundary_check=(0, 1) and padding_option='zero' instead.",
+        _COMPILE,
+    ),
+    Rule(
+        "axis_missing",
+        r"axis (\d+) out of bounds for shape \[([^\]]*)\]|cannot convert axis|invalid axis|invalid expand_dims|out of bounds axis",
+        "This tile has one axis where two are meant: build two with offs_m[:, None] for rows and offs_n[None, :] for columns.",
+        _COMPILE,
+    ),
+    Rule(
+        "pointer_indexed",
+        r"'int' object is not iterable|unsupported tensor index|'pointer_type' object is not subscriptable",
+        "A pointer is not indexed: add the offsets to it and load, tl.load(ptr + offs).",
+        _COMPILE,
+    ),
+    Rule(
+        "returned_tensor",
+        r"^ReturnedInsteadOfWritten: (\w+) returned a tensor",
+        "{0} returns a tensor and writes nothing into out: store the answer into out, which it is given.",
+        Verdict.NOT_WRITTEN,
+    ),
+    Rule(
+        "ptxas",
+        r"ptxas[^\n]*?(?:error|fatal)\s*:\s*([^\n]+)",
+        "The compiler's assembler says: {0}.",
+        _COMPILE,
+    ),
+    Rule(
         "break_continue",
         r"unsupported AST node type: (Break|Continue|With|Try|Raise|ListComp|Lambda)",
         "A kernel cannot contain Python's {0}: write it with a condition, a mask or a loop bound.",
@@ -168,6 +199,8 @@ RULES = (
 
 # By where an access went; the first that is found in the fault's text.
 REMEDIES = (
+    ("through a block pointer", "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block."),
+    ("was cast to another width", "step and load in the tensor's own type, and convert the values: .to(tl.float32)."),
     ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
     ("before the start of", "some offset is negative."),
     ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),

@@ -10,6 +10,7 @@ only all together: where it is NaN everywhere in each of them and hardly to be t
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -26,7 +27,8 @@ FIT_LIMITS = 4.0  # a rule fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
 SEEN_CASES = 24  # cases of either sort that rules are held against
 LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
-PAIRED = 40  # rules of which two are tried at once
+TELLING = 8  # failing cases, small ones, by which bugs are found that come in pairs
+PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
 
@@ -61,13 +63,15 @@ class Evidence:
             return False
         return all(_agrees(rule, finding) for finding in self.passed)
 
+    def deny(self, rule: Rule) -> bool:
+        """Whether some case is not as the rule foretells."""
+        if any(fits(rule, finding) is False for finding in self.failed):
+            return True
+        return not all(_agrees(rule, finding) for finding in self.passed)
+
     def _foretold(self, rule: Rule) -> bool:
         """Whether it is NaN everywhere in each failing case; some must have passed, which `speak_for` looks at."""
         return bool(self.passed) and not any(torch.isfinite(_as_out(rule, finding)).any() for finding in self.failed)
-
-    def touches(self, rule: Rule) -> bool:
-        """Whether the rule explains one failing case at least."""
-        return any(fits(rule, finding) is True for finding in self.failed)
 
 
 def _size(finding: Finding) -> int:
@@ -83,19 +87,46 @@ def on_cpu(finding: Finding) -> Finding:
     return dataclasses.replace(finding, prepared=prepared, out=finding.out.cpu())
 
 
-def named(oracles: Sequence[Oracle], known: Sequence[Account], findings: Sequence[Finding]) -> tuple[str, str] | None:
-    """Name and sentence of the bug, or of two of them together; None where no rule foretells all that was seen, or several do.
+class Suspects:
+    """Rules that foretell all of an attempt's cases: the lab's own oracles, which are the better put, and what is known besides."""
 
-    The lab's own oracles come first: they are the better put.
-    """
-    evidence = Evidence(findings)
-    if not evidence.failed:
-        return None
-    for rules in (oracles, known):
-        found = _alone([rule for rule in rules if evidence.speak_for(rule)])
-        if found is not None:
-            return found
-    return _pair(known, evidence)
+    def __init__(self, oracles: Sequence[Oracle], known: Sequence[Account], findings: Sequence[Finding]) -> None:
+        self._known, self._evidence = known, Evidence(findings)
+        seen = self._evidence
+        self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
+
+    @property
+    def one(self) -> bool:
+        """Whether the attempt's cases leave one name."""
+        return any(_alone(rules) is not None for rules in self._left)
+
+    def named(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
+        """Name and sentence of the bug, or of two of them together; None where no rule foretells all, or several do.
+
+        Args:
+            asked: what the kernel answered besides.
+        """
+        more = Evidence(asked)
+        for rules in self._left:
+            found = _alone([rule for rule in rules if not more.deny(rule)])
+            if found is not None:
+                return found
+        return self._pair(more)
+
+    def _pair(self, more: Evidence) -> tuple[str, str] | None:
+        """Two bugs at once, each of which explains some case by itself."""
+        telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
+        telling = sorted(telling, key=_size)[:TELLING]
+        candidates = [rule for rule in self._known if any(fits(rule, finding) is True for finding in telling)]
+        found: dict[frozenset[str], Account] = {}
+        for first, second in itertools.combinations(candidates[:PAIRED], 2):
+            both = first.joined(second) if first.name != second.name else None
+            if both is not None and self._evidence.speak_for(both) and not more.deny(both):
+                found.setdefault(frozenset((first.name, second.name)), both)
+        if len(found) != 1:
+            return None
+        both = next(iter(found.values()))
+        return both.name, both.sentence
 
 
 def _alone(rules: Sequence[Rule]) -> tuple[str, str] | None:
@@ -113,21 +144,6 @@ def _common(sentences: list[str]) -> str:
     if len(set(sentences)) == 1:
         return sentences[0]
     return _WIDTH.sub("", sentences[0])
-
-
-def _pair(known: Sequence[Account], evidence: Evidence) -> tuple[str, str] | None:
-    """Two bugs at once, each of which explains some case by itself."""
-    candidates = [rule for rule in known if evidence.touches(rule)][:PAIRED]
-    found: dict[frozenset[str], Account] = {}
-    for place, first in enumerate(candidates):
-        for second in candidates[place + 1 :]:
-            both = first.joined(second) if first.name != second.name else None
-            if both is not None and evidence.speak_for(both):
-                found.setdefault(frozenset((first.name, second.name)), both)
-    if len(found) != 1:
-        return None
-    both = next(iter(found.values()))
-    return both.name, both.sentence
 
 
 def _spread(findings: list[Finding], most: int) -> list[Finding]:
