@@ -20,7 +20,7 @@ from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import Question
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
-from grader.judge.diagnosis.symptoms import holds, speaking
+from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
 from grader.report import Diagnosis, Fact, Picture, Verdict
 from labs.declaration import Lab
 
@@ -64,8 +64,8 @@ class Inquiry:
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[Answered]) -> bool:
-        """Whether the attempt's own cases leave one rule: a few facts will do then."""
-        return self._of_strides is not None or self._suspects.one
+        """Whether one rule is left: a few facts will do then."""
+        return self._of_strides is not None or self._suspects.one(_asked(answered))
 
     def diagnose(self, answered: Sequence[Answered] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
@@ -87,8 +87,8 @@ class Inquiry:
         lab, findings, failed = self._lab, self._findings, self._failed
         if not failed:
             return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
-        hard = [finding for finding in failed if finding.own is not None and finding.verdict is not Verdict.NOT_WRITTEN]
-        wrong = [finding for finding in failed if finding.own is None or finding.verdict is Verdict.NOT_WRITTEN]
+        hard = [finding for finding in failed if finding.own is not None]
+        wrong = [finding for finding in failed if finding.own is None]
         if failed[0].verdict not in BY_VALUE:
             for symptom in lab.symptoms:
                 if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
@@ -103,9 +103,14 @@ class Inquiry:
         """What is wrong with answers that are there."""
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
-        rule = self._suspects.named([finding for each in answered for finding in each.findings])
+        rule = self._suspects.named(_asked(answered))
         if rule is not None:
-            return Diagnosis(name=rule[0], sentence=rule[1])
+            symptom = confirmed(self._lab, self._findings, rule[0])
+            return (
+                Diagnosis(name=symptom.name, sentence=symptom.sentence)
+                if symptom
+                else Diagnosis(name=rule[0], sentence=rule[1])
+            )
         foretold = frozenset(account.name for account in accounts(self._lab.kind)) if answered else None
         symptom = speaking(self._lab, self._findings, foretold)
         if symptom is not None:
@@ -114,6 +119,10 @@ class Inquiry:
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))
         return pattern(self._findings, wrong) or worst(wrong[0])
+
+
+def _asked(answered: Sequence[Answered]) -> list[Finding]:
+    return [finding for each in answered for finding in each.findings]
 
 
 def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -27,10 +28,11 @@ FIT_LIMITS = 4.0  # a rule fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
 SEEN_CASES = 24  # cases of either sort that rules are held against
 LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
-TELLING = 8  # failing cases, small ones, by which bugs are found that come in pairs
+TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
+_LEVEL = re.compile(r"⟨([^⟩]*)⟩")
 
 
 class Rule(Protocol):
@@ -95,10 +97,14 @@ class Suspects:
         seen = self._evidence
         self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
 
-    @property
-    def one(self) -> bool:
-        """Whether the attempt's cases leave one name."""
-        return any(_alone(rules) is not None for rules in self._left)
+    def one(self, asked: Sequence[Finding]) -> bool:
+        """Whether one name is left."""
+        more = Evidence(asked)
+        for rules in self._left:
+            names = {rule.name for rule in rules if not more.deny(rule)}
+            if names:
+                return len(names) == 1
+        return False
 
     def named(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
         """Name and sentence of the bug, or of two of them together; None where no rule foretells all, or several do.
@@ -126,7 +132,7 @@ class Suspects:
         if len(found) != 1:
             return None
         both = next(iter(found.values()))
-        return both.name, both.sentence
+        return both.name, _common([both.sentence])
 
 
 def _alone(rules: Sequence[Rule]) -> tuple[str, str] | None:
@@ -140,10 +146,12 @@ def _alone(rules: Sequence[Rule]) -> tuple[str, str] | None:
 
 
 def _common(sentences: list[str]) -> str:
-    """The sentence of rules that differ in the width of a tile, without a width that is not known."""
-    if len(set(sentences)) == 1:
-        return sentences[0]
-    return _WIDTH.sub("", sentences[0])
+    """The sentence of rules that differ in a width, which is left out then, or in a level: between the least and the greatest."""
+    levels = sorted({float(level) for sentence in sentences for level in _LEVEL.findall(sentence)})
+    if len({_LEVEL.sub("", sentence) for sentence in sentences}) > 1:
+        sentences = [_WIDTH.sub("", sentence) for sentence in sentences]
+    between = " to ".join(f"{level:g}".replace("-", "−") for level in sorted({*levels[:1], *levels[-1:]}))
+    return _LEVEL.sub(between, sentences[0])
 
 
 def _spread(findings: list[Finding], most: int) -> list[Finding]:
@@ -155,11 +163,7 @@ def _spread(findings: list[Finding], most: int) -> list[Finding]:
 def fits(rule: Rule, finding: Finding) -> bool | None:
     """True where the rule explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
-    answer = _as_out(rule, finding)
-    slack = getattr(rule, "row_slack", 0.0)
-    if slack:
-        answer = _nearest_multiple(answer, finding.out.double(), slack)
-    to_rule = relative_distance(finding.out, answer)
+    to_rule = _distance(rule, finding)
     if comparison.verdict is Verdict.NOT_FINITE:
         if to_rule > FIT_LIMITS * comparison.limit:
             return False
@@ -171,7 +175,26 @@ def fits(rule: Rule, finding: Finding) -> bool | None:
 
 def _agrees(rule: Rule, finding: Finding) -> bool:
     """Whether the rule is right where the kernel is."""
-    return relative_distance(finding.out, _as_out(rule, finding)) <= FIT_LIMITS * finding.comparison.limit
+    return _distance(rule, finding) <= FIT_LIMITS * finding.comparison.limit
+
+
+def _distance(rule: Rule, finding: Finding) -> float:
+    """`relative_distance` of out to the rule's answer. Beside cells that overflow in out's type a row's size is that of all
+    its cells, since what rounding does to it comes from them.
+    """
+    answer = rule.answer(finding.prepared.inputs).double()
+    slack = getattr(rule, "row_slack", 0.0)
+    if slack:
+        answer = _nearest_multiple(answer, finding.out.double(), slack)
+    rounded = answer.to(finding.out.dtype).double()
+    distance = relative_distance(finding.out, rounded)
+    overflowed = torch.isfinite(answer) & ~torch.isfinite(rounded)
+    if not math.isfinite(distance) or distance == 0 or not bool(overflowed.any()):
+        return distance
+    finite = torch.isfinite(rounded)
+    off = torch.where(finite, (finding.out.double() - rounded).abs(), 0.0).flatten(0, -2).norm(dim=-1)
+    size = torch.where(torch.isfinite(answer), answer, 0.0).flatten(0, -2).norm(dim=-1)
+    return float((off / size.clamp(min=1e-30)).max())
 
 
 def _as_out(rule: Rule, finding: Finding) -> torch.Tensor:

@@ -8,12 +8,13 @@ from grader.judge.case.judged import Finding
 from grader.report import Verdict
 from labs.declaration import Lab, Symptom
 
+_OF_HEADS = ("first_head", "first_batch", "batch_head_swapped", "split_by_batch")
 # A symptom of that name is one of these bugs; where those were looked for and foretell something else, it is denied.
 SAME_BUG = {
     "one_max_for_all_rows": ("max_of_rows",),
     "max_starts_at_zero": ("max_starts_at_zero", "max_of_absolute"),
     "nothing_rescaled": ("nothing_rescaled", "acc_not_rescaled", "sum_not_rescaled", "both_rescaled_upside_down"),
-    "head_offset": ("first_head_key", "first_batch_key", "batch_head_swapped_key"),
+    "head_offset": tuple(f"{name}_{parts}" for name in _OF_HEADS for parts in ("key", "key_value", "query_key_value")),
     "window_alignment": ("top_left",),
     "merge_weights": (),
 }
@@ -27,6 +28,14 @@ def speaking(lab: Lab, findings: Sequence[Finding], foretold: frozenset[str] | N
     """
     for symptom in lab.symptoms:
         if holds(symptom, findings) and not denied(symptom, foretold):
+            return symptom
+    return None
+
+
+def confirmed(lab: Lab, findings: Sequence[Finding], name: str) -> Symptom | None:
+    """The symptom that holds and is the bug of that name, which has been foretold: the lab puts it in its own words."""
+    for symptom in lab.symptoms:
+        if name in (symptom.name, *SAME_BUG.get(symptom.name, ())) and holds(symptom, findings):
             return symptom
     return None
 

@@ -32,6 +32,8 @@ class Attention:
     causal: bool = False
     window: int | None = None
     decodes: bool = False  # one query a sequence, each with a kv_len of its own
+    key_scale: torch.Tensor | None = None  # what key and value have been multiplied by, [heads_kv or 1, 1, 1]
+    value_scale: torch.Tensor | None = None
 
     def but(self, **changes: object) -> Attention:
         return dataclasses.replace(self, **changes)
@@ -98,7 +100,9 @@ def _decode(given: Inputs, key: torch.Tensor, value: torch.Tensor) -> Attention:
 
 def _fp8(given: Inputs) -> Attention:
     key = dequantize_fp8(given["key"], given["key_scale"], dtype=torch.float64)
-    return _decode(given, key, dequantize_fp8(given["value"], given["value_scale"], dtype=torch.float64))
+    value = dequantize_fp8(given["value"], given["value_scale"], dtype=torch.float64)
+    scales = {name: given[name].double()[:, None, None] for name in ("key_scale", "value_scale")}
+    return _decode(given, key, value).but(**scales)
 
 
 def _nvfp4(given: Inputs) -> Attention:
@@ -108,7 +112,8 @@ def _nvfp4(given: Inputs) -> Attention:
         scales = decode_e4m3(given[f"{name}_scales"]).double().repeat_interleave(BLOCK, dim=-1)
         return decode_e2m1(channels).double() * scales * given[f"{name}_global"].double()
 
-    return _decode(given, values("key"), values("value"))
+    scales = {f"{name}_scale": given[f"{name}_global"].double().reshape(1, 1, 1) for name in ("key", "value")}
+    return _decode(given, values("key"), values("value")).but(**scales)
 
 
 READERS: dict[str, Callable[[Inputs], Attention]] = {

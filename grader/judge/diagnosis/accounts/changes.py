@@ -78,6 +78,8 @@ def selections(key: str) -> Iterator[tuple[str, str, Way]]:
 
 def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
     """Whole tiles left out, of everything or of one of the two sums."""
+    if tile <= 0:
+        return
     for name, what, chosen in (
         ("tail_lost", f"the last, partial tile of {key}s ({tile} wide)", lambda lane, n: lane < n // tile * tile),
         ("last_tile_lost", f"the last tile of {key}s ({tile} wide)", lambda lane, n: lane < (n - 1) // tile * tile),
@@ -109,11 +111,20 @@ def _first(axis: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.narrow(axis, 0, 1).expand_as(x)
 
 
-def _swapped(x: torch.Tensor, a: Attention) -> torch.Tensor:
-    """Batch and head exchanged in the address: cell (b, h) holds what lies at (h, b)."""
+def _exchanged(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """The strides of batch and head exchanged: (b, h) holds what lies at (h, b), or nothing where that is outside."""
     batch, heads = x.shape[:2]
     place = torch.arange(batch * heads)
-    return x.flatten(0, 1)[(place % heads) * batch + place // heads].view_as(x)
+    source = place % heads * heads + place // heads
+    taken = x.flatten(0, 1)[source.clamp(max=batch * heads - 1)]
+    return taken.masked_fill((source >= batch * heads)[:, None, None], math.nan).view_as(x)
+
+
+def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """The program id split by the number of sequences: batch = pid % batch, head = pid // batch."""
+    batch, heads = x.shape[:2]
+    place = torch.arange(batch * heads)
+    return x.flatten(0, 1)[place % batch * heads + place // batch].view_as(x)
 
 
 def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -121,8 +132,8 @@ def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
 
 
 def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
-    for parts in ("query", "key", "value", "key value"):
-        said = " and ".join(parts.split())
+    for parts in ("query", "key", "value", "key value", "query key value"):
+        said = " and ".join(parts.rsplit(maxsplit=1)).replace("query key", "query, key")
         short = parts.replace(" ", "_")
         yield f"first_head_{short}", f"Every head reads {said} of head 0: the head's offset is missing.", _of(parts, _first(1))
         yield (
@@ -130,7 +141,9 @@ def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
             f"Every sequence reads {said} of batch 0: the batch's offset is missing.",
             _of(parts, _first(0)),
         )
-        yield f"batch_head_swapped_{short}", f"Batch and head are exchanged in the address of {said}.", _of(parts, _swapped)
+        yield f"batch_head_swapped_{short}", f"Batch and head are exchanged in the address of {said}.", _of(parts, _exchanged)
+        sentence = f"The program id is split into batch and head by the number of sequences, not of heads ({said})."
+        yield f"split_by_batch_{short}", sentence, _of(parts, _split_by_batch)
 
 
 SOURCES = (
@@ -251,3 +264,67 @@ def rounded_up(a: Attention, *, tile: int) -> torch.Tensor:
 
 def rounded_down(a: Attention, *, tile: int) -> torch.Tensor:
     return a.kv_len // tile * tile
+
+
+def _times(part: str, factor: Callable[[Attention], torch.Tensor]) -> Callable[[Attention], Attention]:
+    return lambda a: a.but(**{part: getattr(a, part) * factor(a)})
+
+
+def _other_heads(part: str, pick: Callable[[int, int], torch.Tensor]) -> Callable[[Attention], Attention]:
+    """Query head h takes the scale of cache head `pick(heads, heads_kv)[h]`, in the place of its own."""
+
+    def change(a: Attention) -> Attention:
+        scale = getattr(a, f"{part}_scale")
+        heads = a.query.shape[1]
+        if scale.shape[0] == 1:
+            return a
+        ratio = scale[pick(heads, scale.shape[0])] / scale.repeat_interleave(heads // scale.shape[0], dim=0)
+        return a.but(**{part: a.by_head(getattr(a, part)) * ratio})
+
+    return change
+
+
+def quantised(names: dict[str, str]) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    """Scales left out, applied twice, exchanged, or taken from another head. `names`: of the arguments, by "key" and "value"."""
+    for part, other in (("key", "value"), ("value", "key")):
+        mine, theirs = names[part], names[other]
+        own = lambda a, part=part: getattr(a, f"{part}_scale")  # noqa: E731
+        its = lambda a, other=other: getattr(a, f"{other}_scale")  # noqa: E731
+        yield f"{part}_scale_missing", f"{mine} is never applied.", _times(part, lambda a, own=own: 1 / own(a))
+        yield f"{part}_scale_twice", f"{mine} is applied twice.", _times(part, own)
+        yield (
+            f"{part}_divided_by_scale",
+            f"{part} is divided by {mine}; it must be multiplied by it.",
+            _times(part, lambda a, own=own: own(a) ** -2),
+        )
+        yield (
+            f"{part}_other_scale",
+            f"{part} is multiplied by {theirs}; it has {mine}.",
+            _times(part, lambda a, own=own, its=its: its(a) / own(a)),
+        )
+        yield f"{part}_both_scales", f"{part} is multiplied by {theirs} as well as by {mine}.", _times(part, its)
+        for short, said, pick in (
+            ("first", "of head 0, for every head", lambda heads, kv: torch.zeros(heads, dtype=torch.long)),
+            (
+                "modulo",
+                "of head h % num_heads_kv for query head h; it is h // group_size",
+                lambda heads, kv: torch.arange(heads) % kv,
+            ),
+            (
+                "query_head",
+                "of the query head's number, not of its cache head's",
+                lambda heads, kv: torch.arange(heads).clamp(max=kv - 1),
+            ),
+            ("next", "of the next cache head", lambda heads, kv: (torch.arange(heads) // (heads // kv) + 1) % kv),
+        ):
+            yield f"{part}_scale_{short}_head", f"The {mine} that is used is that {said}.", _other_heads(part, pick)
+
+
+def value_scale(a: Attention) -> torch.Tensor:
+    """[1, heads, 1, 1]: by query head."""
+    scale = a.value_scale.expand(a.key.shape[1], 1, 1)
+    return scale.repeat_interleave(a.query.shape[1] // a.key.shape[1], dim=0)[None]
+
+
+def unscaled_value(a: Attention) -> Attention:
+    return a.but(value=a.value / a.value_scale)

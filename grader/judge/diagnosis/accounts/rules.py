@@ -19,9 +19,10 @@ from grader.judge.diagnosis.accounts.way import Way, answer
 from labs.declaration import Inputs
 
 LN2 = math.log(2.0)
-NARROW = (16, 32, 64, 128, 256)  # tiles of keys
-WIDE = (64, 128, 256, 512, 1024, 2048, 4096, 8192)  # tiles of columns, in the softmax labs
+NARROW = (16, 32, 64, 128, 256, -1, -16)  # tiles of keys; the next power of two, of at least 1 or 16, where it is below 0
+WIDE = (-1, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # tiles of columns, in the softmax labs
 LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504.0, -1e5, -1e6, -1e9)
+ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
 LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
 
 
@@ -72,7 +73,7 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         "log2(e) is in the exponent, but the exponential is e^x: use exp2, or leave log2(e) out.",
         Way(base=1 / LN2),
     )
-    for tile in (0, 2, 4, 8, 16, 32):
+    for tile in (0, 2, 4, 8, 16, 32, -2, -4, -8, -16):
         yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
     yield (
         "over_rows",
@@ -94,6 +95,22 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield name, sentence, Way(visible=seen)
     else:
         yield from _lengths()
+    if kind in _SCALES:
+        for name, sentence, change in changes.quantised(_SCALES[kind]):
+            yield name, sentence, Way(before=(change,))
+        for tile in NARROW:
+            sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed."
+            yield (
+                "value_scale_each_tile",
+                sentence,
+                Way(tile=tile, before=(changes.unscaled_value,), step_factor=changes.value_scale),
+            )
+
+
+_SCALES = {
+    "fp8": {"key": "key_scale", "value": "value_scale"},
+    "nvfp4": {"key": "key_global", "value": "value_global"},
+}
 
 
 def _scales() -> Iterator[tuple[str, str, Way]]:
@@ -131,20 +148,23 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         "The largest |score| is subtracted, not the largest score: rows of very negative scores underflow.",
         Way(maximum="absolute"),
     )
-    yield "minimum_subtracted", "The row's smallest score is subtracted, not its largest.", Way(maximum="minimum", empty="nan")
+    for tile in (0, *tiles):
+        sentence = "The row's smallest score is subtracted, not its largest."
+        yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan")
     yield from _underflowing(
         "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
     )
     for level in (0.0, -1.0, -10.0, -100.0, -1e3):
-        sentence = f"The maximum starts at {level:g}, not at −inf: rows whose scores all lie far below it underflow."
-        yield from _underflowing("max_starts_at_zero", sentence.replace("-", "−"), Way(start=level))
+        said = _level(level)
+        sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
+        yield from _underflowing("max_starts_at_zero", sentence, Way(start=level))
     for name, sentence, way in changes.selections(key):
         yield name, sentence, way
     for tile in tiles:
         for name, sentence, way in changes.tiled_selections(key, tile):
             yield name, sentence, dataclasses.replace(way, tile=tile)
         for level in LEVELS:
-            said = f"{level:g}".replace("-", "−")
+            said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
             yield "padding_takes_part", sentence, Way(tile=tile, padding=level)
         sentence = f"Lanes beyond the last {key} count as 0 in the maximum (not in the sum): rows far below 0 underflow. Load them as −inf."
@@ -155,6 +175,11 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan")
         sentence = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
         yield "fully_masked_tile", sentence, Way(tile=tile, unguarded=True, empty="nan")
+
+
+def _level(level: float) -> str:
+    """In a sentence, marked: where several levels fit alike, all that can be said is between which."""
+    return f"⟨{level:g}⟩"
 
 
 def _underflowing(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str, Way]]:
@@ -189,6 +214,7 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
         )
         sentence = "The maximum of the last tile replaces the running one: it must be the larger of both."
         yield "max_replaced", sentence, Way(tile=tile, maximum="last")
+        yield "max_replaced", sentence, Way(tile=tile, maximum="last", unguarded=True)
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
@@ -203,7 +229,7 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
         for filled in (0, 16):
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
-        for tile in (0, 16, 32, 64, 128):
+        for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
 
@@ -211,9 +237,12 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
     for name, sentence, seen in changes.MASKS[kind]:
         yield name, sentence, Way(visible=seen)
     for level in LEVELS:
-        said = f"{level:g}".replace("-", "−")
+        said = _level(level)
         sentence = f"Hidden scores are set to {said}, not to −inf: rows without a visible key, and rows whose scores lie lower, take them."
         yield "masked_with_number", sentence, Way(hidden=level)
+        if level < -1e3:
+            for base in (1.0, 1 / LN2):
+                yield "masked_with_number", sentence, Way(hidden=level, hidden_added=base)
     sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
     sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."

@@ -23,15 +23,18 @@ class Way:
     """How a row is computed.
 
     before: what is done to the inputs (another scale, another head).
-    tile: lanes a step; 0 for the whole row in one.
+    tile: lanes a step; 0 for the whole row in one, −n for the next power of two, of at least n lanes.
     visible: which keys are not hidden, [batch or 1, 1, rows, keys].
     kv_len: keys of a sequence, [batch].
     keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
-    hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count.
+    hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
+        hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
     maximum: running | none | absolute | minimum | first | last | rows | group | mean; start: where it begins.
-    row_tile: rows that share a maximum, the last of them filled up with scores of 0; 0 for all of them, none filled up.
+    row_tile: rows that share a maximum, the last of them filled up with scores of 0 (−n: n rows, filled up with −inf); 0 for
+        all of them.
     acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)).
+    step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1].
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
@@ -47,6 +50,7 @@ class Way:
     sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     hidden: float = -INF
+    hidden_added: float = 0.0
     hidden_in: str = "both"
     padding: float = -INF
     padding_in: str = "both"
@@ -56,6 +60,7 @@ class Way:
     start: float = -INF
     acc_power: float = 1.0
     sum_power: float = 1.0
+    step_factor: Callable[[Attention], torch.Tensor] | None = None
     fresh_acc: bool = False
     fresh_sum: bool = False
     divisions: int = 1
@@ -91,7 +96,8 @@ def answer(way: Way, attention: Attention) -> torch.Tensor:
     for _ in range(way.divisions):
         product = product / total
     if way.empty != "nan":
-        blind = total == 0 if way.empty == "zero" else ~lanes.inside.any(-1, keepdim=True)
+        no_key = ~lanes.inside.any(-1, keepdim=True) if way.hidden == -INF else total == 0
+        blind = total == 0 if way.empty == "zero" else no_key
         product = product.masked_fill(blind, 0.0)
     for change in way.after:
         product = change(product, a)
@@ -105,8 +111,8 @@ class _Lanes:
         scores = a.scores()
         kv_len = way.kv_len(a).clamp(max=a.keys)
         keys = scores.shape[-1]
-        tile = way.tile or max(keys, 1)
-        self.tile, self.count = tile, -(-max(keys, 1) // tile) * tile
+        tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
+        self.tile, self.count = tile, -(-keys // tile) * tile
         place = torch.arange(self.count)
         fill = self.count - keys
         scores = torch.nn.functional.pad(scores, (0, fill))
@@ -116,12 +122,16 @@ class _Lanes:
         beyond = (~valid) & (place < end[:, None])[:, None, None, :]
         inside, hidden = valid & seen, valid & ~seen
         self.inside, self.width = inside, keys
+        self.step_factor = way.step_factor(a) if way.step_factor else None
         self.groups = a.key.shape[1] if a.key is not None else 1
         levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
         self.scores = torch.where(inside, scores, levels.double())
         self.in_max = inside | (hidden & (way.hidden_in in ("both", "max"))) | (beyond & (way.padding_in in ("both", "max")))
         self.in_sum = inside | (hidden & (way.hidden_in in ("both", "sum"))) | (beyond & (way.padding_in in ("both", "sum")))
         self.in_product = inside | (hidden & (way.hidden_in == "both"))
+        if way.hidden_added:
+            added = (scores * way.hidden_added + way.hidden).float().double() / way.hidden_added
+            self.scores = torch.where(hidden, added, self.scores)
         if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside
@@ -162,6 +172,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             power = power.half().double() if way.narrow else power
             step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
             acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step
+            acc = acc if lanes.step_factor is None else acc * lanes.step_factor
     if way.extra:
         old, m = m, m.clamp(min=0.0)
         total = total * _exp(old - m) + way.extra * _exp(-m)
@@ -203,5 +214,6 @@ def _over_rows(top: torch.Tensor, tile: int) -> torch.Tensor:
     rows = top.shape[-2]
     if not tile:
         return top.amax(-2, keepdim=True).expand_as(top)
-    filled = torch.nn.functional.pad(top, (0, 0, 0, -rows % tile)).unflatten(-2, (-1, tile))
+    fill = 0.0 if tile > 0 else -INF
+    filled = torch.nn.functional.pad(top, (0, 0, 0, -rows % abs(tile)), value=fill).unflatten(-2, (-1, abs(tile)))
     return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., :rows, :]

@@ -45,6 +45,9 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
         return None
     said = []
     for batch, head in wrong[:2]:
+        if not bool(torch.isfinite(got[batch, head])):
+            said.append(f"batch {batch}, head {head} is NaN or Inf")
+            continue
         index = torch.log2(got[batch, head].clamp(min=1e-9))
         source = int(index.round())
         exact = bool((index - source).abs() < 0.02) and 0 <= source < want.shape[0] * heads
