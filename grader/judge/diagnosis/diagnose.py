@@ -65,7 +65,7 @@ class Inquiry:
 
     def few_are_enough(self, answered: Sequence[Answered]) -> bool:
         """Whether one rule is left: a few facts will do then."""
-        return self._of_strides is not None or self._suspects.one(_asked(answered))
+        return self._of_strides is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
 
     def diagnose(self, answered: Sequence[Answered] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
@@ -103,16 +103,17 @@ class Inquiry:
         """What is wrong with answers that are there."""
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
-        rule = self._suspects.named(_asked(answered))
+        signs = functools.partial(confirmed, self._lab, self._findings)
+        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
         if rule is not None:
-            symptom = confirmed(self._lab, self._findings, rule[0])
+            symptom = signs(rule[0])
             return (
                 Diagnosis(name=symptom.name, sentence=symptom.sentence)
                 if symptom
                 else Diagnosis(name=rule[0], sentence=rule[1])
             )
-        foretold = frozenset(account.name for account in accounts(self._lab.kind)) if answered else None
-        symptom = speaking(self._lab, self._findings, foretold)
+        answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
+        symptom = speaking(self._lab, self._findings, answers or None)
         if symptom is not None:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
         facts = [reading.fact for reading in telling(answered)]

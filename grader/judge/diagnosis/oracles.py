@@ -97,27 +97,29 @@ class Suspects:
         seen = self._evidence
         self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
 
-    def one(self, asked: Sequence[Finding]) -> bool:
-        """Whether one name is left."""
+    def left(self, asked: Sequence[Finding]) -> list[Rule]:
+        """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
+
+        A rule that changes what another one changes, and more, is left out: the more is not needed.
+        """
         more = Evidence(asked)
         for rules in self._left:
-            names = {rule.name for rule in rules if not more.deny(rule)}
-            if names:
-                return len(names) == 1
-        return False
+            kept = [rule for rule in rules if not more.deny(rule)]
+            if kept:
+                return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
+        return []
 
-    def named(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
+    def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool]) -> tuple[str, str] | None:
         """Name and sentence of the bug, or of two of them together; None where no rule foretells all, or several do.
 
         Args:
             asked: what the kernel answered besides.
+            preferred: whether a name is one that the lab has seen signs of, which decides between several.
         """
-        more = Evidence(asked)
-        for rules in self._left:
-            found = _alone([rule for rule in rules if not more.deny(rule)])
-            if found is not None:
-                return found
-        return self._pair(more)
+        rules = self.left(asked)
+        if not rules:
+            return self._pair(Evidence(asked))
+        return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
 
     def _pair(self, more: Evidence) -> tuple[str, str] | None:
         """Two bugs at once, each of which explains some case by itself."""
@@ -133,6 +135,14 @@ class Suspects:
             return None
         both = next(iter(found.values()))
         return both.name, _common([both.sentence])
+
+
+def _is_less(one: Rule, other: Rule) -> bool:
+    """Whether all that `one` changes is changed by `other` as well, which changes more."""
+    if not isinstance(one, Account) or not isinstance(other, Account):
+        return False
+    mine, theirs = one.way.changed, other.way.changed
+    return len(mine) < len(theirs) and all(name in theirs and theirs[name] == value for name, value in mine.items())
 
 
 def _alone(rules: Sequence[Rule]) -> tuple[str, str] | None:

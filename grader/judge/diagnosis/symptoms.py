@@ -2,34 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from grader.judge.case.judged import Finding
 from grader.report import Verdict
 from labs.declaration import Lab, Symptom
 
 _OF_HEADS = ("first_head", "first_batch", "batch_head_swapped", "split_by_batch")
-# A symptom of that name is one of these bugs; where those were looked for and foretell something else, it is denied.
+
+# A symptom of that name is one of these bugs, which can be computed.
 SAME_BUG = {
     "one_max_for_all_rows": ("max_of_rows",),
     "max_starts_at_zero": ("max_starts_at_zero", "max_of_absolute"),
-    "nothing_rescaled": ("nothing_rescaled", "acc_not_rescaled", "sum_not_rescaled", "both_rescaled_upside_down"),
+    "nothing_rescaled": ("nothing_rescaled", "acc_not_rescaled", "sum_not_rescaled"),
     "head_offset": tuple(f"{name}_{parts}" for name in _OF_HEADS for parts in ("key", "key_value", "query_key_value")),
     "window_alignment": ("top_left",),
-    "merge_weights": (),
+    "masked_first_block": ("fully_masked_tile",),
+    "last_tile_lost": ("last_tile_lost", "tail_lost"),
 }
 
 
-def speaking(lab: Lab, findings: Sequence[Finding], foretold: frozenset[str] | None) -> Symptom | None:
-    """The first symptom that holds and is not denied.
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a symptom needs of the answers to our questions, by the beginnings of their names: some question of each of `wrong`
+    is answered wrongly, and none of `right`, which would deny it.
+    """
+
+    right: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
+
+
+_PLAIN = ("weights_", "equal_", "slope", "step_", "climb", "fall")
+NEEDS = {
+    "max_not_subtracted": Facts((*_PLAIN, "level_-20_", "level_-50"), ("level_200", "level_1000")),
+    "max_starts_at_zero": Facts((*_PLAIN, "level_200", "level_1000"), ("level_-200_64", "level_-200_256")),
+    "one_max_for_all_rows": Facts((*_PLAIN, "level_"), ("rows_at_levels",)),
+    "shared_maximum": Facts((*_PLAIN, "level_200", "level_1000"), ("heads_at_levels",)),
+    "minimum_subtracted": Facts(("equal_64", "equal_128"), ("level_", "rows_at")),
+    "max_replaced": Facts((*_PLAIN, "level_", "peak_last"), ("peak_first",)),
+    "nothing_rescaled": Facts(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("climb",)),
+    "sum_not_rescaled": Facts(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("step_4",)),
+    "acc_in_fp16": Facts((*_PLAIN, "level_"), ("large_value",)),
+    "fp16_sum": Facts((*_PLAIN, "level_"), ("large_value",)),
+    "head_offset": Facts(("weights_", "equal_", "slope"), ("heads_", "values_")),
+    "fully_masked_tile": Facts(("equal_", "slope", "step_"), ("weights_12_20", "queries_", "weights_20_12", "weights_5_40")),
+    "no_visible_key": Facts(("equal_", "slope", "step_", "weights_12_12", "weights_12_20"), ("weights_20_12",)),
+    "no_keys": Facts((*_PLAIN, "level_"), ("kv_len_",)),
+    "nan_beyond_kv_len": Facts((*_PLAIN, "level_"), ("nan_beyond",)),
+    "empty_split": Facts((*_PLAIN,), ("kv_len_",)),
+    "merge_weights": Facts(("equal_64", "equal_512"), ("step_", "climb")),
+    "window_alignment": Facts(("weights_12_12",), ("weights_12_20",)),
+}
+
+
+def speaking(lab: Lab, findings: Sequence[Finding], answers: Mapping[str, bool] | None) -> Symptom | None:
+    """The first symptom that holds and that no fact denies.
 
     Args:
-        foretold: names of the bugs that can be computed; None where nothing was asked of the kernel.
+        answers: by the names of the questions that were asked, whether they were answered rightly; None where none was.
     """
     for symptom in lab.symptoms:
-        if holds(symptom, findings) and not denied(symptom, foretold):
+        if holds(symptom, findings) and not denied(symptom, answers):
             return symptom
     return None
+
+
+def denied(symptom: Symptom, answers: Mapping[str, bool] | None) -> bool:
+    """Whether the answers are not what the symptom needs. Of one that needs nothing they say nothing."""
+    if answers is None or symptom.name not in NEEDS:
+        return False
+    needs = NEEDS[symptom.name]
+    if any(not right and name.startswith(needs.right) for name, right in answers.items()):
+        return True
+    seen = [right for name, right in answers.items() if name.startswith(needs.wrong)]
+    return bool(needs.wrong) and bool(seen) and all(seen)
 
 
 def confirmed(lab: Lab, findings: Sequence[Finding], name: str) -> Symptom | None:
@@ -38,13 +85,6 @@ def confirmed(lab: Lab, findings: Sequence[Finding], name: str) -> Symptom | Non
         if name in (symptom.name, *SAME_BUG.get(symptom.name, ())) and holds(symptom, findings):
             return symptom
     return None
-
-
-def denied(symptom: Symptom, foretold: frozenset[str] | None) -> bool:
-    """Whether a bug that can be computed was named by the symptom, and none such foretold what came out."""
-    if foretold is None:
-        return False
-    return symptom.name in foretold or symptom.name in SAME_BUG
 
 
 def holds(symptom: Symptom, findings: Sequence[Finding]) -> bool:

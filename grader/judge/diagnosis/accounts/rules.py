@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -130,6 +131,8 @@ def _scales() -> Iterator[tuple[str, str, Way]]:
     )
 
 
+_TILES = (16, 32, 64, 128)
+_UNSEEN_TILE = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
 _SHARED_BY_HEADS = "One maximum serves all query heads of a group: every head needs its own."
 _SHARED = "One maximum serves several rows: a row far below another underflows. Each row needs its own."
 
@@ -173,8 +176,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
         sentence = "What is subtracted is the first tile's maximum, not the running one."
         yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan")
-        sentence = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
-        yield "fully_masked_tile", sentence, Way(tile=tile, unguarded=True, empty="nan")
+        yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
 
 
 def _level(level: float) -> str:
@@ -185,7 +187,7 @@ def _level(level: float) -> str:
 def _underflowing(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str, Way]]:
     """Where all underflows a kernel divides 0 by 0, or sees to it that 0 comes out; and tl.dot may take numerators in fp16."""
     for empty in ("nan", "zero"):
-        for narrow in (False, True):
+        for narrow in ("", "product", "both"):
             yield name, sentence, dataclasses.replace(way, empty=empty, narrow=narrow)
 
 
@@ -247,6 +249,10 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
     sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."
     yield from _underflowing("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
+    for tile, rows in itertools.product(_TILES, _TILES):
+        for empty in ("nan", "zero"):
+            way = Way(tile=tile, query_tile=rows, unguarded=True, empty=empty)
+            yield "fully_masked_tile", _UNSEEN_TILE, way
     sentence = "A row that sees no key gives NaN: its sum l is 0, and 0 / 0 is NaN. It must be zero."
     yield "no_visible_key", sentence, Way(empty="nan")
 

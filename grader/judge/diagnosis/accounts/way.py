@@ -38,7 +38,9 @@ class Way:
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
-    unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before the product, as tl.dot takes them.
+    unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before
+        the "product", as tl.dot takes them, or before "both" sums.
+    query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited. 0: all are.
     after: what is done to the answer.
     """
 
@@ -67,7 +69,8 @@ class Way:
     base: float = 1.0
     empty: str = "right"
     unguarded: bool = False
-    narrow: bool = False
+    narrow: str = ""
+    query_tile: int = 0
     after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
 
     @property
@@ -122,6 +125,7 @@ class _Lanes:
         beyond = (~valid) & (place < end[:, None])[:, None, None, :]
         inside, hidden = valid & seen, valid & ~seen
         self.inside, self.width = inside, keys
+        self.end = _ends(seen, way.query_tile) if way.query_tile else None
         self.step_factor = way.step_factor(a) if way.step_factor else None
         self.groups = a.key.shape[1] if a.key is not None else 1
         levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
@@ -150,6 +154,13 @@ class _Lanes:
             self.value = value.masked_fill(~valid.transpose(-1, -2), 0.0)
 
 
+def _ends(seen: torch.Tensor, rows: int) -> torch.Tensor:
+    """One past the last key that any row of a row's tile sees: [.., rows, 1]."""
+    last = torch.where(seen, torch.arange(1, seen.shape[-1] + 1), 0).amax(-1, keepdim=True)
+    filled = torch.nn.functional.pad(last, (0, 0, 0, -last.shape[-2] % rows)).unflatten(-2, (-1, rows))
+    return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., : last.shape[-2], :]
+
+
 def _exp(x: torch.Tensor) -> torch.Tensor:
     return torch.exp(x.float()).double()
 
@@ -162,17 +173,22 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
     acc = None if lanes.value is None else torch.zeros(*shape[:-1], lanes.value.shape[-1], dtype=torch.float64)
     for start in range(0, lanes.count, lanes.tile):
         at = slice(start, start + lanes.tile)
+        before = m, total, acc
         old, m = m, _maximum(way, lanes, at, m, first=start == 0)
         base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
         power = _exp(way.base * (lanes.scores[..., at] - base))
         alpha = {kept: _exp(kept * (old - base)) if kept else torch.ones_like(old) for kept in (way.acc_power, way.sum_power)}
+        power = power.half().double() if way.narrow == "both" else power
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
         total = step if way.fresh_sum else total * alpha[way.sum_power] + step
         if acc is not None:
-            power = power.half().double() if way.narrow else power
+            power = power.half().double() if way.narrow == "product" else power
             step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
             acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step
             acc = acc if lanes.step_factor is None else acc * lanes.step_factor
+        if lanes.end is not None:
+            visited = lanes.end > start
+            m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))
     if way.extra:
         old, m = m, m.clamp(min=0.0)
         total = total * _exp(old - m) + way.extra * _exp(-m)

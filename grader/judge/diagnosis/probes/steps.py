@@ -24,14 +24,15 @@ def steps(lab: Lab, kind: str) -> Iterator[Question]:
     ):
         levels = torch.where(half, height, 0.0) if height > 0 else torch.where(half, 0.0, -height)
         yield _step(lab, kind, f"step_{height:g}", levels, f"scores of {said}")
-    climb = torch.linspace(-4, 4, KEYS)
-    yield _step(lab, kind, "climb", climb, "scores climb from −4 to 4 over 256 keys")
-    yield _step(lab, kind, "fall", climb.flip(0), "scores fall from 4 to −4 over 256 keys")
+    for keys in (KEYS, 2 * KEYS):
+        climb = torch.linspace(-4, 4, keys)
+        yield _step(lab, kind, f"climb_{keys}", climb, f"scores climb from −4 to 4 over {keys} keys")
+        yield _step(lab, kind, f"fall_{keys}", climb.flip(0), f"scores fall from 4 to −4 over {keys} keys")
 
 
 def _step(lab: Lab, kind: str, name: str, levels: torch.Tensor, what: str) -> Question:
     query, key = at_levels(torch.ones(1), levels, HEAD_DIM)
-    given = arguments(kind, query, key, identity(kind, 1, 1, KEYS, HEAD_DIM), scale=0.25)
+    given = arguments(kind, query, key, identity(kind, 1, 1, len(levels), HEAD_DIM), scale=0.25)
     case = prepared(lab, name, given, FP16, what=what)
     return Question(name=name, cases=(case,), read=lambda found: _read(found, kind, what))
 
