@@ -19,6 +19,9 @@ MAY_IMPORT = {
     "labs": ("labs", "kernels"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
+    "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
+    "grader.terminal_grading": ("grader",),
+    "grader.terminal_show": ("labs",),
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
     "grader.sandbox": ("grader.sandbox", "grader.report", "grader.faults"),
     "grader.course": (

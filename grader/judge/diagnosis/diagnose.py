@@ -116,6 +116,9 @@ class Inquiry:
         symptom = speaking(self._lab, self._findings, answers or None)
         if symptom is not None:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
+        two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
+        if two is not None:
+            return Diagnosis(name=two[0], sentence=two[1])
         facts = [reading.fact for reading in telling(answered)]
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))

@@ -110,19 +110,18 @@ class Suspects:
         return []
 
     def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool]) -> tuple[str, str] | None:
-        """Name and sentence of the bug, or of two of them together; None where no rule foretells all, or several do.
+        """Name and sentence of the bug; None where no rule foretells all, or several do.
 
         Args:
             asked: what the kernel answered besides.
             preferred: whether a name is one that the lab has seen signs of, which decides between several.
         """
         rules = self.left(asked)
-        if not rules:
-            return self._pair(Evidence(asked))
         return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
 
-    def _pair(self, more: Evidence) -> tuple[str, str] | None:
-        """Two bugs at once, each of which explains some case by itself."""
+    def pair(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
+        """As `named`, of two bugs at once, each of which explains some case by itself."""
+        more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
         telling = sorted(telling, key=_size)[:TELLING]
         candidates = [rule for rule in self._known if any(fits(rule, finding) is True for finding in telling)]
