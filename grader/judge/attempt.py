@@ -27,7 +27,7 @@ from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.diagnosis.diagnose import Inquiry
-from grader.judge.diagnosis.probes.asking import Answered, ask
+from grader.judge.diagnosis.probes.asking import ENDINGS, Answered, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
@@ -205,11 +205,15 @@ class Attempt(abc.ABC):
         return ask(questions, self._answers, cancelled=self._cancelled, enough=inquiry.few_are_enough)
 
     def _answers(self, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
-        """A finding for each case, from one session; none from the case on at which it is stopped."""
+        """A finding for each case, from one session; none after one that ended it, or once it is to stop."""
         with CpuRunner(self._sandbox, self._submission, list(cases), stop) as runner:
-            if runner.load() is None:
-                for prepared in cases:
-                    yield judge(self._lab, prepared, runner.run(prepared))
+            if runner.load() is not None:
+                return
+            for prepared in cases:
+                finding = judge(self._lab, prepared, runner.run(prepared))
+                yield finding
+                if finding.verdict in ENDINGS:
+                    return
 
     @property
     def _lab(self) -> Lab:

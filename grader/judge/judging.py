@@ -8,7 +8,7 @@ from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
-from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.messages import explain, rule_of
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
@@ -22,7 +22,9 @@ def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
         verdict, own = explain(outcome.fault)
         own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
         if not visible:
-            own = Diagnosis(sentence=f"Case {prepared.case.name}: {verdict.sentence}", name=own.name, line=own.line)
+            rule = rule_of(outcome.fault)
+            told = f"{verdict.sentence.rstrip('.')}: {rule}." if rule else verdict.sentence
+            own = Diagnosis(sentence=f"Case {prepared.case.name}: {told}", name=own.name, line=own.line)
         return Finding(prepared=prepared, verdict=verdict, own=own)
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]

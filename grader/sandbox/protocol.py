@@ -24,6 +24,8 @@ MESSAGE_LIMIT = 256 * 1024  # bytes of one JSON message
 RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
 TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
 
+AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
+
 # Where a fault happened; each maps to one verdict. The first three can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
 OF_LOADING = ("syntax", "import", "entry")

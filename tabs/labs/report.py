@@ -12,6 +12,7 @@ from html import escape
 
 from grader import wording
 from grader.report import Anatomy, CaseResult, Cell, Listing, Report, Verdict
+from tabs.labs.report_facts import facts
 from tabs.labs.report_figures import bandwidth_bars, bytes_bars, error_map, points_bar
 from tabs.labs.report_roofline import roofline
 
@@ -26,6 +27,7 @@ def render(report: Report, hints: Sequence[str] = ()) -> str:
     """The whole report. `hints` go from the vaguest to the plainest and open one by one."""
     parts = (
         _head(report),
+        _section("facts", "What it did on inputs of ours", facts(report)),
         _hints(hints) if not report.passed else "",
         _points(report),
         _cases(report),

@@ -106,7 +106,8 @@ class Inquiry:
         signs = functools.partial(confirmed, self._lab, self._findings)
         rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
         if rule is not None:
-            symptom = signs(rule[0])
+            own = any(oracle.name == rule[0] for oracle in self._lab.oracles)
+            symptom = None if own else signs(rule[0])
             return (
                 Diagnosis(name=symptom.name, sentence=symptom.sentence)
                 if symptom

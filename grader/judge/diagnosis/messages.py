@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Fault
+from grader.sandbox.protocol import AT_IMPORT, Fault
 
 VERDICT_OF_STAGE = {
     "syntax": Verdict.SYNTAX_ERROR,
@@ -100,7 +100,14 @@ RULES = (
     ),
     Rule(
         "not_a_pointer",
-        r"[Uu]nsupported ptr type (\S+)",
+        r"[Uu]nsupported ptr type (?:<\[?'?)?(?:u?int|\['?\d+|\d+)",
+        "A load or store was given a number, which is no pointer: pass the tensor itself to the kernel, not x.data_ptr(), "
+        "and add offsets to it.",
+        _COMPILE,
+    ),
+    Rule(
+        "not_a_pointer",
+        r"[Uu]nsupported ptr type ([^\n]+)",
         "A load or store was given {0}, which is no pointer: pass the tensor itself to the kernel and add offsets to it.",
         _COMPILE,
     ),
@@ -113,7 +120,7 @@ RULES = (
     ),
     Rule(
         "axis_missing",
-        r"axis (\d+) out of bounds for shape \[([^\]]*)\]|cannot convert axis|invalid axis|invalid expand_dims|out of bounds axis",
+        r"axis (\d+) out of bounds for shape \[([^\]]*)\]|invalid axis|invalid expand_dims",
         "This tile has one axis where two are meant: build two with offs_m[:, None] for rows and offs_n[None, :] for columns.",
         _COMPILE,
     ),
@@ -207,9 +214,36 @@ REMEDIES = (
 )
 
 
+_AT_IMPORT = (
+    "this line runs while the file is imported, before there is a case. "
+    'Put what tries the kernel out under `if __name__ == "__main__":`.'
+)
+
+# Our own rules, by what a refusal says: of a case that is not shown no more than this is told, and none of it is the case's.
+RULES_OF_OURS = (
+    ("of scratch", "a call may allocate only so much scratch"),
+    ("launches", "one call may make 64 launches"),
+    ("tensors;", "a call may make only so many tensors"),
+    ("values on the host", "the host may not read a tensor's values"),
+    ("may be filled", "only out and scratch may be filled"),
+    ("neither got nor made", "kernels work on tensors of this call alone"),
+    ("launches no Triton kernel", "the work is to be done by a Triton kernel"),
+    ("is not allowed here", "the work is to be done by your own kernels"),
+)
+
+
+def rule_of(fault: Fault) -> str:
+    """Which rule of ours a refusal was, in words that hold nothing of the case; "" where it was none."""
+    if fault.stage != "refused":
+        return ""
+    return next((rule for mark, rule in RULES_OF_OURS if mark in fault.text), "")
+
+
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     """The verdict of a session's fault, and one sentence on it with the learner's own line."""
     verdict = VERDICT_OF_STAGE[fault.stage]
+    if fault.stage == "refused" and AT_IMPORT in fault.text:
+        return verdict, Diagnosis(sentence=_with_line(_AT_IMPORT, fault.line), name="at_import", line=fault.line)
     if fault.stage in ("refused", "bounds", "input_changed", "entry"):
         text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)

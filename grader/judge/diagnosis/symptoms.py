@@ -15,11 +15,9 @@ _OF_HEADS = ("first_head", "first_batch", "batch_head_swapped", "split_by_batch"
 SAME_BUG = {
     "one_max_for_all_rows": ("max_of_rows",),
     "max_starts_at_zero": ("max_starts_at_zero", "max_of_absolute"),
-    "nothing_rescaled": ("nothing_rescaled", "acc_not_rescaled", "sum_not_rescaled"),
     "head_offset": tuple(f"{name}_{parts}" for name in _OF_HEADS for parts in ("key", "key_value", "query_key_value")),
     "window_alignment": ("top_left",),
     "masked_first_block": ("fully_masked_tile",),
-    "last_tile_lost": ("last_tile_lost", "tail_lost"),
 }
 
 

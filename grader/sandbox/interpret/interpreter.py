@@ -18,6 +18,8 @@ import torch
 import triton
 import triton.language as tl
 from triton.backends.nvidia.compiler import min_dot_size
+from triton.language.extra import libdevice
+from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter as stock
 
 from grader.sandbox.case import current_case
@@ -138,10 +140,17 @@ def _explain_what_cannot_run() -> None:
         raise NotImplementedError("inline assembly cannot run on the CPU; write it with Triton's own operations")
 
     def create_extern_elementwise(self: Any, library: str, path: str, symbol: str, *args: Any) -> Any:
-        raise NotImplementedError(f"libdevice's {symbol} cannot run on the CPU; take the function of tl.math instead")
+        _refuse_libdevice(symbol)
 
+    for module in (libdevice, cuda_libdevice):
+        for name in [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]:
+            setattr(module, name, functools.partial(_refuse_libdevice, name))
     stock.InterpreterBuilder.create_inline_asm = create_inline_asm
     stock.InterpreterBuilder.create_extern_elementwise = create_extern_elementwise
+
+
+def _refuse_libdevice(name: str, *args: Any, **kwargs: Any) -> Any:
+    raise NotImplementedError(f"libdevice's {name} cannot run on the CPU; take the function of tl.math instead")
 
 
 def _patch_language_for_good() -> None:

@@ -285,7 +285,7 @@ def _other_heads(part: str, pick: Callable[[int, int], torch.Tensor]) -> Callabl
 
 
 def quantised(names: dict[str, str]) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
-    """Scales left out, applied twice, exchanged, or taken from another head. `names`: of the arguments, by "key" and "value"."""
+    """Scales left out, applied twice, exchanged, or of another head. `names`: of the arguments, by "key" and "value"."""
     for part, other in (("key", "value"), ("value", "key")):
         mine, theirs = names[part], names[other]
         own = lambda a, part=part: getattr(a, f"{part}_scale")  # noqa: E731

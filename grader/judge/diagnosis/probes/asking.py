@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
-from grader.judge.case.outcome import Outcome
 from grader.judge.diagnosis.probes.question import Question, Reading
 from grader.report import Verdict
 

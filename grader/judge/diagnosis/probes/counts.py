@@ -60,7 +60,8 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
     uneven = weights[inside & (weights > 1e-4 * largest)]
     if len(uneven) > 1 and float(uneven.min()) < 0.98 * largest:
         low = int(torch.where(inside, weights, torch.inf).argmin())
-        said = f"weights from {number(weights[low])} (key {int(places[low])}) to {number(largest)} (key {int(places[weights.argmax()])})"
+        high = int(places[weights.argmax()])
+        said = f"weights from {number(weights[low])} (key {int(places[low])}) to {number(largest)} (key {high})"
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
     return Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
 
