@@ -4,7 +4,8 @@ BIN := .venv/bin
 PORT ?= 7860
 WORKERS ?= 2 # processes of pytest
 
-.PHONY: app test lint setup setup-dev libseccomp browser bench
+.PHONY: app test quick lint setup setup-dev libseccomp browser bench fuzz soak
+MINUTES ?= 60 # of fuzzing or soaking
 
 app: setup ## serve the page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
@@ -12,12 +13,23 @@ app: setup ## serve the page
 test: setup-dev lint ## everything that CI checks
 	$(BIN)/python -m pytest -n $(WORKERS)
 
+quick: lint ## what a developer runs at every save: no browser, no session, no compiler
+	QUICK=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not process and not browser and not slow and not gpu" --durations=5
+
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: setup ## the kernels beside their rivals, on this machine's GPU
 	$(BIN)/python -m kernels.bench
+
+fuzz: setup-dev ## an hour of what CI does for seconds: each round has another seed; stops at the first finding
+	end=$$(($$(date +%s) + 60 * $(MINUTES))); \
+	while [ $$(date +%s) -lt $$end ]; do FUZZ_FACTOR=20 $(BIN)/python -m pytest -n $(WORKERS) --timeout 0 tests/fuzz || exit 1; done
+
+soak: setup-dev ## an hour of honest, wrong, hostile and endless submissions against a whole service; prints what grew
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 setup: .venv/installed libseccomp
 setup-dev: .venv/installed-dev libseccomp browser

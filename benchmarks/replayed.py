@@ -33,10 +33,10 @@ from grader.judge.gpu.memory import DeviceSet
 from grader.judge.gpu.replayer import Replayer, places
 from grader.judge.gpu.roof import READ_LAB, SOURCE, read_case
 from grader.judge.gpu.statistics import Samples
-from grader.judge.recording import Recorded, recorder
+from grader.judge.recording import RecordedCase, start_recorder
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
-from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.door import Sandbox
 from grader.sandbox.replay.cuda_driver import Event, Graph, Stream
 from grader.sandbox.replay.loaded_record import LoadedRecord
 from labs.declaration import Case, Lab
@@ -53,15 +53,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     chosen = [kernel for kernel in KERNELS if not options.only or kernel.name in options.only]
-    with Nursery() as nursery:
+    with Sandbox() as sandbox:
         if not torch.cuda.is_available():
             print("There is no GPU here: each kernel is compiled for sm_90 and recorded; nothing is launched or timed.")
             for kernel in chosen:
-                recorded = record(nursery, kernel.lab, kernel.source, kernel.small, "sm_90", device="cpu")
+                recorded = record(sandbox, kernel.lab, kernel.source, kernel.small, "sm_90", device="cpu")
                 launches = sum(1 for _ in recorded.record.every_launch())
                 print(f"  {kernel.name:30} {len(recorded.blob):9,} bytes, {launches} launches with every alternative")
             return
-        rows = [_measured(nursery, kernel, options.rounds) for kernel in chosen]
+        rows = [_measured(sandbox, kernel, options.rounds) for kernel in chosen]
     document = {
         "device": torch.cuda.get_device_name(0),
         "versions": versions(),
@@ -75,26 +75,26 @@ def main() -> None:
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def record(nursery: Nursery, lab: Lab, source: str, case: Case, target: str, *, device: str) -> Recorded:
+def record(sandbox: Sandbox, lab: Lab, source: str, case: Case, target: str, *, device: str) -> RecordedCase:
     """The record of one of our own submissions.
 
     Raises:
         RuntimeError: it could not be recorded.
     """
     prepared = prepare(lab, case, NOTHING, device=device)
-    with recorder(nursery, Briefing(source=source, lab=lab, target=target), lambda: False) as recording:
+    with start_recorder(sandbox, Briefing(source=source, lab=lab, target=target), lambda: False) as recording:
         recorded = recording.record(prepared, lay_out(prepared))
     if recorded.record is None:
         raise RuntimeError(f"{lab.entry} could not be recorded: {recorded.fault or recorded.ending}")
     return recorded
 
 
-def _measured(nursery: Nursery, kernel: Kernel, rounds: int) -> dict:
+def _measured(sandbox: Sandbox, kernel: Kernel, rounds: int) -> dict:
     properties = torch.cuda.get_device_properties(0)
     target = f"sm_{properties.major}{properties.minor}"
     flush_case = read_case(properties.L2_cache_size)
-    recorded = record(nursery, kernel.lab, kernel.source, kernel.case, target, device="cuda")
-    flush = record(nursery, READ_LAB, SOURCE, flush_case, target, device="cuda")
+    recorded = record(sandbox, kernel.lab, kernel.source, kernel.case, target, device="cuda")
+    flush = record(sandbox, READ_LAB, SOURCE, flush_case, target, device="cuda")
     prepared = [prepare(kernel.lab, kernel.case, SEED, device="cuda")]
     layout = lay_out(prepared[0])
     count = number_of_sets(layout.inputs_bytes + layout.out_bytes, properties.L2_cache_size)
@@ -156,7 +156,7 @@ class _InProcess:
     """The kernel as its author would run it: Triton compiles and launches, torch captures a graph over all sets."""
 
     def __init__(
-        self, kernel: Kernel, sets: list[DeviceSet], prepared: list[PreparedCase], flush: Recorded, to_flush: DeviceSet
+        self, kernel: Kernel, sets: list[DeviceSet], prepared: list[PreparedCase], flush: RecordedCase, to_flush: DeviceSet
     ) -> None:
         spec = importlib.util.spec_from_file_location(f"ten_kernels_{kernel.name}", kernel.path)
         module = importlib.util.module_from_spec(spec)

@@ -1,8 +1,7 @@
 """Our own faults, as exceptions. A learner's fault is never one of these: it is a verdict (`grader.report`).
 
 GraderError                 something of ours went wrong; logged, never costs a point
-├── SandboxError            the walls or the processes behind them failed
-└── LabError                a lab's declaration is wrong
+└── SandboxError            the walls or the processes behind them failed
 NotGradable                 the request cannot be graded (empty, too large, unknown lab); its text is one sentence
 """
 
@@ -13,10 +12,6 @@ class GraderError(Exception):
 
 class SandboxError(GraderError):
     """A wall does not hold, or a process that is ours died."""
-
-
-class LabError(GraderError):
-    """A lab's declaration contradicts itself."""
 
 
 class NotGradable(ValueError):

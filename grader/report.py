@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from typing import Any
 
 FORMAT = 1  # raised when a field changes its meaning; an older report is still read
+REPORT_LIMIT = 256 * 1024  # bytes of a report as JSON, as it is sent
+MOST_ANATOMY = 16  # kernels, where a report would be too long
+_CUT = "Left out: the report would be too long."
 LISTINGS_LIMIT = 4 << 20  # bytes of listings as JSON, several times what the judge writes
 
 
@@ -27,6 +30,7 @@ class Verdict(enum.StrEnum):
     NOT_WRITTEN = "not_written"  # cells of `out` still hold what the judge filled them with
     OUT_OF_BOUNDS = "out_of_bounds"  # read or wrote outside a buffer
     INPUT_CHANGED = "input_changed"
+    RACE = "race"  # two programs of one launch touch a cell, one of them storing, and nothing orders them
     REFUSED = "refused"  # used what the lab does not allow (a torch operator, tl.softmax, too much scratch)
     COMPILE_ERROR = "compile_error"
     RUNTIME_ERROR = "runtime_error"
@@ -51,6 +55,7 @@ _SENTENCES = {
     Verdict.NOT_WRITTEN: "Part of out was never written.",
     Verdict.OUT_OF_BOUNDS: "Memory outside a tensor was touched.",
     Verdict.INPUT_CHANGED: "An input was overwritten.",
+    Verdict.RACE: "Programs race: the answer depends on which of them is first.",
     Verdict.REFUSED: "Something was used that this lab does not allow.",
     Verdict.COMPILE_ERROR: "Triton could not compile the kernel.",
     Verdict.RUNTIME_ERROR: "The code raised an error.",
@@ -256,6 +261,25 @@ class Report:
             return _report(data)
         except (KeyError, TypeError, zlib.error) as error:
             raise ValueError(f"not a report: {error!r}") from error
+
+
+def fitted(report: Report, most_bytes: int = REPORT_LIMIT) -> Report:
+    """The report, with less of what can be long where it would take more bytes as it is sent: listings first, then texts."""
+    cuts = (
+        lambda it: dataclasses.replace(it, listings=tuple(_without_code(listing) for listing in it.listings)),
+        lambda it: dataclasses.replace(it, output=_CUT if it.output else "", raw_error=_CUT if it.raw_error else ""),
+        lambda it: dataclasses.replace(it, listings=(), anatomy=it.anatomy[:MOST_ANATOMY]),
+        lambda it: dataclasses.replace(it, cases=tuple(dataclasses.replace(case, error_map=()) for case in it.cases)),
+    )
+    for cut in cuts:
+        if len(report.to_json().encode()) <= most_bytes:
+            break
+        report = cut(report)
+    return report
+
+
+def _without_code(listing: Listing) -> Listing:
+    return dataclasses.replace(listing, ptx="", sass="", note=_CUT)
 
 
 def _pack(listings: list[dict[str, Any]]) -> str:

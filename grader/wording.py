@@ -15,6 +15,7 @@ WORDS = {
     Verdict.NOT_WRITTEN: "Unwritten",
     Verdict.OUT_OF_BOUNDS: "Overrun",
     Verdict.INPUT_CHANGED: "Overwritten",
+    Verdict.RACE: "Race",
     Verdict.REFUSED: "Refused",
     Verdict.COMPILE_ERROR: "Uncompiled",
     Verdict.RUNTIME_ERROR: "Error",

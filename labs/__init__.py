@@ -1,6 +1,6 @@
 """The labs: one folder each, found by name. `load("lab02_safe_softmax")` gives what `lab.py` declares and where it stands.
 
-Adding a folder adds a lab; nothing else has to be told.
+Adding a folder adds a lab; CONTRIBUTING.md says what belongs into it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from labs.declaration import Lab
+from labs.mistake import Mistake, made, read
 
 ROOT = Path(__file__).parent
 
@@ -36,10 +37,21 @@ class LabFolder:
     def solution(self) -> str:
         return (self.path / "solution.py").read_text(encoding="utf-8")
 
-    @property
-    def mistakes(self) -> tuple[Path, ...]:
-        """`mistakes/<verdict>__<what>.py`; its docstring's "Diagnosis:" line is part of what the report must say."""
-        return tuple(sorted((self.path / "mistakes").glob("*.py")))
+    @functools.cached_property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """Those that `mistakes.py` tells as edits, in its order, and then those that are files of `mistakes/`.
+
+        Raises:
+            ValueError: one cannot be made, or two have one name.
+        """
+        entries = importlib.import_module(f"labs.{self.id}.mistakes").MISTAKES
+        told = [made(entry, self.path) for entry in entries]
+        mistakes = (*told, *map(read, sorted((self.path / "mistakes").glob("*.py"))))
+        names = [mistake.name for mistake in mistakes]
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"{self.id}: two mistakes are named {', '.join(twice)}; expected a name of its own for each")
+        return mistakes
 
     @property
     def honest(self) -> tuple[Path, ...]:
@@ -62,6 +74,19 @@ class LabFolder:
 def lab_ids() -> tuple[str, ...]:
     """Every lab's id (its folder's name), in the order of the ladder."""
     return tuple(sorted(path.parent.name for path in ROOT.glob("lab*/lab.py")))
+
+
+def named(text: str) -> str:
+    """A lab's id from its id, the first part of it ("lab02") or its number ("2").
+
+    Raises:
+        KeyError: there is no such lab; the message says which there are.
+    """
+    first = f"lab{int(text):02d}" if text.isdecimal() else text
+    found = [lab_id for lab_id in lab_ids() if text == lab_id or first == lab_id.partition("_")[0]]
+    if not found:
+        raise KeyError(f"there is no lab {text!r}: expected one of {', '.join(lab_ids())}")
+    return found[0]
 
 
 @functools.cache

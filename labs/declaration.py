@@ -80,9 +80,21 @@ class Symptom:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Sight:
+    """Which keys a query sees: row i of `queries` sees rows i + `first` to i + `last` of `keys`; `first` None: from the
+    first on. Rows are counted along the last axis but one.
+    """
+
+    queries: str
+    keys: tuple[str, ...]
+    first: int | None
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Spent:
     """What a submission used in a visible case that it got right. What kernels load and store is counted in the interpreter
-    alone: on a GPU both are 0.
+    alone: on a GPU both are 0. `hidden_keys` of `loaded_keys`: key rows of loads that no query row of their program sees.
     """
 
     inputs: Inputs
@@ -90,6 +102,8 @@ class Spent:
     loaded_bytes: int
     stored_bytes: int
     scratch_bytes: int
+    hidden_keys: int = 0
+    loaded_keys: int = 0
 
 
 # From what was spent, by case, to a sentence on a habit of right answers that costs memory or bytes; "" where nothing shows.
@@ -107,34 +121,14 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Growth:
-    """How time may grow: time of `smaller` ÷ time of `larger` is at most `most`. Above it there are no points for speed and
-    `sentence`, which names the cause, is said; its hints are those of `name`. The cases are timed, not judged.
-    """
-
-    smaller: Case
-    larger: Case
-    most: float
-    name: str
-    sentence: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Performance:
     """Full points at `full_at`, none at `zero_at`, linear between. Measured on `case`: no test, of a size for GPUs."""
 
-    measure: str  # "roof": share of the measured copy bandwidth; "reference": reference's time ÷ the submission's
+    measure: str  # "roof": share of the measured copy bandwidth; "reference": the solution's time ÷ the submission's
     zero_at: float
     full_at: float
     case: Case
-    reference: str = ""  # "kernels.softmax:softmax_online": the function of ours that is timed beside it
     flops: Callable[[Mapping[str, int]], float] | None = None  # floating-point operations of the timed case
-    growth: Growth | None = None
-
-    @property
-    def timed(self) -> tuple[Case, ...]:
-        """Every case that is timed and not judged; the one that earns points first."""
-        return (self.case,) if self.growth is None else (self.case, self.growth.smaller, self.growth.larger)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,6 +152,8 @@ class Lab:
     habits: tuple[Habit, ...] = ()
     prediction: Prediction | None = None
     performance: Performance | None = None
+    sight: Callable[[Inputs], Sight | None] = lambda inputs: None  # which keys are of use to which query, where some are not
+    cpu_limit_s: float = 60.0  # wall time of a whole attempt in the interpreter; a lab whose solution needs more says so
     scratch_limit: Callable[[Inputs], int | None] = lambda inputs: None  # bytes; None: as much as memory allows
     forbidden: tuple[str, ...] = ()  # names of triton.language that would do the exercise, e.g. "softmax"
     score_scale: Callable[[Inputs], float] = lambda inputs: 0.0  # largest |score|: fp32 limits grow with it

@@ -1,6 +1,7 @@
 """What the decode labs draw: a query for each sequence, a cache, and how far the cache is filled.
 
-Used unchanged by labs 7 to 10; a lab rounds or quantises what it gets. A case's `values` is "what" or "what length":
+Used by labs 7, 9 and 10, and through lab 7 by lab 8; a lab rounds or quantises what it gets. A case's `values`
+is "what" or "what length":
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,

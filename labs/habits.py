@@ -11,7 +11,6 @@ from labs.declaration import Habit, Inputs, Spent
 
 FOURFOLD = 3.0  # what grows more than threefold when n doubles grows with n²
 ALL_OF_IT = 0.9  # of the bytes that a second reading moves: a kernel may mask some
-NO_TILE_SKIPPED = 0.98  # of twice the bytes: what is loaded is counted, not timed
 
 
 def memory_slope(short: str, long: str) -> Habit:
@@ -82,24 +81,13 @@ def dequantised_copy(case: str, decoded_bytes: Callable[[Inputs], int]) -> Habit
     return remark
 
 
-def hidden_tiles_computed(square: str, wide: str) -> Habit:
-    """Causal attention over (n, n) in the case `square` loads half of what (n, 2n), `wide`, does: it masks and does not skip.
-
-    Where hidden tiles are skipped it is a third, or a little more where tiles are large. Nothing can be said where one tile
-    holds all queries.
-    """
+def hidden_keys_loaded(case: str, *, advice: str) -> Habit:
+    """Whole tiles of keys that no query row of their program sees are loaded in `case`, by the interpreter's book."""
 
     def remark(spent: Mapping[str, Spent]) -> str:
-        if square not in spent or wide not in spent:
+        if case not in spent or spent[case].hidden_keys == 0:
             return ""
-        loaded = {name: spent[name].loaded_bytes - spent[name].inputs["query"].nbytes for name in (square, wide)}
-        once = spent[square].inputs["key"].nbytes + spent[square].inputs["value"].nbytes
-        if loaded[square] < 1.5 * once or 2 * loaded[square] < NO_TILE_SKIPPED * loaded[wide]:
-            return ""
-        share = loaded[square] / loaded[wide]
-        return (
-            f"Tiles that are hidden entirely are computed: (n, n) loads {share:.2f} of what (n, 2n) does; a kernel that "
-            "skips them loads about a third. End the loop at the last key that the tile's last query sees."
-        )
+        hidden, loaded = spent[case].hidden_keys, spent[case].loaded_keys
+        return f"Tiles that are hidden entirely are loaded: {hidden:,} of {loaded:,} rows of key and value in {case}. {advice}"
 
     return remark

@@ -1,6 +1,6 @@
-"""Queries, keys and values with names, for the labs whose entry is `attention(query, key, value, out, softmax_scale)`.
+"""Queries, keys and values with names, for the labs of whole sequences. Used by labs 4, 5, 6 and 11.
 
-Used unchanged by labs 4, 5 and 6. Sizes: batch, heads, seqlen_q, seqlen_kv, head_dim; u is the unit vector of equal components.
+Sizes: batch, heads, seqlen_q, seqlen_kv, head_dim; u is the unit vector of equal components.
 """
 
 from __future__ import annotations

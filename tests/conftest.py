@@ -1,5 +1,8 @@
 """What every test gets: a skip with a reason, and under pytest-xdist (`make test`) a process that fits it."""
 
+import os
+import subprocess
+
 import pytest
 import torch
 
@@ -14,6 +17,21 @@ ORDER += (
 )
 # Tests of such a folder share what takes long to make, the judge and all that it graded; elsewhere those of a file do.
 TOGETHER = "tests/labs/"
+# Fixtures behind which a process stands: a session, a compiler, a grading process, a browser. Who uses one is marked `process`.
+PROCESSES = {
+    "sandbox",
+    "judge",
+    "cpu_judge",
+    "gpu_judge",
+    "graded",
+    "begun",
+    "service",
+    "running",
+    "url",
+    "open_page",
+    "chromium",
+}
+QUICK = os.environ.get("QUICK") == "1"  # `make quick`: nothing that starts a process
 
 
 def pytest_collection_modifyitems(items):
@@ -22,6 +40,9 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "gpu" in item.keywords:
                 item.add_marker(skip)
+    for item in items:
+        if PROCESSES & set(item.fixturenames):
+            item.add_marker(pytest.mark.process)
     items.sort(key=lambda item: _turn(item.nodeid))
 
 
@@ -44,3 +65,14 @@ def pytest_xdist_make_scheduler(config, log):
 
 def _turn(nodeid):
     return ORDER.index(max((place for place in ORDER if nodeid.startswith(place)), key=len))
+
+
+@pytest.fixture(autouse=QUICK)
+def starts_no_process(monkeypatch):
+    """In `make quick` a test that starts a process fails, and says how it is left out."""
+
+    def refused(*_arguments, **_options):
+        pytest.fail("this test starts a process: mark it `process`, and `make quick` leaves it to `make test`", pytrace=False)
+
+    for module, name in ((os, "fork"), (os, "posix_spawn"), (subprocess, "Popen")):
+        monkeypatch.setattr(module, name, refused)

@@ -13,17 +13,67 @@ ROOT = Path(__file__).parent.parent
 OURS = ("app", "tabs", "grader", "labs", "kernels")
 
 # Who may import whom, of our own; the longest prefix that fits a module is its room.
+SPOKEN = ("grader.sandbox.protocol", "grader.sandbox.process.ending", "grader.report")
 MAY_IMPORT = {
     "app": ("tabs", "grader.course"),
     "kernels": ("kernels",),
     "labs": ("labs", "kernels"),
+    "labs.__main__": ("labs",),
+    "labs.check": ("labs", "grader.judge", "grader.report"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
     "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
     "grader.terminal_grading": ("grader",),
     "grader.terminal_show": ("labs",),
+    # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
-    "grader.sandbox": ("grader.sandbox", "grader.report", "grader.faults"),
+    "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "labs"),
+    "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
+    "grader.judge.diagnosis": (
+        "grader.judge.diagnosis",
+        "grader.judge.case",
+        "grader.judge.verdict",
+        *SPOKEN,
+        "labs",
+        "kernels",
+    ),
+    "grader.judge.binaries": ("grader.judge.binaries", "grader.sandbox", "grader.report", "grader.faults", "grader.source"),
+    # sandbox: what both sides speak; then walls, what one call may touch, the record; then what runs it; then who starts it
+    "grader.sandbox": ("grader.sandbox.protocol", "grader.report", "grader.faults"),
+    "grader.sandbox.walls": ("grader.sandbox.walls", "grader.faults"),
+    "grader.sandbox.record": ("grader.sandbox.record",),
+    "grader.sandbox.case": ("grader.sandbox.case", "grader.sandbox.record", "grader.sandbox.protocol"),
+    "grader.sandbox.interpret": (
+        "grader.sandbox.interpret",
+        "grader.sandbox.case",
+        "grader.sandbox.record",
+        "grader.sandbox.protocol",
+    ),
+    "grader.sandbox.recording": (
+        "grader.sandbox.recording",
+        "grader.sandbox.case",
+        "grader.sandbox.record",
+        "grader.sandbox.protocol",
+    ),
+    "grader.sandbox.session": (
+        "grader.sandbox.session",
+        "grader.sandbox.interpret",
+        "grader.sandbox.recording",
+        "grader.sandbox.case",
+        "grader.sandbox.record",
+        "grader.sandbox.protocol",
+    ),
+    "grader.sandbox.replay": ("grader.sandbox.replay", "grader.sandbox.record", "grader.sandbox.protocol"),
+    "grader.sandbox.process": ("grader.sandbox.process", "grader.sandbox.walls", "grader.sandbox.protocol", "grader.faults"),
+    "grader.sandbox.selftest": (
+        "grader.sandbox.selftest",
+        "grader.sandbox.process",
+        "grader.sandbox.replay",
+        "grader.sandbox.interpret",
+        "grader.sandbox.walls",
+        "grader.sandbox.protocol",
+        "grader.faults",
+    ),
     "grader.course": (
         "grader.course",
         "grader.judge",
@@ -34,6 +84,18 @@ MAY_IMPORT = {
         "labs",
     ),
     "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),
+    "tabs.page": ("tabs.page", "tabs.figures", "grader.course", "grader.faults"),
+    "tabs.chapter": ("tabs.chapter", "tabs.figures", "tabs.page", "grader.course", "labs"),
+    "tabs.labs": (
+        "tabs.labs",
+        "tabs.page",
+        "grader.course",
+        "grader.report",
+        "grader.wording",
+        "grader.faults",
+        "grader.source",
+        "labs",
+    ),
     "tabs.figures": ("tabs.figures",),
 }
 
@@ -42,8 +104,8 @@ def modules():
     for room in OURS:
         files = [ROOT / "app.py"] if room == "app" else sorted((ROOT / room).rglob("*.py"))
         for path in files:
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            if not {"mistakes", "honest", "starter", "solution"} & set(parts):
+            *folders, name = parts = path.relative_to(ROOT).with_suffix("").parts
+            if not {"mistakes", "honest"} & set(folders) and name not in ("starter", "solution"):
                 yield ".".join(part for part in parts if part != "__init__"), path
 
 
@@ -53,8 +115,10 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import hides its room"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "grader")
+            if node.module in ("grader", "grader.sandbox", "grader.judge"):  # what is taken from a package of rooms is a room's
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
 
 
 def within(module, rooms):
@@ -76,6 +140,12 @@ def allowed_parent(name, allowed):
     return name.rpartition(".")[0] if within(name.rpartition(".")[0], allowed) else name
 
 
+def test_nothing_that_the_product_runs_imports_the_contributors_check():
+    users = {module for module, path in modules() if [name for name in imported(path) if within(name, ["labs.check"])]}
+
+    assert {module for module in users if not within(module, ["labs.check"])} == {"labs.__main__"}
+
+
 @pytest.mark.parametrize("module", ["app", *sorted(found[0] for found in modules() if found[0] != "app")])
 def test_only_the_page_imports_gradio(module):
     path = dict(modules())[module]
@@ -84,6 +154,7 @@ def test_only_the_page_imports_gradio(module):
     assert not [name for name in imported(path) if within(name, ["gradio"])]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("imports", "never"),
     [
@@ -98,6 +169,21 @@ def test_a_room_loads_nothing_it_need_not(imports, never):
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT).returncode == 0
 
 
+def test_no_room_is_on_a_way_back_to_itself():
+    """Between rooms, packages with files of their own apart, arrows make no circle."""
+    rooms = {room for room in MAY_IMPORT if room.count(".") >= 2}
+    arrows = {room: set() for room in rooms}
+    for module, path in modules():
+        room = next((room for room in rooms if within(module, [room])), None)
+        for name in imported(path) if room else ():
+            arrows[room] |= {other for other in rooms - {room} if within(name, [other])}
+    while arrows:
+        ends = {room for room, to in arrows.items() if not to & arrows.keys()}
+        assert ends, f"a circle among {sorted(arrows)}"
+        for room in ends:
+            del arrows[room]
+
+
 def test_every_room_and_lab_is_named_in_readme_and_design():
     rooms = [
         path.name
@@ -109,6 +195,16 @@ def test_every_room_and_lab_is_named_in_readme_and_design():
         text = (ROOT / document).read_text(encoding="utf-8")
         missing = [name for name in rooms if f"{name}/" not in text] + [name for name in labs if name not in text]
         assert not missing, f"{document} does not name {missing}"
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]), ids=lambda path: path.name)
+def test_documents_can_be_read_aloud(path):
+    """No sentence has more than forty words; tables and code are no sentences."""
+    prose = re.sub(r"^(---\n.*?\n---\n|```.*?```)", "", path.read_text(encoding="utf-8"), flags=re.S | re.M)
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", "#"))]
+    sentences = re.split(r"(?<=[.!?:;])\s+|\n\n|\n- ", "\n".join(lines))
+
+    assert not [sentence for sentence in sentences if len(sentence.split()) > 40]
 
 
 def test_every_setting_that_is_read_stands_in_readme():

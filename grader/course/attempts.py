@@ -150,6 +150,14 @@ def finish(connection: sa.Connection, taken: Taken, end: End) -> bool:
     return True
 
 
+def failed_before(connection: sa.Connection, taken: Taken) -> bool:
+    """Whether an earlier attempt of the same user with the same source ended in a fault of the grader."""
+    this = sa.select(attempts.c.user, attempts.c.source_sha256).where(attempts.c.id == taken.id).subquery()
+    same = sa.and_(attempts.c.user == this.c.user, attempts.c.source_sha256 == this.c.source_sha256)
+    found = sa.select(attempts.c.id).where(same, attempts.c.state == State.SYSTEM_ERROR, attempts.c.id != taken.id)
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def holds(connection: sa.Connection, taken: Taken) -> bool:
     return connection.execute(sa.select(attempts.c.id).where(_held(taken))).first() is not None
 

@@ -38,6 +38,8 @@ from grader.report import Report
 
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
+SILENT = "The grading process has not been heard for {:.0f} s; one that stays silent is replaced."
+SILENT_BEATS = 4  # heartbeats that are missing before it is said
 logger = logging.getLogger(__name__)
 
 
@@ -217,14 +219,17 @@ class Course:
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
 
-        `grading` is on where a living grading process passed its self-test; else off, and `reason` is one sentence.
+        `grading` is on where a grading process that passed its self-test was heard a moment ago; else off, and `reason` is one
+        sentence.
         """
         with self._engine.connect() as connection:
             processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
             queue = quota.waiting(connection, device=self.device)
         alive = [process for process in processes if process["alive"]]
-        ready = any(process["state"] == "ready" for process in alive)
-        reason = "" if ready else next((process["reason"] for process in alive), NO_PROCESS)
+        heard = [process for process in alive if process["silent_s"] <= SILENT_BEATS * self.settings.heartbeat_s]
+        ready = any(process["state"] == "ready" for process in heard)
+        silent = SILENT.format(min((process["silent_s"] for process in alive), default=0.0))
+        reason = "" if ready else next((process["reason"] for process in heard), silent if alive else NO_PROCESS)
         return {
             "grading": "on" if ready else "off",
             "reason": reason,
@@ -241,7 +246,9 @@ class Course:
         return [attempts.status(row, places.get(row.device, {}).get(row.id, 0)) for row in found]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        row = connection.execute(sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)).first()
+        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
+        found = sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)
+        row = connection.execute(found).first() if known else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row

@@ -21,11 +21,13 @@ from dbos import DBOS
 
 from grader.course import attempts
 from grader.course.archive import Archive, End
+from grader.course.deaths import Deaths
 from grader.course.queue import Queue
 from grader.course.states import OPEN, State
 from grader.course.store import attempts as rows
 from grader.course.store import clock, insert, processes, writing
 
+LONGEST_ASIDE_S = 600.0  # since it was handed in; then it is tried again, whoever waits
 KEEP_JOBS_S = 7 * 86400.0  # DBOS's own record of a finished job; the attempt stays for ever
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 GIVEN_UP = "The grader failed on this submission several times; nothing was spent, and the log says why."
@@ -90,10 +92,32 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
 
 
-def tend(engine: sa.Engine, archive: Archive, queue: Queue, *, dead_after_s: float) -> None:
+def tend(engine: sa.Engine, archive: Archive, queue: Queue, deaths: Deaths, *, dead_after_s: float) -> None:
     """One round: recover, then reconcile. Called again and again, since the database may fail in the middle of any round."""
     recover(engine, dead_after_s=dead_after_s)
-    reconcile(engine, archive, queue)
+    reconcile(engine, archive, queue, deaths)
+
+
+def set_aside(engine: sa.Engine, queue: Queue, deaths: Deaths, *, process: str) -> list[str]:
+    """Count the deaths of a process that died or froze over what it graded, and take those jobs out of their queues.
+
+    `reconcile` puts them in again once nobody else waits: what froze one grading process must not keep the next one from
+    everybody's Checks. For the process that comes after, under the same name, before it takes anything. Returns the attempts.
+    """
+    held = sa.and_(rows.c.process == process, rows.c.state == State.RUNNING)
+    with engine.connect() as connection:
+        found = list(connection.execute(sa.select(rows.c.id).where(held)).scalars())
+    deaths.count(found)
+    for attempt_id in found:
+        queue.forget(attempt_id)
+    with writing(engine) as connection:
+        connection.execute(
+            sa.update(rows)
+            .where(held, rows.c.id.in_(found))
+            .values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
+        )
+    logger.warning("jobs of the process before are set aside", extra={"grading_process": process, "attempts": found})
+    return found
 
 
 def recover(engine: sa.Engine, *, dead_after_s: float) -> list[str]:
@@ -112,8 +136,11 @@ def recover(engine: sa.Engine, *, dead_after_s: float) -> list[str]:
     return dead
 
 
-def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
-    """End the open attempts whose job has ended without them; give those that lost their job a new one."""
+def reconcile(engine: sa.Engine, archive: Archive, queue: Queue, deaths: Deaths) -> list[str]:
+    """End the open attempts whose job has ended without them; give those that lost their job a new one.
+
+    One that a grading process died over waits for a while until nobody else does (`set_aside`).
+    """
     with engine.connect() as connection:
         open_rows = connection.execute(sa.select(rows).where(rows.c.state.in_(OPEN)).limit(1000)).all()
     if not open_rows:
@@ -121,7 +148,10 @@ def reconcile(engine: sa.Engine, archive: Archive, queue: Queue) -> list[str]:
     jobs = DBOS.list_workflows(workflow_ids=[row.id for row in open_rows], load_input=False, load_output=False)
     outcome = {job.workflow_id: job.status for job in jobs}
     changed = [row for row in open_rows if outcome.get(row.id) is None or outcome[row.id] in ENDED]
+    waiting = any(row.state == State.QUEUED and not deaths.of(row.id) for row in open_rows)
     for row in changed:
+        if waiting and row.id not in outcome and deaths.of(row.id) == 1 and time.time() - row.created < LONGEST_ASIDE_S:
+            continue
         # only if it stands as it stood before the job was looked up
         unchanged = sa.and_(rows.c.id == row.id, rows.c.fence == row.fence, rows.c.state == row.state)
         with writing(engine) as connection:

@@ -20,14 +20,23 @@ from dbos import DBOS
 from grader.course import attempts
 from grader.course.archive import Archive, End
 from grader.course.attempts import Taken
+from grader.course.deaths import MOST_DEATHS, Deaths
 from grader.course.queue import MOST_RUNS, WORKFLOW
 from grader.course.states import State
 from grader.course.store import writing
 from grader.faults import NotGradable, SandboxError
-from grader.report import Report, Verdict
+from grader.report import Diagnosis, Points, Report, Verdict
 
 LOOK_EVERY_S = 0.2  # how often progress is written and the wish to cancel is read, however often the judge asks
 OUR_FAULT = "The grader failed on this submission; nothing was spent, and the log says why."
+AGAIN = (
+    "The grader failed on this very file for the second time, so it counts as an attempt; the log says why. "
+    "What does it do that other kernels do not?"
+)
+OVER_IT = (
+    f"Grading this file ended {MOST_DEATHS} grading processes, which froze or died; it is not graded again, and counts as an "
+    "attempt. Does it leave alone what is not the kernel's?"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -117,13 +126,21 @@ class Grader:
     """Grades attempts by their id, one at a time."""
 
     def __init__(
-        self, *, engine: sa.Engine, archive: Archive, main_thread: MainThread, open_judge: Callable[[], Judges], process: str
+        self,
+        *,
+        engine: sa.Engine,
+        archive: Archive,
+        main_thread: MainThread,
+        open_judge: Callable[[], Judges],
+        process: str,
+        deaths: Deaths,
     ) -> None:
         self._engine = engine
         self._archive = archive
         self._main_thread = main_thread
         self._open_judge = open_judge
         self._process = process
+        self._deaths = deaths
         self._judge: Judges | None = None
         self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
         self.stopping = threading.Event()
@@ -178,6 +195,9 @@ class Grader:
         logger.info("attempt taken", extra={"attempt": taken.id, "fence": taken.fence, "lab": taken.lab, "mode": taken.mode})
         if watch.cancel:
             return self._end(taken, State.CANCELLED)
+        if self._deaths.of(taken.id) >= MOST_DEATHS:
+            logger.error("attempt is not graded again", extra={"attempt": taken.id, "deaths": self._deaths.of(taken.id)})
+            return self._end(taken, State.DONE, charged=True, report=self._report_of_deaths(taken))
         report: Report | None = None
         fault = OUR_FAULT
         try:
@@ -198,8 +218,31 @@ class Grader:
         if stopped and self.stopping.is_set():
             self._hand_back(taken)
         if stopped:
-            return self._end(taken, State.SYSTEM_ERROR, fault=fault)
+            again = fault is OUR_FAULT and self._failed_before(taken)
+            return self._end(taken, State.SYSTEM_ERROR, fault=AGAIN if again else fault, charged=again)
         return self._end(taken, State.DONE, charged=report.costs_attempt, report=report)
+
+    def _failed_before(self, taken: Taken) -> bool:
+        """Whether the grader failed on this very source of this user before. Where that cannot be looked up: no."""
+        try:
+            with self._engine.connect() as connection:
+                return attempts.failed_before(connection, taken)
+        except sa.exc.SQLAlchemyError:
+            logger.warning("earlier faults not looked up", extra={"attempt": taken.id}, exc_info=True)
+            return False
+
+    def _report_of_deaths(self, taken: Taken) -> Report:
+        """What is told of a source over which one grading process after the other died: nothing was measured."""
+        return Report(
+            lab=taken.lab,
+            title=taken.lab,
+            mode=taken.mode,
+            device=self._process.rpartition("/")[2],
+            verdict=Verdict.CRASHED,
+            diagnosis=Diagnosis(sentence=OVER_IT, name="grading_died"),
+            points=Points(),
+            cases=(),
+        )
 
     def _hand_back(self, taken: Taken) -> None:
         """Put it back and wait for this process to end: a job that ends before would be over for good."""

@@ -29,8 +29,10 @@ from dbos import DBOS
 
 from grader.course import fleet, schema
 from grader.course.archive import Archive
+from grader.course.deaths import Deaths
 from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
+from grader.course.pulse import Pulse
 from grader.course.queue import APPLICATION, VERSION, JsonSerializer, Queue, queue_name
 from grader.course.settings import Settings
 from grader.course.store import open_engine
@@ -49,13 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--id", help="this process's name, unique among the living (default: from host and device)")
     parser.add_argument("--parent", type=int, help="end when the process of this id, which started us, ends")
+    parser.add_argument("--pulse", type=int, help="a pipe that gets signs of life (a supervisor's)")
+    parser.add_argument("--after-death", action="store_true", help="the process before this one died or froze over its job")
     parser.add_argument("--judge", default="grader.judge:Judge", help="module:class that judges")
     options = parser.parse_args(arguments)
     start_logging()
     if options.parent is not None and not _die_with(options.parent):
         return 0
     process = GradingProcess(
-        Settings.read(), device=options.device, name=options.id, judge=options.judge, parent=options.parent
+        Settings.read(),
+        device=options.device,
+        name=options.id,
+        judge=options.judge,
+        parent=options.parent,
+        pulse=Pulse(options.pulse) if options.pulse is not None else None,
+        after_death=options.after_death,
     )
     try:
         return process.run()
@@ -65,7 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class GradingProcess:
-    def __init__(self, settings: Settings, *, device: str, name: str | None, judge: str, parent: int | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        device: str,
+        name: str | None,
+        judge: str,
+        parent: int | None,
+        pulse: Pulse | None = None,
+        after_death: bool = False,
+    ) -> None:
         self.settings = settings
         self.device = device
         slot = f"{device}{os.environ.get('CUDA_VISIBLE_DEVICES', '') if device == 'cuda' else ''}"
@@ -73,8 +93,11 @@ class GradingProcess:
         # a GPU is the host's, the CPU this service's own
         directory = settings.directory if device == "cpu" else Path(tempfile.gettempdir())
         self._lock = directory / f"grader-{(name or slot).replace('/', '-')}.lock"
+        self._deaths = Deaths(self._lock.with_suffix(".deaths"))
         self._judge = judge
         self._parent = parent
+        self._pulse = pulse
+        self._after_death = after_death
         self._started = time.time()
         self._state, self._reason = "starting", "The grading process is starting."
 
@@ -91,7 +114,12 @@ class GradingProcess:
         schema.prepare(self._engine)
         archive, main_thread = Archive(self.settings.archive), MainThread()
         self._grader = Grader(
-            engine=self._engine, archive=archive, main_thread=main_thread, open_judge=self._open_judge, process=self.name
+            engine=self._engine,
+            archive=archive,
+            main_thread=main_thread,
+            open_judge=self._open_judge,
+            process=self.name,
+            deaths=self._deaths,
         )
         stopping = self._grader.stopping
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,8 +128,12 @@ class GradingProcess:
         _start(self._heartbeat)
         if self._passes_self_test():
             register(self._grader)
-            self._launch()
             queue = Queue(self._engine)
+            if self._after_death:
+                fleet.set_aside(self._engine, queue, self._deaths, process=self.name)
+            if self._pulse is not None:
+                self._pulse.ready()
+            self._launch()
             _start(lambda: self._tend(archive, queue))
             self._state, self._reason = "ready", ""
             self._beat()
@@ -191,7 +223,7 @@ class GradingProcess:
         swept = 0.0
         while True:
             try:
-                fleet.tend(self._engine, archive, queue, dead_after_s=self.settings.dead_after_s)
+                fleet.tend(self._engine, archive, queue, self._deaths, dead_after_s=self.settings.dead_after_s)
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()
                     fleet.sweep()

@@ -49,14 +49,15 @@ def checked(
     Raises:
         NotGradable: it does not; one sentence says what, where and what was expected.
     """
-    if not user or len(user) > USER_LIMIT or not user.isprintable():
-        raise NotGradable(f"user={user[:40]!r} must be a name of 1 to {USER_LIMIT} printable characters.")
+    if not isinstance(user, str) or not user or len(user) > USER_LIMIT or not user.isprintable():
+        raise NotGradable(f"user={user!r:.40} must be a name of 1 to {USER_LIMIT} printable characters.")
     if mode not in MODES:
         raise NotGradable(f"mode={mode!r:.40} must be one of {', '.join(MODES)}.")
     if lab_id not in lab_ids:
         raise NotGradable(f"There is no lab {lab_id!r:.80}; the labs are {', '.join(lab_ids)}.")
-    if prediction is not None and not (isinstance(prediction, int | float) and math.isfinite(prediction)):
-        raise NotGradable(f"prediction={prediction!r:.40} must be a finite number, or none.")
+    if not (prediction is None or _is_number(prediction)):
+        large = type(prediction) is int  # whose digits Python may refuse to write
+        raise NotGradable(f"prediction={'…' if large else f'{prediction!r:.40}'} must be a finite number, or none.")
     text = check_source(source)
     created = time.time()
     return HandIn(
@@ -72,6 +73,14 @@ def checked(
         same_as=None,
         created=created,
     )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a double holds it; true and false are no numbers here."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _new_id(created: float) -> str:

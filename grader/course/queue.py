@@ -68,5 +68,9 @@ class Queue:
         """Take a waiting job out. Where that fails the grading process finds the attempt cancelled and leaves it alone."""
         self._client.cancel_workflow(attempt_id)
 
+    def forget(self, attempt_id: str) -> None:
+        """Take a job out whatever its state, as if it had never been put in. No living process may hold it."""
+        self._client.delete_workflow(attempt_id)
+
     def close(self) -> None:
         self._client.destroy()

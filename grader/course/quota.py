@@ -33,6 +33,8 @@ class Quota:
     token_every_s: float = 360.0
     rate: int = 30
     rate_window_s: float = 300.0
+    faults: int = 6  # of ours, on what one user handed in: nobody may make us fail, and so be spared the cost, for ever
+    faults_window_s: float = 3600.0
     open_per_user: int = 10  # queued or running
     open_overall: int = 500
 
@@ -59,10 +61,13 @@ def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str,
 
 _IS_OPEN = attempts.c.state.in_(OPEN)
 _IS_RECENT = attempts.c.created > sa.bindparam("since", type_=sa.Float)
+_IS_FAULT = sa.and_(attempts.c.state == State.SYSTEM_ERROR, attempts.c.created > sa.bindparam("faults_since", type_=sa.Float))
 _COUNT = sa.select(  # built once: building it costs more than running it
     sa.func.count().filter(_IS_RECENT).label("recent"),
     sa.func.min(attempts.c.created).filter(_IS_RECENT).label("first"),
     sa.func.count().filter(_IS_OPEN).label("open"),
+    sa.func.count().filter(_IS_FAULT).label("faults"),
+    sa.func.min(attempts.c.created).filter(_IS_FAULT).label("first_fault"),
     sa.select(sa.func.count()).where(_IS_OPEN).scalar_subquery().label("everyone"),
 ).where(attempts.c.user == sa.bindparam("user"))
 
@@ -70,11 +75,19 @@ _COUNT = sa.select(  # built once: building it costs more than running it
 def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: bool) -> None:
     """Raise QuotaReached where this submission would be one too many. `free`: it needs no grading, and so no token."""
     user, now = submission.user, submission.created
-    count = connection.execute(_COUNT, {"user": user, "since": now - quota.rate_window_s}).one()
+    since = {"since": now - quota.rate_window_s, "faults_since": now - quota.faults_window_s}
+    count = connection.execute(_COUNT, {"user": user, **since}).one()
     if count.recent >= quota.rate:
         wait = count.first + quota.rate_window_s - now
         raise QuotaReached(
             f"That is more than {quota.rate} attempts in {_span(quota.rate_window_s)}; the next is taken in {_span(wait)}.",
+            wait,
+        )
+    if count.faults >= quota.faults:
+        wait = count.first_fault + quota.faults_window_s - now
+        raise QuotaReached(
+            f"The grader failed on {count.faults} of your attempts in {_span(quota.faults_window_s)}; "
+            f"the next is taken in {_span(wait)}, and the log says what went wrong.",
             wait,
         )
     if count.open >= quota.open_per_user:

@@ -2,34 +2,51 @@
 
     with Course() as course, Supervisor(course.settings, device=course.device): app.launch()
 
-The grading process dies with this process however it ends, and what it was grading is graded after the next start.
+The grading process dies with this process however it ends, and what it was grading is graded after the next start. One that is
+silent (frozen, or held in foreign code), or holds most of the memory, is killed and replaced: its own nets cannot help it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 import grader
+from grader.course import guard
+from grader.course.pulse import Listener
 from grader.course.settings import Settings
 
 ROOT = Path(grader.__file__).parents[1]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 LIVED_WELL_S = 60.0  # who lived so long starts again at once
 STOP_WITHIN_S = 5.0
+START_WITHIN_S = 180.0  # until it is ready; loading torch from a cold disk holds the interpreter for a while
+LOOK_EVERY_S = 0.1
+MEMORY_SHARE = 0.6  # of the machine's memory: a process that holds more goes before the kernel chooses which
+HELD_BY_ANOTHER = 75  # its exit code where another one grades on this device
 logger = logging.getLogger(__name__)
 
 
 class Supervisor:
     """A context manager. `arguments` go to the grading process as they are."""
 
-    def __init__(self, settings: Settings, *, device: str = "cpu", arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        device: str = "cpu",
+        arguments: Sequence[str] = (),
+        memory_share: float = MEMORY_SHARE,
+    ) -> None:
         self._environment = os.environ | settings.environment()
         self._command = [
             sys.executable,
@@ -41,7 +58,10 @@ class Supervisor:
             str(os.getpid()),
             *arguments,
         ]
+        self._silence_s = settings.dead_after_s  # after which its jobs go to others anyway
+        self._most_memory = memory_share * psutil.virtual_memory().total
         self._process: subprocess.Popen[bytes] | None = None
+        self._died = False  # the one before did not end on purpose; said to the next ones until one is ready
         self._stopping = threading.Event()
         # the grading process dies with the thread that started it (PDEATHSIG), so this one thread does all the starting
         self._thread = threading.Thread(target=self._keep_running, name="supervisor", daemon=True)
@@ -65,24 +85,76 @@ class Supervisor:
         while not self._stopping.is_set():
             started = time.monotonic()
             try:
-                self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL)
-                self._wait(self._process)
-                code: int | None = self._process.returncode
+                code = self._run_once()
             except OSError:
                 logger.exception("process not started")
                 code = None
             if self._stopping.is_set():
                 return
+            self._died |= code not in (None, 0, HELD_BY_ANOTHER)
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
             logger.warning("process ended; it is started again", extra={"exit": code, "pause_s": pause_s})
             self._stopping.wait(pause_s)
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+    def _run_once(self) -> int:
+        """Start one and stay with it until it has ended; its exit code."""
+        listener = Listener()
+        try:
+            after_death = ("--after-death",) if self._died else ()
+            self._process = subprocess.Popen(
+                [*self._command, "--pulse", str(listener.theirs), *after_death],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(listener.theirs,),
+            )
+            listener.started()
+            with _guarded(self._process):
+                self._wait(self._process, listener)
+            return self._process.returncode
+        finally:
+            listener.close()
+
+    def _wait(self, process: subprocess.Popen[bytes], listener: Listener) -> None:
         while process.poll() is None:
-            if self._stopping.wait(0.1):
+            listener.listen(LOOK_EVERY_S)
+            if listener.ready:
+                self._died = False  # it has taken note
+            why = ""
+            if listener.silent_s > (self._silence_s if listener.ready else START_WITHIN_S):
+                why = f"silent for {listener.silent_s:.1f} s"
+            elif (used := _resident_bytes(process.pid)) > self._most_memory:
+                why = f"{used >> 20} MiB in use"
+            if why:
+                logger.error("process is killed", extra={"why": why})
+                process.kill()
+                process.wait()
+            if self._stopping.is_set():
                 process.terminate()
                 try:
                     process.wait(STOP_WITHIN_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
+
+
+def _resident_bytes(pid: int) -> int:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).memory_info().rss
+    return 0
+
+
+@contextlib.contextmanager
+def _guarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A guard beside it, who sees to its end should this process die first."""
+    fds = (os.pidfd_open(os.getpid()), os.pidfd_open(process.pid))
+    try:
+        command = [sys.executable, "-I", "-S", guard.__file__, *map(str, fds), str(STOP_WITHIN_S)]
+        beside = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=fds, cwd="/")
+    finally:
+        for fd in fds:
+            os.close(fd)
+    try:
+        yield
+    finally:
+        beside.wait()  # it ends with the process

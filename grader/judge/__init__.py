@@ -11,7 +11,7 @@ from grader.judge.attempt import Progress, request
 from grader.judge.cpu.attempt import CpuAttempt
 from grader.judge.gpu import carried
 from grader.judge.gpu import selftest as gpu_selftest
-from grader.judge.gpu.attempt import Gpu, GpuAttempt
+from grader.judge.gpu.attempt import GpuAttempt, ThisGpu
 from grader.report import Report
 from grader.sandbox.process.door import Sandbox, harden_this_process
 from grader.sandbox.selftest import walls as selftest
@@ -43,7 +43,7 @@ class Judge:
         self.target = target
         harden_this_process()
         self._sandbox = Sandbox() if sandbox is None else sandbox()
-        self._gpu = Gpu(self._sandbox) if device == "cuda" else None
+        self._gpu = ThisGpu(self._sandbox) if device == "cuda" else None
         self._self_test: selftest.SelfTest | None = None
 
     def __enter__(self) -> Judge:

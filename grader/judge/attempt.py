@@ -22,16 +22,18 @@ import torch
 
 from grader.faults import NotGradable
 from grader.judge.binaries.listings import listings_of
+from grader.judge.case.hidden import raw_error, within
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
-from grader.judge.diagnosis.diagnose import Inquiry
+from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
 from grader.judge.diagnosis.probes.asking import ENDINGS, Answered, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
-from grader.report import Anatomy, Listing, Report, Timing, Verdict
+from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted
 from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
 from labs import LabFolder, lab_ids, load
@@ -143,18 +145,18 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        inquiry = Inquiry(self._lab, self._request.folder.id, [judged.finding for judged in execution.cases])
+        findings = [judged.finding for judged in execution.cases]
+        plain = Diagnosed(diagnosis=Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict)))
+        inquiry = Inquiry(self._lab, self._request.folder.id, findings)
         with self._marked("ask"):
-            answered = self._ask(inquiry)
+            answered = spared("questions", lambda: self._ask(inquiry), [])
         with self._marked("diagnose"):
-            diagnosed = inquiry.diagnose(answered)
+            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered), plain)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
-        fault = next((judged.outcome.fault for judged in execution.cases if judged.outcome.fault is not None), None)
-        shown = fault is not None and execution.cases[0].finding.failed
         verdict = execution.verdict
-        return Report(
+        report = Report(
             lab=self._request.folder.id,
             title=self._lab.title,
             mode=self._request.mode,
@@ -171,12 +173,13 @@ class Attempt(abc.ABC):
             anatomy_note=execution.anatomy_note,
             listings=execution.listings,
             output=clean(execution.output),
-            raw_error=clean(fault.raw) if shown else "",
+            raw_error=clean(raw_error(execution.cases)),
             versions=versions(),
             started=started.isoformat(timespec="seconds"),
             duration_s=round(time.perf_counter() - clock, 3),
             phases_s=self._phases,
         )
+        return fitted(report)
 
     @abc.abstractmethod
     def _execute(self, cases: list[PreparedCase]) -> Execution:
@@ -223,12 +226,12 @@ class Attempt(abc.ABC):
     def _submission(self) -> Briefing:
         return Briefing(source=self._request.source, lab=self._lab, target=self._request.target)
 
-    def _listings(self, recorded: RecordedCase) -> tuple[Listing, ...]:
+    def _listings(self, recorded: RecordedCase, given_up: Callable[[], bool] | None = None) -> tuple[Listing, ...]:
         """The code of the recorded kernels; SASS, which takes most of a second, for a Submit alone."""
         if recorded.record is None:
             return ()
         disassembles = self._sandbox if self._request.mode == "submit" else None
-        return listings_of(recorded.record, disassembles, self._cancelled)
+        return spared("listings", lambda: listings_of(recorded.record, disassembles, given_up or self._cancelled), ())
 
     def _where_tensors_are(self) -> torch.device:
         """A context in which a lab's functions make new tensors beside the inputs."""
@@ -236,6 +239,7 @@ class Attempt(abc.ABC):
 
     def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Judged:
         """The case with its verdict."""
+        outcome = within(outcome, self._request.source)
         with self._where_tensors_are():
             return Judged(prepared=prepared, outcome=outcome, finding=judge(self._lab, prepared, outcome))
 

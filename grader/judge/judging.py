@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
+from grader.judge.case.hidden import told, told_result
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
+from grader.judge.case.part import spared
 from grader.judge.diagnosis.messages import explain, rule_of
 from grader.judge.verdict.gate import compare, limit_for
+from grader.judge.verdict.races import race_diagnosis
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
 from labs.declaration import Lab
@@ -17,15 +22,14 @@ from labs.declaration import Lab
 
 def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     """The verdict of one case. New tensors are made on torch's default device, which is the inputs'."""
-    visible = prepared.case.group == "visible"
+    return told(_judge(lab, prepared, outcome))
+
+
+def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.fault is not None:
         verdict, own = explain(outcome.fault)
         own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
-        if not visible:
-            rule = rule_of(outcome.fault)
-            told = f"{verdict.sentence.rstrip('.')}: {rule}." if rule else verdict.sentence
-            own = Diagnosis(sentence=f"Case {prepared.case.name}: {told}", name=own.name, line=own.line)
-        return Finding(prepared=prepared, verdict=verdict, own=own)
+        return Finding(prepared=prepared, verdict=verdict, own=own, rule=rule_of(outcome.fault))
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]
         timed_out = verdict is Verdict.TIME_LIMIT
@@ -41,7 +45,31 @@ def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
         return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
     found = [_compare(lab, prepared, snapshot) for snapshot in outcome.snapshots]
     worst = next((finding for finding in found if finding.failed), found[0])
+    race = outcome.done.facts.race if outcome.done else None
+    if race is not None and worst.verdict is not Verdict.OUT_OF_BOUNDS:  # it comes before the values, which depend on it
+        worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=race_diagnosis(race))
+    unread = outcome.done.facts.never_loaded if outcome.done is not None and not worst.failed else ()
+    if missing := [name for name in unread if _answer_depends_on(lab, prepared, name)]:
+        sentence = f"The kernels never read {', '.join(missing)}, and the answer depends on it: something else computed it."
+        own = Diagnosis(sentence=sentence, name="never_read")
+        return Finding(prepared=prepared, verdict=Verdict.REFUSED, own=own)
     return dataclasses.replace(worst, done=outcome.done)
+
+
+def _answer_depends_on(lab: Lab, prepared: PreparedCase, name: str) -> bool:
+    """Whether the right answer is another one once this input's elements stand in the opposite order.
+
+    No where that cannot be told: what a right kernel may leave unread must never be held against it.
+    """
+    given = prepared.inputs.get(name)
+    if not isinstance(given, torch.Tensor) or given.numel() < 2:
+        return False
+
+    def differs() -> bool:
+        turned = given.flatten().flip(0).view(given.shape)
+        return not torch.equal(lab.expected(prepared.inputs), lab.expected({**prepared.inputs, name: turned}))
+
+    return spared(f"dependence on {name}", differs, False)
 
 
 def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:
@@ -68,14 +96,13 @@ def case_result(lab: Lab, judged: Judged) -> CaseResult:
     """What the learner sees of a case; of one that is not visible, its name and whether it passed."""
     prepared, outcome, finding = judged.prepared, judged.outcome, judged.finding
     case, comparison = prepared.case, finding.comparison
-    if not judged.visible:
-        return CaseResult(name=case.name, group=case.group, verdict=finding.verdict)
     own = finding.own.sentence if finding.own else ""
     traffic = None
     if outcome.done is not None:
         ideal = lab.ideal_bytes(prepared.inputs)
-        traffic = Traffic(**dataclasses.asdict(outcome.done), ideal_bytes=int(ideal))
-    return CaseResult(
+        counts = {name: value for name, value in vars(outcome.done).items() if name != "facts"}
+        traffic = Traffic(**counts, ideal_bytes=int(ideal))
+    result = CaseResult(
         name=case.name,
         group=case.group,
         verdict=finding.verdict,
@@ -88,3 +115,4 @@ def case_result(lab: Lab, judged: Judged) -> CaseResult:
         traffic=traffic,
         duration_ms=round(outcome.duration_ms, 3),
     )
+    return told_result(result, finding)

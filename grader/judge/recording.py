@@ -55,13 +55,21 @@ class Recorder:
         if stopped is not None:
             self.failed = _stopped_by(stopped)
 
-    def record(self, prepared: PreparedCase, layout: Layout) -> RecordedCase:
-        """Compile and record one case."""
+    def record(
+        self, prepared: PreparedCase, layout: Layout, *, turn: int | None = None, compile_with: dict[str, int] | None = None
+    ) -> RecordedCase:
+        """Compile and record one case.
+
+        Args:
+            turn: the case's place among the others, which share an autotuner's configurations; None for all of them.
+            compile_with: options of every launch that override the submission's (num_warps, num_stages).
+        """
         if self.failed is not None:
             return self.failed
         try:
             limit = scratch_limit(self._submission.lab, prepared, self._submission.target)
-            self._session.send({**case_message(prepared, layout, self._submission.lab), "scratch_limit_bytes": limit})
+            how = {"scratch_limit_bytes": limit, "turn": turn, "compile_with": compile_with or {}}
+            self._session.send(case_message(prepared, layout, self._submission.lab) | how)
             kind, fields = self._receive()
             if kind != "record":
                 return _stopped_by(fault_in(kind, fields, OF_A_CASE))
@@ -125,8 +133,14 @@ def record_all(
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
     progress: Callable[[int], None] = lambda done: None,
+    *,
+    timed: int = 0,
 ) -> list[RecordedCase]:
-    """Record every case, several sessions side by side; each compiles a form of the kernel once."""
+    """Record every case, several sessions side by side; each compiles a form of the kernel once.
+
+    Args:
+        timed: so many cases at the end are timed: there the fastest configuration is chosen, so they need all.
+    """
     sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
     results: list[RecordedCase | None] = [None] * len(cases)
     waiting = iter(list(enumerate(cases)))
@@ -134,7 +148,8 @@ def record_all(
     def work() -> None:
         with start_recorder(sandbox, submission, cancelled) as recording:
             for index, prepared in waiting:
-                results[index] = recording.record(prepared, lay_out(prepared))
+                turn = index if index < len(cases) - timed else None
+                results[index] = recording.record(prepared, lay_out(prepared), turn=turn)
                 progress(sum(result is not None for result in results))
 
     with concurrent.futures.ThreadPoolExecutor(sessions) as pool:
@@ -153,4 +168,4 @@ def record_largest(
     visible = [prepared for prepared in cases if prepared.case.group == "visible"]
     largest = max(visible, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
     with start_recorder(sandbox, submission, cancelled) as recording:
-        return largest, recording.record(largest, lay_out(largest))
+        return largest, recording.record(largest, lay_out(largest), turn=0)

@@ -5,7 +5,8 @@ and after a `record` message with one raw frame, the launch record (`grader.sand
 
 Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
-    case   tensors, scalars, scratch_limit_bytes                done traffic scratch_bytes | record bytes | fault
+    case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
+           order, in_turn, sight, turn, compile_with
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import struct
 from typing import Any
@@ -23,6 +25,8 @@ LENGTH = struct.Struct("<I")
 MESSAGE_LIMIT = 256 * 1024  # bytes of one JSON message
 RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
 TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
+NAME_LIMIT = 100  # characters of a tensor's name, or of a kind of access
+NAMES_LIMIT = 64
 
 AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
 
@@ -54,6 +58,70 @@ class LentTensor:
     dtype: str  # "float16"
 
 
+def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """Cells from a tensor's first to its last, both counted: 1 + sum((shape[i] - 1) * strides[i]); 0 for an empty one."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides in cells: strides[i] = product of shape[i+1:]."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SightOf:
+    """What the judge may ask of a case: query row i of `queries` sees rows i + `first` to i + `last` of `keys`.
+
+    `first` None: every row up to the last. Rows are counted along the last axis but one.
+    """
+
+    queries: str
+    keys: tuple[str, ...]
+    first: int | None
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LentCase:
+    """A case as a session gets it.
+
+    For the interpreter: `order` names the order of a launch's programs, None for the grid's; `in_turn`: an autotuner's
+    configurations run one after the other on the same buffers; `sight`: which keys are of use.
+    For a recorder: `turn` is the case's place among the others, between which the configurations are shared out, None where
+    all are wanted; `compile_with` overrides options of every launch (num_warps, num_stages).
+    """
+
+    tensors: tuple[LentTensor, ...]
+    scalars: dict[str, Any]
+    scratch_limit_bytes: int | None = None
+    order: int | None = None
+    in_turn: bool = False
+    sight: SightOf | None = None
+    turn: int | None = None
+    compile_with: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, message: dict[str, Any]) -> LentCase:
+        """The session's side: from a `case` message."""
+        tensors = tuple(
+            LentTensor(**{**item, "shape": tuple(item["shape"]), "strides": tuple(item["strides"])})
+            for item in message["tensors"]
+        )
+        sight = message.get("sight")
+        return cls(
+            tensors=tensors,
+            scalars=message["scalars"],
+            scratch_limit_bytes=message["scratch_limit_bytes"],
+            order=message.get("order"),
+            in_turn=message.get("in_turn", False),
+            sight=sight and SightOf(**{**sight, "keys": tuple(sight["keys"])}),
+            turn=message.get("turn"),
+            compile_with=message.get("compile_with") or {},
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fault:
     """A learner's fault as the session saw it. `line` is the submission's own, `raw` the untranslated text."""
@@ -66,6 +134,48 @@ class Fault:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Race:
+    """Two programs of one launch touched a cell of the tensor `name`, one of them storing, and nothing orders them.
+
+    `kind`: load, volatile load, store, atomic, or atomic of scope cta. The other ran first here; on a GPU either may.
+    """
+
+    name: str
+    kind: str
+    line: int | None
+    program: int
+    other_kind: str
+    other_line: int | None
+    other_program: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unwritten:
+    """A kernel read a cell of scratch or `out` that nobody had written: the tensor, and the line of the first such load."""
+
+    name: str
+    line: int | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the interpreter's book showed of one case.
+
+    `never_loaded`: inputs no kernel loads from. `never_stored`: `out` or scratch no kernel stores to. `configurations`: of the
+    autotuner that has the most. `hidden_keys` of `loaded_keys`: key rows of loads that no row of their program may see.
+    """
+
+    race: Race | None = None
+    unwritten: Unwritten | None = None
+    never_loaded: tuple[str, ...] = ()
+    never_stored: tuple[str, ...] = ()
+    stores_scratch: bool = False
+    configurations: int = 1
+    hidden_keys: int = 0
+    loaded_keys: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Done:
     """The case ran. The counts are information, never points."""
 
@@ -74,6 +184,7 @@ class Done:
     atomic_bytes: int = 0
     masked_bytes: int = 0
     scratch_bytes: int = 0
+    facts: Facts = Facts()
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -129,7 +240,23 @@ def parse_reply(body: bytes) -> tuple[str, dict[str, Any]]:
     for name, check in checks.items():
         if not check(message[name]):
             raise ProtocolError(f"{kind}.{name} is out of range")
+    if kind == "done":
+        message["facts"] = _facts_of(message["facts"])
     return kind, message
+
+
+def _facts_of(message: dict[str, Any]) -> Facts:
+    """Checked facts as what they are."""
+    race, unwritten = message["race"], message["unwritten"]
+    return Facts(
+        **{
+            **message,
+            "race": None if race is None else Race(**race),
+            "unwritten": None if unwritten is None else Unwritten(**unwritten),
+            "never_loaded": tuple(message["never_loaded"]),
+            "never_stored": tuple(message["never_stored"]),
+        }
+    )
 
 
 def _count(value: Any) -> bool:
@@ -140,6 +267,42 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= TEXT_LIMIT
 
 
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= NAME_LIMIT
+
+
+def _line(value: Any) -> bool:
+    return value is None or _count(value)
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and len(value) <= NAMES_LIMIT and all(map(_name, value))
+
+
+def _fields(**checks: Any) -> Any:
+    """A check of an object that has these fields and no others."""
+
+    def check(value: Any) -> bool:
+        return isinstance(value, dict) and set(value) == set(checks) and all(each(value[name]) for name, each in checks.items())
+
+    return check
+
+
+_RACE = _fields(
+    name=_name, kind=_name, line=_line, program=_count, other_kind=_name, other_line=_line, other_program=_count
+)  # fmt: skip
+_UNWRITTEN = _fields(name=_name, line=_line)
+_FACTS = _fields(
+    race=lambda value: value is None or _RACE(value),
+    unwritten=lambda value: value is None or _UNWRITTEN(value),
+    never_loaded=_names,
+    never_stored=_names,
+    stores_scratch=lambda value: type(value) is bool,
+    configurations=_count,
+    hidden_keys=_count,
+    loaded_keys=_count,
+)
+
 _REPLIES = {
     "ready": {},
     "parsed": {},
@@ -148,13 +311,13 @@ _REPLIES = {
     "opened": {"l2_bytes": _count},
     "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
     "timed": {"nanoseconds": _count},
-    "done": {field.name: _count for field in dataclasses.fields(Done)},
+    "done": {field.name: _FACTS if field.name == "facts" else _count for field in dataclasses.fields(Done)},
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {
         "stage": lambda value: value in STAGES,
         "error_type": _text,
         "text": _text,
-        "line": lambda value: value is None or _count(value),
+        "line": _line,
         "raw": _text,
     },
 }

@@ -215,7 +215,6 @@ LAB = Lab(
         zero_at=0.40,
         full_at=0.85,
         case=TIMED,
-        reference="kernels.scores:scores",
         flops=lambda sizes: 2.0 * sizes["n"] * sizes["head_dim"],
     ),
     scratch_limit=lambda given: max(given["query"].nbytes + given["key"].nbytes, 4096),

@@ -131,7 +131,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.80,
         case=TIMED,
-        reference="kernels.attention_naive:attention_naive",
         flops=lambda sizes: 4.0 * sizes["batch"] * sizes["heads"] * sizes["seqlen_q"] * sizes["seqlen_kv"] * sizes["head_dim"],
     ),
     score_scale=prefill_inputs.score_scale,

@@ -150,7 +150,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.60,
         case=TIMED,
-        reference="kernels.flash_attention:flash_attention",
         flops=lambda sizes: 4.0 * sizes["batch"] * sizes["heads"] * sizes["seqlen_q"] * sizes["seqlen_kv"] * sizes["head_dim"],
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 
 from labs import prefill_inputs
-from labs.declaration import Growth, Inputs, Lab, Performance, Prediction, Symptom
-from labs.habits import hidden_tiles_computed
+from labs.declaration import Inputs, Lab, Performance, Prediction, Sight, Symptom
+from labs.habits import hidden_keys_loaded
 from labs.lab06_causal.oracles import ORACLES, attend, distance
 from labs.prefill_inputs import case
 
@@ -18,6 +18,12 @@ BF16 = torch.bfloat16
 
 def expected(given: Inputs) -> torch.Tensor:
     return attend(given, distance(given) <= 0)
+
+
+def sight(given: Inputs) -> Sight:
+    """Query i sees the keys up to i + seqlen_kv − seqlen_q."""
+    last = given["key"].shape[-2] - given["query"].shape[-2]
+    return Sight(queries="query", keys=("key", "value"), first=None, last=last)
 
 
 def flops(sizes: Mapping[str, int]) -> float:
@@ -145,7 +151,8 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
-    habits=(hidden_tiles_computed("random", "twice_the_keys"),),
+    sight=sight,
+    habits=(hidden_keys_loaded("extra_memory", advice="End the loop at the last key that the tile's last query sees."),),
     prediction=Prediction(
         question=(
             "seqlen_q = seqlen_kv = 8192, tiles of 128 queries and 128 keys: "
@@ -160,18 +167,7 @@ LAB = Lab(
         zero_at=0.50,
         full_at=0.85,
         case=TIMED,
-        reference="kernels.flash_attention:flash_attention",
         flops=flops,
-        growth=Growth(
-            smaller=case("timed_square", batch=1, heads=16, seqlen=4096, head_dim=128, devices=("cuda",)),
-            larger=case("timed_wide", batch=1, heads=16, seqlen_q=4096, seqlen_kv=8192, head_dim=128, devices=("cuda",)),
-            most=0.42,
-            name="hidden_tiles_computed",
-            sentence=(
-                "Tiles that are masked entirely are computed: n queries and n keys take about half the time of n queries and "
-                "2n keys; a kernel that skips those tiles takes a third."
-            ),
-        ),
     ),
     scratch_limit=lambda given: max(8 * prefill_inputs.out_bytes(given), 4096),
     score_scale=prefill_inputs.score_scale,

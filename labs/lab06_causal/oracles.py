@@ -48,12 +48,13 @@ def _after_softmax(given: Inputs) -> torch.Tensor:
     return probs.masked_fill(distance(given) > 0, 0.0) @ given["value"].double()
 
 
-def _within_tiles(given: Inputs, *, tile: int) -> torch.Tensor:
+def _within_tiles(given: Inputs, *, tile: int, skips: bool = True) -> torch.Tensor:
+    """`skips`: tiles entirely of the future are not computed."""
     seqlen_q, seqlen_kv = given["query"].shape[-2], given["key"].shape[-2]
     rows, keys = torch.arange(seqlen_q)[:, None], torch.arange(seqlen_kv)[None, :]
     visible = keys % tile <= rows % tile + seqlen_kv - seqlen_q
     reached = keys // tile * tile < (rows // tile + 1) * tile + seqlen_kv - seqlen_q
-    return attend(given, visible & reached)
+    return attend(given, visible & reached if skips else visible)
 
 
 def _before_the_diagonal(given: Inputs, *, tile: int) -> torch.Tensor:
@@ -88,6 +89,8 @@ def _scaled(given: Inputs, softmax_scale: float) -> torch.Tensor:
 def _by_tile(name: str, sentence: str, answer: Callable[..., torch.Tensor]) -> tuple[Oracle, ...]:
     return tuple(Oracle(name=name, sentence=sentence, answer=functools.partial(answer, tile=tile)) for tile in TILES)
 
+
+MASK_OF_THE_TILE = "The mask compares a key's position inside its tile with a query's: add the tiles' first positions to both."
 
 ORACLES = (
     Oracle(
@@ -148,11 +151,8 @@ ORACLES = (
         sentence="Your output is the un-normalised sum: acc is never divided by l.",
         answer=lambda given: _power(scores(given), distance(given) <= 0) @ given["value"].double(),
     ),
-    *_by_tile(
-        "mask_of_the_tile",
-        "The mask compares a key's position inside its tile with a query's: add the tiles' first positions to both.",
-        _within_tiles,
-    ),
+    *_by_tile("mask_of_the_tile", MASK_OF_THE_TILE, _within_tiles),
+    *_by_tile("mask_of_the_tile", MASK_OF_THE_TILE, functools.partial(_within_tiles, skips=False)),
     *_by_tile(
         "diagonal_tile_skipped",
         "The tile on the diagonal is skipped: the loop must reach the last key that any query of the tile sees.",

@@ -88,7 +88,6 @@ LAB = Lab(
         zero_at=0.10,
         full_at=0.90,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
-        reference="kernels.decode:decode_attention",
         flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),

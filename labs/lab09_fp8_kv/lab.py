@@ -134,7 +134,6 @@ LAB = Lab(
         zero_at=0.15,
         full_at=0.85,
         case=decode_case("timed", values="normal", **TIMED_SIZES),
-        reference="kernels.decode_fp8:decode_attention_fp8",
         flops=decode_flops,
     ),
     score_scale=lambda given: read(given).largest_score(),

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from labs import prefill_inputs
-from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
+from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
+from labs.habits import hidden_keys_loaded
 from labs.lab11_sliding_window.oracles import ORACLES, attend
 from labs.prefill_inputs import case
 
@@ -18,6 +19,12 @@ def inputs(draw: Draw) -> dict[str, object]:
 
 def expected(given: Inputs):
     return attend(given)
+
+
+def sight(given: Inputs) -> Sight:
+    """Query i sees the last `window` keys up to i + seqlen_kv − seqlen_q."""
+    last = given["key"].shape[-2] - given["query"].shape[-2]
+    return Sight(queries="query", keys=("key", "value"), first=last - given["window"] + 1, last=last)
 
 
 def _case(name: str, values: str = "normal", *, window: int | tuple[int, int], **options) -> Case:
@@ -99,6 +106,12 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    sight=sight,
+    habits=(
+        hidden_keys_loaded(
+            "random", advice="Loop from the first key that the tile's first query sees to the last that its last query sees."
+        ),
+    ),
     prediction=Prediction(
         question=(
             "seqlen 16384, window 1024: how many times fewer visible scores are there than in causal attention without a "

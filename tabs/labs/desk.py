@@ -37,7 +37,7 @@ class View:
     live: bool = False
 
 
-class MainThread:
+class Desk:
     """One course and its identities, asked on behalf of whoever holds a token."""
 
     def __init__(self, course: Any, identities: Identities) -> None:

@@ -16,7 +16,7 @@ PHASES = {
     "preparing": "drawing inputs",
     "reading": "reading your file",
     "running": "running cases",
-    "replaying": "on the GPU",
+    "waiting for the GPU": "waiting for the GPU",
     "timing": "timing",
     "compiling": "compiling for the GPU",
 }

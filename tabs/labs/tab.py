@@ -135,7 +135,10 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     """Opening the page, picking a lab, the editor's draft."""
 
     def enter(token: str, request: gr.Request, profile: gr.OAuthProfile | None):
-        user = desk.identities.issue(profile.username) if profile else desk.identities.read(token) or desk.identities.issue()
+        if profile:
+            user = desk.identities.issue(profile.username, account_id=str(profile.get("sub") or profile.username))
+        else:
+            user = desk.identities.read(token) or desk.identities.issue()
         wanted = request.query_params.get("lab")
         lab_id = wanted if wanted in labs.lab_ids() else labs.lab_ids()[0]
         return [user.token, lab_id, *opened(lab_id, user)]

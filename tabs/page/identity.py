@@ -1,8 +1,9 @@
 """Who is asking. A token that this server issued is the identity; what a client makes up is not.
 
-A token is ``subject.signature``: the subject is a random number (anywhere) or a Hugging Face account (on a Space, after
-signing in), the signature is HMAC-SHA256 over it with a key that never leaves the server. The user id that the course sees
-is the account, or a hash of the random number: neither the database nor an export holds anything to sign in with.
+A token is ``subject.serial.expires.version.signature``: the subject is a random number (anywhere) or a Hugging Face account (on
+a Space, after signing in), the signature is HMAC-SHA256 over all before it with a key that never leaves the server. The user id
+that the course sees is the account, or a hash of the random number: neither database nor export holds anything to sign in with.
+A token ends by its time, with its version, or by its serial (`revoke`); one that is used is renewed under its serial.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ import hashlib
 import hmac
 import os
 import secrets
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from grader.faults import NotGradable
+from tabs.page.ledger import Accounts, Revoked
 
 KEY_FILE = Path("var/identity.key")
 ACCOUNT = "hf:"  # begins the subject of a signed-in account
+VERSION = "2"  # of tokens; raised, it ends all that were issued before
+LIFE_S = 180 * 86400.0
+RENEW_AFTER_S = 7 * 86400.0  # a token older than this comes back with a new life
+LONGEST = 256  # characters
 
 
 def on_space() -> bool:
@@ -35,41 +43,79 @@ class User:
 
 
 class Identities:
-    """Issues tokens and reads them back. `accounts_only`: refuse those of nobody in particular (a public Space)."""
+    """Issues tokens and reads them back.
 
-    def __init__(self, key: bytes, *, accounts_only: bool = False) -> None:
+    Args:
+        accounts_only: refuse those of nobody in particular (a public Space).
+        accounts, revoked: what outlives a restart; kept in memory by default.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        accounts_only: bool = False,
+        accounts: Accounts | None = None,
+        revoked: Revoked | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         if len(key) < 16:
             raise ValueError(f"key of {len(key)} bytes must have at least 16")
         self._key = key
         self.accounts_only = accounts_only
+        self._accounts = accounts or Accounts()
+        self._revoked = revoked or Revoked()
+        self._clock = clock
 
     @classmethod
     def from_environment(cls, key_file: Path = KEY_FILE) -> Identities:
         """The key is `GRADER_IDENTITY_KEY`, or a file made at the first start. A new key signs everybody out."""
+        beside = {"accounts": Accounts(key_file.with_suffix(".accounts")), "revoked": Revoked(key_file.with_suffix(".revoked"))}
         accounts_only = on_space()
         if text := os.environ.get("GRADER_IDENTITY_KEY"):
-            return cls(text.encode(), accounts_only=accounts_only)
+            return cls(text.encode(), accounts_only=accounts_only, **beside)
         if not key_file.exists():
             key_file.parent.mkdir(parents=True, exist_ok=True)
             written = key_file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
             written.rename(key_file)
-        return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only)
+        return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only, **beside)
 
-    def issue(self, account: str = "") -> User:
-        """A new nobody, or the one user of that account."""
-        subject = ACCOUNT + account if account else secrets.token_hex(16)
-        return self._user(subject)
+    def issue(self, account: str = "", *, account_id: str = "") -> User:
+        """A new nobody, or the one user of that account.
+
+        Args:
+            account: its name, as it is shown.
+            account_id: what names it for good: a name can be given up, and taken by somebody else. Default: the name.
+        """
+        subject = ACCOUNT + self._accounts.handle(account_id or account, account) if account else secrets.token_hex(16)
+        return self._user(subject, secrets.token_hex(8))
 
     def read(self, token: object) -> User | None:
-        """The user of a token that we issued; None for anything else."""
-        if not isinstance(token, str) or len(token) > 256:
+        """The user of a token that we issued and that still holds; None for anything else."""
+        if not isinstance(token, str) or len(token) > LONGEST or not (token.isascii() and token.isprintable()):
             return None
-        subject, _, signature = token.rpartition(".")
-        if not subject or not hmac.compare_digest(signature.encode(), self._sign(subject).encode()):
+        signed, _, signature = token.rpartition(".")
+        if not signed or not hmac.compare_digest(signature, self._sign(signed)):
             return None
-        return self._user(subject)
+        subject, serial, expires, version = signed.rsplit(".", 3)  # it is ours, so it has them
+        left_s = int(expires) - self._clock()
+        if version != VERSION or left_s <= 0 or serial in self._revoked:
+            return None
+        return self._user(subject, serial, token if left_s > LIFE_S - RENEW_AFTER_S else None)
+
+    def revoke(self, token: str) -> bool:
+        """End this token, and those that it was renewed as. False: it was none of ours, or had ended.
+
+        Raises:
+            OSError: it could not be written down; the token goes on.
+        """
+        if self.read(token) is None:
+            return False
+        self._revoked.add(token.rsplit(".", 4)[1])
+        return True
 
     def require(self, token: object) -> User:
         """The same, for whoever hands something in.
@@ -84,10 +130,13 @@ class Identities:
             raise NotGradable("Sign in with Hugging Face to hand something in.")
         return user
 
-    def _sign(self, subject: str) -> str:
-        return hmac.new(self._key, subject.encode(), hashlib.sha256).hexdigest()[:32]
+    def _sign(self, signed: str) -> str:
+        return hmac.new(self._key, signed.encode(), hashlib.sha256).hexdigest()[:32]
 
-    def _user(self, subject: str) -> User:
+    def _user(self, subject: str, serial: str, token: str | None = None) -> User:
         account = subject.removeprefix(ACCOUNT) if subject.startswith(ACCOUNT) else ""
         user_id = subject if account else "anon-" + hashlib.sha256(subject.encode()).hexdigest()[:20]
-        return User(user_id, f"{subject}.{self._sign(subject)}", account)
+        if token is None:
+            signed = f"{subject}.{serial}.{int(self._clock() + LIFE_S)}.{VERSION}"
+            token = f"{signed}.{self._sign(signed)}"
+        return User(user_id, token, account)

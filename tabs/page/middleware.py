@@ -1,4 +1,4 @@
-"""What stands in front of Gradio's routes: a limit on request bodies, compression of the first page, and `/health`.
+"""What stands in front of Gradio's routes: 404 for some, a limit on request bodies, a compressed first page, and `/health`.
 
 Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
 files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
@@ -51,6 +51,22 @@ class BodyLimit:
         await self.app(scope, limited, send)
 
 
+CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+
+
+class Closed:
+    """Answers 404 to routes of Gradio that this page has no use for. No tab takes a file, and anybody could read it back."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and any(part in CLOSED for part in scope["path"].split("/")):
+            await PlainTextResponse("There is nothing here.\n", 404)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
 def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """For `launch(app_kwargs=…)`. `/health` answers 200 as long as the page can be served, also with grading off; else 503."""
 
@@ -62,5 +78,5 @@ def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             return JSONResponse({"grading": "off", "reason": "The course does not answer."}, 503)
 
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
-    middleware = [Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
+    middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
     return {"middleware": middleware, "routes": [Route("/health", answer)]}

@@ -4,15 +4,17 @@ import pytest
 
 from benchmarks.replayed import record
 from benchmarks.ten_kernels import KERNELS
-from grader.sandbox.process.door import Nursery
+from grader.sandbox.process.door import Sandbox
 from grader.sandbox.record.commands import Choice, Fill, Launch, TensorMap
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
 def made():
-    with Nursery() as nursery:
+    with Sandbox() as sandbox:
         yield {
-            kernel.name: record(nursery, kernel.lab, kernel.source, kernel.small, "sm_90", device="cpu").record
+            kernel.name: record(sandbox, kernel.lab, kernel.source, kernel.small, "sm_90", device="cpu").record
             for kernel in KERNELS
         }
 

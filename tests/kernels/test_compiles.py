@@ -14,6 +14,8 @@ from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_naive, softmax_online, softmax_safe
 
+pytestmark = pytest.mark.process
+
 CAPABILITIES = [75, 80, 86, 89, 90, 120]
 
 

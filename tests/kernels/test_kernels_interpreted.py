@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ON_DEVICE = Path(__file__).parent / "on_device"
 ROOT = Path(__file__).parents[2]
 

@@ -16,6 +16,8 @@ from kernels.quantize import (
     quantize_nvfp4,
 )
 
+pytestmark = pytest.mark.slow
+
 TINY = float(np.float32(2) ** -149)  # the smallest float32
 
 

@@ -12,6 +12,8 @@ import torch
 from kernels import rivals
 from kernels.reference import attention_reference
 
+pytestmark = pytest.mark.slow
+
 
 class Decode:
     """docs.flashinfer.ai/api/attention.html: BatchDecodeWithPagedKVCacheWrapper."""

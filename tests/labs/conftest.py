@@ -29,22 +29,23 @@ def judge():
 
 @pytest.fixture(scope="session")
 def graded(judge, request):
-    """A function from a lab and a file of it to the file's report; each is graded once.
+    """A function from an answer of a lab (`labs.check.answers`) to its report; each is graded once.
 
     What the selected tests are going to ask for is begun at once, in their order.
     """
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
     reports = {}
 
-    def begin(lab_id, path):
-        if path not in reports:
-            reports[path] = pool.submit(_grade, judge, load(lab_id), path)
-        return reports[path]
+    def begin(answer):
+        place = answer.lab, answer.file
+        if place not in reports:
+            reports[place] = pool.submit(_grade, judge, answer)
+        return reports[place]
 
     for item in filter(_asks_for_a_report, request.session.items):
-        if "path" in item.callspec.params:
-            begin(item.callspec.params["lab_id"], item.callspec.params["path"])
-    yield lambda lab_id, path: begin(lab_id, path).result()
+        if "answer" in item.callspec.params:
+            begin(item.callspec.params["answer"])
+    yield lambda answer: begin(answer).result()
     pool.shutdown(cancel_futures=True)
 
 
@@ -67,14 +68,15 @@ def _asks_for_a_report(item):
     return "graded" in getattr(item, "fixturenames", ())
 
 
-def _grade(judge, folder, path):
-    """The solution as a learner's file would be. An honest kernel without a listing of its code. A mistake by the interpreter
-    alone: its Check, or its Submit where only a hidden or hostile case finds it.
+def _grade(judge, answer):
+    """The solution as a learner's file would be, with the right prediction. An honest kernel without a listing of its code. A
+    mistake by the interpreter alone: its Check, or its Submit where only a hidden or hostile case finds it.
     """
-    source = path.read_bytes()
-    if path.parent.name == "mistakes":
+    folder, source = load(answer.lab), answer.source.encode()
+    if answer.kind == "mistake":
         check = attempt(Interpreted, judge, folder, source, mode="check", seed=SEED)
         return attempt(Interpreted, judge, folder, source, mode="submit", seed=SEED) if check.passed else check
-    if path.parent.name == "honest":
+    if answer.kind == "honest":
         return attempt(Unlisted, judge, folder, source, mode="submit", seed=SEED)
-    return judge.grade(source, folder.id, mode="submit", seed=SEED)
+    prediction = folder.lab.prediction.answer if folder.lab.prediction and answer.right else None
+    return judge.grade(source, folder.id, mode="submit", prediction=prediction, seed=SEED)

@@ -5,10 +5,10 @@ What is right must also compile for a GPU; an `Interpreted` report does not say 
 
 from grader.judge.attempt import Request
 from grader.judge.cpu.attempt import CpuAttempt
-from grader.judge.recording import Recorded
+from grader.judge.recording import RecordedCase
 from grader.sandbox.process.ending import Ending, Reason
 
-NOT_COMPILED = Recorded(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
+NOT_COMPILED = RecordedCase(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
 
 
 class Unlisted(CpuAttempt):

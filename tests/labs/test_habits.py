@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from labs.declaration import Spent
-from labs.habits import cache_read_by_each_head, dequantised_copy, hidden_tiles_computed, memory_slope, read_again
+from labs.habits import cache_read_by_each_head, dequantised_copy, hidden_keys_loaded, memory_slope, read_again
 
 QUERY = torch.zeros(1, 4, 64, dtype=torch.float16)
 CACHE = {"query": QUERY, "key": torch.zeros(1, 1, 100, 64, dtype=torch.uint8)}
-SQUARE = {name: torch.zeros(1, 1, 160, 32, dtype=torch.float16) for name in ("query", "key", "value")}
-ONCE = 2 * SQUARE["key"].nbytes  # key and value of the square case
 
 
 def spent(inputs=None, **bytes_):
@@ -60,13 +58,9 @@ def test_dequantised_copy(scratch, stored, shows):
     assert bool(dequantised_copy("a", lambda given: 2 * given["key"].numel())({"a": used})) is shows
 
 
-@pytest.mark.parametrize(
-    ("square", "wide", "shows"),
-    [(2.0, 4.0, True), (1.5, 3.5, False), (1.8, 4.0, False), (1.0, 2.0, False), (0.0, 0.0, False)],
-    ids=["all_tiles", "small_tiles", "large_tiles", "one_tile_of_queries", "nothing_counted"],
-)
-def test_hidden_tiles(square, wide, shows):
-    loaded = {"n": square, "2n": wide}
-    cases = {name: spent(SQUARE, loaded_bytes=SQUARE["query"].nbytes + int(times * ONCE)) for name, times in loaded.items()}
+@pytest.mark.parametrize(("hidden", "shows"), [(0, False), (64, True)])
+def test_hidden_keys(hidden, shows):
+    remark = hidden_keys_loaded("a", advice="End the loop there.")({"a": spent(hidden_keys=hidden, loaded_keys=960)})
 
-    assert bool(hidden_tiles_computed("n", "2n")(cases)) is shows
+    assert ("64 of 960 rows of key and value in a. End the loop there." in remark) is shows
+    assert bool(remark) is shows

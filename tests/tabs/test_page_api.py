@@ -123,6 +123,20 @@ def test_a_nonsense_length_is_turned_away(url, length):
     assert _post(url, "/gradio_api/queue/join", b"", {"Content-Length": length}) >= 400
 
 
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/upload", "/gradio_api/upload?upload_id=1", "/gradio_api//upload", "/gradio_api/process_recording"]
+)
+def test_uploads_are_closed(url, path):
+    body = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nhello\r\n--x--\r\n'
+
+    assert _post(url, path, body, {"Content-Type": "multipart/form-data; boundary=x"}) == 404
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/gradio_api/openapi.json", "/gradio_api/upload_progress?upload_id=1"])
+def test_what_nobody_needs_is_closed(url, path):
+    assert _get(url, path)[0] == 404
+
+
 def _get(url: str, path: str) -> tuple[int, bytes]:
     where = urlparse(url)
     connection = http.client.HTTPConnection(where.hostname, where.port, timeout=30)

@@ -7,9 +7,23 @@ import stat
 import pytest
 
 from grader.faults import NotGradable
-from tabs.page.identity import Identities
+from tabs.page.identity import LIFE_S, Identities
+from tabs.page.ledger import Accounts, Revoked
 
 KEY = b"sixteen bytes and more"
+
+
+class Clock:
+    now = 1_700_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+def _with(token, place, part):
+    parts = token.split(".")
+    parts[place] = part
+    return ".".join(parts)
 
 
 def test_a_token_is_read_back():
@@ -35,10 +49,17 @@ def test_the_user_id_does_not_give_the_token_away():
         pytest.param(lambda token: None, id="none"),
         pytest.param(lambda token: {"token": token}, id="not_text"),
         pytest.param(lambda token: "ada", id="made_up"),
-        pytest.param(lambda token: "hf:ada." + token.split(".")[1], id="other_subject"),
+        pytest.param(lambda token: "hf:ada." + token.split(".", 1)[1], id="other_subject"),
         pytest.param(lambda token: token[:-1], id="cut"),
         pytest.param(lambda token: token + "0" * 300, id="long"),
         pytest.param(lambda token: token.replace(".", ".é"), id="not_ascii"),
+        pytest.param(lambda token: token + "\ud800", id="half_a_surrogate"),
+        pytest.param(lambda token: " " + token, id="leading_space"),
+        pytest.param(lambda token: token.replace(".", "..", 1), id="extra_dot"),
+        pytest.param(lambda token: ".".join(token.split(".")[:1] + token.split(".")[4:]), id="the_old_form"),
+        pytest.param(lambda token: _with(token, 2, "99999999999"), id="later_end"),
+        pytest.param(lambda token: _with(token, 3, "3"), id="other_version"),
+        pytest.param(lambda token: _with(token, 1, "0" * 16), id="other_serial"),
     ],
 )
 def test_a_forged_token_is_nobody(forge):
@@ -57,7 +78,7 @@ def test_another_key_reads_nothing():
 def test_an_account_is_one_user():
     identities = Identities(KEY, accounts_only=True)
 
-    assert identities.issue("ada") == identities.issue("ada")
+    assert identities.issue("ada").id == identities.issue("ada").id
     assert identities.require(identities.issue("ada").token).id == "hf:ada"
     with pytest.raises(NotGradable, match="Sign in"):
         identities.require(identities.issue().token)
@@ -81,3 +102,87 @@ def test_the_key_is_made_once_and_kept_private(tmp_path, monkeypatch):
 def test_a_short_key_is_refused():
     with pytest.raises(ValueError, match="key of 5 bytes must have at least 16"):
         Identities(b"short")
+
+
+def test_a_token_ends_by_its_time():
+    clock = Clock()
+    identities = Identities(KEY, clock=clock)
+    token = identities.issue().token
+
+    clock.now += LIFE_S - 1
+    assert identities.read(token) is not None
+    clock.now += 2
+    assert identities.read(token) is None
+
+
+def test_a_token_that_is_used_lives_on():
+    clock = Clock()
+    identities = Identities(KEY, clock=clock)
+    first = identities.issue()
+    clock.now += LIFE_S / 2
+
+    renewed = identities.read(first.token)
+
+    assert (renewed.id, renewed.token == first.token) == (first.id, False)
+    clock.now += LIFE_S * 0.75
+    assert identities.read(first.token) is None
+    assert identities.read(renewed.token).id == first.id
+
+
+def test_a_revoked_token_is_nobody_and_others_hold(tmp_path):
+    clock = Clock()
+    revoked = tmp_path / "identity.revoked"
+    identities = Identities(KEY, revoked=Revoked(revoked), clock=clock)
+    lost, kept = identities.issue("ada"), identities.issue("ada")
+    clock.now += LIFE_S / 2
+    renewed = identities.read(lost.token)
+
+    assert identities.revoke(lost.token)
+
+    for page in (identities, Identities(KEY, revoked=Revoked(revoked), clock=clock)):  # another process, another day
+        assert page.read(lost.token) is None
+        assert page.read(renewed.token) is None
+        assert page.read(kept.token).id == lost.id
+    assert not identities.revoke(lost.token)
+    assert not identities.revoke("hf:ada.made.up")
+
+
+def test_a_token_of_another_version_has_ended(monkeypatch):
+    identities = Identities(KEY)
+    token = identities.issue().token
+    monkeypatch.setattr("tabs.page.identity.VERSION", "3")
+
+    assert identities.read(token) is None
+
+
+def test_an_account_is_its_id_and_not_its_name(tmp_path):
+    """Ada gives her name up; whoever takes it gets nothing of hers, and she keeps what she has under another name."""
+    identities = Identities(KEY, accounts=Accounts(tmp_path / "identity.accounts"))
+    ada = identities.issue("ada", account_id="17")
+
+    for page in (identities, Identities(KEY, accounts=Accounts(tmp_path / "identity.accounts"))):
+        other = page.issue("ada", account_id="99")
+        assert other.id != ada.id
+        assert page.issue("lovelace", account_id="17").id == ada.id
+        assert page.read(other.token).id == other.id
+
+
+def test_two_pages_give_one_name_once(tmp_path):
+    path = tmp_path / "identity.accounts"
+    one, two = Accounts(path), Accounts(path)
+
+    assert one.handle("17", "ada") == "ada"
+    assert two.handle("99", "ada") != "ada"
+    assert two.handle("17", "ada") == "ada"
+
+
+def test_a_line_that_is_half_written_is_read_once_it_is_whole(tmp_path):
+    path = tmp_path / "identity.revoked"
+    revoked = Revoked(path)
+    path.write_text("abc\nde")
+    assert "abc" in revoked and "de" not in revoked
+
+    with path.open("a") as file:
+        file.write("f\n")
+
+    assert "def" in revoked

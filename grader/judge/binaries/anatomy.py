@@ -62,14 +62,14 @@ def anatomy_of(record: Record) -> tuple[Anatomy, ...]:
         CubinError: a binary is malformed.
     """
     gpu = GPUS[record.target]
-    facts = [cubin.kernels(binary.cubin) for binary in record.binaries]
     counts: dict[tuple[int, str, tuple[int, int, int], int, int, int], int] = {}
     for launch in first_launches(record.commands):
         form = (launch.binary, launch.kernel, launch.grid, launch.num_warps, launch.num_ctas, launch.shared_bytes)
         counts[form] = counts.get(form, 0) + 1
+    kernels = {index: cubin.facts(record.binaries[index].cubin).kernels for index in {form[0] for form in counts}}
     entries = []
     for (binary, name, grid, num_warps, num_ctas, shared_bytes), launches in counts.items():
-        kernel = facts[binary].get(name)
+        kernel = kernels[binary].get(name)
         if kernel is None:
             raise cubin.CubinError(f"the binary has no kernel {name}")
         held = occupancy(gpu, num_warps=num_warps, registers=kernel.registers, shared_bytes=shared_bytes)

@@ -1,11 +1,13 @@
 """PTX and SASS of the kernels of a launch record, made readable: each stretch below the line of the file it came from.
 
 The PTX comes with the record; the SASS is made from the very binary that is launched, by nvdisasm behind the sandbox's walls.
-Both are texts from a process that may be hostile: cleaned, cut, shown, and never the ground of a verdict.
+Both are texts from a process that may be hostile: cut before they are read, read line by line in time that is linear in what is
+left, cleaned, shown, and never the ground of a verdict.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 
@@ -19,7 +21,10 @@ from grader.sandbox.session.culprit import FILENAME
 from grader.sandbox.walls import roots
 from grader.source import clean
 
-TEXT_LIMIT = 64 * 1024  # characters of all PTX of a report, and as many of all SASS; what is cut says so in a line more
+TEXT_LIMIT = 64 * 1024  # bytes, as JSON, of all PTX of a report, and as many of all SASS; what is cut says so in a line more
+READ_LIMIT = 1 << 20  # characters of one text that are looked at
+LINES_LIMIT = 20_000  # … and lines
+LINE_LIMIT = 400  # characters of a line; nvdisasm's have some eighty
 MOST_BINARIES = 4  # disassembling takes most of a second each
 NO_DISASSEMBLER = "No SASS: Triton's package on this machine has no nvdisasm."
 NOT_ASKED = "SASS is made by Submit."
@@ -28,11 +33,11 @@ UNREADABLE = "No SASS: nvdisasm could not read this binary."
 _LIMITS = Limits(time_limit_s=60)
 _ANSWER_LIMIT_S = 25.0
 _LAST_LINE = 80  # characters kept for what says that the text was cut
-_OWN_LINE = re.compile(rf"{re.escape(FILENAME)}:(\d+)")
-_PTX_NOISE = re.compile(r"\$L__(tmp|func_)\w*:|// (begin|end) inline asm|// (-- |@|Generated|\.globl).*|//?\s*$")
-_SASS_LINE = re.compile(r'//## File "(?:[^"]*/)?([^"/]+)", line (\d+)')
-_SASS_CODE = re.compile(r"\s*/\*([0-9a-f]{4,8})\*/\s+(.*?)\s*;?\s*$")
-_SASS_LABEL = re.compile(r"(\.L_\w+):")
+_NUMBER = re.compile(r"\d{1,6}")
+_PTX_LABEL = re.compile(r"\$L__(?:tmp|func_)\w*:")
+_PTX_NOISE = ("// begin inline asm", "// end inline asm", "// -- ", "// @", "// Generated", "// .globl")
+_SASS_ADDRESS = re.compile(r"/\*([0-9a-f]{4,8})\*/\s")
+_SASS_LABEL = re.compile(r"\.L_\w+(?=:)")
 
 
 def listings_of(record: Record, sandbox: Sandbox | None, cancelled: Callable[[], bool] = lambda: False) -> tuple[Listing, ...]:
@@ -50,47 +55,60 @@ def listings_of(record: Record, sandbox: Sandbox | None, cancelled: Callable[[],
     made = []
     for (binary, kernel), text in zip(launched, sass, strict=True):
         shown = {"ptx": readable_ptx(binary.ptx), "sass": readable_sass(text)}
-        for name, whole in shown.items():
-            shown[name] = clean(_cut(whole, left[name]), TEXT_LIMIT + _LAST_LINE)
-            left[name] -= len(shown[name])
+        for name, lines in shown.items():
+            shown[name] = _cut(lines, left[name])
+            left[name] -= _size(shown[name])
         made.append(Listing(kernel=kernel, target=record.target, note="" if text else why or UNREADABLE, **shown))
     return tuple(made)
 
 
-def readable_ptx(ptx: str) -> str:
+def readable_ptx(ptx: str) -> list[str]:
     """PTX without debug tables and labels that nothing jumps to; `// line N` where the learner's line changes."""
-    body = re.split(r"^\t\.(?:file|section)\b", ptx, maxsplit=1, flags=re.M)[0]
     lines: list[str] = []
     shown = None
-    for line in body.splitlines():
+    for line in _lines(ptx):
         text = line.strip()
+        if line.startswith(("\t.file", "\t.section")):
+            break
         if text.startswith(".loc"):
-            own = _OWN_LINE.search(text)
-            if own and own[1] != shown:
-                shown = own[1]
+            _, _, place = text.partition(f"{FILENAME}:")
+            own = _NUMBER.match(place)
+            if own and own[0] != shown:
+                shown = own[0]
                 lines.append(f"// line {shown}")
-        elif text and not _PTX_NOISE.match(text):
+        elif text.strip("/ ") and not text.startswith(_PTX_NOISE) and not _PTX_LABEL.match(text):
             lines.append(line.rstrip().expandtabs(4))
-    return "\n".join(lines)
+    return lines
 
 
-def readable_sass(sass: str) -> str:
+def readable_sass(sass: str) -> list[str]:
     """Addresses, instructions and labels of nvdisasm's text, with `// line N`; a line of Triton's own names its file."""
     lines: list[str] = []
     shown = None
-    for line in sass.splitlines():
-        if place := _SASS_LINE.search(line):
-            where = f"// line {place[2]}" if place[1] == FILENAME else f"// {place[1]}, line {place[2]}"
-            if where != shown:
-                shown = where
-                lines.append(where)
-        elif code := _SASS_CODE.match(line):
-            lines.append(f"{code[1]}  {code[2]}")
-        elif label := _SASS_LABEL.match(line.strip()):
-            lines.append(f"{label[1]}:")
+    for line in _lines(sass):
+        text = line.strip()
+        if text.startswith('//## File "'):
+            path, _, place = text.removeprefix('//## File "').partition('", line ')
+            number = _NUMBER.match(place)
+            file = path.rpartition("/")[2]
+            if number and file:
+                where = f"// line {number[0]}" if file == FILENAME else f"// {file}, line {number[0]}"
+                if where != shown:
+                    shown = where
+                    lines.append(where)
+        elif code := _SASS_ADDRESS.match(text):
+            lines.append(f"{code[1]}  {text[code.end() :].rstrip('; ').lstrip()}")
+        elif label := _SASS_LABEL.match(text):
+            lines.append(f"{label[0]}:")
     while lines and lines[-1].endswith(("NOP", ":")):  # fills up the last line of the instruction cache
         lines.pop()
-    return "\n".join(lines)
+    return lines
+
+
+def _lines(text: str) -> list[str]:
+    """The beginning of a hostile text as lines: ASCII, which compiler and disassembler write, and of bounded length."""
+    begins = text[:READ_LIMIT].encode("ascii", "replace").decode()
+    return [line[:LINE_LIMIT] for line in begins.split("\n", LINES_LIMIT)[:LINES_LIMIT]]
 
 
 def _disassembled(binaries: Sequence[Binary], sandbox: Sandbox | None, cancelled: Callable[[], bool]) -> tuple[list[str], str]:
@@ -109,19 +127,27 @@ def _disassembled(binaries: Sequence[Binary], sandbox: Sandbox | None, cancelled
                 conversation.send_raw(binary.cubin)
                 _, fields = conversation.receive(_ANSWER_LIMIT_S, cancelled)
                 blob = conversation.receive_blob(fields["size"], _ANSWER_LIMIT_S, cancelled)
-                texts.append(blob.decode("utf-8", "replace"))
+                texts.append(blob[:READ_LIMIT].decode("ascii", "replace"))
     except (Ended, SandboxError, KeyError):
         texts += nothing[len(texts) :]
     return texts, ""
 
 
-def _cut(text: str, most: int) -> str:
-    """Whole lines of `text`, `most` characters at the utmost; the last one says what was left out."""
-    if len(text) <= most:
-        return text
-    lines = text.splitlines()
+def _cut(lines: Sequence[str], most: int) -> str:
+    """As many of the lines as fit into `most` bytes; the last one says what was left out."""
     kept, used = 0, 0
-    while used + len(lines[kept]) + 1 <= most - _LAST_LINE:
-        used += len(lines[kept]) + 1
+    room = max(0, most - _LAST_LINE)
+    for line in lines:
+        used += _size(line) + len(r"\n")
+        if used > room:
+            break
         kept += 1
-    return "\n".join([*lines[:kept], f"// … cut here: {len(lines) - kept:,} of {len(lines):,} lines are not kept"])
+    if kept == len(lines):
+        return clean("\n".join(lines), most)
+    cut = f"// … cut here: {len(lines) - kept:,} of {len(lines):,} lines are not kept"
+    return clean("\n".join([*lines[:kept], cut]), max(most, _LAST_LINE))
+
+
+def _size(text: str) -> int:
+    """Bytes that it takes within JSON."""
+    return len(json.dumps(text, ensure_ascii=False).encode()) - 2

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from typing import Any
 
 import torch
 
+from grader.sandbox.protocol import contiguous_strides
 from labs.declaration import Case, Draw, Inputs, Lab
 
 SEED_BYTES = 32
@@ -19,13 +19,16 @@ SEED_BYTES = 32
 
 @dataclasses.dataclass(frozen=True)
 class PreparedCase:
-    """A case with its sizes drawn and its inputs made: the judge's private copy, contiguous."""
+    """A case with its sizes drawn and its inputs made: the judge's private copy, contiguous. `order` names the order in which
+    the interpreter runs a launch's programs.
+    """
 
     case: Case
     sizes: dict[str, int]
     inputs: Inputs
     out_shape: tuple[int, ...]
     out_dtype: torch.dtype
+    order: int = 0
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -51,7 +54,8 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
         values = generator if device == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())
         inputs = lab.inputs(Draw(sizes, case.values, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
-    return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype))
+    digest = hashlib.blake2b(b"order" + digest, key=seed, digest_size=4).digest()  # tells nothing of what the values came from
+    return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype), int.from_bytes(digest, "little"))
 
 
 def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:
@@ -59,11 +63,6 @@ def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:
         return size
     low, high = size
     return int(torch.randint(low, high + 1, (1,), generator=generator))
-
-
-def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major strides in cells: strides[i] = product of shape[i+1:]."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
@@ -82,10 +81,3 @@ def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
         strides[axis] = step
         step = step * shape[axis] + 16 * (1 + gap)
     return tuple(strides)
-
-
-def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Cells from a tensor's first to its last, both counted; 0 for an empty one."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))

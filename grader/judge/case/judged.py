@@ -22,6 +22,7 @@ class Finding:
     out: torch.Tensor | None = None
     expected: torch.Tensor | None = None
     comparison: Comparison | None = None
+    rule: str = ""  # of ours, that a refusal was for, in fixed words
     own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
     unwritten: torch.Tensor | None = None
     done: Done | None = None  # what the run used
@@ -29,6 +30,11 @@ class Finding:
     @property
     def name(self) -> str:
         return self.prepared.case.name
+
+    @property
+    def visible(self) -> bool:
+        """Whether the learner may see more of it than its name and its outcome."""
+        return self.prepared.case.group == "visible"
 
     @property
     def failed(self) -> bool:
@@ -51,7 +57,7 @@ class Judged:
     @property
     def visible(self) -> bool:
         """Whether the learner may see more of it than its name and its outcome."""
-        return self.prepared.case.group == "visible"
+        return self.finding.visible
 
     @property
     def verdict(self) -> Verdict:

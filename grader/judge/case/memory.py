@@ -16,8 +16,8 @@ from typing import Protocol
 
 import torch
 
-from grader.judge.case.inputs import PreparedCase, contiguous_strides, extent, gapped_strides
-from grader.sandbox.protocol import LentTensor
+from grader.judge.case.inputs import PreparedCase, gapped_strides
+from grader.sandbox.protocol import LentTensor, contiguous_strides, extent
 
 FILL = 0xFF  # bytes around the inputs
 OUT_FILL = -2  # 16-bit words of `out` and around it: 0xFFFE

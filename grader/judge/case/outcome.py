@@ -16,16 +16,16 @@ from labs.declaration import Lab
 CASE_LIMIT_S = 20.0
 
 VERDICT_OF_ENDING = {
-    "exited": Verdict.CRASHED,
-    "signal": Verdict.CRASHED,
-    "stopped": Verdict.CRASHED,
-    "protocol": Verdict.CRASHED,
-    "time_limit": Verdict.TIME_LIMIT,
-    "memory_limit": Verdict.MEMORY_LIMIT,
-    "process_limit": Verdict.MEMORY_LIMIT,
-    "output_limit": Verdict.OUTPUT_LIMIT,
-    "scratch_limit": Verdict.OUTPUT_LIMIT,
-    "cancelled": Verdict.CANCELLED,
+    Reason.EXITED: Verdict.CRASHED,
+    Reason.SIGNAL: Verdict.CRASHED,
+    Reason.STOPPED: Verdict.CRASHED,
+    Reason.PROTOCOL: Verdict.CRASHED,
+    Reason.TIME_LIMIT: Verdict.TIME_LIMIT,
+    Reason.MEMORY_LIMIT: Verdict.MEMORY_LIMIT,
+    Reason.PROCESS_LIMIT: Verdict.MEMORY_LIMIT,
+    Reason.OUTPUT_LIMIT: Verdict.OUTPUT_LIMIT,
+    Reason.SCRATCH_LIMIT: Verdict.OUTPUT_LIMIT,
+    Reason.CANCELLED: Verdict.CANCELLED,
 }
 
 
@@ -66,14 +66,27 @@ class Briefing:
         }
 
 
-def case_message(prepared: PreparedCase, layout: Layout, lab: Lab) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Again:
+    """How a case is run a second time: its programs in another order, or an autotuner's configurations in turn before it."""
+
+    other_order: bool = False
+    in_turn: bool = False
+
+
+def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again | None = None) -> dict[str, Any]:
     """What a session is told of a case: forms and scalars, no name, no value of a tensor."""
     limit = lab.scratch_limit(prepared.inputs)
+    sight = lab.sight(prepared.inputs)
+    again = again or Again()
     return {
         "kind": "case",
         "tensors": [dataclasses.asdict(lent) for lent in (*layout.inputs, layout.out)],
         "scalars": prepared.scalars,
         "scratch_limit_bytes": limit,
+        "order": prepared.order ^ again.other_order,
+        "in_turn": again.in_turn,
+        "sight": sight and dataclasses.asdict(sight),
     }
 
 

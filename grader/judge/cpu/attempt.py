@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import threading
+import time
 from collections.abc import Callable
 
 from grader.judge.attempt import Attempt, Execution, Progress
@@ -11,10 +13,12 @@ from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Outcome
+from grader.judge.case.part import spared
+from grader.judge.cpu.again import look_again
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
-from grader.sandbox.process.ending import Reason
+from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.protocol import Fault
 
 NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
@@ -32,7 +36,10 @@ class CpuAttempt(Attempt):
             CpuRunner(self._sandbox, self._submission, cases, self._cancelled) as runner,
         ):
             hangs = threading.Event()
-            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled())
+            until = time.monotonic() + self._lab.cpu_limit_s
+            recording = pool.submit(
+                self._compile, cases, lambda: hangs.is_set() or self._cancelled() or time.monotonic() > until
+            )
             self._progress(Progress("reading"))
             with self._marked("read"):
                 stopped = runner.load()
@@ -47,6 +54,8 @@ class CpuAttempt(Attempt):
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
                 largest, recorded, execution.listings = recording.result()
+            if _given_up(recorded) and not (hangs.is_set() or self._cancelled()):
+                recorded = dataclasses.replace(recorded, ending=Ending(Reason.TIME_LIMIT))
         self._look_at(execution, largest, recorded)
         return execution
 
@@ -55,20 +64,20 @@ class CpuAttempt(Attempt):
     ) -> tuple[PreparedCase, RecordedCase, tuple[Listing, ...]]:
         """The largest visible case as a GPU would launch it, and its code to read."""
         largest, recorded = record_largest(self._sandbox, self._submission, cases, given_up)
-        return largest, recorded, self._listings(recorded)
+        return largest, recorded, self._listings(recorded, given_up)
 
     def _look_at(self, execution: Execution, largest: PreparedCase, recorded: RecordedCase) -> None:
         """What a GPU could not run is not right in any case, though the interpreter, which is Python, could.
 
         Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
         """
-        outcome = Outcome(fault=recorded.fault, ending=recorded.ending)
+        outcome = Outcome(fault=recorded.fault, ending=recorded.ending, limit_s=self._lab.cpu_limit_s)
         if recorded.record is not None:
-            execution.anatomy = anatomy_of(recorded.record)
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(recorded.record), ())
             if any(recorded.record.every_launch()):
                 return
             outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
-        elif recorded.fault is None and recorded.ending.reason is Reason.CANCELLED:
+        elif _given_up(recorded):
             if execution.timed_out:
                 execution.anatomy_note = f"Not compiled for {self._submission.target}: {Verdict.TIME_LIMIT.sentence}"
             return
@@ -93,5 +102,10 @@ class CpuAttempt(Attempt):
             if execution.cases[-1].verdict is Verdict.CANCELLED:
                 execution.cases += map(Judged.not_run, cases[done + 1 :])
                 break
+        execution.cases = look_again(self._lab, runner, execution.cases)
         execution.output = runner.output if output is None else output
         return execution
+
+
+def _given_up(recorded: RecordedCase) -> bool:
+    return recorded.ending is not None and recorded.ending.reason is Reason.CANCELLED

@@ -16,13 +16,12 @@ from typing import Any
 from grader.faults import GraderError, SandboxError
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import LentMemory, lay_out
-from grader.judge.case.outcome import CASE_LIMIT_S, Briefing, Outcome, answer_to_load, case_message, fault_in
+from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
 from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
-ATTEMPT_LIMIT_S = 120.0
 SESSIONS = 3
 
 
@@ -40,7 +39,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self._deadline = time.monotonic() + ATTEMPT_LIMIT_S
+        self._deadline = time.monotonic() + submission.lab.cpu_limit_s
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False
@@ -71,7 +70,7 @@ class CpuRunner:
             return Outcome(ending=ended.ending)
         return None if stopped is None else self._stopped_by(stopped)
 
-    def run(self, prepared: PreparedCase) -> Outcome:
+    def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
         """Run one case; where the session is gone, in a new one."""
         if self._session is None:
             if self._started >= SESSIONS or time.monotonic() > self._deadline:
@@ -84,7 +83,7 @@ class CpuRunner:
         limit_s = self._limit_s
         started = time.perf_counter()
         try:
-            self._session.send(case_message(prepared, layout, self._submission.lab))
+            self._session.send(case_message(prepared, layout, self._submission.lab, again))
             kind, fields = self._receive(limit_s)
         except Ended as ended:
             self._retire()

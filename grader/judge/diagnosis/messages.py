@@ -19,6 +19,9 @@ VERDICT_OF_STAGE = {
     "input_changed": Verdict.INPUT_CHANGED,
 }
 
+LOOKED_AT = 32 * 1024  # characters of a fault's text; a session may send 24 Ki
+LINES_LIMIT, LINE_LIMIT = 500, 300
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -241,6 +244,13 @@ def rule_of(fault: Fault) -> str:
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     """The verdict of a session's fault, and one sentence on it with the learner's own line."""
+    verdict, diagnosis = _explain(fault)
+    if not any(c.isalnum() for c in diagnosis.sentence):  # it may say nothing, or only that something was not printable
+        diagnosis = dataclasses.replace(diagnosis, sentence=verdict.sentence)
+    return verdict, diagnosis
+
+
+def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     verdict = VERDICT_OF_STAGE[fault.stage]
     if fault.stage == "refused" and AT_IMPORT in fault.text:
         return verdict, Diagnosis(sentence=_with_line(_AT_IMPORT, fault.line), name="at_import", line=fault.line)
@@ -250,7 +260,7 @@ def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     if fault.stage == "syntax":
         text = f"Python cannot read the file: {_one_line(fault.text)}."
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name="syntax", line=fault.line)
-    searched = f"{fault.error_type}: {fault.text}\n{fault.raw}"
+    searched = legible(f"{fault.error_type}: {fault.text}\n{fault.raw}")
     for rule in RULES:
         found = re.search(rule.pattern, searched, flags=re.M)
         if found:
@@ -262,6 +272,11 @@ def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
             return rule.verdict or verdict, diagnosis
     text = f"{fault.error_type}: {_one_line(fault.text)}".rstrip(": .") + "."
     return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
+
+
+def legible(text: str) -> str:
+    """The beginning of a hostile text, its lines cut: rules look for a stretch within a line, and hostile lines have no end."""
+    return "\n".join(line[:LINE_LIMIT] for line in text[:LOOKED_AT].split("\n", LINES_LIMIT)[:LINES_LIMIT])
 
 
 def _with_remedy(text: str) -> str:

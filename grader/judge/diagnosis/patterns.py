@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Verdict
 
@@ -14,16 +15,17 @@ def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis
     """What the failing cases share and no other has."""
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):
-        return Diagnosis(sentence=unwritten_sentence(failed[0]), name="not_written")
+        return told_diagnosis(Diagnosis(sentence=unwritten_sentence(failed[0]), name="not_written"), failed[0])
     ragged = [finding for finding in failed if _is_ragged(finding)]
     if passed and len(ragged) == len(failed) and not any(_is_ragged(finding) for finding in passed):
+        first = f" (first: {failed[0].prepared.shape})" if failed[0].visible else ""
         sentence = (
-            f"Only cases whose length is no multiple of a tile fail (first: {failed[0].prepared.shape}): "
+            f"Only cases whose length is no multiple of a tile fail{first}: "
             "look at the mask of the last tile, in the load as well as in the store."
         )
         return Diagnosis(sentence=sentence, name="ragged_tail")
     if failed[0].verdict is Verdict.NOT_FINITE:
-        return Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite")
+        return told_diagnosis(Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite"), failed[0])
     return None
 
 
@@ -69,12 +71,12 @@ def _nan_sentence(finding: Finding) -> str:
 
 def worst(finding: Finding) -> Diagnosis:
     """Where no pattern fits: the worst cell, as got and as expected; for a hidden case its name alone."""
-    if finding.prepared.case.group != "visible" or finding.comparison is None or finding.comparison.worst is None:
+    if finding.comparison is None or finding.comparison.worst is None:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
     cell = finding.comparison.worst
     index = ", ".join(map(str, cell.index))
     sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
-    return Diagnosis(sentence=sentence, name="wrong_answer")
+    return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
 
 
 def _show(value: float | str) -> str:

@@ -20,16 +20,24 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if not passed or not failed or not all(finding.prepared.case.strided for finding in failed):
         return None
-    for finding in failed:
+    in_view = [finding for finding in failed if finding.visible]
+    for finding in in_view:
         gapped = finding.prepared.case.strided
         found = _OUTSIDE.search(finding.own.sentence) if finding.own is not None else None
         other = found.group(1) if found else "out" if finding.verdict is Verdict.NOT_WRITTEN else ""
         if len(gapped) == 1 and other and other != gapped[0]:
             sentence = f"{other} is addressed with the strides of {gapped[0]}: right only where both are laid out alike."
             return Diagnosis(sentence=sentence, name="strides", line=finding.own.line if finding.own else None)
-    names = sorted({name for finding in failed for name in finding.prepared.case.strided})
-    alone = sorted({finding.prepared.case.strided[0] for finding in failed if len(finding.prepared.case.strided) == 1})
-    names = alone or names
+    names = sorted({name for finding in in_view for name in finding.prepared.case.strided})
+    names = (
+        sorted({finding.prepared.case.strided[0] for finding in in_view if len(finding.prepared.case.strided) == 1}) or names
+    )
+    if not names:
+        sentence = (
+            "Right for contiguous tensors, wrong for a view, whose rows have gaps between them. "
+            "Use stride(…) for every axis instead of the shape."
+        )
+        return Diagnosis(sentence=sentence, name="strides")
     gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
     sentence = (
         f"Right for contiguous tensors, wrong for a view: {gaps} there. "

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable
 
@@ -20,25 +19,28 @@ from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing, Outcome
-from grader.judge.gpu.bench import Bench, Ours, Theirs, WrongWhileTimed
+from grader.judge.case.part import spared
+from grader.judge.gpu.bench import Bench, Ours, WrongWhileTimed
+from grader.judge.gpu.compiled import suspects, told, what_mends
+from grader.judge.gpu.interpreted import interpreted, with_what_was_seen
 from grader.judge.gpu.lock import Cancelled, GpuLock
 from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.gpu.runner import GpuRunner
 from grader.judge.gpu.timing import TimingRefused, measure
 from grader.judge.recording import RecordedCase, record_all, start_recorder
-from grader.report import Report, Timing, Verdict
+from grader.report import Timing, Verdict
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.protocol import OF_LOADING
 from grader.sandbox.replay.cuda_driver import DriverError
 from labs import LabFolder
-from labs.declaration import Case, Growth, Lab
+from labs.declaration import Case, Lab
 
 NOTHING = bytes(32)  # a seed for records, which hold no values
 
 
-class Gpu:
+class ThisGpu:
     """This process's GPU, and the records of ours that every timing needs."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -78,22 +80,10 @@ class GpuAttempt(Attempt):
 
     device_kind = "cuda"
 
-    def __init__(self, gpu: Gpu, *arguments: object, **options: object) -> None:
+    def __init__(self, gpu: ThisGpu, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self._gpu = gpu
-        self._broken: tuple[Growth, str] | None = None
         self._no_bench = ""
-
-    def grade(self) -> Report:
-        """As `Attempt.grade`; a rule of growth that is broken costs the points for speed and is said beside the verdict."""
-        report = super().grade()
-        if self._broken is None:
-            return report
-        growth, figure = self._broken
-        sentence = f"{report.diagnosis.sentence} {growth.sentence}"
-        diagnosis = dataclasses.replace(report.diagnosis, sentence=sentence, name=growth.name, detail=figure)
-        points = dataclasses.replace(report.points, performance=0.0, note=f"No points for speed: {growth.sentence}")
-        return dataclasses.replace(report, diagnosis=diagnosis, points=points)
 
     @property
     def _device_name(self) -> str:
@@ -104,8 +94,7 @@ class GpuAttempt(Attempt):
         timed = performance is not None and self._request.mode == "submit"
         wanted = list(cases)
         if performance is not None:
-            also = performance.timed if timed else performance.timed[:1]  # a Check looks at its anatomy alone
-            wanted += [prepare(self._lab, case, NOTHING, device="cuda") for case in also]
+            wanted.append(prepare(self._lab, performance.case, NOTHING, device="cuda"))  # a Check looks at its anatomy alone
         try:
             return self._recorded_and_replayed(cases, wanted, timed=timed)
         except Cancelled:
@@ -135,8 +124,9 @@ class GpuAttempt(Attempt):
                         bench.get_ready(part)
 
             steps = [runner.get_ready, make_bench, open_replayers] if timed else [runner.get_ready]
+            looking = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._interpret)
             with self._marked("record"):
-                recorded = self._record_meanwhile(wanted, steps)
+                recorded = self._record_meanwhile(wanted, len(cases), steps)
             for each in recorded:
                 if each.fault is not None and each.fault.stage in OF_LOADING:
                     return self._stopped(cases, Outcome(fault=each.fault))
@@ -144,14 +134,22 @@ class GpuAttempt(Attempt):
                 make_bench()
             shown = recorded[_in_view(cases, recorded)]
             listings = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._listings, shown)
-            execution = self._locked(lock, runner, bench, cases, recorded)
+            with self._marked("interpret"):
+                seen = looking.result()
+            execution = self._locked(lock, runner, bench, cases, recorded, seen)
             execution.listings = listings.result()
         if shown.record is not None:
-            execution.anatomy = anatomy_of(shown.record)
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(shown.record), ())
         return execution
 
     def _locked(
-        self, lock: GpuLock, runner: GpuRunner, bench: Bench | None, cases: list[PreparedCase], recorded: list[RecordedCase]
+        self,
+        lock: GpuLock,
+        runner: GpuRunner,
+        bench: Bench | None,
+        cases: list[PreparedCase],
+        recorded: list[RecordedCase],
+        seen: dict[str, Judged],
     ) -> Execution:
         """On the GPU, from the moment the lock is ours until whatever launched a submission's kernel is dead."""
         self._progress(Progress("waiting for the GPU"))
@@ -159,31 +157,37 @@ class GpuAttempt(Attempt):
             lock.acquire(self._cancelled)
         held = time.perf_counter()
         execution = self._replay(runner, cases, recorded)
+        self._compile_again(execution, runner, seen)
+        with self._marked("retire"):
+            runner.retire()
+        execution.cases = [with_what_was_seen(judged, seen) for judged in execution.cases]
         execution.timing_note = self._no_bench or execution.timing_note
         if bench is not None:
-            theirs = Theirs(timed=recorded[len(cases)], growth=tuple(recorded[len(cases) + 1 :]))
-            self._time(execution, theirs, bench)
+            self._time(execution, recorded[len(cases)], bench)
             bench.stop()
             self._phases |= {f"time_{what}": round(spent, 4) for what, spent in bench.seconds.items()}
         self._phases["gpu_held"] = round(time.perf_counter() - held, 4)
         lock.close()
         return execution
 
-    def _record_meanwhile(self, wanted: list[PreparedCase], steps: list[Callable[[], None]]) -> list[RecordedCase]:
-        """Record in another thread and take the steps in this one; those left when it is done are taken when needed."""
+    def _record_meanwhile(self, wanted: list[PreparedCase], tested: int, steps: list[Callable[[], None]]) -> list[RecordedCase]:
+        """Record in another thread and take the steps in this one; those left when it is done are taken when needed.
+
+        All but the first `tested` cases are timed.
+        """
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            recording = pool.submit(self._record, wanted)
+            recording = pool.submit(self._record, wanted, tested)
             for step in steps:
                 if recording.done() or self._cancelled():
                     break
                 step()
             return recording.result()
 
-    def _record(self, wanted: list[PreparedCase]) -> list[RecordedCase]:
+    def _record(self, wanted: list[PreparedCase], tested: int) -> list[RecordedCase]:
         def progress(done: int) -> None:
             self._progress(Progress("compiling", done, len(wanted)))
 
-        return record_all(self._sandbox, self._submission, wanted, self._cancelled, progress)
+        return record_all(self._sandbox, self._submission, wanted, self._cancelled, progress, timed=len(wanted) - tested)
 
     def _replay(self, runner: GpuRunner, cases: list[PreparedCase], recorded: list[RecordedCase]) -> Execution:
         execution = Execution(cases=[], timing_note="Nothing was timed: not every visible case is right.")
@@ -194,25 +198,44 @@ class GpuAttempt(Attempt):
                 if execution.cases[-1].verdict is Verdict.CANCELLED:
                     execution.cases += map(Judged.not_run, cases[done + 1 :])
                     break
-        with self._marked("retire"):
-            runner.retire()
         return execution
 
-    def _time(self, execution: Execution, theirs: Theirs, bench: Bench) -> None:
+    def _interpret(self) -> dict[str, Judged]:
+        """What the interpreter shows of the visible cases, by name."""
+        return interpreted(self._sandbox, self._submission, self._request.seed, self._cancelled)
+
+    def _compile_again(self, execution: Execution, runner: GpuRunner, seen: dict[str, Judged]) -> None:
+        """Where the interpreter is right and the GPU is not: with one stage, with one warp."""
+        wrong = suspects(execution.cases, seen)
+        if not wrong:
+            return
+
+        with self._marked("compile_again"), start_recorder(self._sandbox, self._submission, self._cancelled) as recording:
+
+            def run(suspect: Judged, options: dict[str, int]) -> Judged | None:
+                prepared = suspect.prepared
+                recorded = recording.record(prepared, lay_out(prepared), turn=0, compile_with=options)
+                return None if recorded.record is None else self._judge(prepared, runner.run(prepared, recorded))
+
+            diagnosis = what_mends(wrong[0], run)
+        if diagnosis is not None:
+            execution.cases = told(execution.cases, wrong, diagnosis)
+
+    def _time(self, execution: Execution, theirs: RecordedCase, bench: Bench) -> None:
         """Time it if every visible case is right."""
         if any(judged.verdict is not Verdict.PASSED for judged in execution.cases if judged.visible):
             return
-        if theirs.timed.record is None:
-            what = theirs.timed.fault.text if theirs.timed.fault else theirs.timed.ending.reason
+        if theirs.record is None:
+            what = theirs.fault.text if theirs.fault else theirs.ending.reason
             execution.timing_note = f"The timed case could not be recorded: {what}"
             return
         self._progress(Progress("timing"))
         with self._marked("time"):
             execution.timing, execution.timing_note = self._measured(theirs, bench)
 
-    def _measured(self, theirs: Theirs, bench: Bench) -> tuple[Timing | None, str]:
+    def _measured(self, theirs: RecordedCase, bench: Bench) -> tuple[Timing | None, str]:
         try:
-            timing, broken, figure = measure(self._lab, bench, theirs)
+            return measure(self._lab, bench, theirs), ""
         except TimingRefused as refused:
             return None, f"Timing refused. {refused}"
         except WrongWhileTimed as wrong:
@@ -221,9 +244,6 @@ class GpuAttempt(Attempt):
             return None, f"No points for speed: {fault.sentence}"
         except ReplayEnded as ended:
             return None, f"No points for speed: the timed launches ended ({ended.ending.reason.replace('_', ' ')})."
-        if broken is not None:
-            self._broken = broken, figure
-        return timing, ""
 
 
 def _in_view(cases: list[PreparedCase], recorded: list[RecordedCase]) -> int:

@@ -39,7 +39,6 @@ CLOCK_SLACK_MS = 30.0  # a round as the judge's own clock sees it may be longer 
 READINGS = 3  # of one round, before the events are called wrong
 EXPECTED_SLACK = 2.0  # timed outputs are held against our reference, which has noise of its own
 PLAINLY = 0.9  # of the limit: what is nearer is right without a closer look
-GROWTH_ROUNDS = 7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,22 +48,6 @@ class Ours:
     reference: RecordedCase
     copy: RecordedCase
     read: RecordedCase
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Theirs:
-    """A submission's records: of the timed case, and of the two cases between which its time must not grow too little."""
-
-    timed: RecordedCase
-    growth: tuple[RecordedCase, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Beside:
-    """What was measured with a submission: samples by name, and time of the smaller case of growth ÷ time of the larger."""
-
-    samples: dict[str, Samples]
-    growth: float | None = None
 
 
 class Implausible(Exception):
@@ -106,8 +89,6 @@ class Bench:
         self._expected_outs = [self._kept(DeviceBuffer(layout.out_bytes)) for _ in range(count)]
         self._copy_sets = [self._filled(prepare(COPY_LAB, COPY_CASE, seed, device="cuda"))]
         self._read_sets = [self._filled(prepare(READ_LAB, read_case(l2_bytes), seed, device="cuda"))]
-        growth = lab.performance.growth
-        self._growth_sets = [self._filled(self._drawn(case)) for case in (growth.smaller, growth.larger)] if growth else []
         self._stream = Stream()
         self._expecting = self._kept(LoadedRecord(ours.reference.record))
         for each, out in zip(self._sets, self._expected_outs, strict=True):
@@ -121,18 +102,17 @@ class Bench:
         """Start the replayer of `part`, "beside" or "alone", and hand it what is ours."""
         self._ready[part] = self._opened()
 
-    def beside(self, theirs: Theirs, enough: Callable[[dict[str, Samples]], bool]) -> Beside:
+    def beside(self, theirs: RecordedCase, enough: Callable[[dict[str, Samples]], bool]) -> dict[str, Samples]:
         """Rounds with the submission, until the samples are `enough`.
 
         Raises:
             WrongWhileTimed, Implausible, ReplayFault, ReplayEnded.
         """
         with self._taken("beside") as replayer:
-            self._load(replayer, "submission", theirs.timed, self._sets)
+            self._load(replayer, "submission", theirs, self._sets)
             self._renew()
             replayer.tune("submission")
-            samples = self._rounds(replayer, ("submission", "reference", "copy"), stop=enough, renewing=True)
-            return Beside(samples=samples, growth=self._growth(replayer, theirs.growth))
+            return self._rounds(replayer, ("submission", "reference", "copy"), stop=enough, renewing=True)
 
     def alone(self) -> dict[str, Samples]:
         """The same of ours without the submission, in a replayer of its own."""
@@ -222,20 +202,6 @@ class Bench:
             samples = {name: Samples(tuple(values)) for name, values in times.items()}
             if number > WARM_UP_ROUNDS and stop(samples):
                 return samples
-
-    def _growth(self, replayer: Replayer, recorded: tuple[RecordedCase, ...]) -> float | None:
-        """Time of the smaller case ÷ time of the larger; None where either was not recorded."""
-        if not self._growth_sets or any(each.record is None for each in recorded):
-            return None
-        with self._timing("growth"):
-            names = ("smaller", "larger")
-            for name, each, lent in zip(names, recorded, self._growth_sets, strict=True):
-                replayer.load(name, each.blob, self._lab.arguments, [lent])
-                replayer.tune(name)
-                replayer.capture(name)
-            rounds = [[replayer.time_ms(name) for name in names] for _ in range(WARM_UP_ROUNDS + GROWTH_ROUNDS)]
-            smaller, larger = (Samples(column).median for column in zip(*rounds[WARM_UP_ROUNDS:], strict=True))
-        return smaller / larger
 
     def _poison_reference_outs(self) -> None:
         """Nobody reads them; where they lie a submission's kernel, which shares that process, could find them."""

@@ -11,20 +11,22 @@ import dataclasses
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 
 import torch
 
 from grader.faults import NotGradable
 from grader.judge.attempt import Request
-from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
+from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing
 from grader.judge.gpu.attempt import NOTHING, GpuAttempt
 from grader.judge.recording import RecordedCase, held_against, record_all, scratch_limit
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
-from grader.sandbox.protocol import Fault
+from grader.sandbox.protocol import Fault, ProtocolError, parse_reply
 from grader.sandbox.record.format import RecordError, parse
 from labs import lab_ids, load
 from labs.declaration import GROUPS, Case, Lab
@@ -38,7 +40,7 @@ def pack(sandbox: Sandbox, request: Request, cancelled: Callable[[], bool] = lam
     lab = request.folder.lab
     prepared = [_prepared(lab, case, request) for case in _cases(lab, request.mode)]
     submission = Briefing(source=request.source, lab=lab, target=request.target)
-    recorded = record_all(sandbox, submission, prepared, cancelled)
+    recorded = record_all(sandbox, submission, prepared, cancelled, timed=len(_timed(lab)))
     told = {
         "lab": request.folder.id,
         "mode": request.mode,
@@ -74,13 +76,18 @@ def unpack(data: bytes, target: str) -> tuple[Request, dict[str, RecordedCase]]:
             files = {item.filename: archive.read(item) for item in archive.infolist()}
         told = json.loads(files[REQUEST])
         lab_id, mode, seed = told["lab"], told["mode"], bytes.fromhex(told["seed"])
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise NotGradable(f"The file holds no records ({error}).") from error
+        of, prediction = told["target"], told["prediction"]
+    except NotGradable:
+        raise
+    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, RuntimeError, EOFError) as error:
+        raise NotGradable(f"The file holds no records ({type(error).__name__}).") from error
+    if len(seed) != SEED_BYTES or not (prediction is None or type(prediction) in (int, float) and abs(prediction) < 1e300):
+        raise NotGradable("The file's seed or prediction is not of the form that records have.")
     if lab_id not in lab_ids() or mode not in ("check", "submit"):
-        raise NotGradable(f"The file speaks of lab {lab_id!r} and mode {mode!r}, which are not known here.")
-    if told["target"] != target:
-        raise NotGradable(f"The records are for {told['target']}; this machine's GPU is {target}.")
-    request = Request(source="", folder=load(lab_id), mode=mode, prediction=told["prediction"], seed=seed, target=target)
+        raise NotGradable(f"The file speaks of lab {lab_id!r:.80} and mode {mode!r:.20}, which are not known here.")
+    if of != target:
+        raise NotGradable(f"The records are for {of!r:.20}; this machine's GPU is {target}.")
+    request = Request(source="", folder=load(lab_id), mode=mode, prediction=prediction, seed=seed, target=target)
     lab = request.folder.lab
     recorded = {case.name: _read(lab, case, request, files) for case in _cases(lab, mode)}
     return request, recorded
@@ -89,10 +96,7 @@ def unpack(data: bytes, target: str) -> tuple[Request, dict[str, RecordedCase]]:
 def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> RecordedCase:
     blob = files.get(f"{case.name}.record")
     if blob is None:
-        why = json.loads(files.get(f"{case.name}.json", b"{}"))
-        if why.get("fault"):
-            return RecordedCase(fault=Fault(**why["fault"]))
-        return RecordedCase(ending=Ending(Reason(why.get("ending") or Reason.PROTOCOL), "It was not recorded."))
+        return _why_not(files.get(f"{case.name}.json", b"{}"))
     prepared = _prepared(lab, case, request)
     try:
         record = parse(blob, arguments=lab.arguments)
@@ -102,6 +106,18 @@ def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Re
     return RecordedCase(record=record, blob=blob)
 
 
+def _why_not(data: bytes) -> RecordedCase:
+    """Why a case has no record; the file may be a stranger's."""
+    try:
+        told = json.loads(data)
+        if told.get("fault"):
+            _, fields = parse_reply(json.dumps({**told["fault"], "kind": "fault"}).encode())
+            return RecordedCase(fault=Fault(**fields))
+        return RecordedCase(ending=Ending(Reason(told.get("ending") or Reason.PROTOCOL), "It was not recorded."))
+    except (ProtocolError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotGradable("The file holds no records (a case without one does not say why).") from error
+
+
 def _cases(lab: Lab, mode: str) -> list[Case]:
     groups = GROUPS[:1] if mode == "check" else GROUPS
     cases = [case for group in groups for case in lab.cases if case.group == group and "cuda" in case.devices]
@@ -109,7 +125,7 @@ def _cases(lab: Lab, mode: str) -> list[Case]:
 
 
 def _timed(lab: Lab) -> tuple[Case, ...]:
-    return lab.performance.timed if lab.performance else ()
+    return (lab.performance.case,) if lab.performance else ()
 
 
 def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
@@ -130,8 +146,11 @@ class CarriedAttempt(GpuAttempt):
         made = [_prepared(lab, case, self._request) for case in judged]
         return [dataclasses.replace(each, inputs=_on_gpu(each.inputs)) for each in made]
 
-    def _record(self, wanted: list[PreparedCase]) -> list[RecordedCase]:
+    def _record(self, wanted: list[PreparedCase], tested: int) -> list[RecordedCase]:
         return [self._recorded[prepared.case.name] for prepared in wanted]
+
+    def _interpret(self) -> dict[str, Judged]:
+        return {}
 
 
 def _on_gpu(inputs) -> dict:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from grader.judge.case.inputs import extent
 from grader.judge.case.memory import FILL, OUT_FILL, Layout, changed_bytes, still_filled
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.protocol import LentTensor, extent
 from grader.sandbox.replay import cuda_driver
 from labs.declaration import Inputs
 

@@ -22,7 +22,7 @@ from grader.sandbox.walls import roots
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """What came of a probe."""
 
     probe: Probe
@@ -41,7 +41,7 @@ class _Bait:
     lock: str
 
 
-def probe_walls(*, without: tuple[str, ...] = ()) -> list[Answer]:
+def probe_walls(*, without: tuple[str, ...] = ()) -> list[ProbeAnswer]:
     """Try every wall of a replayer.
 
     Args:
@@ -52,7 +52,7 @@ def probe_walls(*, without: tuple[str, ...] = ()) -> list[Answer]:
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
         with start_replayer(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:
             conversation.receive(ANSWER_LIMIT_S)
-            answers = [Answer(probe, *probe.put_to(conversation)) for probe in _probes(bait)]
+            answers = [ProbeAnswer(probe, *probe.put_to(conversation)) for probe in _probes(bait)]
         answers.append(_limit(lock_fd, without))
     return answers
 
@@ -125,7 +125,7 @@ def _baited() -> Iterator[tuple[_Bait, int]]:
         yield _Bait(folder, abstract, str(lock)), lock_fd
 
 
-def _limit(lock_fd: int, without: tuple[str, ...]) -> Answer:
+def _limit(lock_fd: int, without: tuple[str, ...]) -> ProbeAnswer:
     """A replayer that does not answer is ended when its time is over."""
     probe = Probe("limits", "wait_forever", "", False)
     conversation = start_replayer(Limits(time_limit_s=0.3), lock_fd=lock_fd, without=without, main=PROBES_MAIN)
@@ -133,8 +133,8 @@ def _limit(lock_fd: int, without: tuple[str, ...]) -> Answer:
         conversation.receive(ANSWER_LIMIT_S)
         conversation.send({"operation": "wait_forever", "place": ""})
         conversation.receive(5)
-        return Answer(probe, True, "it went on")
+        return ProbeAnswer(probe, True, "it went on")
     except Ended as ended:
-        return Answer(probe, ended.ending.reason is not Reason.TIME_LIMIT, str(ended))
+        return ProbeAnswer(probe, ended.ending.reason is not Reason.TIME_LIMIT, str(ended))
     finally:
         conversation.stop()

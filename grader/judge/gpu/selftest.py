@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 
 from grader.judge.attempt import Request
-from grader.judge.gpu.attempt import Gpu, GpuAttempt
+from grader.judge.gpu.attempt import GpuAttempt, ThisGpu
 from grader.judge.gpu.lock import Cancelled, gpu_lock
 from grader.judge.gpu.replayer_walls import probe_walls
 from grader.report import Report, Verdict
@@ -52,7 +52,7 @@ def softmax(x, out):
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class GpuRow:
     probe: str
     found: str
     ok: bool
@@ -64,7 +64,7 @@ class GpuSelfTest:
     """`reason` is one sentence where something does not hold."""
 
     device: str
-    rows: tuple[Row, ...]
+    rows: tuple[GpuRow, ...]
 
     @property
     def ok(self) -> bool:
@@ -82,7 +82,7 @@ class GpuSelfTest:
 
 def run(sandbox: Sandbox) -> GpuSelfTest:
     """Probe the GPU; under a minute."""
-    gpu = Gpu(sandbox)
+    gpu = ThisGpu(sandbox)
     probes = (
         ("the driver answers in a process of its own", lambda: (gpu_is_well(), "memory holds what is written to it")),
         ("one holder of the lock at a time", lambda: _lock(gpu)),
@@ -95,13 +95,13 @@ def run(sandbox: Sandbox) -> GpuSelfTest:
     return GpuSelfTest(gpu.name, (*_walls(), *(_probe(name, probe) for name, probe in probes)))
 
 
-def _walls() -> list[Row]:
+def _walls() -> list[GpuRow]:
     """One row for each wall of a replayer; of a wall that does not hold, the first probe that shows it."""
     began = time.perf_counter()
     try:
         answers = probe_walls()
     except Exception as error:
-        return [Row("a replayer's walls", f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
+        return [GpuRow("a replayer's walls", f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
     seconds = (time.perf_counter() - began) / len(answers)
     rows = []
     for wall in dict.fromkeys(answer.probe.wall for answer in answers):
@@ -109,20 +109,20 @@ def _walls() -> list[Row]:
         works = sum(answer.probe.works for answer in group)
         wrong = [f"{answer.probe}: {answer.found}" for answer in group if not answer.ok]
         found = wrong[0] if wrong else f"{len(group) - works} refused, {works} work, as they must"
-        rows.append(Row(f"a replayer's walls: {wall}", found, not wrong, seconds * len(group)))
+        rows.append(GpuRow(f"a replayer's walls: {wall}", found, not wrong, seconds * len(group)))
     return rows
 
 
-def _probe(name: str, probe: Callable[[], tuple[bool, str]]) -> Row:
+def _probe(name: str, probe: Callable[[], tuple[bool, str]]) -> GpuRow:
     began = time.perf_counter()
     try:
         ok, found = probe()
     except Exception as error:
         ok, found = False, f"{type(error).__name__}: {error}"
-    return Row(name, found, ok, time.perf_counter() - began)
+    return GpuRow(name, found, ok, time.perf_counter() - began)
 
 
-def _lock(gpu: Gpu) -> tuple[bool, str]:
+def _lock(gpu: ThisGpu) -> tuple[bool, str]:
     with gpu_lock(gpu.uuid, lambda: False):
         try:
             with gpu_lock(gpu.uuid, lambda: True):
@@ -131,7 +131,7 @@ def _lock(gpu: Gpu) -> tuple[bool, str]:
             return True, "a second holder waits"
 
 
-def _timed(sandbox: Sandbox, gpu: Gpu) -> tuple[bool, str]:
+def _timed(sandbox: Sandbox, gpu: ThisGpu) -> tuple[bool, str]:
     report = _grade(sandbox, gpu, load(LAB).solution, "submit")
     timing = report.timing
     if timing is None:
@@ -140,12 +140,12 @@ def _timed(sandbox: Sandbox, gpu: Gpu) -> tuple[bool, str]:
     return abs(timing.reference_ratio - 1) < NOISE, found
 
 
-def _verdict(sandbox: Sandbox, gpu: Gpu, source: str, expected: Verdict) -> tuple[bool, str]:
+def _verdict(sandbox: Sandbox, gpu: ThisGpu, source: str, expected: Verdict) -> tuple[bool, str]:
     report = _grade(sandbox, gpu, source, "check")
     return report.verdict is expected, report.diagnosis.sentence
 
 
-def _grade(sandbox: Sandbox, gpu: Gpu, source: str, mode: str) -> Report:
+def _grade(sandbox: Sandbox, gpu: ThisGpu, source: str, mode: str) -> Report:
     request = Request(source=source, folder=load(LAB), mode=mode, prediction=None, seed=SEED, target=gpu.target)
     return GpuAttempt(gpu, sandbox, request, progress=lambda progress: None, cancelled=lambda: False).grade()
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import torch
 
 from grader.judge.case.inputs import PreparedCase
-from grader.judge.gpu.bench import Bench, Beside, Implausible, Theirs
+from grader.judge.gpu.bench import Bench, Implausible
 from grader.judge.gpu.roof import COPY_CASE
 from grader.judge.gpu.statistics import Samples, disturbed, enough, peak_of, ratios, what_bounds, within_noise
+from grader.judge.recording import RecordedCase
 from grader.report import Timing
-from labs.declaration import Growth, Lab, Performance
+from labs.declaration import Lab, Performance
 
 TRIES = 3
 
@@ -24,11 +25,8 @@ class TimingRefused(Exception):
     """No number can be given; the message says why, in a sentence."""
 
 
-def measure(lab: Lab, bench: Bench, theirs: Theirs) -> tuple[Timing, Growth | None, str]:
+def measure(lab: Lab, bench: Bench, theirs: RecordedCase) -> Timing:
     """Time the submission's record of the lab's timed case, while the GPU's lock is held.
-
-    Returns:
-        the timing; the rule of growth that it breaks, or None; the figure by which it does.
 
     Raises:
         TimingRefused: disturbed, impossible, or not to be measured here.
@@ -47,9 +45,9 @@ def measure(lab: Lab, bench: Bench, theirs: Theirs) -> tuple[Timing, Growth | No
         except Implausible as implausible:
             why = str(implausible)
             continue
-        why = _disturbance(lab.performance, beside.samples, alone)
+        why = _disturbance(lab.performance, beside, alone)
         if not why:
-            return _timing(lab, bench.prepared, beside.samples), *_grown(lab.performance.growth, beside)
+            return _timing(lab, bench.prepared, beside)
     raise TimingRefused(f"{why} In {TRIES} tries no ratio could be trusted.")
 
 
@@ -68,12 +66,6 @@ def _disturbance(performance: Performance, beside: dict[str, Samples], alone: di
         if disturbed(beside[name], alone[name]):
             return f"The {name} took {beside[name].median:.4g} ms beside this submission and {alone[name].median:.4g} ms alone."
     return ""
-
-
-def _grown(growth: Growth | None, beside: Beside) -> tuple[Growth | None, str]:
-    if growth is None or beside.growth is None or beside.growth <= growth.most:
-        return None, ""
-    return growth, f"Measured: {beside.growth:.2f}; at most {growth.most:.2f} is allowed."
 
 
 def _timing(lab: Lab, prepared: PreparedCase, samples: dict[str, Samples]) -> Timing:

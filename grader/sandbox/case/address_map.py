@@ -24,8 +24,20 @@ class Region:
     start: int
     stop: int
     writable: bool
+    scratch: bool = False  # made by the submission, for itself
     itemsize: int = dataclasses.field(default=0, compare=False)  # bytes of an element; 0 where it is not known
     by_block_pointer: bool = dataclasses.field(default=False, compare=False)  # how it is reached this time
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """The lanes of one access that are on: their addresses, the least and the greatest of them, bytes of each, the tensor."""
+
+    addresses: np.ndarray
+    low: int
+    high: int
+    itemsize: int
+    region: Region
 
 
 class AccessFault(Exception):
@@ -37,7 +49,7 @@ class AccessFault(Exception):
 
 
 @dataclasses.dataclass
-class Traffic:
+class CountedTraffic:
     """Bytes by kind of access; lanes that a mask switched off are counted apart."""
 
     loaded_bytes: int = 0
@@ -50,7 +62,7 @@ class AddressMap:
     """The regions of one case, and what moved so far."""
 
     def __init__(self) -> None:
-        self.traffic = Traffic()
+        self.traffic = CountedTraffic()
         self.first_fault: Exception | None = None  # kept, since a submission can catch what is raised
         self._regions: list[Region] = []
         self._starts: list[int] = []
@@ -60,6 +72,11 @@ class AddressMap:
         self._starts.insert(place, region.start)
         self._regions.insert(place, region)
 
+    @property
+    def regions(self) -> list[Region]:
+        """All of them, by address."""
+        return list(self._regions)
+
     def find(self, address: int) -> Region | None:
         """The region that holds `address`, its end included: a slice of nothing may stand there."""
         place = bisect.bisect(self._starts, address) - 1
@@ -67,7 +84,9 @@ class AddressMap:
             return None
         return self._regions[place]
 
-    def access(self, kind: str, pointers: np.ndarray, mask: np.ndarray | None, itemsize: int, region: Region | None) -> None:
+    def access(
+        self, kind: str, pointers: np.ndarray, mask: np.ndarray | None, itemsize: int, region: Region | None
+    ) -> Access | None:
         """Check and count one access of a block.
 
         Args:
@@ -77,13 +96,16 @@ class AddressMap:
             itemsize: bytes a lane moves.
             region: where the pointers came from, None if that is not known.
 
+        Returns:
+            What is touched; None where every lane is off.
+
         Raises:
             AccessFault: a lane that is on lies outside, or would change an input.
         """
         active = pointers if mask is None or mask.all() else pointers[np.broadcast_to(mask, pointers.shape)]
         self.traffic.masked_bytes += (pointers.size - active.size) * itemsize
         if active.size == 0:
-            return
+            return None
         field = _FIELD[kind]
         setattr(self.traffic, field, getattr(self.traffic, field) + active.size * itemsize)
         low, high = int(active.min()), int(active.max())
@@ -92,6 +114,7 @@ class AddressMap:
             self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region)))
         if kind != "load" and not region.writable:
             self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
+        return Access(active, low, high, itemsize, region)
 
     def _fail(self, fault: AccessFault) -> None:
         self.first_fault = self.first_fault or fault

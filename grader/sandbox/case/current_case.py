@@ -1,4 +1,4 @@
-"""The case that runs now. Triton's patched parts are module-wide and find its rules, and its book of launches, here.
+"""The case that runs now. Triton's patched parts are module-wide and find its rules, and what becomes of its launches, here.
 
 One process runs one case at a time, in one thread; outside the entry function there is no case, and no kernel can be launched.
 """
@@ -7,25 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import CodeType, FunctionType
 from typing import Any
 
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.refusals import HostRules, Refused
 
+kernel_code: set[CodeType] = set()  # of the functions below whose frames a kernel of the submission runs
+
 _rules: HostRules | None = None
-_book: Any = None
+_plan: Any = None
 
 
 @contextmanager
-def running(rules: HostRules, book: Any = None) -> Iterator[None]:
-    """For as long as the entry function runs: its host rules in force, and what writes its launches down, if anything does."""
-    global _rules, _book
-    _rules, _book = rules, book
+def running(rules: HostRules, plan: Any) -> Iterator[None]:
+    """For as long as the entry function runs: its host rules in force, and what becomes of its launches.
+
+    Args:
+        plan: a `LaunchBook` where launches are written down, a `Plan` where they are made.
+    """
+    global _rules, _plan
+    _rules, _plan = rules, plan
     try:
         with rules.in_force():
             yield
     finally:
-        _rules = _book = None
+        _rules = _plan = None
 
 
 def rules() -> HostRules:
@@ -44,7 +51,13 @@ def addresses() -> AddressMap:
     return rules().addresses
 
 
-def book() -> Any:
-    """What writes the case's launches down."""
+def plan() -> Any:
+    """What becomes of the case's launches; see `running`."""
     rules()
-    return _book
+    return _plan
+
+
+def runs_kernels(function: FunctionType) -> FunctionType:
+    """A decorator: what is raised below a call of `function` was raised by a kernel."""
+    kernel_code.add(function.__code__)
+    return function

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import mmap
 import os
 
+import numpy as np
 import torch
 
 from grader.sandbox.case.address_map import Region
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.protocol import LentTensor, extent
 
 _MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it
 POISON = 0xFF  # in every byte of scratch that nobody filled: NaN in each float format, -1 in each integer
@@ -22,7 +22,7 @@ class Memory:
     def __init__(self, mapping: mmap.mmap) -> None:
         self._mapping = mapping
         self.size = len(mapping)
-        self.address = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
+        self.address = np.frombuffer(mapping, dtype=np.uint8).__array_interface__["data"][0]
 
     @classmethod
     def private(cls, fd: int) -> Memory:
@@ -43,9 +43,9 @@ class Memory:
 
     @classmethod
     def addresses(cls, size: int) -> Memory:
-        """`size` bytes that nobody will touch. Shared, since a process's limit on its data counts private memory untouched."""
-        flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
-        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE))
+        """`size` bytes that nobody will touch, nor may: a process's limit on its data counts what it could write to."""
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+        return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ))
 
     def poison(self) -> None:
         ctypes.memset(self.address, POISON, self.size)
@@ -65,13 +65,6 @@ class Memory:
         return flat.as_strided(shape, strides)
 
 
-def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
-    """Cells from the first to the last, both included: 1 + sum((shape[i] - 1) * strides[i]); 0 for an empty tensor."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-
-
 def region_of(name: str, tensor: torch.Tensor, *, writable: bool) -> Region:
     """Where `tensor` lies."""
     size = extent(tuple(tensor.shape), tuple(tensor.stride())) * tensor.element_size()
@@ -83,8 +76,3 @@ def stand_in(lent: LentTensor) -> torch.Tensor:
     dtype = getattr(torch, lent.dtype)
     size = extent(lent.shape, lent.strides) * dtype.itemsize
     return Memory.addresses(size).tensor(offset=0, shape=lent.shape, strides=lent.strides, dtype=dtype)
-
-
-def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Row-major strides in cells."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

@@ -19,8 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader.sandbox.case.address_map import AddressMap, Region
-from grader.sandbox.case.lent import Memory, extent
+from grader.sandbox.case.lent import Memory
 from grader.sandbox.case.pretended_gpu import DEVICE
+from grader.sandbox.protocol import extent
 
 aten = torch.ops.aten
 
@@ -80,7 +81,7 @@ class Refused(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Fill:
+class ScratchFill:
     """A fill of a tensor's cells, for a record: on a GPU it is a command among the launches."""
 
     tensor: torch.Tensor
@@ -104,7 +105,7 @@ class HostRules:
         *,
         scratch_limit_bytes: int | None = None,
         compute: bool = True,
-        on_fill: Callable[[Fill], None] = lambda fill: None,
+        on_fill: Callable[[ScratchFill], None] = lambda fill: None,
     ) -> None:
         self.addresses = addresses
         self.scratch_bytes = 0
@@ -146,7 +147,8 @@ class HostRules:
             memory.poison()
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)
         if size:
-            region = Region(f"scratch (line {_own_line()})", tensor.data_ptr(), tensor.data_ptr() + size, writable=True)
+            name = f"scratch (line {own_line()})"
+            region = Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable=True, scratch=True)
             self.addresses.add(region)
             self.scratch_regions.append(region)
         self._held.append(tensor)
@@ -155,7 +157,7 @@ class HostRules:
         return tensor
 
     def fill(self, tensor: torch.Tensor, value: float | int | bool) -> None:
-        """Fill cells of scratch or `out`."""
+        """ScratchFill cells of scratch or `out`."""
         if tensor.numel() == 0:
             return
         region = self.addresses.find(tensor.data_ptr())
@@ -164,7 +166,7 @@ class HostRules:
             raise self.refuse(f"{self.api_name or 'a fill'} would change {name}: only out and scratch may be filled.")
         if self._compute:
             tensor.fill_(value)
-        self._on_fill(Fill(tensor, value))
+        self._on_fill(ScratchFill(tensor, value))
 
 
 class _FunctionRules(TorchFunctionMode):
@@ -273,7 +275,8 @@ def _readable(func: Any) -> str:
     return f"torch.{name}"
 
 
-def _own_line() -> int | None:
+def own_line() -> int | None:
+    """The line of the submission that runs now; None where none does."""
     frame = sys._getframe()
     while frame is not None and frame.f_code.co_filename != "submission.py":
         frame = frame.f_back

@@ -3,7 +3,8 @@
 Triton must have been imported with TRITON_INTERPRET=1. What differs from stock Triton:
 the language is patched once and not at every launch; arguments stay where they are instead of being copied to and fro;
 number formats and reductions are mended (`number_formats`, `reductions`); pointers remember their tensor, and every load,
-store and atomic goes through an `AddressMap`; of an autotuner's configurations the first is run.
+store and atomic goes through an `AddressMap` and an `AccessBook`; of an autotuner's configurations the first is run, or
+all of them in turn (`tuning`); programs run in an order of the judge's (`programs`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import torch
 import triton
 import triton.language as tl
 from triton.backends.nvidia.compiler import min_dot_size
-from triton.language.extra import libdevice
-from triton.language.extra.cuda import libdevice as cuda_libdevice
 from triton.runtime import interpreter as stock
 
 from grader.sandbox.case import current_case
+from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.lent import Memory, region_of
-from grader.sandbox.case.refusals import HostRules, refuse_in_language
+from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
+from grader.sandbox.case.sight import Sight
 from grader.sandbox.interpret import launches as interpreted_launches
-from grader.sandbox.interpret import number_formats, reductions, watched_memory
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
+from grader.sandbox.protocol import LentCase
 
 
 def warm_up() -> None:
@@ -37,7 +38,7 @@ def warm_up() -> None:
     For a parent that forks sessions; it lends a kernel of ours two cells and runs it.
     """
     _install()
-    with current_case.running(HostRules(AddressMap())):
+    with current_case.running(HostRules(AddressMap()), interpreted_launches.Plan(AccessBook(own_line))):
         cells = torch.ones(2)
         _warm_kernel[(1,)](cells, torch.empty_like(cells), 1.0)
 
@@ -76,27 +77,34 @@ class InterpretedRun:
         """What went wrong first in the current case, even where the submission caught it."""
         return self._rules and (self._rules.addresses.first_fault or self._rules.first_refusal)
 
-    def run(
-        self, entry: Callable[..., Any], tensors: list[LentTensor], scalars: dict[str, Any], scratch_limit_bytes: int | None
-    ) -> dict[str, Any]:
+    def run(self, entry: Callable[..., Any], case: LentCase) -> dict[str, Any]:
         """Call the entry function on the lent tensors.
 
         Returns:
             The `done` message.
         """
         addresses = AddressMap()
-        self._rules = rules = HostRules(addresses, scratch_limit_bytes=scratch_limit_bytes)
         memories = {"inputs": Memory.private(self._inputs_fd), "out": Memory.shared(self._out_fd)}
-        arguments = dict(scalars)
-        for lent in tensors:
+        arguments = dict(case.scalars)
+        places = {}
+        for lent in case.tensors:
             dtype = getattr(torch, lent.dtype)
             memory = memories[lent.buffer]
             tensor = memory.tensor(offset=lent.offset, shape=lent.shape, strides=lent.strides, dtype=dtype)
             if tensor.numel():
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
             arguments[lent.name] = tensor
+            places[lent.name] = lent, tensor.data_ptr(), dtype.itemsize
+        book = AccessBook(own_line, Sight(case.sight, places) if case.sight else None)
+
+        def filled(fill: ScratchFill) -> None:
+            region = addresses.find(fill.tensor.data_ptr())
+            form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
+            book.filled(region, fill.tensor.data_ptr(), *form)
+
+        self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
         before = _bits(arguments.get("out"))
-        with current_case.running(rules):
+        with current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)):
             returned = entry(**arguments)
         if self.first_fault is not None:
             raise self.first_fault
@@ -110,6 +118,7 @@ class InterpretedRun:
             "atomic_bytes": traffic.atomic_bytes,
             "masked_bytes": traffic.masked_bytes,
             "scratch_bytes": rules.scratch_bytes,
+            "facts": dataclasses.asdict(book.facts(addresses.regions)),
         }
 
 
@@ -123,6 +132,7 @@ def _install() -> None:
     """Patch Triton's interpreter, once a process."""
     if not triton.knobs.runtime.interpret:
         raise RuntimeError("triton must be imported with TRITON_INTERPRET=1")
+    triton.knobs.runtime.interpret = True  # for good: a submission may set the variable
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
     _patch_language_for_good()
@@ -139,18 +149,8 @@ def _explain_what_cannot_run() -> None:
     def create_inline_asm(self: Any, *args: Any) -> Any:
         raise NotImplementedError("inline assembly cannot run on the CPU; write it with Triton's own operations")
 
-    def create_extern_elementwise(self: Any, library: str, path: str, symbol: str, *args: Any) -> Any:
-        _refuse_libdevice(symbol)
-
-    for module in (libdevice, cuda_libdevice):
-        for name in [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]:
-            setattr(module, name, functools.partial(_refuse_libdevice, name))
     stock.InterpreterBuilder.create_inline_asm = create_inline_asm
-    stock.InterpreterBuilder.create_extern_elementwise = create_extern_elementwise
-
-
-def _refuse_libdevice(name: str, *args: Any, **kwargs: Any) -> Any:
-    raise NotImplementedError(f"libdevice's {name} cannot run on the CPU; take the function of tl.math instead")
+    libdevice.install()
 
 
 def _patch_language_for_good() -> None:

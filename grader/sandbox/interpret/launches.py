@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,10 @@ from triton.runtime import interpreter as stock
 from triton.runtime.autotuner import Autotuner
 
 from grader.sandbox.case import current_case
+from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import Region
-from grader.sandbox.interpret import watched_memory
+from grader.sandbox.interpret import programs, tuning, watched_memory
+from grader.sandbox.interpret.warmed import WarmedKernel
 from grader.sandbox.record.gpus import GRID_LIMITS
 
 _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say besides the kernel's own arguments
@@ -23,29 +24,31 @@ _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say 
 _Handle = stock.TensorHandle
 
 
-class _Running:
-    """Whether a kernel runs: only then may one function of the device call another."""
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a case is run. `order`: in which order programs run, None for the grid's own. `in_turn`: every configuration of an
+    autotuner runs on the same buffers, as when it times them.
+    """
 
-    kernel = False
-
-
-_running = _Running()
+    book: AccessBook
+    order: int | None = None
+    in_turn: bool = False
 
 
 def install() -> None:
     """Patch the interpreter's launches."""
     stock.InterpretedFunction.run = _launch
     stock.InterpretedFunction.__call__ = _call_device_function
-    Autotuner.run = _run_first_configuration
+    Autotuner.run = tuning.run
 
 
-def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> WarmedKernel | None:
     """Instead of InterpretedFunction.run: every program of the grid, one after the other."""
-    if warmup:
-        return
     current_case.rules()
     parameters = inspect.signature(self.fn)
     options = set(kwargs) - set(parameters.parameters)
+    if warmup:
+        return WarmedKernel(self, {name: kwargs[name] for name in options & _OPTIONS})
     for name in options - _OPTIONS:
         raise KeyError(f"Keyword argument {name} was specified but unrecognised")
     bound = parameters.bind(*args, **{key: value for key, value in kwargs.items() if key not in options})
@@ -56,24 +59,16 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> No
     dimensions = _grid(grid(arguments) if callable(grid) else grid)
     constexprs = stock.GridExecutor(self.fn, self.arg_names, grid).constexprs
     values = {name: value if name in constexprs else _argument(name, value) for name, value in arguments.items()}
-    run_programs(self.rewrite(), values, dimensions)
-
-
-def run_programs(function: Callable[..., Any], values: dict[str, Any], dimensions: tuple[int, int, int]) -> None:
-    """The kernel's body for each program; what is raised below this frame was raised by a kernel."""
-    builder = stock.interpreter_builder
-    builder.set_grid_dim(*dimensions)
-    _running.kernel = True
-    try:
-        for builder.grid_idx in itertools.product(*map(range, dimensions)):
-            function(**values)
-    finally:
-        _running.kernel = False
+    if 0 in dimensions:
+        return None
+    plan = current_case.plan()
+    programs.run_programs(programs.Programs(self.rewrite(), values, dimensions, plan.book, plan.order))
+    return None
 
 
 def _call_device_function(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Instead of InterpretedFunction.__call__: one kernel's function calls another."""
-    if not _running.kernel:
+    if not programs.is_running():
         raise RuntimeError("Cannot call @triton.jit'd outside of the scope of a kernel")
     return self.rewrite()(*args, **kwargs)
 
@@ -112,17 +107,3 @@ def _region(name: str, tensor: Any) -> Region:
     if region is None:
         raise current_case.rules().refuse(f"{name} is a tensor that the entry function neither got nor made in this call.")
     return region
-
-
-def _run_first_configuration(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
-    """Instead of Autotuner.run: nothing here can be timed, so the first configuration that is left after pruning runs."""
-    self.nargs = dict(zip(self.arg_names, args, strict=False))
-    config = self.prune_configs(kwargs)[0] if len(self.configs) > 1 else self.configs[0]
-    full = {**self.nargs, **kwargs, **config.all_kwargs()}
-    self.pre_hook(full, reset_only=True)
-    if config.pre_hook is not None:
-        config.pre_hook(full)
-    self.best_config = config
-    result = self.fn.run(*args, **kwargs, **config.all_kwargs())
-    self.nargs = None
-    return result

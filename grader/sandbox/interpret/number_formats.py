@@ -3,7 +3,7 @@
 Stock Triton 3.6 to 3.8: `tl.dot` of bfloat16 multiplies the patterns, bfloat16 arithmetic does too, casts to bfloat16 and
 float8 truncate, `tl.full` knows no bfloat16. Here: values are widened to float32, computed there and rounded to nearest even,
 float8 saturating as `cvt.rn.satfinite` does. float32 operands of `tl.dot` are rounded to TF32 unless the kernel says
-`input_precision="ieee"`, as they are on every GPU from sm_80 on. Inline assembly and libdevice stay impossible.
+`input_precision="ieee"`, as they are on every GPU from sm_80 on. Inline assembly stays impossible.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every load, store and atomic of an interpreted kernel passes the case's `AddressMap`; pointers remember their tensor."""
+"""Every load, store and atomic of an interpreted kernel passes the case's `AddressMap` and book; pointers know their tensor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from triton._C.libtriton.ir import CACHE_MODIFIER, MEM_SEMANTIC, MEM_SYNC_SCOPE
 from triton.runtime import interpreter as stock
 
 from grader.sandbox.case import current_case
+from grader.sandbox.case.address_map import Access
+from grader.sandbox.interpret import programs
 
 REGION = "region"  # the attribute of a handle under which its tensor is remembered
+
+_ORDERS = {
+    MEM_SEMANTIC.RELAXED: "relaxed",
+    MEM_SEMANTIC.ACQUIRE: "acquire",
+    MEM_SEMANTIC.RELEASE: "release",
+    MEM_SEMANTIC.ACQUIRE_RELEASE: "acq_rel",
+}
+_SCOPES = {MEM_SYNC_SCOPE.CTA: "cta", MEM_SYNC_SCOPE.GPU: "gpu", MEM_SYNC_SCOPE.SYSTEM: "sys"}
 
 _Handle = stock.TensorHandle
 _Builder = stock.InterpreterBuilder
@@ -19,38 +30,58 @@ _Builder = stock.InterpreterBuilder
 def install() -> None:
     """Patch the interpreter. Every way to memory ends in one of these four; block pointers and descriptors too."""
     load, store = _Builder.create_masked_load, _Builder.create_masked_store
-    rmw, cas = _Builder.create_atomic_rmw, _Builder.create_atomic_cas
+    rmw, cas, barrier = _Builder.create_atomic_rmw, _Builder.create_atomic_cas, _Builder.create_barrier
 
-    def create_masked_load(self: Any, ptrs: Any, mask: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
-        _access("load", ptrs, mask)
-        return load(self, ptrs, mask, other, *args, **kwargs)
+    def create_masked_load(
+        self: Any, ptrs: Any, mask: Any, other: Any, cache_modifier: Any, eviction_policy: Any, is_volatile: bool
+    ) -> Any:
+        access = _access("load", ptrs, mask)
+        if access is not None:
+            weak = not is_volatile and cache_modifier != CACHE_MODIFIER.CV
+            current_case.plan().book.load(access, weak=weak)
+        return load(self, ptrs, mask, other, cache_modifier, eviction_policy, is_volatile)
 
     def create_masked_store(self: Any, ptrs: Any, value: Any, mask: Any, *args: Any, **kwargs: Any) -> Any:
-        _access("store", ptrs, mask)
+        access = _access("store", ptrs, mask)
+        if access is not None:
+            current_case.plan().book.store(access)
         return store(self, ptrs, value, mask, *args, **kwargs)
 
-    def create_atomic_rmw(self: Any, op: Any, ptr: Any, val: Any, mask: Any, *args: Any) -> Any:
-        _access("atomic", ptr, mask)
-        return rmw(self, op, ptr, val, mask, *args)
+    def create_atomic_rmw(self: Any, op: Any, ptr: Any, val: Any, mask: Any, sem: Any, scope: Any) -> Any:
+        access = _access("atomic", ptr, mask)
+        if access is not None:
+            current_case.plan().book.atomic(access, order=_ORDERS[sem], scope=_SCOPES[scope])
+        return rmw(self, op, ptr, val, mask, sem, scope)
 
-    def create_atomic_cas(self: Any, ptr: Any, *args: Any) -> Any:
-        _access("atomic", ptr, None)
-        return cas(self, ptr, *args)
+    def create_atomic_cas(self: Any, ptr: Any, cmp: Any, val: Any, sem: Any, scope: Any) -> Any:
+        access = _access("atomic", ptr, None)
+        found = cas(self, ptr, cmp, val, sem, scope)
+        swapped = np.asarray(found.data) == np.asarray(cmp.data)
+        current_case.plan().book.atomic(access, order=_ORDERS[sem], scope=_SCOPES[scope], done=swapped)
+        return found
+
+    def create_barrier(self: Any) -> Any:
+        current_case.plan().book.barrier()
+        return barrier(self)
 
     _Builder.create_masked_load = create_masked_load
     _Builder.create_masked_store = create_masked_store
     _Builder.create_atomic_rmw = create_atomic_rmw
     _Builder.create_atomic_cas = create_atomic_cas
+    _Builder.create_barrier = create_barrier
     for name in ("addptr", "splat", "broadcast", "expand_dims", "reshape", "trans", "bitcast", "unsplat"):
         _remember_region(f"create_{name}")
     for handle in (stock.BlockPointerHandle, stock.TensorDescHandle):
         _remember_base(handle)
 
 
-def _access(kind: str, pointers: Any, mask: Any) -> None:
+def _access(kind: str, pointers: Any, mask: Any) -> Access | None:
     itemsize = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
     lanes = None if mask is None else np.asarray(getattr(mask, "data", mask))
-    current_case.addresses().access(kind, np.asarray(pointers.data), lanes, itemsize, pointers.attr.get(REGION))
+    access = current_case.addresses().access(kind, np.asarray(pointers.data), lanes, itemsize, pointers.attr.get(REGION))
+    if access is not None:
+        programs.running().touched(access.low if kind != "store" and access.addresses.size == 1 else None)
+    return access
 
 
 def _remember_region(name: str) -> None:

@@ -13,9 +13,31 @@ from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.keeper import Keeper
 from grader.sandbox.walls.limits import Limits
 
+_PATIENCE = 3  # times its limit may pass on the clock while a session waits for a processor, or for nothing
 _LAST_WORDS_S = 1.0  # between the end of a session's replies and its own end
 _CANCEL_LOOK_S = 0.05
 _CHUNK = 65536
+
+
+class _Deadline:
+    """When a session has had its time: on the clock and, where others keep it from running, of a processor.
+
+    Args:
+        keeper: knows what it has used.
+        limit_s: from now.
+    """
+
+    def __init__(self, keeper: Keeper, limit_s: float) -> None:
+        self._keeper = keeper
+        self._limit_s = limit_s
+        self._began = time.monotonic()
+        self._used_s = keeper.processor_s
+
+    def has_passed(self) -> bool:
+        passed_s = time.monotonic() - self._began
+        if passed_s < self._limit_s:
+            return False
+        return passed_s >= _PATIENCE * self._limit_s or self._keeper.processor_s - self._used_s >= self._limit_s
 
 
 class Conversation:
@@ -54,7 +76,7 @@ class Conversation:
     def send_raw(self, data: bytes) -> None:
         """Bytes that a message announced. Same contract as `send`."""
         view = memoryview(data)
-        deadline = time.monotonic() + self._limits.time_limit_s
+        deadline = _Deadline(self._keeper, self._limits.time_limit_s)
         while view:
             try:
                 view = view[os.write(self._command_fd, view) :]
@@ -67,7 +89,7 @@ class Conversation:
         """The next reply's kind and fields, checked by `protocol.parse_reply`.
 
         Args:
-            time_limit_s: from now; passing it ends the session.
+            time_limit_s: from now; using so much processor time ends the session, and so does three times as much on the clock.
             cancelled: asked every 50 ms; True ends the session.
 
         Raises:
@@ -101,7 +123,7 @@ class Conversation:
         self.stop()
 
     def _frame(self, most: int, exactly: int | None, time_limit_s: float, cancelled: Callable[[], bool]) -> bytes:
-        deadline = time.monotonic() + time_limit_s
+        deadline = _Deadline(self._keeper, time_limit_s)
         self._fill(protocol.LENGTH.size, deadline, cancelled)
         (size,) = protocol.LENGTH.unpack(self._received[: protocol.LENGTH.size])
         if size > most or (exactly is not None and size != exactly):
@@ -111,7 +133,7 @@ class Conversation:
         del self._received[: protocol.LENGTH.size + size]
         return body
 
-    def _fill(self, size: int, deadline: float, cancelled: Callable[[], bool]) -> None:
+    def _fill(self, size: int, deadline: _Deadline, cancelled: Callable[[], bool]) -> None:
         while len(self._received) < size:
             try:
                 part = os.read(self._reply_fd, min(_CHUNK, size - len(self._received)))
@@ -122,7 +144,7 @@ class Conversation:
                 raise Ended(self._end_of_replies())
             self._received += part
 
-    def _wait(self, fd: int, event: int, deadline: float, cancelled: Callable[[], bool]) -> None:
+    def _wait(self, fd: int, event: int, deadline: _Deadline, cancelled: Callable[[], bool]) -> None:
         """Until `fd` is ready, or raise `Ended`."""
         waiting = select.poll()
         waiting.register(fd, event)
@@ -130,10 +152,9 @@ class Conversation:
         while True:
             if cancelled():
                 raise Ended(self._end(Reason.CANCELLED, ""))
-            left = deadline - time.monotonic()
-            if left <= 0:
+            if deadline.has_passed():
                 raise Ended(self._end(Reason.TIME_LIMIT, "It did not answer in time."))
-            ready = [each for each, _ in waiting.poll(min(left, _CANCEL_LOOK_S) * 1000)]
+            ready = [each for each, _ in waiting.poll(_CANCEL_LOOK_S * 1000)]
             if fd in ready:
                 return
             if ready:

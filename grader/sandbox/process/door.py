@@ -81,7 +81,7 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (),
         SandboxError: it did not start.
     """
     own_fd = os.pidfd_open(os.getpid())
-    with Pipes() as pipes:
+    with Pipes(limits) as pipes:
         theirs = {**pipes.theirs, "supervisor": own_fd, "lock": lock_fd}
         request = {
             "fds": theirs,
@@ -171,7 +171,7 @@ class Sandbox:
         executables: Sequence[str] = (),
     ) -> Conversation:
         """`search` and `without` (walls left out) are for the walls' own tests and the self-test."""
-        with Pipes() as pipes:
+        with Pipes(limits) as pipes:
             request = {
                 "limits": dataclasses.asdict(limits),
                 "scratch": pipes.scratch,

@@ -23,11 +23,10 @@ class Reason(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Ending:
-    """The end of one process. `survivors` counts what was still alive afterwards and is always 0: else `SandboxError`."""
+    """The end of one process. Nothing of it is left alive: else a `SandboxError` is raised instead."""
 
     reason: Reason
     detail: str = ""
-    survivors: int = 0
 
 
 class Ended(Exception):

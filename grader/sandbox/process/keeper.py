@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -19,10 +20,12 @@ from grader.sandbox.process import warden
 from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.process.watchdog import TICK_S, Watchdog
 from grader.sandbox.walls import scratch
+from grader.sandbox.walls.cgroup import Cgroup
 from grader.sandbox.walls.limits import MIB, Limits
 
 _KILL_LIMIT_S = 10.0  # for the warden; a fork bomb of hundreds took 0.3 s
 _CHUNK = 65536
+logger = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -32,6 +35,7 @@ class Keeper:
         output_fd, status_fd: what it prints, and what its warden reports.
         lifeline_fd: its warden kills when something is written there.
         warden_fd: a pidfd.
+        group: its cgroup, where it has one.
         process: the warden, where it is a child of ours and has to be reaped.
     """
 
@@ -46,6 +50,7 @@ class Keeper:
         limits: Limits,
         watchdog: Watchdog,
         scratch_path: str,
+        group: Cgroup | None = None,
         process: subprocess.Popen | None = None,
     ) -> None:
         self.warden_pid = warden_pid
@@ -59,6 +64,7 @@ class Keeper:
         self._limits = limits
         self._watchdog = watchdog
         self._scratch_path = scratch_path
+        self._group = group
         self._process = process
         self._discarded = 0
         self._request: tuple[Reason, str] | None = None
@@ -67,6 +73,11 @@ class Keeper:
             os.set_blocking(fd, False)
         self._thread = threading.Thread(target=self._watch, name=f"watch-{warden_pid}", daemon=True)
         self._thread.start()
+
+    @property
+    def processor_s(self) -> float:
+        """Processor time that it has used so far, in seconds."""
+        return self._watchdog.processor_s()
 
     def end(self, reason: Reason, detail: str, *, grace_s: float = 0.0) -> Ending:
         """Kill it, unless it has ended or ends by itself within `grace_s`. May be called again.
@@ -158,9 +169,21 @@ class Keeper:
             pass
         if survivors:
             raise SandboxError(f"{len(survivors)} processes survived their end")
-        if not scratch.remove(self._scratch_path):
-            raise SandboxError(f"{self._scratch_path} held too many files to be removed")
-        return self._judge_end(decided)
+        removed = self._remove_scratch()
+        if self._group is not None:
+            full = self._group.was_full
+            self._group.remove()
+            if full:
+                return Ending(Reason.MEMORY_LIMIT, f"It needed more than {self._limits.memory_mib} MiB of memory.")
+        return self._judge_end(decided, removed)
+
+    def _remove_scratch(self) -> bool:
+        """False where something is left of it: made so on purpose, and swept away later."""
+        try:
+            return scratch.remove(self._scratch_path)
+        except OSError:
+            logger.warning("scratch not removed", extra={"scratch": self._scratch_path}, exc_info=True)
+            return False
 
     def _survivors(self) -> list[int]:
         """What is left of the attempt's session after a last try to kill it from here."""
@@ -172,7 +195,9 @@ class Keeper:
             time.sleep(0.01)
         return left
 
-    def _judge_end(self, decided: tuple[Reason, str] | None) -> Ending:
+    def _judge_end(self, decided: tuple[Reason, str] | None, removed: bool) -> Ending:
+        if not removed:
+            return Ending(Reason.SCRATCH_LIMIT, "It left files that could not be removed.")
         try:
             report = json.loads(os.read(self._status_fd, _CHUNK))
         except (BlockingIOError, ValueError):
@@ -183,7 +208,15 @@ class Keeper:
         if status >= 0 and os.WIFSIGNALED(status):
             if os.WTERMSIG(status) == signal.SIGXCPU or report["cpu_s"] >= self._limits.cpu_s:
                 return Ending(Reason.TIME_LIMIT, f"It used more than {self._limits.cpu_s} s of processor time.")
-            return Ending(Reason.SIGNAL, signal.Signals(os.WTERMSIG(status)).name)
+            return Ending(Reason.SIGNAL, _name_of(os.WTERMSIG(status)))
         if status >= 0 and os.WIFEXITED(status):
             return Ending(Reason.EXITED, f"exit code {os.WEXITSTATUS(status)}")
         return Ending(Reason.SIGNAL, "its warden was killed")
+
+
+def _name_of(number: int) -> str:
+    """ "SIGSEGV"; real-time signals but the first and the last have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

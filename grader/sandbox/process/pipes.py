@@ -12,8 +12,8 @@ from grader.faults import SandboxError
 from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.keeper import Keeper
 from grader.sandbox.process.watchdog import Watchdog
-from grader.sandbox.walls import scratch
-from grader.sandbox.walls.limits import Kind, Limits
+from grader.sandbox.walls import cgroup, scratch
+from grader.sandbox.walls.limits import MIB, Kind, Limits
 
 LOCK_LIMIT_S = 20.0  # fork and lock down: 30 ms
 
@@ -21,9 +21,9 @@ LOCK_LIMIT_S = 20.0  # fork and lock down: 30 ms
 class Pipes:
     """`theirs` are the ends that the process gets. Left without a `session`, everything is closed and removed."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._ours, self._theirs = contextlib.ExitStack(), contextlib.ExitStack()
-        self.scratch = scratch.make()
+        self.scratch = scratch.make(most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes)
         self._ours.callback(scratch.remove, self.scratch)
         self._our_fds, self.theirs = {}, {}
         for name, to_session in {
@@ -59,11 +59,13 @@ class Pipes:
         """
         self._ours.callback(os.close, warden_fd)
         self._theirs.close()
+        session = _locked(self._our_fds["status"])
+        group = _group_of(session, limits, lent_bytes) if kind is not Kind.REPLAY else None
         watchdog = Watchdog(
             kind=kind,
             limits=limits,
             warden=warden_pid,
-            session=_locked(self._our_fds["status"]),
+            session=session,
             scratch=self.scratch,
             lent_bytes=lent_bytes,
         )
@@ -75,9 +77,22 @@ class Pipes:
             limits=limits,
             watchdog=watchdog,
             scratch_path=self.scratch,
+            group=group,
             process=process,
         )
         return Conversation(command_fd=self._our_fds["command"], reply_fd=self._our_fds["reply"], limits=limits, keeper=keeper)
+
+
+def _group_of(session: int, limits: Limits, lent_bytes: int) -> cgroup.Cgroup | None:
+    """A cgroup with the session in it; None where none can be had."""
+    group = cgroup.make(limits, lent_bytes=lent_bytes)
+    if group is not None:
+        try:
+            group.enter(session)
+        except OSError:
+            group.remove()
+            return None
+    return group
 
 
 def _locked(status_fd: int) -> int:

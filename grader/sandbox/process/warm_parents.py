@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from grader.sandbox.process import warden
 from grader.sandbox.walls import lockdown, roots
 from grader.sandbox.walls.limits import Kind, Limits
+from grader.sandbox.walls.scratch import is_own_disk
 
 # What a session of that kind would import late, when the application's files are out of its reach.
 _BACKENDS = {Kind.INTERPRET: "grader.sandbox.interpret.interpreter", Kind.RECORD: "grader.sandbox.recording.recorder"}
@@ -153,12 +154,16 @@ def _begin(kind: Kind, request: dict[str, Any], fds: Sequence[int], readable: ro
 def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> NoReturn:
     """In the process that becomes the session: walls first, then the session's code."""
     try:
+        besides = lockdown.MAPPED_BY_A_RECORDER if kind is Kind.RECORD else lockdown.MAPPED_BESIDES
+        besides += sum(os.fstat(fd).st_size for fd in lent)
         protocol_fds = _arrange(fds, output, lent, readable.held)
         scratch = request["scratch"]
         os.chdir(scratch)
         _clean_environment(scratch, kind)
         without = frozenset(request["without"])
-        lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks)
+        lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, mapped_besides=besides)
+        if not is_own_disk(scratch):
+            lockdown.show_descriptors()
         lockdown.close_all_but((*protocol_fds, STATUS_FD, *readable.held))
         lockdown.no_new_privileges()
         if "landlock" not in without:
@@ -204,6 +209,8 @@ def _clean_environment(scratch: str, kind: Kind) -> None:
     os.environ.clear()
     os.environ.update(
         HOME=scratch,
+        USER="learner",  # getpass asks for it first, and behind the walls nobody knows the user's number
+        LOGNAME="learner",
         TMPDIR=scratch,
         TRITON_CACHE_DIR=f"{scratch}/triton",
         TRITON_INTERPRET="1" if kind is Kind.INTERPRET else "0",

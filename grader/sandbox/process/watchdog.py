@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from grader.sandbox.walls.limits import MIB, Kind, Limits
 
 TICK_S = 0.05
 _SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a session has to go
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _LARGE_SHARE = 0.25  # of the session's own limit
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -31,22 +29,29 @@ class Watchdog:
         self._session = session
         self._scratch = scratch
         self._deadline = time.monotonic() + limits.time_limit_s
-        self._at_start = _resident_bytes(session)
+        self._at_start = _held_bytes(session)
         self._allowed = limits.memory_mib * MIB + lent_bytes
+
+    def processor_s(self) -> float:
+        """Seconds of processor time that the session has used, whatever else the machine does."""
+        return sum(map(_processor_s, self._pids()))
+
+    def _pids(self) -> list[int]:
+        """Where no process can be forked, the session is the only one."""
+        return [self._session] if self._kind is Kind.INTERPRET else warden.posix_session(self._warden)
 
     def crossed(self) -> tuple[Reason, str] | None:
         """The first limit that is crossed now, with a sentence."""
         limits = self._limits
         if time.monotonic() > self._deadline:
             return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
-        # Where no process can be forked, the session is the only one.
-        pids = [self._session] if self._kind is Kind.INTERPRET else warden.posix_session(self._warden)
-        used = sum(map(_resident_bytes, pids)) - self._at_start
+        pids = self._pids()
+        used = sum(map(_held_bytes, pids)) - self._at_start
         if used > self._allowed:
             return Reason.MEMORY_LIMIT, f"It needed more than {limits.memory_mib} MiB of memory."
         if sum(map(_tasks, pids)) > limits.processes:
             return Reason.PROCESS_LIMIT, f"It started more than {limits.processes} processes and threads."
-        if scratch.exceeds(self._scratch, most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes):
+        if scratch.exceeds(self._scratch, most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes, pids=pids):
             return Reason.SCRATCH_LIMIT, f"It wrote more than {limits.scratch_mib} MiB or {limits.inodes} files."
         # A session that holds little is not why the machine is short, and would not help it by going.
         if used > self._allowed * _LARGE_SHARE and _short_of_memory():
@@ -54,13 +59,23 @@ class Watchdog:
         return None
 
 
-def _resident_bytes(pid: int) -> int:
-    """Of all its threads, which share it. Its first thread shows nothing once it has left, so the others are asked, too."""
+def _processor_s(pid: int) -> float:
+    """Of all its threads, and of its children that are over."""
+    with contextlib.suppress(psutil.Error):
+        return sum(psutil.Process(pid).cpu_times()[:4])
+    return 0.0
+
+
+def _held_bytes(pid: int) -> int:
+    """Resident memory and the tables of its pages, of all its threads, which share both. Its first thread shows nothing once it
+    has left, so the others are asked, too.
+    """
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                if pages := int((task / "statm").read_text().split()[1]):
-                    return pages * _PAGE_BYTES
+            with contextlib.suppress(OSError, ValueError):
+                fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+                if "VmRSS" in fields:
+                    return 1024 * sum(int(fields[name].split()[0]) for name in ("VmRSS", "VmPTE"))
     return 0
 
 

@@ -15,10 +15,10 @@ _HEADER_BYTES = 64
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _ATTRIBUTE = struct.Struct("<BBH")
-_SECTION_LIMIT = 4096
-_SYMBOL_LIMIT = 65536
+_SECTION_LIMIT = 512  # Triton's have some thirty
 _KERNEL_LIMIT = 64
-_ATTRIBUTES_LIMIT = 65536  # bytes of a section of attributes; Triton's have some hundreds
+_NAME_LIMIT = 544  # bytes, to which names are cut: a kernel that a launch may name has 512, its sections a prefix besides
+_ATTRIBUTES_LIMIT = 65536  # bytes of all sections of attributes that are read; Triton's have some hundreds
 _SYMTAB, _FUNCTION, _WITHOUT_BYTES = 2, 2, 8
 
 _REGISTERS, _FRAME_SIZE, _PARAMETER, _THREADS = 0x2F, 0x11, 0x17, 0x10
@@ -45,46 +45,50 @@ class Kernel:
     threads: int
 
 
-def kernels(cubin: bytes) -> dict[str, Kernel]:
-    """The kernels of a cubin, by name.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What was read of one cubin.
 
-    Args:
-        cubin: may be hostile.
+    `own_memory_bytes`: device memory that loading it takes for its global variables. `read_bytes`: of attributes, which is
+    what reading it costs; whoever reads many cubins of one stranger adds them up.
+    """
+
+    kernels: dict[str, Kernel]  # by name
+    own_memory_bytes: int
+    read_bytes: int
+
+
+def facts(cubin: bytes) -> Facts:
+    """Read a cubin, which may be hostile: time and memory are bounded by the limits above, whatever is in it.
 
     Raises:
         CubinError: it is malformed.
     """
     try:
-        return _kernels(cubin)
+        return _facts(cubin)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
         raise CubinError(f"the cubin is malformed ({type(error).__name__})") from error
 
 
-def own_memory_bytes(cubin: bytes) -> int:
-    """Device memory that loading the cubin takes for its global variables. Same contract as `kernels`."""
-    try:
-        sections = _sections(cubin)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
-        raise CubinError(f"the cubin is malformed ({type(error).__name__})") from error
-    return sum(section.size for name, section in sections.items() if name.startswith(".nv.global"))
-
-
-def _kernels(data: bytes) -> dict[str, Kernel]:
+def _facts(data: bytes) -> Facts:
     sections = _sections(data)
-    symbols = _symbols(data, sections)
-    whole = {"registers": {}, "frame": {}}
-    for number, value in _attributes(data, sections.get(".nv.info")):
-        if number in (_REGISTERS, _FRAME_SIZE) and len(value) == 8:
+    whole: dict[int, dict[int, int]] = {_REGISTERS: {}, _FRAME_SIZE: {}}
+    for number, value in _attributes(data, sections.get(b".nv.info")):
+        if number in whole and len(value) == 8:
             symbol, amount = struct.unpack("<II", value)
-            whole["registers" if number == _REGISTERS else "frame"][symbols.get(symbol)] = amount
-    if len(whole["registers"]) > _KERNEL_LIMIT:
+            whole[number][symbol] = amount
+    if len(whole[_REGISTERS]) > _KERNEL_LIMIT:
         raise CubinError(f"the cubin has more than {_KERNEL_LIMIT} kernels")
+    named = {symbol: name for symbol in whole[_REGISTERS] if (name := _function(data, sections, symbol)) is not None}
+    of_each = [sections.get(b".nv.info." + name) for name in named.values()]
+    read_bytes = sum(section.size for section in (sections.get(b".nv.info"), *of_each) if section is not None)
+    if read_bytes > _ATTRIBUTES_LIMIT:
+        raise CubinError("the attributes of the cubin are too large")
     found = {}
-    for name in whole["registers"]:
-        if name is None:
-            continue
+    for symbol, raw_name in named.items():
+        name = raw_name.decode()
         sizes, threads = {}, 0
-        for number, value in _attributes(data, sections.get(f".nv.info.{name}")):
+        for number, value in _attributes(data, sections.get(b".nv.info." + raw_name)):
             if number == _PARAMETER and len(value) == 12:
                 _, ordinal, _, flags = struct.unpack("<IHHI", value)
                 sizes[ordinal] = flags >> 18
@@ -95,12 +99,13 @@ def _kernels(data: bytes) -> dict[str, Kernel]:
             raise CubinError(f"the parameters of {name} are not numbered one after the other")
         found[name] = Kernel(
             name=name,
-            registers=whole["registers"][name],
-            frame_bytes=whole["frame"].get(name, 0),
+            registers=whole[_REGISTERS][symbol],
+            frame_bytes=whole[_FRAME_SIZE].get(symbol, 0),
             parameter_bytes=tuple(sizes[ordinal] for ordinal in range(len(sizes))),
             threads=threads,
         )
-    return found
+    own_memory = sum(section.size for name, section in sections.items() if name.startswith(b".nv.global"))
+    return Facts(kernels=found, own_memory_bytes=own_memory, read_bytes=read_bytes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +116,7 @@ class _Section:
     link: int
 
 
-def _sections(data: bytes) -> dict[str, _Section]:
+def _sections(data: bytes) -> dict[bytes, _Section]:
     if data[:6] != b"\x7fELF\x02\x01":
         raise CubinError("the cubin is no 64-bit little-endian ELF file")
     (offset,) = struct.unpack_from("<Q", data, 40)
@@ -129,7 +134,7 @@ def _sections(data: bytes) -> dict[str, _Section]:
                 raise CubinError("a section of the cubin lies outside of it")
         text = _text(data, names + name)
         if text in sections:
-            raise CubinError(f"the cubin has two sections {text[:80]!r}")
+            raise CubinError(f"the cubin has two sections {text.decode(errors='replace')[:80]!r}")
         sections[text] = _Section(kind, start, size, link)
     # ptxas lists the PTX of a binary for sm_100 and later twice. Were there no limit, every one of thousands of sections could
     # be all of the file, to be read again and again.
@@ -138,20 +143,15 @@ def _sections(data: bytes) -> dict[str, _Section]:
     return sections
 
 
-def _symbols(data: bytes, sections: dict[str, _Section]) -> dict[int, str]:
-    """The functions among the symbols, by index."""
-    table, texts = sections.get(".symtab"), sections.get(".strtab")
+def _function(data: bytes, sections: dict[bytes, _Section], index: int) -> bytes | None:
+    """The name of symbol `index` where it is a function. Others are never read: a table may hold thousands."""
+    table, texts = sections.get(b".symtab"), sections.get(b".strtab")
     if table is None or texts is None or table.kind != _SYMTAB:
         raise CubinError("the cubin has no symbols")
-    count = table.size // _SYMBOL.size
-    if count > _SYMBOL_LIMIT:
-        raise CubinError("the cubin has too many symbols")
-    functions = {}
-    for index in range(count):
-        name, info, *_ = _read(_SYMBOL, data, table.start + index * _SYMBOL.size)
-        if info & 0xF == _FUNCTION:
-            functions[index] = _text(data, texts.start + name)
-    return functions
+    if index >= table.size // _SYMBOL.size:
+        return None
+    name, info, *_ = _read(_SYMBOL, data, table.start + index * _SYMBOL.size)
+    return _text(data, texts.start + name) if info & 0xF == _FUNCTION else None
 
 
 def _attributes(data: bytes, section: _Section | None) -> Iterator[tuple[int, bytes]]:
@@ -177,8 +177,8 @@ def _read(form: struct.Struct, data: bytes, start: int) -> tuple[int, ...]:
     return form.unpack_from(data, start)
 
 
-def _text(data: bytes, start: int) -> str:
-    end = data.find(b"\0", start, start + 4096) if start < len(data) else -1
-    if end < 0:
-        raise CubinError("a name in the cubin has no end")
-    return data[start:end].decode()
+def _text(data: bytes, start: int) -> bytes:
+    if start >= len(data):
+        raise CubinError("a name in the cubin lies outside of it")
+    end = data.find(b"\0", start, start + _NAME_LIMIT)
+    return data[start : end if end >= 0 else start + _NAME_LIMIT]

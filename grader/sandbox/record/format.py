@@ -52,11 +52,13 @@ _PREFIX = struct.Struct("<8sII")
 
 RECORD_LIMIT = 32 << 20  # bytes
 BINARY_LIMIT = 4 << 20
-PTX_LIMIT = 8 << 20
+PTX_LIMIT = 1 << 20  # bytes of one text; a recorder keeps the beginning of a longer one
+PTX_IN_ALL_LIMIT = 8 << 20
+READ_LIMIT = 1 << 20  # bytes of attributes that are read in all binaries together
 OWN_MEMORY_LIMIT = 64 << 10  # bytes of a binary's global variables, which are in no scratch buffer
 HEADER_LIMIT = 4 << 20
 LAUNCH_LIMIT = 64  # of one call, whichever alternatives are chosen
-ALTERNATIVE_LIMIT = 16
+ALTERNATIVE_LIMIT = 64
 COMMAND_LIMIT = 2048  # in the whole record, alternatives included
 BUFFER_LIMIT = 256
 PARAMETER_LIMIT = 256
@@ -138,7 +140,7 @@ class _Parser:
         scratch = tuple(_integer(size, 1, SIZE_LIMIT, "scratch") for size in _items(header["scratch"], BUFFER_LIMIT, "scratch"))
         self._sizes = {tensor.name: tensor.size for tensor in tensors} | dict(enumerate(scratch))
         binaries = _read_binaries(_items(header["binaries"], BUFFER_LIMIT, "binaries"), blobs)
-        self._kernels = [_kernels(binary) for binary in binaries]
+        self._kernels = _kernels(binaries)
         commands = tuple(self._command(item) for item in _items(header["commands"], COMMAND_LIMIT, "commands"))
         most = sum(_most_launches(command) for command in commands)
         if most > LAUNCH_LIMIT:
@@ -281,7 +283,7 @@ _MAP_BITS = (8, 16, 32, 32, 64, 64, 16, 32, 64, 16, 32, 32, 32, 4, 8, 8)
 
 
 def _read_binaries(items: list[Any], blobs: bytes) -> tuple[Binary, ...]:
-    binaries, position, seen = [], 0, set()
+    binaries, position, ptx_bytes, seen = [], 0, 0, set()
     for item in items:
         _keys(item, ("sha256", "cubin", "ptx"), "binary")
         size = _integer(item["cubin"], 1, BINARY_LIMIT, "size of a binary")
@@ -289,6 +291,9 @@ def _read_binaries(items: list[Any], blobs: bytes) -> tuple[Binary, ...]:
         cubin = blobs[position : position + size]
         ptx = blobs[position + size : position + size + ptx_size]
         position += size + ptx_size
+        ptx_bytes += ptx_size
+        if ptx_bytes > PTX_IN_ALL_LIMIT:
+            raise RecordError(f"the PTX of all binaries is longer than {PTX_IN_ALL_LIMIT:,} bytes")
         if position > len(blobs):
             raise RecordError("a binary is cut off")
         if not cubin.startswith(b"\x7fELF"):
@@ -303,14 +308,22 @@ def _read_binaries(items: list[Any], blobs: bytes) -> tuple[Binary, ...]:
     return tuple(binaries)
 
 
-def _kernels(binary: Binary) -> dict[str, cubin.Kernel]:
-    try:
-        own = cubin.own_memory_bytes(binary.cubin)
-        found = cubin.kernels(binary.cubin)
-    except cubin.CubinError as error:
-        raise RecordError(str(error)) from error
-    if own > OWN_MEMORY_LIMIT:
-        raise RecordError(f"a binary has {own:,} bytes of memory of its own; {OWN_MEMORY_LIMIT:,} are allowed")
+def _kernels(binaries: Sequence[Binary]) -> list[dict[str, cubin.Kernel]]:
+    """The kernels of each. Gives up as soon as reading them all takes more than a record may cost."""
+    found, read_bytes = [], 0
+    for binary in binaries:
+        try:
+            facts = cubin.facts(binary.cubin)
+        except cubin.CubinError as error:
+            raise RecordError(str(error)) from error
+        if facts.own_memory_bytes > OWN_MEMORY_LIMIT:
+            raise RecordError(
+                f"a binary has {facts.own_memory_bytes:,} bytes of memory of its own; {OWN_MEMORY_LIMIT:,} are allowed"
+            )
+        read_bytes += facts.read_bytes
+        if read_bytes > READ_LIMIT:
+            raise RecordError("the attributes of all binaries are too large")
+        found.append(facts.kernels)
     return found
 
 

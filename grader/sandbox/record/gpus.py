@@ -29,7 +29,6 @@ class Gpu:
     warps_per_sm: int
     blocks_per_sm: int
     registers_per_sm: int = 65536
-    registers_per_thread: int = 255
 
     @property
     def target(self) -> str:

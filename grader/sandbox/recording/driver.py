@@ -6,7 +6,6 @@ import math
 import re
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ import torch
 from grader.sandbox.case import current_case
 from grader.sandbox.record import format as record
 from grader.sandbox.record.commands import Binary, Launch, Parameter, Pointer, Scalar, TensorMap
+from grader.sandbox.record.cubin import kernels
 from grader.sandbox.record.gpus import GRID_LIMITS
 from grader.sandbox.recording.launch_book import pattern_of
 
@@ -36,7 +36,14 @@ class Utils:
             text = f"the kernel {name} compiles to {len(kernel):,} bytes; {record.BINARY_LIMIT:,} are allowed."
             raise current_case.rules().refuse(text)
         _cubins.append(bytes(kernel))
-        return 0, len(_cubins), 0, 0, 1024
+        registers, spills = _resources(name, _cubins[-1])
+        return 0, len(_cubins), registers, spills, 1024
+
+
+def _resources(name: str, cubin: bytes) -> tuple[int, int]:
+    """Registers of a thread, and 32-bit words that it spills, as the driver would answer."""
+    kernel = kernels(cubin)[name]
+    return kernel.registers, kernel.frame_bytes // 4
 
 
 _cubins: list[bytes] = []
@@ -74,7 +81,7 @@ class Launcher:
         )
         binary = Binary(cubin=_cubins[function - 1], ptx=_ptx.get(function, ""))
         scratch_size = math.prod(grid) * metadata.num_ctas * metadata.global_scratch_size
-        current_case.book().launch(launch, binary, scratch_size)
+        current_case.plan().launch(launch, binary, scratch_size)
 
 
 def _parameters(signature: list[Any], values: Any, maps: list[Any]) -> Iterator[Parameter]:
@@ -97,7 +104,7 @@ def _pointer(value: Any) -> Pointer:
         return Pointer(buffer=None)
     if not hasattr(value, "data_ptr"):
         raise current_case.rules().refuse("a pointer that is given as a number cannot be recorded; pass the tensor.")
-    buffer, offset = current_case.book().place(value)
+    buffer, offset = current_case.plan().place(value)
     return Pointer(buffer=buffer, offset=offset)
 
 
@@ -151,5 +158,5 @@ def _tensor_map(value: Any, form: dict[str, Any], shape: list[int], strides: lis
 def keep_ptx(module: Any, function: int, name: str, metadata_group: dict[str, str], digest: str) -> None:
     for file, path in metadata_group.items():
         if file.endswith(".ptx"):
-            text = Path(path).read_text(encoding="utf-8", errors="replace")
-            _ptx[function] = text[: record.PTX_LIMIT // 8]
+            with open(path, "rb") as text:
+                _ptx[function] = text.read(record.PTX_LIMIT).decode("ascii", errors="replace").replace("\ufffd", "?")

@@ -10,8 +10,7 @@ import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.refusals import Fill as HostFill
-from grader.sandbox.case.refusals import HostRules
+from grader.sandbox.case.refusals import HostRules, ScratchFill
 from grader.sandbox.record import format as record
 from grader.sandbox.record.commands import Alternative, Binary, Choice, Command, Fill, Launch, Pointer
 
@@ -19,11 +18,19 @@ FILL_RUNS = 64  # contiguous pieces that one fill of a strided view may fall int
 
 
 class LaunchBook:
-    """The commands of one call, in order."""
+    """The commands of one call, in order.
+
+    Args:
+        addresses: the tensors of the case.
+        turn: the case's place among the others; None where every configuration of an autotuner is wanted.
+        compile_with: options that every launch gets, whatever it asks for.
+    """
 
     rules: HostRules
 
-    def __init__(self, addresses: AddressMap) -> None:
+    def __init__(self, addresses: AddressMap, *, turn: int | None = None, compile_with: dict[str, int] | None = None) -> None:
+        self.turn = turn
+        self.compile_with = compile_with or {}
         self.arguments: set[str] = set()
         self._addresses = addresses
         self._commands: list[Command] = []
@@ -45,7 +52,7 @@ class LaunchBook:
             target=target, tensors=tensors, scratch=scratch, binaries=tuple(self._binaries.values()), commands=commands
         )
 
-    def fill(self, fill: HostFill) -> None:
+    def fill(self, fill: ScratchFill) -> None:
         """Write a fill down, one command for each contiguous run of cells."""
         pattern = pattern_of(fill.value, fill.tensor.dtype)
         buffer, start = self.place(fill.tensor)
@@ -73,20 +80,25 @@ class LaunchBook:
         if len(plain) > record.LAUNCH_LIMIT:
             raise self.rules.refuse(f"one call may make {record.LAUNCH_LIMIT} launches.")
 
-    def alternatives(self, labels: list[str], attempt: Callable[[int], bool]) -> None:
-        """Record each configuration of an autotuner apart. `attempt(index)` runs one; False if it cannot be compiled."""
+    def alternatives(self, labels: list[str], chosen: list[int], attempt: Callable[[int], bool]) -> bool:
+        """Record the chosen configurations of an autotuner apart. `attempt(index)` runs one; False if it cannot be compiled.
+
+        Returns:
+            Whether any could.
+        """
         if self._open is not self._commands:
             raise self.rules.refuse("an autotuned kernel inside another's hooks cannot be recorded.")
         taken = []
-        for index, label in enumerate(labels):
+        for index in chosen:
             self._open = []
             try:
                 if attempt(index):
-                    taken.append(Alternative(label=label, commands=tuple(self._open)))
+                    taken.append(Alternative(label=labels[index], commands=tuple(self._open)))
             finally:
                 self._open = self._commands
         if taken:
             self._commands.append(Choice(alternatives=tuple(taken)))
+        return bool(taken)
 
     def place(self, tensor: torch.Tensor) -> tuple[str | int | None, int]:
         """The buffer a tensor lies in, and how many bytes from its start."""

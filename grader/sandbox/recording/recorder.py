@@ -2,7 +2,7 @@
 
 The entry function is called on tensors with nothing in them; Triton (and Gluon) compile for the named target, of which only
 ptxas is executed, and hand every launch to `driver`. What comes out is a `Record` (`grader.sandbox.record`). Works without a
-GPU, a C compiler or a launcher stub. Of an autotuned kernel every configuration is recorded; what reads values on the host is
+GPU, a C compiler or a launcher stub. Of an autotuned kernel `configurations` are recorded; what reads values on the host is
 refused (`refusals`), since there are none.
 """
 
@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import functools
 import importlib
-import re
 from collections.abc import Callable
 from typing import Any
 
 import triton
-from triton.compiler.errors import CompileTimeAssertionFailure
 from triton.runtime.autotuner import Autotuner
 from triton.runtime.cache import triton_key
-from triton.runtime.errors import OutOfResources, PTXASError
 
 from grader.sandbox.case import current_case
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.lent import region_of, stand_in
 from grader.sandbox.case.pretended_gpu import PretendedDriver
 from grader.sandbox.case.refusals import HostRules, refuse_in_language
-from grader.sandbox.protocol import LentTensor
+from grader.sandbox.protocol import LentCase
 from grader.sandbox.record import format as record
 from grader.sandbox.record.gpus import Gpu
+from grader.sandbox.recording import configurations
 from grader.sandbox.recording.driver import Launcher, Utils, keep_ptx
 from grader.sandbox.recording.launch_book import LaunchBook
 
@@ -52,21 +50,19 @@ class RecordedRun:
         """The first refusal of the current case, even where the submission caught it."""
         return self._rules and self._rules.first_refusal
 
-    def run(
-        self, entry: Callable[..., Any], tensors: list[LentTensor], scalars: dict[str, Any], scratch_limit_bytes: int | None
-    ) -> bytes:
+    def run(self, entry: Callable[..., Any], case: LentCase) -> bytes:
         """Call the entry function on stand-ins of the lent tensors.
 
         Returns:
             The launch record.
         """
         addresses = AddressMap()
-        book = LaunchBook(addresses)
-        rules = HostRules(addresses, scratch_limit_bytes=scratch_limit_bytes, compute=False, on_fill=book.fill)
+        book = LaunchBook(addresses, turn=case.turn, compile_with=case.compile_with)
+        rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, compute=False, on_fill=book.fill)
         self._rules = book.rules = rules
-        arguments: dict[str, Any] = dict(scalars)
+        arguments: dict[str, Any] = dict(case.scalars)
         forms = []
-        for lent in tensors:
+        for lent in case.tensors:
             tensor = arguments[lent.name] = stand_in(lent)
             if tensor.numel():
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
@@ -98,45 +94,9 @@ def _install() -> None:
     PretendedDriver.__init__ = with_our_utils
     triton.runtime.driver.set_active(PretendedDriver(triton.runtime.driver.active.gpu))
     triton.knobs.runtime.kernel_load_end_hook.add(keep_ptx)
-    Autotuner.run = _run_every_configuration
-
-
-def _run_every_configuration(self: Autotuner, *args: Any, **kwargs: Any) -> None:
-    """Instead of Autotuner.run: whoever replays the record times the configurations, here each is written down."""
-    self.nargs = dict(zip(self.arg_names, args, strict=False))
-    configs = list(self.prune_configs(kwargs)) if len(self.configs) > 1 else list(self.configs)
-    if len(configs) > record.ALTERNATIVE_LIMIT:
-        text = f"{self.base_fn.__name__} has {len(configs)} configurations; {record.ALTERNATIVE_LIMIT} are allowed."
-        raise current_case.rules().refuse(text)
-    failures: list[Exception] = []
-
-    def attempt(index: int) -> bool:
-        config = configs[index]
-        full = {**self.nargs, **kwargs, **config.all_kwargs()}
-        try:
-            self.pre_hook(full, reset_only=True)
-            if config.pre_hook is not None:
-                config.pre_hook(full)
-            self.fn.run(*args, **kwargs, **config.all_kwargs())
-        except (OutOfResources, CompileTimeAssertionFailure, PTXASError) as error:
-            failures.append(error)
-            return False
-        self.best_config = config
-        return True
-
-    if len(configs) == 1:
-        if not attempt(0):
-            raise failures[0]
-    else:
-        current_case.book().alternatives([_label(config) for config in configs], attempt)
-        if len(failures) == len(configs):
-            raise failures[0]
-    self.nargs = None
-
-
-def _label(config: Any) -> str:
-    text = re.sub(r"[^ -~]", "?", str(config))
-    return text[:200]
+    Autotuner.run = configurations.run
+    configurations.install()
+    triton.knobs.runtime.interpret = False  # for good: a submission may set the variable
 
 
 def warm_up() -> None:

@@ -24,7 +24,7 @@ _OUR_VARIABLES = {"HOME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PAT
 _MIB = 1 << 20
 
 
-class Refused(Exception):
+class Denied(Exception):
     """The operation had no effect, without the system saying so."""
 
 
@@ -89,9 +89,26 @@ def hidden_memory(_: str) -> None:
     os.close(os.memfd_create("probe"))
 
 
+def share_memory(device: str) -> None:
+    fd = os.open(device, os.O_RDWR) if device else -1
+    mmap.mmap(fd, mmap.PAGESIZE, flags=mmap.MAP_SHARED).close()
+
+
+def map_much(gibibytes: str) -> None:
+    mmap.mmap(-1, int(gibibytes) << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE, mmap.PROT_READ).close()
+
+
+def reserve_blocks(place: str) -> None:
+    fd = os.open(place, os.O_RDWR | os.O_CREAT)
+    try:
+        os.posix_fallocate(fd, 0, _MIB)
+    finally:
+        os.close(fd)
+
+
 def foreign_variable(_: str) -> None:
     if not set(os.environ) - _OUR_VARIABLES:
-        raise Refused("none is there")
+        raise Denied("none is there")
 
 
 def inherited_descriptor(most: str) -> None:
@@ -100,7 +117,7 @@ def inherited_descriptor(most: str) -> None:
         link = f"/proc/self/fd/{name}"
         if int(name) not in known and os.path.exists(link) and not os.path.isdir(link):  # noqa: PTH110, PTH112
             return
-    raise Refused("none is there")
+    raise Denied("none is there")
 
 
 def write_lent(fd: str) -> None:
@@ -144,7 +161,8 @@ OPERATIONS: dict[str, Callable[[str], None]] = {
     function.__name__: function
     for function in (
         read_file, write_file, list_directory, change_mode, import_module, find_module, execute, fork, start_thread,
-        open_socket, signal_process, abort_itself, hidden_memory, foreign_variable, inherited_descriptor, write_lent,
+        open_socket, signal_process, abort_itself, hidden_memory, foreign_variable, share_memory, map_much,
+        reserve_blocks, inherited_descriptor, write_lent,
         read_lent, resize_lent, raise_limit, run_kernel, fill_memory, wait_forever,
     )
 }  # fmt: skip

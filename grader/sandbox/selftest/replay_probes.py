@@ -13,7 +13,7 @@ from pathlib import Path
 
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.selftest import probes
-from grader.sandbox.selftest.probes import Refused
+from grader.sandbox.selftest.probes import Denied
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _OUR_VARIABLES = {"HOME", "TMPDIR", "CUDA_CACHE_DISABLE", "CUDA_DEVICE_ORDER", "LC_CTYPE"}
@@ -66,12 +66,12 @@ def trace(pid: str) -> None:
 def hold_capability(_: str) -> None:
     held = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff")]
     if int(held[0], 16) == 0:
-        raise Refused("none is held")
+        raise Denied("none is held")
 
 
 def foreign_variable(_: str) -> None:
     if not set(os.environ) - _OUR_VARIABLES - _DRIVERS:
-        raise Refused("none is there")
+        raise Denied("none is there")
 
 
 def foreign_descriptor(lock: str) -> None:
@@ -84,7 +84,7 @@ def foreign_descriptor(lock: str) -> None:
             continue
         if not target.startswith("pipe:") and target not in ("/dev/null", lock) and not os.path.isdir(link):  # noqa: PTH112
             return
-    raise Refused("none is there")
+    raise Denied("none is there")
 
 
 OPERATIONS = probes.OPERATIONS | {

@@ -24,7 +24,7 @@ from grader.faults import SandboxError
 from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ended, Reason
-from grader.sandbox.walls import lockdown, roots
+from grader.sandbox.walls import cgroup, lockdown, roots, scratch
 from grader.sandbox.walls.limits import Kind, Limits
 
 _MAIN = "grader.sandbox.selftest.probes:main"
@@ -90,6 +90,7 @@ class SelfTest:
         """A table: one line for each wall and kind of process, and one for each probe that is not as it must be."""
         head = "the walls hold" if self.ok else f"the walls DO NOT hold, grading is off: {self.reason}"
         lines = [f"{head} ({len(self.rows)} probes, {self.duration_s:.1f} s)"]
+        lines += [f"  memory is held by {cgroup.how()}", f"  scratch is {scratch.how()}"]
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             groups.setdefault((row.kind, row.wall), []).append(row)
@@ -168,6 +169,10 @@ def _probes(bait: Path, session: Conversation) -> Iterator[Probe]:
     yield Probe("network", "open_socket", "AF_INET6", False)
     yield Probe("network", "open_socket", "AF_UNIX", False)
     yield Probe("memory", "hidden_memory", "", False)
+    yield Probe("memory", "share_memory", "", False)
+    yield Probe("memory", "share_memory", "/dev/zero", False)
+    yield Probe("memory", "map_much", "64", False, interpret)
+    yield Probe("files", "reserve_blocks", "reserved", False)
     yield Probe("memory", "read_lent", "5", True, interpret)
     yield Probe("memory", "write_lent", "5", False, interpret)
     yield Probe("memory", "write_lent", "6", True, interpret)

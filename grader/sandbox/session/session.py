@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from grader.sandbox import protocol
+from grader.sandbox.case import own_operators
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.pretended_gpu import pretend
 from grader.sandbox.case.refusals import HostRules
-from grader.sandbox.protocol import Fault, LentTensor
+from grader.sandbox.protocol import Fault, LentCase
 from grader.sandbox.record.gpus import DEFAULT_TARGET, GPUS
 from grader.sandbox.session import reading
 from grader.sandbox.session.culprit import fault_of, syntax_fault
@@ -28,6 +29,7 @@ KINDS = ("interpret", "record")
 def warm_up(kind: str) -> None:
     """For the parent that forks sessions: do once what each of them would do first. No submission is near."""
     pretend(GPUS[DEFAULT_TARGET])
+    own_operators.install()
     if kind == "interpret":
         from grader.sandbox.interpret import interpreter
 
@@ -116,15 +118,10 @@ class _Session:
 
     def run(self, message: dict[str, Any]) -> dict[str, Any] | Fault | bytes:
         """One case: what to answer."""
-        tensors = [LentTensor(**_tuples(item)) for item in message["tensors"]]
         try:
-            return self._backend.run(self._entry, tensors, message["scalars"], message["scratch_limit_bytes"])
+            return self._backend.run(self._entry, LentCase.of(message))
         except BaseException as error:
             return fault_of(self._backend.first_fault or error, stage="run", source=self._source)
-
-
-def _tuples(item: dict[str, Any]) -> dict[str, Any]:
-    return {**item, "shape": tuple(item["shape"]), "strides": tuple(item["strides"])}
 
 
 def _answer(fd: int, answer: dict[str, Any] | Fault | bytes) -> None:

@@ -31,6 +31,9 @@ _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _STACK_MIB = 64
 _MOST_TASKS = 1 << 15
+MAPPED_BESIDES = 1 << 30  # bytes, for libraries, thread stacks and what malloc reserves
+# For a recorder's tensors, in which nothing lies: as large as a GPU's. Its tables of pages are then 1 GiB at most.
+MAPPED_BY_A_RECORDER = 1 << 39
 _HEADROOM_MIB = 256  # for thread stacks and fragments; the watchdog holds the limit itself, this stops a burst
 
 _READ = AccessFS.READ_FILE | AccessFS.READ_DIR
@@ -65,6 +68,11 @@ def warm_up() -> None:
 def hide_memory() -> None:
     """Nobody of the same user reads this process's memory, environment or descriptors through /proc."""
     prctl(_PR_SET_DUMPABLE, 0)
+
+
+def show_descriptors() -> None:
+    """Let others of this process's user count what it holds open. Nothing secret is in it, and it is about to be walled in."""
+    prctl(_PR_SET_DUMPABLE, 1)
 
 
 def adopt_orphans() -> None:
@@ -107,16 +115,21 @@ def scope_signals() -> bool:
     return True
 
 
-def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
+def limit(limits: Limits, *, tasks_in_use: int, mapped_besides: int = MAPPED_BESIDES, memory: bool = True) -> None:
     """The kernel's own limits. Memory is counted from what this process holds now, tasks from what its user has now.
 
     The kernel counts the tasks of a user, not of an attempt, so there is room for what is started beside this session later: as
     many sessions as there are processors. The watchdog counts those of this attempt alone.
 
     Args:
+        mapped_besides: bytes that may be mapped besides the memory that may be used.
         memory: False where CUDA maps far more than it uses; the watchdog alone then counts what is resident.
     """
-    data_bytes = _data_bytes() + (limits.memory_mib + _HEADROOM_MIB) * MIB if memory else resource.RLIM_INFINITY
+    data_bytes = mapped_bytes = resource.RLIM_INFINITY
+    if memory:
+        data_bytes = _own_bytes("VmData") + (limits.memory_mib + _HEADROOM_MIB) * MIB
+        # whatever is mapped, read-only too: tables of pages are made for it, which are in no other account
+        mapped_bytes = _own_bytes("VmSize") + limits.memory_mib * MIB + mapped_besides
     for name, value in {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -128,6 +141,7 @@ def limit(limits: Limits, *, tasks_in_use: int, memory: bool = True) -> None:
         resource.RLIMIT_FSIZE: limits.scratch_mib * MIB,
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_DATA: data_bytes,
+        resource.RLIMIT_AS: mapped_bytes,
         resource.RLIMIT_NPROC: tasks_in_use + limits.processes * (1 + (os.cpu_count() or 1)),
     }.items():
         _lower(name, value, value)
@@ -156,6 +170,8 @@ def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequenc
         _allow(rules, f"/proc/{os.getpid()}", _READ)
         for path in gpu_devices:
             _allow(rules, path, _GPU)
+        if gpu_devices:
+            _allow(rules, "/dev/zero", AccessFS.READ_FILE | AccessFS.WRITE_FILE)
         if gpu_devices:
             _allow(rules, f"/proc/{os.getpid()}/task", _THREAD_NAMES)
         _allow(rules, scratch, _WRITE)
@@ -228,10 +244,10 @@ def _lower(name: int, soft: int, hard: int) -> None:
     resource.setrlimit(name, (soft, hard))
 
 
-def _data_bytes() -> int:
+def _own_bytes(name: str) -> int:
     with open("/proc/self/status") as file:
         for line in file:
-            if line.startswith("VmData:"):
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0
 

@@ -23,10 +23,10 @@ OWN_PID = 0x5AFE71D0  # stands in the program where a process's own id belongs, 
 _FILES = """
     read write readv writev pread64 pwrite64 preadv pwritev lseek close close_range openat open stat lstat fstat newfstatat
     statx statfs fstatfs access faccessat faccessat2 readlink readlinkat getdents64 getcwd chdir fchdir umask rename renameat
-    renameat2 mkdir mkdirat rmdir unlink unlinkat ftruncate fsync fdatasync fallocate fadvise64 copy_file_range sendfile flock
+    renameat2 mkdir mkdirat rmdir unlink unlinkat ftruncate fsync fdatasync fadvise64 copy_file_range sendfile flock
     dup dup2 dup3 fcntl pipe pipe2 poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
 """
-_MEMORY = "mmap munmap mprotect mremap madvise brk msync mincore membarrier get_mempolicy"
+_MEMORY = "munmap mprotect mremap madvise brk msync mincore membarrier get_mempolicy"
 _TASKS = """
     futex futex_waitv set_robust_list set_tid_address rseq arch_prctl exit exit_group restart_syscall sched_yield
     sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_min sched_get_priority_max getcpu getpriority
@@ -42,7 +42,7 @@ _ALLOWED = (_FILES + _MEMORY + " " + _TASKS + _SIGNALS + _CLOCKS).split()
 # What the CUDA driver calls beside these; memfd_create and every ioctl, which go to the GPU's device nodes alone.
 _CUDA = """
     ioctl memfd_create mbind set_mempolicy mlock mlock2 munlock preadv2 pwritev2 epoll_create epoll_pwait2 eventfd
-    timerfd_create timerfd_settime timerfd_gettime inotify_init1 inotify_add_watch inotify_rm_watch signalfd4 symlink
+    fallocate timerfd_create timerfd_settime timerfd_gettime inotify_init1 inotify_add_watch inotify_rm_watch signalfd4 symlink
 """
 
 _TERMINAL_QUESTIONS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS TIOCGWINSZ FIONREAD FIONBIO FIONCLEX FIOCLEX
@@ -52,6 +52,7 @@ _CLONE_NAMESPACES = 0x7E020080  # CLONE_NEW*
 _CLONE_SPAWN = 0x4000 | 0x100 | signal.SIGCHLD  # CLONE_VFORK | CLONE_VM: what posix_spawn asks for
 _AF_UNIX = 1
 _LOW_WORD = 0xFFFFFFFF
+_MAP_SHARED_OR_PRIVATE, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x3, 0x2, 0x20
 _BPF_JUMP_CLASS = 5
 _INSTRUCTION = struct.Struct("=HBBI")
 
@@ -70,6 +71,14 @@ def build(kind: Kind) -> bytes:
     rules.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.KILL_PROCESS)
     for name in _ALLOWED:
         rules.add_rule(allow, name)
+    # Memory that is shared and has no file is in no process's account, once it is dropped from the page table.
+    if kind is Kind.REPLAY:
+        rules.add_rule(allow, "mmap")
+    else:
+        rules.add_rule(allow, "mmap", argument(3, masked, _MAP_ANONYMOUS, 0))
+        rules.add_rule(
+            allow, "mmap", argument(3, masked, _MAP_ANONYMOUS | _MAP_SHARED_OR_PRIVATE, _MAP_ANONYMOUS | _MAP_PRIVATE)
+        )
     # The flags of clone3 lie behind a pointer, where seccomp cannot look: ENOSYS makes glibc fall back to clone.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.add_rule(allow, "clone", argument(0, masked, _CLONE_THREAD | _CLONE_NAMESPACES, _CLONE_THREAD))

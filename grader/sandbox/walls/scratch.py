@@ -1,28 +1,52 @@
-"""The scratch directory of one attempt: made fresh, measured while it is used, removed afterwards whatever is in it."""
+"""The scratch directory of one attempt: made fresh, measured while it is used, removed afterwards whatever is in it.
+
+Where we may mount, it is a small file system of its own, which cannot grow: a file that has no name any more lies on it, too.
+Elsewhere names are walked, and files without one are looked for in the descriptors and the memory of the attempt's processes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
+import logging
 import os
 import stat
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from grader.sandbox.walls import lockdown
 
 _PREFIX = "attempt-"
 _ABANDONED_S = 3600.0  # since it was last written to: far longer than an attempt may last
+_SLACK_BYTES, _SLACK_INODES = 1 << 20, 16
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_MS_NOSUID, _MS_NODEV, _MNT_DETACH = 0x2, 0x4, 0x2
+MOST_MAPPINGS = 20_000  # of one process; torch and Triton make some hundreds
 MOST_REMOVED = 1_000_000  # entries; what a session can make between two looks is far below
+logger = logging.getLogger(__name__)
 
 
-def make() -> str:
-    """An empty directory that only the session's user may enter."""
+def make(*, most_bytes: int, most_inodes: int) -> str:
+    """An empty directory that only the session's user may enter. The limits are those that `exceeds` will be asked for."""
     path = tempfile.mkdtemp(prefix=_PREFIX)
     if os.getuid() == 0:
         os.chown(path, lockdown.DROPPED_UID, lockdown.DROPPED_UID)
+        # a little larger than is allowed: who goes beyond is to be seen, not only to be stopped
+        size, inodes = most_bytes + most_bytes // 8 + _SLACK_BYTES, most_inodes + most_inodes // 8 + _SLACK_INODES
+        user = f"uid={lockdown.DROPPED_UID},gid={lockdown.DROPPED_UID}"
+        options = f"size={size},nr_inodes={inodes},mode=0700,{user}"
+        mounted = _LIBC.mount(b"tmpfs", os.fsencode(path), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) == 0
+        if not mounted:
+            logger.info("no file system of its own for scratch", extra={"errno": ctypes.get_errno()})
     return path
+
+
+def is_own_disk(path: str) -> bool:
+    """Whether it is a file system of its own."""
+    return os.path.ismount(path)
 
 
 def sweep() -> None:
@@ -35,12 +59,32 @@ def sweep() -> None:
                 remove(str(path))
 
 
-def exceeds(path: str, *, most_bytes: int, most_inodes: int) -> bool:
+def how() -> str:
+    """What holds scratch to its limit on this machine, in words."""
+    path = make(most_bytes=1 << 20, most_inodes=16)
+    try:
+        return (
+            "a small file system of its own" if is_own_disk(path) else "a directory that is counted, files without a name too"
+        )
+    finally:
+        remove(path)
+
+
+def exceeds(path: str, *, most_bytes: int, most_inodes: int, pids: Sequence[int] = ()) -> bool:
     """Whether more lies below `path`. Stops counting there, so a flood of files cannot hold up whoever looks.
 
     A directory that cannot be looked into (no permission, a path too long) counts as too much.
+
+    Args:
+        pids: the attempt's processes, which may hold files that have no name.
     """
-    size = inodes = 0
+    if is_own_disk(path):
+        disk = os.statvfs(path)
+        return (disk.f_blocks - disk.f_bfree) * disk.f_frsize > most_bytes or disk.f_files - disk.f_ffree > most_inodes
+    size = nameless_bytes(path, pids, largest=most_bytes)
+    if size > most_bytes:
+        return True
+    inodes = 0
     waiting = [path]
     while waiting:
         try:
@@ -65,12 +109,38 @@ def exceeds(path: str, *, most_bytes: int, most_inodes: int) -> bool:
     return False
 
 
+def nameless_bytes(path: str, pids: Sequence[int], *, largest: int) -> int:
+    """Bytes of files that were made below `path` and removed while one of the processes holds them.
+
+    Of one that is only mapped nobody but root can ask the size: it counts as `largest`.
+    """
+    device = Path(path).stat().st_dev
+    sizes: dict[int, int] = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for held in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    status = held.stat()
+                    if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device:
+                        sizes[status.st_ino] = status.st_blocks * 512
+    for pid in pids:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as file:
+            for line in itertools.islice(file, MOST_MAPPINGS):
+                if line.endswith(b" (deleted)\n") and os.fsencode(path) in line:
+                    sizes.setdefault(int(line.split()[4]), largest)
+            if next(file, None) is not None:
+                return largest + 1
+    return sum(sizes.values())
+
+
 def remove(path: str) -> bool:
     """Remove `path` and all below; False if it held more than `MOST_REMOVED` entries and some are left.
 
-    Nothing may still be running in it. Directories are flattened: one that lies deeper is moved up first, so neither depth nor
-    the length of a path matters, and no more than two descriptors are open.
+    Nothing may still be running in it. A file system of its own goes as a whole. Elsewhere directories are flattened: one that
+    lies deeper is moved up first, so neither depth nor the length of a path matters, and no more than two descriptors are open.
     """
+    while is_own_disk(path) and _LIBC.umount2(os.fsencode(path), _MNT_DETACH) == 0:
+        pass
     top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     fresh = (f".{number}" for number in itertools.count())
     left = MOST_REMOVED
@@ -103,6 +173,7 @@ def _empty(name: str, top: int, fresh, most: int) -> int:
             names = [entry.name for entry in itertools.islice(entries, most)]
         for inner in names:
             if _is_directory(inner, fd):
+                os.chmod(inner, 0o700, dir_fd=fd)  # moving a directory changes its "..", so it must be writable
                 os.rename(inner, _unused(fresh, top), src_dir_fd=fd, dst_dir_fd=top)
             else:
                 os.unlink(inner, dir_fd=fd)

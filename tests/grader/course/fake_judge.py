@@ -6,6 +6,9 @@ What it does is written in the source that is handed in, one word a line:
     child           runs a process of its own meanwhile, which notes its start and end in $FAKE_RUNS
     fail            raises, as a judge with a fault of ours would
     kill            kills its own process, every time
+    stop            stops its own process with SIGSTOP, every time
+    spin            holds the interpreter's lock in foreign code, every time
+    eat             fills memory, every time
     refund          a report that costs no attempt
     wrong           a report that did not pass
 """
@@ -15,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -40,6 +44,7 @@ class FakeJudge:
     def __init__(self, *, device: str = "cpu") -> None:
         self.device = device
         self.closed = False
+        self.eaten = bytearray()
 
     def self_test(self) -> SelfTest:
         down = os.environ.get("FAKE_WALLS_DOWN", "")
@@ -56,6 +61,12 @@ class FakeJudge:
             raise RuntimeError("the fake judge was told to fail")
         if "kill" in words:
             os.kill(os.getpid(), signal.SIGKILL)
+        if "stop" in words:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if "spin" in words:
+            re.match(r"(a+)+$", "a" * 60 + "b")
+        while "eat" in words:
+            self.eaten += bytes(1 << 24)
         steps = max(1, round(float(words.get("seconds", "0")) / 0.05))
         for step in range(steps):
             progress(Progress("judging", step, steps, f"case{step}"))

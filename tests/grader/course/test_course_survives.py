@@ -20,6 +20,7 @@ from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import DEAD_AFTER_S, HEARTBEAT_S, LAB, gone, state_is, until
 
 pytestmark = pytest.mark.slow
+NO_DEATHS = SimpleNamespace(of=lambda attempt_id: 0)
 
 
 def hand_in(course, source, *, user="ada", mode="submit"):
@@ -231,23 +232,6 @@ def test_only_the_archive_survives(service):
         assert service.rows()[running].fence == 1
 
 
-def test_job_that_kills_its_process_is_given_up(service):
-    web = service.start_web("serve")
-    web.stdout.readline()
-    with service.course() as course:
-        poison = hand_in(course, "kill")
-        healthy = hand_in(course, "healthy", user="bob")
-
-        until(state_is(course, poison, State.SYSTEM_ERROR), service)
-
-        status = course.status(poison, user="ada")
-        assert "failed on this submission several times; nothing was spent" in status.fault
-        assert not status.charged
-        assert len([event for event in service.events("start") if event["source"] == "kill"]) == 4
-        until(state_is(course, healthy, State.DONE, user="bob"), service)
-        assert course._archive.end(poison).state == State.SYSTEM_ERROR
-
-
 def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monkeypatch):
     class Full:
         def keep_end(self, end):
@@ -259,10 +243,10 @@ def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monk
         monkeypatch.setattr(fleet, "DBOS", SimpleNamespace(list_workflows=lambda **_: [job]))
 
         with pytest.raises(OSError, match="No space"):
-            fleet.reconcile(course._engine, Full(), course._queue)
+            fleet.reconcile(course._engine, Full(), course._queue, NO_DEATHS)
         assert course.status(attempt_id, user="ada").state is State.QUEUED
 
-        assert fleet.reconcile(course._engine, course._archive, course._queue) == [attempt_id]
+        assert fleet.reconcile(course._engine, course._archive, course._queue, NO_DEATHS) == [attempt_id]
         assert course.status(attempt_id, user="ada").state is State.SYSTEM_ERROR
         assert course._archive.end(attempt_id).state is State.SYSTEM_ERROR
 

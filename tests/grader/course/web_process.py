@@ -9,13 +9,14 @@ import os
 import sys
 import threading
 
-from grader.course import Course, Supervisor
+from grader.course import Course, Supervisor, supervise
 from grader.course.logs import start_logging
 from tests.grader.course.service import FAKE, LAB, UNLIMITED
 
 
 def serve(course: Course) -> None:
-    with Supervisor(course.settings, arguments=("--judge", FAKE)) as supervisor:
+    share = float(os.environ.get("MEMORY_SHARE", supervise.MEMORY_SHARE))
+    with Supervisor(course.settings, arguments=("--judge", FAKE), memory_share=share) as supervisor:
         while supervisor.pid is None:
             threading.Event().wait(0.01)
         tell(f"{supervisor.pid}")

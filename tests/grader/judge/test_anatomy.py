@@ -55,7 +55,8 @@ def record_of(*commands):
 @pytest.fixture
 def facts(monkeypatch):
     kernel = cubin.Kernel(name="_copy", registers=40, frame_bytes=24, parameter_bytes=(8,), threads=128)
-    monkeypatch.setattr(cubin, "kernels", lambda data: {"_copy": kernel})
+    read = cubin.Facts(kernels={"_copy": kernel}, own_memory_bytes=0, read_bytes=0)
+    monkeypatch.setattr(cubin, "facts", lambda data: read)
 
 
 def test_equal_launches_are_counted_together(facts):

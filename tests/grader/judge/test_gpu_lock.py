@@ -9,6 +9,8 @@ import pytest
 
 from grader.judge.gpu.lock import Cancelled, GpuLock, gpu_lock
 
+pytestmark = pytest.mark.process
+
 
 def test_a_second_holder_waits_until_it_is_cancelled():
     gpu = uuid.uuid4().hex

@@ -4,7 +4,8 @@ import pytest
 import torch
 from doubling_lab import CASE, lab
 
-from grader.judge.case.inputs import contiguous_strides, extent, gapped_strides, prepare
+from grader.judge.case.inputs import gapped_strides, prepare
+from grader.sandbox.protocol import contiguous_strides, extent
 from labs.declaration import Case
 
 

@@ -9,6 +9,8 @@ from grader.judge.gpu import replayer_walls
 from grader.judge.gpu import selftest as gpu_selftest
 from grader.judge.gpu.replayer_walls import probe_walls
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def answers():
@@ -42,7 +44,7 @@ def test_an_answer_that_nobody_knows_is_no_answer():
 def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):
     probe = replayer_walls.Probe("files", "read_file", "/etc/passwd", False)
     fine = replayer_walls.Probe("network", "open_socket", "AF_INET", False)
-    found = [replayer_walls.Answer(probe, True, "it works"), replayer_walls.Answer(fine, False, "PermissionError")]
+    found = [replayer_walls.ProbeAnswer(probe, True, "it works"), replayer_walls.ProbeAnswer(fine, False, "PermissionError")]
     monkeypatch.setattr(gpu_selftest, "probe_walls", lambda: found)
 
     broken, held = gpu_selftest._walls()

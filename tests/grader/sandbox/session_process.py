@@ -52,13 +52,14 @@ class WorkerProcess:
         first = self._receive()
         return first if first != ("parsed", {}) else self._receive()
 
-    def case(self, *, inputs, out, scalars=None, strided=(), scratch_limit_bytes=None):
+    def case(self, *, inputs, out, scalars=None, strided=(), scratch_limit_bytes=None, **how):
         """Lend tensors and run: the reply, and `out` afterwards.
 
         Args:
             inputs: name -> tensor, laid one after the other with guards between.
             out: a tensor of the form of `out`.
             strided: inputs whose rows are laid out with a gap of 24 cells.
+            how: more of the message: order, in_turn, sight.
         """
         for fd in (self._inputs_fd, self._out_fd):
             os.pwrite(fd, bytes([FILL]) * SIZE, 0)
@@ -76,7 +77,8 @@ class WorkerProcess:
             offset += -(-(data.numel() * data.element_size() + GUARD) // 256) * 256
         lent.append(_lent("out", "out", GUARD, out, out.stride()))
         tensors = [vars(item) for item in lent]
-        self._send({"kind": "case", "tensors": tensors, "scalars": scalars or {}, "scratch_limit_bytes": scratch_limit_bytes})
+        message = {"kind": "case", "tensors": tensors, "scalars": scalars or {}, "scratch_limit_bytes": scratch_limit_bytes}
+        self._send(message | how)
         reply = self._receive()
         written = bytearray(os.pread(self._out_fd, out.numel() * out.element_size(), GUARD))
         result = torch.frombuffer(written, dtype=out.dtype).view(out.shape) if written else torch.empty_like(out)

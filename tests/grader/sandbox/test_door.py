@@ -11,6 +11,8 @@ import pytest
 from grader.faults import SandboxError
 from grader.sandbox.process.door import Ended, Kind, Limits, Reason, Sandbox
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).resolve().parent
 SOON_S = 20.0
 KINDS = pytest.mark.parametrize("kind", [Kind.INTERPRET, Kind.RECORD])

@@ -10,6 +10,8 @@ import pytest
 from grader.sandbox.process.door import Kind, Limits
 from grader.sandbox.walls import lockdown, roots
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).resolve().parent
 SOON_S = 30.0
 PTX = """

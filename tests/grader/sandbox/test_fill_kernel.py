@@ -11,6 +11,8 @@ import triton
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.replay.fill_kernel import NAME, PTX, fill, word_of
 
+pytestmark = pytest.mark.process
+
 TARGETS = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 PATTERNS = (b"\x5a", b"\x01\x02", b"\x01\x02\x03\x04", b"\x01\x02\x03\x04\x05\x06\x07\x08")
 UNTOUCHED = 0xEE

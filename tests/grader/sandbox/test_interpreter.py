@@ -4,6 +4,8 @@ import pytest
 import torch
 from session_process import WorkerProcess
 
+pytestmark = pytest.mark.process
+
 HEAD = """\
 import torch
 import triton

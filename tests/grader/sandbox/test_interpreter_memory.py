@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from grader.sandbox.case.address_map import AccessFault, AddressMap, Region
 
+pytestmark = pytest.mark.process
+
 X = Region("x", 1000, 1400, writable=False)
 OUT = Region("out", 2000, 2400, writable=True)
 

@@ -7,6 +7,8 @@ import triton.language as tl
 
 from grader.sandbox.interpret import number_formats
 
+pytestmark = pytest.mark.process
+
 FORMATS = {
     "bfloat16": (tl.bfloat16, torch.bfloat16, np.uint16, torch.uint16),
     "float8e4nv": (tl.float8e4nv, torch.float8_e4m3fn, np.uint8, torch.uint8),

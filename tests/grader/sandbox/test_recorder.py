@@ -12,6 +12,8 @@ from grader.sandbox.record.commands import Choice, Fill, Launch, Pointer, Scalar
 from grader.sandbox.record.format import parse
 from grader.sandbox.record.gpus import GPUS
 
+pytestmark = pytest.mark.process
+
 HEAD = """\
 import torch
 import triton
@@ -136,7 +138,7 @@ def test_an_attention_for_every_target(session, target):
     (launch,) = made.commands
     assert (made.target, launch.grid, launch.kernel) == (target, (2, 2, 1), "_attention")
     assert launch.parameters[4:6] == (i32(128), Scalar(type="fp32", data=struct.pack("<f", 0.125)))
-    facts = cubin.kernels(made.binaries[0].cubin)["_attention"]
+    facts = cubin.facts(made.binaries[0].cubin).kernels["_attention"]
     assert 32 <= facts.registers <= 255
     assert facts.threads == 32 * launch.num_warps
 
@@ -386,13 +388,53 @@ def test_what_cannot_be_recorded_is_refused(session, body, said):
     assert said in fault["text"]
 
 
+def test_cases_share_the_configurations(session):
+    configs = "[triton.Config({'BLOCK': 32}, num_warps=w, num_stages=s) for w in (1, 2, 4) for s in (1, 2, 3, 4)]"
+    tuned = f"\n\n_tuned = triton.autotune({configs}, key=[])(_copy)\n\n\ndef entry(x, out):\n    _tuned[(2,)](x, out, 64)\n"
+    assert session.load(HEAD + COPY + tuned) == ("loaded", {})
+
+    def labels(**how):
+        form = {"inputs": {"x": torch.empty(64)}, "out": torch.empty(64)}
+        (choice,) = parse(session.record(**form, **how), arguments=("x", "out")).commands
+        return [alternative.label for alternative in choice.alternatives]
+
+    first, second, third, timed = labels(turn=0), labels(turn=1), labels(turn=2), labels()
+
+    assert (len(first), len(second), len(third), len(timed)) == (8, 4, 1, 12)
+    assert set(first) | set(second) == set(timed)
+
+
+def test_options_of_every_launch_can_be_overridden(session):
+    assert session.load(HEAD + COPY + "\n\ndef entry(x, out):\n    _copy[(2,)](x, out, 64, 32, num_warps=4)\n")[0] == "loaded"
+    form = {"inputs": {"x": torch.empty(64)}, "out": torch.empty(64)}
+
+    (launch,) = parse(session.record(**form, compile_with={"num_warps": 1}), arguments=("x", "out")).commands
+
+    assert launch.num_warps == 1
+
+
+def test_a_warmed_up_kernel_can_be_asked_and_launched(session):
+    source = """
+
+def entry(x, out):
+    kernel = _copy.warmup(x, out, 64, 32, grid=(1,), num_warps=2)
+    kernel._init_handles()
+    assert 8 <= kernel.n_regs <= 255 and kernel.n_spills == 0 and kernel.metadata.num_warps == 2
+    kernel[(2, 1, 1)](x, out, 64, 32)
+"""
+
+    made = record(session, COPY + source, inputs={"x": torch.empty(64)}, out=torch.empty(64))
+
+    assert [launch.grid for launch in made.commands] == [(2, 1, 1)]
+
+
 def test_too_many_configurations_are_refused(session):
-    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 18)]"
+    configs = "[triton.Config({'BLOCK': 32}, num_stages=n) for n in range(1, 66)]"
     tuned = f"\n\n_tuned = triton.autotune({configs}, key=[])(_copy)\n\n\ndef entry(x, out):\n    _tuned[(2,)](x, out, 64)\n"
 
     fault = refusal(session, tuned)
 
-    assert (fault["stage"], fault["text"]) == ("refused", "_copy has 17 configurations; 16 are allowed.")
+    assert (fault["stage"], fault["text"]) == ("refused", "_copy has 65 configurations; 64 are allowed.")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 
 from grader.sandbox.walls import roots
 
+pytestmark = pytest.mark.process
+
 NOBODY = 61234
 _PREPARE = """
 import os, sys

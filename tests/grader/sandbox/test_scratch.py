@@ -1,17 +1,26 @@
 """The scratch directory is removed whatever is in it, and measured without being held up."""
 
+import contextlib
+import mmap
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from grader.sandbox.walls import scratch
+from grader.sandbox.walls import lockdown, scratch
+
+LIMITS = {"most_bytes": 4 << 20, "most_inodes": 200}
 
 
-@pytest.fixture
-def place():
-    path = scratch.make()
+@pytest.fixture(params=["own disk", "a directory"])
+def place(request, monkeypatch):
+    if request.param == "a directory":
+        monkeypatch.setattr(scratch._LIBC, "mount", lambda *_: -1)
+    path = scratch.make(**LIMITS)
+    if request.param == "own disk" and not scratch.is_own_disk(path):
+        scratch.remove(path)
+        pytest.skip("needs leave to mount")
     yield Path(path)
     if Path(path).exists():
         scratch.remove(path)
@@ -73,6 +82,8 @@ def test_what_killed_supervisors_left_is_swept_away(place, age_s, kept):
 
 
 def test_stops_at_too_many_entries(place, monkeypatch):
+    if scratch.is_own_disk(str(place)):
+        pytest.skip("goes as a whole")
     for number in range(20):
         (place / str(number)).touch()
     monkeypatch.setattr(scratch, "MOST_REMOVED", 10)
@@ -96,3 +107,55 @@ def test_measures_bytes_and_entries(place, files, size, expected):
         (place / "below" / str(number)).write_bytes(bytes(size))
 
     assert scratch.exceeds(str(place), most_bytes=100_000, most_inodes=10) is expected
+
+
+def test_more_than_the_limit_is_seen(place):
+    (place / "half").write_bytes(bytes(2 << 20))
+    assert not scratch.exceeds(str(place), **LIMITS)
+
+    with contextlib.suppress(OSError):
+        (place / "more").write_bytes(b"x" * (4 << 20))
+
+    assert scratch.exceeds(str(place), **LIMITS)
+
+
+def test_too_many_files_are_seen(place):
+    for number in range(210):
+        (place / f"{number}").touch()
+
+    assert scratch.exceeds(str(place), **LIMITS)
+
+
+@pytest.mark.parametrize("held_by", ["descriptor", "mapping"])
+def test_files_without_a_name_are_seen(place, held_by):
+    kept = []
+    for _ in range(3):
+        file = (place / "f").open("w+b")
+        file.write(b"x" * (2 << 20)) if len(kept) < 2 else file.write(b"x" * 4096)
+        file.flush()
+        (place / "f").unlink()
+        kept.append(file if held_by == "descriptor" else mmap.mmap(file.fileno(), 4096))
+        if held_by == "mapping":
+            file.close()
+
+    assert scratch.exceeds(str(place), **LIMITS, pids=[os.getpid()])
+    for each in kept:
+        each.close()
+
+
+def test_a_directory_closed_within_another_is_removed(place):
+    """As an ordinary user, who may not move what he may not write to."""
+    (place / "a" / "b").mkdir(parents=True)
+    (place / "a" / "b").chmod(0o000)
+    if os.getuid() != 0:
+        assert scratch.remove(str(place))
+        return
+    for path in (place, place / "a", place / "a" / "b"):
+        os.chown(path, lockdown.DROPPED_UID, lockdown.DROPPED_UID)
+    child = os.fork()
+    if child == 0:
+        os.setresuid(*(lockdown.DROPPED_UID,) * 3)
+        os._exit(scratch._empty("a", os.open(place, os.O_RDONLY), iter([".0"]), 99))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1  # entries that were dealt with
+    assert [path.name for path in place.iterdir()] == [".0"]

@@ -5,6 +5,8 @@ import pytest
 from grader.faults import SandboxError
 from grader.sandbox.selftest import walls as selftest
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def whole(sandbox):

@@ -6,6 +6,8 @@ import pytest
 import torch
 from session_process import WorkerProcess
 
+pytestmark = pytest.mark.process
+
 HEAD = """\
 import torch
 import triton

@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+import pytest
+
 from tabs.figures.widget import HERE, head
+
+pytestmark = pytest.mark.process
 
 
 def test_importing_the_figures_loads_neither_torch_nor_gradio():

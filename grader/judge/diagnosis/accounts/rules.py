@@ -170,8 +170,10 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
             yield "padding_takes_part", sentence, Way(tile=tile, padding=level)
-        sentence = f"Lanes beyond the last {key} count as 0 in the maximum, not in the sum: rows far below 0 underflow. "
+        sentence = (
+            f"Lanes beyond the last {key} count as 0 in the maximum, not in the sum: rows far below 0 underflow. "
             "Load them as −inf."
+        )
         yield from _underflowing("padding_in_maximum", sentence, Way(tile=tile, padding=0.0, padding_in="max"))
         sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")

@@ -145,7 +145,7 @@ def device_nodes(bait: Bait):
     )
 
 
-@attack()
+@attack(varies=True)  # where scratch is no file system of its own, others of its user may look at what it holds
 def write_own_memory_through_proc(bait: Bait):
     os.close(os.open("/proc/self/mem", os.O_RDWR))
     return True

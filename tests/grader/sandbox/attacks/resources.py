@@ -39,7 +39,7 @@ def fork_bomb_that_hides(bait: Bait):
 @attack(kinds=(RECORD,), ends=(*TOO_MANY, "signal", *PROMPT), time_limit_s=0.7, **SMALL)
 def vfork_bomb(bait: Bait):
     """Its parent waits for each child, which goes on in the same memory."""
-    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("b83a0000000f05ebf7"))  # again: mov eax, 58 (vfork); syscall; jmp again
     ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 
@@ -94,8 +94,9 @@ def memory_bomb_of_heap(bait: Bait):
     return True
 
 
-@attack(kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=5, **SMALL)
+@attack(time_limit_s=5, **SMALL)
 def memory_bomb_of_shared_pages(bait: Bait):
+    """Dropped from the page table they would be in no process's account."""
     kept = []
     while len(kept) < 2000:
         kept.append(mmap.mmap(-1, 4 * MIB, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS))
@@ -106,8 +107,88 @@ def memory_bomb_of_shared_pages(bait: Bait):
 @attack(kinds=(INTERPRET,), ends=("memory_limit",), time_limit_s=8, **SMALL)
 def memory_bomb_once_the_first_thread_has_left(bait: Bait):
     """A process whose first thread is gone looks like a zombie without memory, and is not."""
-    threading.Thread(target=memory_bomb_of_shared_pages, args=(bait,)).start()
+    threading.Thread(target=memory_bomb_of_heap, args=(bait,)).start()
     syscall(60, 0)  # exit, of this thread alone
+
+
+@attack(time_limit_s=5, **SMALL)
+def memory_bomb_of_the_zero_device(bait: Bait):
+    """Mapped as shared, it is memory without a file, by another door."""
+    fd = os.open("/dev/zero", os.O_RDWR)
+    kept = []
+    while len(kept) < 200:
+        kept.append(mmap.mmap(fd, 4 * MIB))
+        kept[-1].write(b"x" * (4 * MIB))
+    return True
+
+
+@attack(ends=("memory_limit", "signal", *PROMPT), time_limit_s=5, **SMALL)
+def memory_bomb_of_page_tables(bait: Bait):
+    """One read in every 2 MiB: nothing is resident but the tables of pages."""
+    LIBC.mmap.restype = ctypes.c_void_p
+    LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    at = LIBC.mmap(None, 1 << 38, 1, 0x4022, -1, 0)  # PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    if at == ctypes.c_void_p(-1).value:
+        return None
+    for number in range(1 << 17):
+        ctypes.c_char.from_address(at + (number << 21)).value
+    return True
+
+
+@attack(ends=("memory_limit", *PROMPT), time_limit_s=5, **SMALL)
+def memory_bomb_of_lent_memory(bait: Bait):
+    """What the judge lends may be mapped over and over: each time tables of pages are made for it."""
+    if bait.out_fd is None:
+        return None
+    kept = []
+    while len(kept) < 60_000:
+        kept.append(mmap.mmap(bait.out_fd, 4096))
+    return len(kept) >= 60_000 and None
+
+
+@attack(ends=("scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
+def disk_full_by_files_without_a_name(bait: Bait):
+    kept = []
+    for _ in range(12):
+        fd = os.open("f", os.O_RDWR | os.O_CREAT)
+        os.unlink("f")
+        for _ in range(8):
+            os.write(fd, b"x" * MIB)
+        kept.append(mmap.mmap(fd, 4096))
+        os.close(fd)
+        time.sleep(0.06)
+    time.sleep(0.5)
+    return len(kept) == 12
+
+
+@attack(time_limit_s=5, **SMALL)
+def disk_full_at_once(bait: Bait):
+    """Blocks that are only reserved cost no time."""
+    fd = os.open("f", os.O_RDWR | os.O_CREAT)
+    os.posix_fallocate(fd, 0, 12 * MIB)
+    return True
+
+
+@attack(ends=("scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
+def scratch_that_cannot_be_removed(bait: Bait):
+    """A directory of mode 000 in another: moving it up needs leave to write into it."""
+    Path("a/b").mkdir(parents=True)
+    os.umask(0o777)
+    Path("a/closed").mkdir()
+    Path("a/b/closed").mkdir()
+
+
+@attack(ends=("signal",), time_limit_s=5)
+def dies_of_a_realtime_signal(bait: Bait):
+    """A signal that has no name."""
+    import fcntl
+
+    read_fd, write_fd = os.pipe()
+    fcntl.fcntl(read_fd, 8, os.getpid())  # F_SETOWN
+    fcntl.fcntl(read_fd, 10, 40)  # F_SETSIG
+    fcntl.fcntl(read_fd, fcntl.F_SETFL, fcntl.fcntl(read_fd, fcntl.F_GETFL) | os.O_ASYNC)
+    os.write(write_fd, b"x")
+    time.sleep(5)
 
 
 @attack(time_limit_s=5, **SMALL)
@@ -132,7 +213,7 @@ def disk_full_by_one_file(bait: Bait):
     return True
 
 
-@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
 def disk_full_by_many_files(bait: Bait):
     for number in range(1000):
         Path(f"file{number}").write_bytes(b"x" * (4 * MIB))
@@ -140,7 +221,7 @@ def disk_full_by_many_files(bait: Bait):
     return True
 
 
-@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit", *PROMPT), time_limit_s=5, **SMALL)
 def flood_of_directories(bait: Bait):
     for number in range(200_000):
         Path(f"directory{number}").mkdir()

@@ -1,0 +1,57 @@
+"""A second look at a right kernel in the interpreter: its programs in another order, and an autotuner's configurations in turn.
+
+Both are tried on a small case only, and only where they can show something: an order where anything is stored to scratch,
+configurations where there are several.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from grader.judge.case.judged import Finding, Judged
+from grader.judge.case.outcome import Again, Outcome
+from grader.judge.cpu.runner import CpuRunner
+from grader.judge.judging import judge
+from grader.judge.verdict.races import IN_TURN, ORDER
+from grader.report import Diagnosis, Verdict
+from labs.declaration import Lab
+
+ENOUGH_CELLS = 64  # of `out`: in a case of fewer a wrong answer may look right
+
+
+def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]:
+    """The cases, those that a second run showed to be wrong judged anew."""
+    cases = list(cases)
+    if any(judged.verdict is not Verdict.PASSED for judged in cases):
+        return cases
+    small = _smallest(judged for judged in cases if judged.outcome.done.facts.stores_scratch)
+    if small is not None:
+        outcome = runner.run(small.prepared, Again(other_order=True))
+        finding = judge(lab, small.prepared, outcome)
+        if finding.failed:
+            wrong = finding.verdict in (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE, Verdict.NOT_WRITTEN)
+            own = Diagnosis(sentence=ORDER, name="race") if wrong else finding.own
+            verdict = Verdict.RACE if wrong else finding.verdict
+            _replace(cases, small, outcome, dataclasses.replace(finding, verdict=verdict, own=own))
+            return cases
+    tuned = _smallest(judged for judged in cases if judged.outcome.done.facts.configurations > 1)
+    if tuned is not None:
+        outcome = runner.run(tuned.prepared, Again(in_turn=True))
+        finding = judge(lab, tuned.prepared, outcome)
+        if finding.failed:
+            own = finding.own or Diagnosis(sentence=IN_TURN, name="autotune_not_reset")
+            _replace(cases, tuned, outcome, dataclasses.replace(finding, own=own))
+    return cases
+
+
+def _smallest(cases: Iterable[Judged]) -> Judged | None:
+    """The visible case that ran fastest, among those whose `out` has enough cells where there are such."""
+    visible = [judged for judged in cases if judged.visible]
+    large = [judged for judged in visible if judged.finding.out.numel() >= ENOUGH_CELLS]
+    return min(large or visible, key=lambda judged: judged.outcome.duration_ms, default=None)
+
+
+def _replace(cases: list[Judged], old: Judged, outcome: Outcome, finding: Finding) -> None:
+    place = next(index for index, judged in enumerate(cases) if judged is old)
+    cases[place] = Judged(prepared=old.prepared, outcome=outcome, finding=finding)

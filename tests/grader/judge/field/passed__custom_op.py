@@ -1,0 +1,29 @@
+"""An operator of one's own around the launcher."""
+
+import torch
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def softmax_kernel(x_ptr, out_ptr, stride_x, stride_out, cols, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    offs = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * stride_x + offs, mask=offs < cols, other=-float("inf")).to(tl.float32)
+    weights = tl.exp(x - tl.max(x, 0))
+    weights = weights / tl.sum(weights, 0)
+    tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)
+
+
+@torch.library.custom_op("field::softmax_out", mutates_args={"out"}, device_types="cuda")
+def softmax_op(x: torch.Tensor, out: torch.Tensor) -> None:
+    softmax_kernel[(x.shape[0],)](x, out, x.stride(0), out.stride(0), x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))
+
+
+@softmax_op.register_fake
+def _(x, out):
+    pass
+
+
+def softmax(x, out):
+    torch.ops.field.softmax_out(x, out)

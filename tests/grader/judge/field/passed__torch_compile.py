@@ -1,0 +1,34 @@
+"""Functions for torch.compile and torch.jit.script that nobody calls."""
+
+import torch
+import triton
+import triton.language as tl
+
+
+@torch.compile
+def reference(x):
+    return torch.softmax(x, -1)
+
+
+@torch.compile(dynamic=True)
+def another(x):
+    return torch.softmax(x, -1)
+
+
+@torch.jit.script
+def scripted(x):
+    return torch.softmax(x, -1)
+
+
+@triton.jit
+def softmax_kernel(x_ptr, out_ptr, stride_x, stride_out, cols, BLOCK: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64)
+    offs = tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + row * stride_x + offs, mask=offs < cols, other=-float("inf")).to(tl.float32)
+    weights = tl.exp(x - tl.max(x, 0))
+    weights = weights / tl.sum(weights, 0)
+    tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)
+
+
+def softmax(x, out):
+    softmax_kernel[(x.shape[0],)](x, out, x.stride(0), out.stride(0), x.shape[1], BLOCK=triton.next_power_of_2(x.shape[1]))

@@ -1,0 +1,208 @@
+"""Of a hidden case nothing but its name and its outcome is said, whatever a submission makes of what it saw there."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.judge.attempt import Attempt, Execution, request
+from grader.judge.case import hidden
+from grader.judge.case.inputs import prepare
+from grader.judge.case.memory import OUT_FILL, still_filled
+from grader.judge.case.outcome import Outcome
+from grader.report import Verdict
+from grader.sandbox.process.ending import Ending, Reason
+from grader.sandbox.protocol import OF_A_CASE, Done, Fault
+from labs import load
+
+LAB = "lab02_safe_softmax"
+SOURCE = load(LAB).solution
+LINES = SOURCE.count("\n") + 1
+MARK = "EXFIL"
+NUMBER = 7654321
+WAYS = ("zeros", "nan", "unwritten", "rows", "copy", "overrun", "changed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A snapshot made by hand."""
+
+    tensor: torch.Tensor
+    overrun: tuple[int, int] = (0, 0)
+
+    @property
+    def unwritten(self):
+        return still_filled(self.tensor)
+
+
+class Played(Attempt):
+    """An attempt whose cases end as `play` says."""
+
+    device_kind, _device_name = "cpu", "by hand"
+
+    def __init__(self, play, seed):
+        asked = request(SOURCE.encode(), LAB, mode="submit", prediction=None, seed=seed, target="sm_90")
+        super().__init__(None, asked, progress=lambda progress: None, cancelled=lambda: False)
+        self.play = play
+
+    def _execute(self, cases):
+        return Execution(cases=[self._judge(prepared, self.play(prepared)) for prepared in cases])
+
+
+def right(prepared):
+    expected = load(LAB).lab.expected(prepared.inputs).to(prepared.out_dtype)
+    return Outcome(snapshots=(Answer(expected),), done=Done(), duration_ms=1.0)
+
+
+def wrong(prepared, way):
+    """A wrong answer, from which much could be told: how many rows, which cells, what shape."""
+    out = load(LAB).lab.expected(prepared.inputs).to(prepared.out_dtype)
+    if way == "changed":
+        return Outcome(snapshots=(Answer(out),), changed=("x",))
+    if way == "overrun":
+        return Outcome(snapshots=(Answer(out, (0, 2 * out.shape[0])),))
+    if way == "rows":
+        out[out.shape[0] // 2 :] *= 3
+    elif way == "unwritten":
+        out[-1:].view(torch.int16).fill_(OUT_FILL)
+    else:
+        out = {"zeros": torch.zeros_like, "nan": lambda t: torch.full_like(t, torch.nan), "copy": lambda t: t + 0.5}[way](out)
+    return Outcome(snapshots=(Answer(out),), duration_ms=1.0)
+
+
+def report_of(hidden_outcome, *, visible=right, seed=bytes(32)):
+    """What is said, as text, without what no submission has a hand in."""
+
+    def play(prepared):
+        return visible(prepared) if prepared.case.group == "visible" else hidden_outcome(prepared)
+
+    report = Played(play, seed).grade()
+    return report, json.dumps(
+        {
+            name: value
+            for name, value in json.loads(report.to_json()).items()
+            if name not in ("started", "duration_s", "phases_s")
+        }
+    )
+
+
+TEXTS = st.text(max_size=60).map(lambda text: f"{MARK}{text}")
+FAULTS = st.builds(
+    Fault,
+    stage=st.sampled_from(OF_A_CASE),
+    error_type=TEXTS | st.sampled_from(["MemoryError", "NotImplementedError"]),
+    text=TEXTS,
+    line=st.none() | st.integers(1, LINES) | st.just(NUMBER),
+    raw=TEXTS,
+)
+REASONS = st.sampled_from([reason for reason in Reason if reason is not Reason.CANCELLED])
+ENDINGS = st.builds(Ending, REASONS, TEXTS | st.integers(0, 255).map(lambda code: f"exit code {code}"))
+OUTCOMES = st.builds(
+    lambda fault, ending, milliseconds: Outcome(fault=fault, ending=None if fault else ending, duration_ms=milliseconds),
+    st.none() | FAULTS,
+    ENDINGS,
+    st.floats(0, 20_000),
+)
+VISIBLE = st.sampled_from([right, lambda prepared: wrong(prepared, "zeros"), lambda prepared: wrong(prepared, "rows")])
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=OUTCOMES, second=OUTCOMES, visible=VISIBLE)
+def test_what_a_hidden_case_did_does_not_show(first, second, visible):
+    """Two ends of hidden cases that have one verdict give one and the same report."""
+    report, text = report_of(lambda prepared: first, visible=visible)
+
+    assert MARK not in text
+    assert str(NUMBER) not in text
+    assert "exit code" not in text
+    other, other_text = report_of(lambda prepared: second, visible=visible)
+    if report.cases[-1].verdict is other.cases[-1].verdict:
+        assert text == other_text
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_wrong_answer_in_a_hidden_case_tells_nothing_of_its_form(way):
+    """Other sizes, other values, other rows: what is said is the same, and there is no number in it."""
+    said = [report_of(lambda prepared: wrong(prepared, way), seed=bytes([seed]) * 32) for seed in (1, 2, 3)]
+    told = {report.diagnosis for report, _ in said}
+
+    assert len(told) == 1, told
+    assert not re.search(r"\d", told.pop().sentence.replace("ragged_tail_1000", ""))
+    for report, _ in said:
+        assert all(
+            case.sentence == case.shape == "" and case.traffic is None for case in report.cases if case.group != "visible"
+        )
+
+
+def test_a_visible_case_is_told_in_full():
+    report, text = report_of(
+        right, visible=lambda prepared: Outcome(fault=Fault(stage="run", error_type="E", text=MARK, raw=MARK))
+    )
+
+    assert report.raw_error == MARK
+    assert MARK in report.diagnosis.sentence
+
+
+def test_the_raw_text_is_that_of_the_first_case_that_failed():
+    """A visible case is merely wrong, a hidden one raises with what it saw."""
+    report, _ = report_of(
+        lambda prepared: Outcome(fault=Fault(stage="run", error_type="E", text=MARK, raw=MARK)),
+        visible=lambda prepared: wrong(prepared, "zeros"),
+    )
+
+    assert report.raw_error == ""
+
+
+@given(line=st.none() | st.integers(-(1 << 62), 1 << 62), source=st.text(min_size=1, max_size=200))
+def test_a_line_lies_within_the_source(line, source):
+    kept = hidden.within(Outcome(fault=Fault(stage="run", error_type="E", text="", line=line)), source).fault.line
+
+    assert kept is None or (kept == line and 1 <= kept <= len(source.split("\n")))
+
+
+def test_a_line_that_the_source_has_not_is_not_said():
+    beyond = Fault(stage="run", error_type="E", text="t", line=LINES + 1)
+
+    report, _ = report_of(right, visible=lambda prepared: Outcome(fault=beyond))
+
+    assert report.diagnosis.line is None
+
+
+def test_the_verdict_of_each_hidden_case_is_said():
+    names = [case.name for case in load(LAB).lab.cases if case.group == "hidden"]
+    report, _ = report_of(lambda prepared: wrong(prepared, "zeros") if prepared.case.name == names[0] else right(prepared))
+
+    assert [case.name for case in report.cases if case.verdict is not Verdict.PASSED] == [names[0]]
+    assert names[0] in report.diagnosis.sentence + report.diagnosis.detail
+
+
+def test_prepared_cases_have_what_would_leak():
+    """The tests above would see nothing were the hidden cases alike from seed to seed."""
+    lab = load(LAB).lab
+    case = next(case for case in lab.cases if case.group == "hidden")
+
+    assert len({prepare(lab, case, bytes([seed]) * 32, device="cpu").shape for seed in range(4)}) > 1
+
+
+@pytest.mark.parametrize("place", ["grader.judge.judging.told", "grader.judge.attempt.within"])
+def test_without_it_a_hidden_case_is_told(monkeypatch, place):
+    """The ablation: what the session sent goes through as it came."""
+    monkeypatch.setattr(place, lambda first, *rest: first)
+    fault = Fault(stage="run", error_type="E", text=MARK, line=NUMBER)
+
+    ends = Outcome(fault=fault)
+    _, text = report_of(lambda prepared: ends, visible=right if "told" in place else lambda prepared: ends)
+
+    assert (MARK if "told" in place else str(NUMBER)) in text
+
+
+def test_without_it_a_hidden_answer_is_told(monkeypatch):
+    monkeypatch.setattr("grader.judge.diagnosis.oracles.told_diagnosis", lambda diagnosis, about: diagnosis)
+
+    said = {report_of(lambda prepared: wrong(prepared, "nan"), seed=bytes([seed]) * 32)[0].diagnosis for seed in (1, 2)}
+
+    assert len(said) == 2 or re.search(r"\d", said.pop().sentence)
