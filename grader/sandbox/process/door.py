@@ -58,8 +58,7 @@ def start_ahead() -> Callable[[], Sandbox]:
     """Harden this process and start its sandbox beside whatever it does next, importing torch for instance.
 
     Returns:
-        A function that waits for the sandbox and gives it. The thread that started it stays, since the kernel ends the warm
-        parents with it.
+        A function that waits for the sandbox and gives it.
 
     Raises:
         OSError: the kernel refused the hardening.
