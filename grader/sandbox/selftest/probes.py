@@ -20,7 +20,7 @@ from pathlib import Path
 
 from grader.sandbox import protocol
 
-_OUR_VARIABLES = {"HOME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
+_OUR_VARIABLES = {"HOME", "USER", "LOGNAME", "TMPDIR", "TRITON_CACHE_DIR", "TRITON_INTERPRET", "PATH", "LC_ALL"}
 _MIB = 1 << 20
 
 
