@@ -1,5 +1,7 @@
 """The same grader from a terminal: `python -m grader grade LAB FILE …`, `show`, `record`, `replay`, `selftest`, `labs`, …
 
+What asks a running server stands in `remote`, what is for whoever runs one in `class_commands`.
+
 Exit codes: 0 every case right and nothing refused; 1 a gradable submission that is not right; 2 not gradable; 3 our own fault.
 """
 
@@ -16,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader import terminal_grading
+from grader import class_commands, gradescope, remote, terminal_grading
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.sandbox.process.door import start_ahead
@@ -88,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     selftest.set_defaults(run=_selftest)
 
+    remote.add_commands(commands)
+    class_commands.add_commands(commands)
+
     worker = commands.add_parser("worker", help="grade what is queued, until stopped")
     worker.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     worker.set_defaults(run=_worker)
@@ -96,6 +101,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _grade(options: argparse.Namespace) -> int:
     _check_target(options.target)
+    try:
+        return _graded(options)
+    except NotGradable as error:
+        if options.gradescope is not None:  # which would show a failure of the autograder where there is no file
+            from labs import lab_ids, load
+
+            lab_id = _lab_id(options.lab)
+            points = load(lab_id).lab.points if lab_id in lab_ids() else 0.0
+            _write_text(options.gradescope, gradescope.unreadable(str(error), points=points))
+        raise
+
+
+def _graded(options: argparse.Namespace) -> int:
     if options.device == "cuda":
         _require_gpu()
     return PASSED if terminal_grading.grade(options, lab_id=_lab_id, written=_written) else NOT_PASSED
@@ -103,7 +121,7 @@ def _grade(options: argparse.Namespace) -> int:
 
 def _written(report: Report, options: argparse.Namespace) -> None:
     _write(options.json if str(options.json) != "-" else None, report, Report.to_json)
-    _write(options.gradescope, report, gradescope)
+    _write(options.gradescope, report, gradescope.results)
 
 
 def _check_target(target: str) -> None:
@@ -143,29 +161,15 @@ def _require_gpu() -> None:
 
 
 def _write(path: Path | None, report: Report, form: Callable[[Report], str]) -> None:
-    if path is None:
-        return
+    if path is not None:
+        _write_text(path, form(report))
+
+
+def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(form(report) + "\n", encoding="utf-8")
+        path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise NotGradable(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def gradescope(report: Report) -> str:
-    """The report in the form of Gradescope's results.json."""
-    tests = []
-    for case in report.cases:
-        share = report.points.maxima.get(case.group, 0.0) / sum(other.group == case.group for other in report.cases)
-        test = {
-            "name": case.name,
-            "score": round(share if case.verdict == "passed" else 0.0, 4),
-            "max_score": round(share, 4),
-            "output": case.sentence,
-            "visibility": "visible" if case.group == "visible" else "after_due_date",
-        }
-        tests.append(test)
-    results = {"score": round(report.points.total, 4), "output": report.diagnosis.sentence, "tests": tests}
-    return json.dumps(results, ensure_ascii=False, indent=2)
 
 
 def _labs(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """``python -m kernels.bench``: our kernels beside their rivals on this machine's GPU, as tables, JSON and plots.
 
     --only prefill,decode    some of the tables: copy, scores, softmax, prefill, decode, quantised, paged
-    --json FILE              all figures, with device, versions and date
+    --json FILE              all figures, with device, versions and date; tabs/figures/measured/ holds what the page shows
     --plots FOLDER           what was achieved against the roof, as HTML
 
 Each row is our median time over that of the best rival (or of the kernel that the target names), outputs compared first.

@@ -27,9 +27,10 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS
 
-from grader.course import fleet, schema
+from grader.course import fleet, regrade_feed, schema
 from grader.course.archive import Archive
 from grader.course.deaths import Deaths
+from grader.course.gradebook.shelf import Shelf
 from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
 from grader.course.pulse import Pulse
@@ -221,9 +222,11 @@ class GradingProcess:
 
     def _tend(self, archive: Archive, queue: Queue) -> None:
         swept = 0.0
+        shelf = Shelf(self._engine, archive)
         while True:
             try:
                 fleet.tend(self._engine, archive, queue, self._deaths, dead_after_s=self.settings.dead_after_s)
+                regrade_feed.feed(self._engine, archive, queue, shelf, device=self.device)
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()
                     fleet.sweep()

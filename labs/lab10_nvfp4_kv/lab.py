@@ -120,7 +120,7 @@ CASES = (
 
 LAB = Lab(
     title="A 4-bit cache: NVFP4",
-    objectives=(3, 5),
+    objectives=(6,),
     points=10,
     entry="decode",
     kind="nvfp4",

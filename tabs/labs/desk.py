@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import labs
+from grader.course.refusal import Refused, refusals
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
 from grader.faults import NotGradable
@@ -19,6 +20,9 @@ from grader.source import SOURCE_LIMIT_BYTES
 from tabs.labs import states
 from tabs.labs.report import render
 from tabs.page.identity import Identities, User
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 # Where kernels run, by the kind of device that grades.
 WHERE = {
@@ -40,29 +44,44 @@ class View:
 class Desk:
     """One course and its identities, asked on behalf of whoever holds a token."""
 
-    def __init__(self, course: Any, identities: Identities) -> None:
+    def __init__(self, course: Course, identities: Identities) -> None:
         self.course = course
         self.identities = identities
 
-    def hand_in(
-        self, *, token: object, lab_id: str, source: object, length: int | None, mode: str, prediction: object
-    ) -> tuple[View, str | None]:
-        """Submit, and the first look at it; with it the id, or None where the course did not take it.
+    def submit(
+        self, user: User, *, lab_id: str, source: object, mode: str, prediction: object = None, length: int | None = None
+    ) -> str:
+        """Hand a source in, from whatever door. Returns the attempt's id.
 
         `length`: of the text in the editor in characters; the page sends only the beginning of one that is far too long.
+
+        Raises:
+            Refused: the course did not take it.
         """
-        try:
-            user = self.identities.require(token)
-            text = source if isinstance(source, str) else ""
+        text = source if isinstance(source, str) else ""
+        with refusals():
             if length is not None and length > len(text):
                 raise NotGradable(
                     f"The source is {length:,} characters long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken."
                 )
-            attempt_id = self.course.submit(
-                user=user.id, lab_id=lab_id, source=text, mode=mode, prediction=as_number(prediction)
-            )
-        except (NotGradable, StoreError) as error:
-            return View(state=states.refused(str(error))), None
+            return self.course.submit(user=user.id, lab_id=lab_id, source=text, mode=mode, prediction=as_number(prediction))
+
+    def require(self, token: object) -> User:
+        """Whoever holds the token.
+
+        Raises:
+            Refused: nobody does.
+        """
+        with refusals():
+            return self.identities.require(token)
+
+    def hand_in(self, *, token: object, **handed: Any) -> tuple[View, str | None]:
+        """`submit`, and the first look at it; with it the id, or None where the course did not take it."""
+        try:
+            user = self.require(token)
+            attempt_id = self.submit(user, **handed)
+        except Refused as refused:
+            return View(state=states.refused(str(refused))), None
         return self.look(attempt_id, user), attempt_id
 
     def look(self, attempt_id: str, user: User, *, with_hints: bool = True) -> View:

@@ -7,7 +7,7 @@ goes to the course, which alone knows when the machine is free.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.context import Context
@@ -19,6 +19,9 @@ from tabs.labs.desk import Desk, View
 from tabs.page.identity import Identities, on_space
 from tabs.page.scripts import script
 from tabs.page.theme import LATEX
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Labs"
 ID = "labs"
@@ -65,7 +68,7 @@ class _Parts:
         return [self.allowance, self.earlier]
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     desk = Desk(course, Identities.from_environment())
     with gr.Tabs(elem_id="rooms"):  # tabs/page/first_page.js opens the one that a link names
         with gr.Tab("Write a kernel", id=ID):

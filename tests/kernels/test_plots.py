@@ -7,7 +7,7 @@ import pytest
 
 from kernels.plots import figure, write_plots
 
-MEASURED = sorted((Path(__file__).parents[2] / "benchmarks").glob("h?00.json"))
+MEASURED = sorted((Path(__file__).parents[2] / "tabs" / "figures" / "measured").glob("h?00.json"))
 
 
 @pytest.fixture(params=MEASURED, ids=lambda path: path.stem)
