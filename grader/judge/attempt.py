@@ -29,7 +29,7 @@ from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
-from grader.judge.diagnosis.probes.asking import ENDINGS, Answered, ask
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
@@ -197,7 +197,7 @@ class Attempt(abc.ABC):
         chosen = [case for case in declared if self.device_kind in case.devices and (not only or case.name in only)]
         return [prepare(self._lab, case, self._request.seed, device=self.device_kind) for case in chosen]
 
-    def _ask(self, inquiry: Inquiry) -> list[Answered]:
+    def _ask(self, inquiry: Inquiry) -> list[AskedQuestion]:
         """What the kernel answers in the interpreter to questions of ours; nothing where it is right."""
         asked = inquiry.questions()
         first = next(asked, None)

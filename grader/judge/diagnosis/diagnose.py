@@ -14,10 +14,10 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.patterns import pattern, worst
-from grader.judge.diagnosis.probes.asking import ENDINGS, Answered, telling
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
-from grader.judge.diagnosis.probes.question import Question
+from grader.judge.diagnosis.probes.question import KernelQuestion
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
@@ -53,7 +53,7 @@ class Inquiry:
     def _suspects(self) -> Suspects:
         return Suspects(self._lab.oracles, accounts(self._lab.kind), self._findings)
 
-    def questions(self) -> Iterator[Question]:
+    def questions(self) -> Iterator[KernelQuestion]:
         """What may tell more: nothing where the attempt is right, or ended before it gave an answer."""
         failed = self._failed
         if any(finding.verdict in ENDINGS for finding in failed):
@@ -63,11 +63,11 @@ class Inquiry:
         elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
             yield from questions(self._lab, self._lab_id)
 
-    def few_are_enough(self, answered: Sequence[Answered]) -> bool:
+    def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
         """Whether one rule is left: a few facts will do then."""
         return self._of_strides is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
 
-    def diagnose(self, answered: Sequence[Answered] = ()) -> Diagnosed:
+    def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
 
         Args:
@@ -82,7 +82,7 @@ class Inquiry:
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
-    def _diagnosis(self, answered: Sequence[Answered]) -> Diagnosis:
+    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis:
         """What is wrong, without the remarks."""
         lab, findings, failed = self._lab, self._findings, self._failed
         if not failed:
@@ -99,7 +99,7 @@ class Inquiry:
             return dataclasses.replace(hard[0].own, detail=_share(hard, findings))
         return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
 
-    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[Answered]) -> Diagnosis:
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
         """What is wrong with answers that are there."""
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
@@ -126,7 +126,7 @@ class Inquiry:
         return pattern(self._findings, wrong) or worst(wrong[0])
 
 
-def _asked(answered: Sequence[Answered]) -> list[Finding]:
+def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:
     return [finding for each in answered for finding in each.findings]
 
 

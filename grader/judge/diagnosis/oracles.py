@@ -35,7 +35,7 @@ _WIDTH = re.compile(r" \(\d+ wide\)")
 _LEVEL = re.compile(r"⟨([^⟩]*)⟩")
 
 
-class Rule(Protocol):
+class Bug(Protocol):
     """A named wrong answer: an oracle of the lab, or an account that any lab of its kind shares."""
 
     name: str
@@ -55,7 +55,7 @@ class Evidence:
         self.failed = _spread(wrong, SEEN_CASES)
         self.passed = _spread([finding for finding in answered if not finding.failed], SEEN_CASES)
 
-    def speak_for(self, rule: Rule) -> bool:
+    def speak_for(self, rule: Bug) -> bool:
         """Whether the rule foretells every case, and some failing one far better than the truth does."""
         hits = 0
         for finding in self.failed:
@@ -67,13 +67,13 @@ class Evidence:
             return False
         return all(_agrees(rule, finding) for finding in self.passed)
 
-    def deny(self, rule: Rule) -> bool:
+    def deny(self, rule: Bug) -> bool:
         """Whether some case is not as the rule foretells."""
         if any(fits(rule, finding) is False for finding in self.failed):
             return True
         return not all(_agrees(rule, finding) for finding in self.passed)
 
-    def _foretold(self, rule: Rule) -> bool:
+    def _foretold(self, rule: Bug) -> bool:
         """Whether it is NaN everywhere in each failing case; some must have passed, which `speak_for` looks at."""
         return bool(self.passed) and not any(torch.isfinite(_as_out(rule, finding)).any() for finding in self.failed)
 
@@ -99,7 +99,7 @@ class Suspects:
         seen = self._evidence
         self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
 
-    def left(self, asked: Sequence[Finding]) -> list[Rule]:
+    def left(self, asked: Sequence[Finding]) -> list[Bug]:
         """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
 
         A rule that changes what another one changes, and more, is left out: the more is not needed.
@@ -135,10 +135,10 @@ class Suspects:
         if len(found) != 1:
             return None
         both = next(iter(found.values()))
-        return both.name, _common([both.sentence])
+        return both.name, _shared_sentence([both.sentence])
 
 
-def _is_less(one: Rule, other: Rule) -> bool:
+def _is_less(one: Bug, other: Bug) -> bool:
     """Whether all that `one` changes is changed by `other` as well, which changes more."""
     if not isinstance(one, Account) or not isinstance(other, Account):
         return False
@@ -146,17 +146,17 @@ def _is_less(one: Rule, other: Rule) -> bool:
     return len(mine) < len(theirs) and all(name in theirs and theirs[name] == value for name, value in mine.items())
 
 
-def _alone(rules: Sequence[Rule]) -> tuple[str, str] | None:
+def _alone(rules: Sequence[Bug]) -> tuple[str, str] | None:
     """What rules that all fit have to say together: at most two things."""
     by_name: dict[str, list[str]] = {}
     for rule in rules:
         by_name.setdefault(rule.name, []).append(rule.sentence)
     if not 1 <= len(by_name) <= 2:
         return None
-    return next(iter(by_name)), " Or: ".join(_common(sentences) for sentences in by_name.values())
+    return next(iter(by_name)), " Or: ".join(_shared_sentence(sentences) for sentences in by_name.values())
 
 
-def _common(sentences: list[str]) -> str:
+def _shared_sentence(sentences: list[str]) -> str:
     """The sentence of rules that differ in a width, which is left out then, or in a level: from the least to the greatest."""
     levels = sorted({float(level) for sentence in sentences for level in _LEVEL.findall(sentence)})
     if len({_LEVEL.sub("", sentence) for sentence in sentences}) > 1:
@@ -171,7 +171,7 @@ def _spread(findings: list[Finding], most: int) -> list[Finding]:
     return findings[::step]
 
 
-def fits(rule: Rule, finding: Finding) -> bool | None:
+def fits(rule: Bug, finding: Finding) -> bool | None:
     """True where the rule explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
     to_rule = _distance(rule, finding)
@@ -184,12 +184,12 @@ def fits(rule: Rule, finding: Finding) -> bool | None:
     return False
 
 
-def _agrees(rule: Rule, finding: Finding) -> bool:
+def _agrees(rule: Bug, finding: Finding) -> bool:
     """Whether the rule is right where the kernel is."""
     return _distance(rule, finding) <= FIT_LIMITS * finding.comparison.limit
 
 
-def _distance(rule: Rule, finding: Finding) -> float:
+def _distance(rule: Bug, finding: Finding) -> float:
     """`relative_distance` of out to the rule's answer. Beside cells that overflow in out's type a row's size is that of all
     its cells, since what rounding does to it comes from them.
     """
@@ -208,7 +208,7 @@ def _distance(rule: Rule, finding: Finding) -> float:
     return float((off / size.clamp(min=1e-30)).max())
 
 
-def _as_out(rule: Rule, finding: Finding) -> torch.Tensor:
+def _as_out(rule: Bug, finding: Finding) -> torch.Tensor:
     """The rule's answer to that case, rounded as `out` is."""
     return rule.answer(finding.prepared.inputs).to(finding.out.dtype).double()
 

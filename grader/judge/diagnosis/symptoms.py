@@ -22,7 +22,7 @@ SAME_BUG = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class Needs:
     """What a symptom needs of the answers to our questions, by the beginnings of their names: some question of each of `wrong`
     is answered wrongly, and none of `right`, which would deny it.
     """
@@ -33,24 +33,24 @@ class Facts:
 
 _PLAIN = ("weights_", "equal_", "slope", "step_", "climb", "fall")
 NEEDS = {
-    "max_not_subtracted": Facts((*_PLAIN, "level_-20_", "level_-50"), ("level_200", "level_1000")),
-    "max_starts_at_zero": Facts((*_PLAIN, "level_200", "level_1000"), ("level_-200_64", "level_-200_256")),
-    "one_max_for_all_rows": Facts((*_PLAIN, "level_"), ("rows_at_levels",)),
-    "shared_maximum": Facts((*_PLAIN, "level_200", "level_1000"), ("heads_at_levels",)),
-    "minimum_subtracted": Facts(("equal_64", "equal_128"), ("level_", "rows_at")),
-    "max_replaced": Facts((*_PLAIN, "level_", "peak_last"), ("peak_first",)),
-    "nothing_rescaled": Facts(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("climb",)),
-    "sum_not_rescaled": Facts(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("step_4",)),
-    "acc_in_fp16": Facts((*_PLAIN, "level_"), ("large_value",)),
-    "fp16_sum": Facts((*_PLAIN, "level_"), ("large_value",)),
-    "head_offset": Facts(("weights_", "equal_", "slope"), ("heads_", "values_")),
-    "fully_masked_tile": Facts(("equal_", "slope", "step_"), ("weights_12_20", "queries_", "weights_20_12", "weights_5_40")),
-    "no_visible_key": Facts(("equal_", "slope", "step_", "weights_12_12", "weights_12_20"), ("weights_20_12",)),
-    "no_keys": Facts((*_PLAIN, "level_"), ("kv_len_",)),
-    "nan_beyond_kv_len": Facts((*_PLAIN, "level_"), ("nan_beyond",)),
-    "empty_split": Facts((*_PLAIN,), ("kv_len_",)),
-    "merge_weights": Facts(("equal_64", "equal_512"), ("step_", "climb")),
-    "window_alignment": Facts(("weights_12_12",), ("weights_12_20",)),
+    "max_not_subtracted": Needs((*_PLAIN, "level_-20_", "level_-50"), ("level_200", "level_1000")),
+    "max_starts_at_zero": Needs((*_PLAIN, "level_200", "level_1000"), ("level_-200_64", "level_-200_256")),
+    "one_max_for_all_rows": Needs((*_PLAIN, "level_"), ("rows_at_levels",)),
+    "shared_maximum": Needs((*_PLAIN, "level_200", "level_1000"), ("heads_at_levels",)),
+    "minimum_subtracted": Needs(("equal_64", "equal_128"), ("level_", "rows_at")),
+    "max_replaced": Needs((*_PLAIN, "level_", "peak_last"), ("peak_first",)),
+    "nothing_rescaled": Needs(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("climb",)),
+    "sum_not_rescaled": Needs(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("step_4",)),
+    "acc_in_fp16": Needs((*_PLAIN, "level_"), ("large_value",)),
+    "fp16_sum": Needs((*_PLAIN, "level_"), ("large_value",)),
+    "head_offset": Needs(("weights_", "equal_", "slope"), ("heads_", "values_")),
+    "fully_masked_tile": Needs(("equal_", "slope", "step_"), ("weights_12_20", "queries_", "weights_20_12", "weights_5_40")),
+    "no_visible_key": Needs(("equal_", "slope", "step_", "weights_12_12", "weights_12_20"), ("weights_20_12",)),
+    "no_keys": Needs((*_PLAIN, "level_"), ("kv_len_",)),
+    "nan_beyond_kv_len": Needs((*_PLAIN, "level_"), ("nan_beyond",)),
+    "empty_split": Needs((*_PLAIN,), ("kv_len_",)),
+    "merge_weights": Needs(("equal_64", "equal_512"), ("step_", "climb")),
+    "window_alignment": Needs(("weights_12_12",), ("weights_12_20",)),
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.question import Question, Reading
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading
 from grader.report import Verdict
 
 CALLS = 200
@@ -20,10 +20,10 @@ ENDINGS = (Verdict.TIME_LIMIT, Verdict.CRASHED, Verdict.MEMORY_LIMIT, Verdict.CA
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Answered:
+class AskedQuestion:
     """A question that was asked. `reading` is None where every case of it is right, or nothing can be read."""
 
-    question: Question
+    question: KernelQuestion
     findings: tuple[Finding, ...]
     reading: Reading | None
 
@@ -32,12 +32,12 @@ Asked = Callable[[Sequence[PreparedCase], Callable[[], bool]], Iterable[Finding]
 
 
 def ask(
-    questions: Iterable[Question],
+    questions: Iterable[KernelQuestion],
     run: Asked,
     *,
     cancelled: Callable[[], bool],
-    enough: Callable[[Sequence[Answered]], bool] = lambda answered: False,
-) -> list[Answered]:
+    enough: Callable[[Sequence[AskedQuestion]], bool] = lambda answered: False,
+) -> list[AskedQuestion]:
     """Put the questions, in their order, for SECONDS and CALLS at most.
 
     Args:
@@ -47,7 +47,7 @@ def ask(
     """
     deadline = time.monotonic() + SECONDS
     stop = lambda: cancelled() or time.monotonic() > deadline  # noqa: E731
-    answered: list[Answered] = []
+    answered: list[AskedQuestion] = []
     calls = 0
     rest = iter(questions)
     while not stop():
@@ -62,13 +62,13 @@ def ask(
                 return answered
             wrong = any(finding.failed for finding in own)
             reading = question.read(own) if wrong else None
-            answered.append(Answered(question=question, findings=own, reading=reading))
+            answered.append(AskedQuestion(question=question, findings=own, reading=reading))
             if reading is not None and len(telling(answered)) >= ENOUGH_FACTS and enough(answered):
                 return answered
     return answered
 
 
-def telling(answered: Sequence[Answered]) -> list[Reading]:
+def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
     """Readings that are to be shown: the first of each family of questions, then the others."""
     first: dict[str, Reading] = {}
     for each in answered:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from grader.judge.diagnosis.probes import columns, counts, heads, layouts, precision, products, slope, steps, tables, weights
-from grader.judge.diagnosis.probes.question import Question
+from grader.judge.diagnosis.probes.question import KernelQuestion
 from labs.declaration import Lab
 
 WIDEST = {"lab02_safe_softmax": 4096}  # columns; in lab 3 rows may be of any length
 UNLIMITED = 1 << 17
 
 
-def questions(lab: Lab, lab_id: str) -> Iterator[Question]:
+def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
     """Shape of the mask before counts, counts before steps, slope before what depends on the scores' size."""
     kind = lab.kind
     match kind:

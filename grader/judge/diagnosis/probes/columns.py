@@ -9,7 +9,7 @@ import torch
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.judge.diagnosis.probes.weights import picture
 from grader.report import Fact
 from labs.declaration import Lab
@@ -20,7 +20,7 @@ WIDER = (8192, 8193, 20000)
 LAB2_WIDEST = 4096
 
 
-def columns(lab: Lab, widest: int) -> Iterator[Question]:
+def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
     """Everything that a softmax is asked, the most telling first. `widest`: columns that the lab allows."""
     for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
         yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
@@ -45,12 +45,12 @@ def columns(lab: Lab, widest: int) -> Iterator[Question]:
     x = drawn(7, 5, 100)
     plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))
-    yield Question(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("x",)))
+    yield KernelQuestion(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("x",)))
 
 
-def _asked(lab: Lab, name: str, x: torch.Tensor, what: str) -> Question:
+def _asked(lab: Lab, name: str, x: torch.Tensor, what: str) -> KernelQuestion:
     case = prepared(lab, name, {"x": x}, FP32, what=what)
-    return Question(name=name, cases=(case,), read=lambda found: _read(found, what))
+    return KernelQuestion(name=name, cases=(case,), read=lambda found: _read(found, what))
 
 
 def _read(found: Sequence[Finding], what: str) -> Reading | None:
@@ -77,7 +77,7 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
     return Reading(fact=fact, picture=picture(got, want, what))
 
 
-def _equal(lab: Lab, cols: int) -> Question:
+def _equal(lab: Lab, cols: int) -> KernelQuestion:
     case = prepared(lab, f"equal_{cols}", {"x": torch.zeros(1, cols)}, FP32, what=f"{cols} equal columns")
 
     def read(found: Sequence[Finding]) -> Reading | None:
@@ -91,10 +91,10 @@ def _equal(lab: Lab, cols: int) -> Question:
         said = f"the sum counts {number(1 / float(row.max()))}" + (f"; {lost} have no weight" if lost else "")
         return Reading(fact=Fact(given=what, got=said, expected=str(cols)))
 
-    return Question(name=f"equal_{cols}", cases=(case,), read=read)
+    return KernelQuestion(name=f"equal_{cols}", cases=(case,), read=read)
 
 
-def _steps(lab: Lab, cols: int) -> Iterator[Question]:
+def _steps(lab: Lab, cols: int) -> Iterator[KernelQuestion]:
     half = torch.arange(cols) >= cols // 2
     for height in (4.0, -4.0):
         levels = torch.where(half, height, 0.0) if height > 0 else torch.where(half, 0.0, -height)
@@ -109,4 +109,4 @@ def _steps(lab: Lab, cols: int) -> Iterator[Question]:
             wanted = " and ".join(number(part.double().sum()) for part in finding.expected.flatten().chunk(2))
             return Reading(fact=Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted))
 
-        yield Question(name=f"step_{height:g}_{cols}", cases=(case,), read=read)
+        yield KernelQuestion(name=f"step_{height:g}_{cols}", cases=(case,), read=read)

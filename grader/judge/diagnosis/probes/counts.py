@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -18,14 +18,14 @@ CACHE = 128
 HEAD_DIM = 64
 
 
-def equal_scores(lab: Lab, kind: str) -> Iterator[Question]:
+def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """One row over n keys of score 0."""
     for keys in LENGTHS:
         query, key = torch.zeros(1, 1, 1, HEAD_DIM), torch.zeros(1, 1, keys, HEAD_DIM)
         given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25)
         what = f"{keys} keys of equal score" if keys > 1 else "one key"
         case = prepared(lab, f"equal_{keys}", given, FP16, what=what)
-        yield Question(
+        yield KernelQuestion(
             name=f"equal_{keys}", cases=(case,), read=lambda found, keys=keys, what=what: _read(found, kind, keys, what)
         )
 
@@ -66,7 +66,7 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
     return Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
 
 
-def lengths(lab: Lab, kind: str) -> Iterator[Question]:
+def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """kv_len: one sequence alone, and many in one cache, in both orders."""
     if kind not in ("decode", "fp8", "nvfp4"):
         return
@@ -81,7 +81,7 @@ def lengths(lab: Lab, kind: str) -> Iterator[Question]:
             else f"sequences of different kv_len, of {CACHE}, equal scores"
         )
         case = prepared(lab, f"kv_len_{lens[0]}_{batch}", given, FP16, what=what)
-        yield Question(
+        yield KernelQuestion(
             name=f"kv_len_{lens[0]}_{batch}",
             cases=(case,),
             read=lambda found, lens=lens, what=what: _read_lengths(found, kind, lens, what),
@@ -100,7 +100,7 @@ def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: st
     return _counted(finding.out.double().reshape(len(lens), -1)[batch], kind, lens[batch], CACHE, given)
 
 
-def nan_beyond(lab: Lab, kind: str) -> Iterator[Question]:
+def nan_beyond(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """NaN in key or in value past kv_len; nothing else changes."""
     if kind not in ("decode", "fp8", "nvfp4"):
         return
@@ -116,4 +116,4 @@ def nan_beyond(lab: Lab, kind: str) -> Iterator[Question]:
                 return None
             return Reading(fact=Fact(given=what, got="NaN in out", expected="1: what lies beyond kv_len has no weight"))
 
-        yield Question(name=f"nan_beyond_{name}", cases=(case,), read=read)
+        yield KernelQuestion(name=f"nan_beyond_{name}", cases=(case,), read=read)

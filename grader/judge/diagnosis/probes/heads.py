@@ -8,14 +8,14 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 16, 32
 
 
-def values_of_heads(lab: Lab, kind: str) -> Iterator[Question]:
+def values_of_heads(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """As many sequences as heads, and fewer: where both are equal, an exchange of the two stays inside the tensor."""
     decodes = kind in ("decode", "fp8", "nvfp4")
     group = 2 if decodes else 1
@@ -26,7 +26,7 @@ def values_of_heads(lab: Lab, kind: str) -> Iterator[Question]:
         given = arguments(kind, query, torch.zeros(batch, heads, KEYS, HEAD_DIM), value, scale=0.25)
         what = f"batch {batch}, {heads} heads" + (f" of the cache, {group} query heads each" if group > 1 else "")
         case = prepared(lab, f"values_{batch}_{heads}", given, FP16, what=what)
-        yield Question(
+        yield KernelQuestion(
             name=f"values_{batch}_{heads}",
             cases=(case,),
             read=lambda found, heads=heads, group=group, what=what: _read(found, heads, group, what),

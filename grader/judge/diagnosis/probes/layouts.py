@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, drawn
-from grader.judge.diagnosis.probes.question import Question, Reading, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact, Verdict
 from labs.declaration import Lab
 
@@ -16,7 +16,7 @@ LAYOUTS = "layouts"  # the question's name
 SCALARS = ("key_scale", "value_scale", "key_global", "value_global", "kv_len")  # one axis: no gap to lay out
 
 
-def layouts(lab: Lab, kind: str) -> Iterator[Question]:
+def layouts(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Batch 2, 2 heads, 20 keys: first as it is, then each tensor alone with gaps in every axis but the last."""
     decodes = kind in ("decode", "fp8", "nvfp4")
     query = drawn(41, 2, 4 if decodes else 2, 1 if decodes else 5, 32)
@@ -24,7 +24,7 @@ def layouts(lab: Lab, kind: str) -> Iterator[Question]:
     names = [name for name, value in given.items() if isinstance(value, torch.Tensor) and name not in SCALARS]
     plain = prepared(lab, "contiguous", given, FP16, what="contiguous tensors")
     cases = [prepared(lab, f"gaps_in_{name}", given, FP16, what=f"{name} with gaps", strided=(name,)) for name in names]
-    yield Question(name=LAYOUTS, cases=(plain, *cases), read=lambda found: read_layouts(found, names))
+    yield KernelQuestion(name=LAYOUTS, cases=(plain, *cases), read=lambda found: read_layouts(found, names))
 
 
 def read_layouts(found: Sequence[Finding], names: Sequence[str]) -> Reading | None:

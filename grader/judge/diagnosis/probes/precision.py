@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.judge.diagnosis.probes.weights import read_weights
 from grader.report import Fact
 from labs.declaration import Lab
@@ -17,7 +17,7 @@ HEAD_DIM = 64
 LARGE = 28672.0  # exact in fp16; three of them are beyond its largest number
 
 
-def large_values(lab: Lab, kind: str) -> Iterator[Question]:
+def large_values(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Equal weights and one large value: the answer is that value."""
     for keys in (16, 128):
         value = torch.full((1, 1, keys, HEAD_DIM), LARGE)
@@ -32,10 +32,10 @@ def large_values(lab: Lab, kind: str) -> Iterator[Question]:
                 fact=Fact(given=what, got=f"out is {number(found[0].out.double().flatten()[0])}", expected=f"{LARGE:g}")
             )
 
-        yield Question(name=f"large_value_{keys}", cases=(case,), read=read)
+        yield KernelQuestion(name=f"large_value_{keys}", cases=(case,), read=read)
 
 
-def close_scores(lab: Lab, kind: str) -> Iterator[Question]:
+def close_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Scores near 300 that differ by less than fp16 can hold there (0.25)."""
     if kind in ("fp8", "nvfp4"):
         return
@@ -43,4 +43,4 @@ def close_scores(lab: Lab, kind: str) -> Iterator[Question]:
     given = arguments(kind, query, key, identity(kind, 1, 1, 64, HEAD_DIM), scale=0.25)
     what = "64 keys, scores near 300 that differ by less than 1"
     case = prepared(lab, "close_scores", given, FP16, what=what)
-    yield Question(name="close_scores", cases=(case,), read=lambda found: read_weights(found, kind, 64, what))
+    yield KernelQuestion(name="close_scores", cases=(case,), read=lambda found: read_weights(found, kind, 64, what))

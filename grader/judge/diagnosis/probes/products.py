@@ -9,14 +9,14 @@ import torch
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact
 from labs.declaration import Lab
 
 FP32 = torch.float32
 
 
-def products(lab: Lab) -> Iterator[Question]:
+def products(lab: Lab) -> Iterator[KernelQuestion]:
     """Everything that lab 1 is asked, the most telling first."""
     for head_dim in (64, 32, 80, 17, 1, 128, 129, 200):
         yield _components(lab, head_dim)
@@ -26,10 +26,10 @@ def products(lab: Lab) -> Iterator[Question]:
     given = {"query": drawn(1, 64), "key": drawn(2, 100, 64), "softmax_scale": 0.25}
     plain = prepared(lab, "contiguous", given, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_key", given, FP32, what="key with gaps", strided=("key",))
-    yield Question(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("key",)))
+    yield KernelQuestion(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("key",)))
 
 
-def _components(lab: Lab, head_dim: int) -> Question:
+def _components(lab: Lab, head_dim: int) -> KernelQuestion:
     """Key j is the j-th unit vector and query is 1, 2, 3 …: out[j] is what component j adds."""
     query = torch.arange(1, head_dim + 1).float()
     case = prepared(lab, f"components_{head_dim}", {"query": query, "key": torch.eye(head_dim), "softmax_scale": 1.0}, FP32)
@@ -46,10 +46,10 @@ def _components(lab: Lab, head_dim: int) -> Question:
         place = int((out - query.double()).abs().nan_to_num(nan=torch.inf).argmax())
         return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=number(query[place])))
 
-    return Question(name=f"components_{head_dim}", cases=(case,), read=read)
+    return KernelQuestion(name=f"components_{head_dim}", cases=(case,), read=read)
 
 
-def _scales(lab: Lab) -> Iterator[Question]:
+def _scales(lab: Lab) -> Iterator[KernelQuestion]:
     steps = ((0.1, 64), (0.3, 64), (0.1, 32))
     cases = tuple(
         prepared(
@@ -70,10 +70,10 @@ def _scales(lab: Lab) -> Iterator[Question]:
         expected = ", ".join(str(scale) for scale, _ in steps)
         return Reading(fact=Fact(given="query and key all 1: out / head_dim", got=said, expected=expected))
 
-    yield Question(name="scale", cases=cases, read=read)
+    yield KernelQuestion(name="scale", cases=cases, read=read)
 
 
-def _keys(lab: Lab, keys: int) -> Question:
+def _keys(lab: Lab, keys: int) -> KernelQuestion:
     """Key j scores j + 1: whose score stands where?"""
     key = (torch.arange(keys)[:, None] + 1.0) * torch.ones(32)
     query = torch.full((32,), 1 / 32)
@@ -87,4 +87,4 @@ def _keys(lab: Lab, keys: int) -> Question:
         given = f"{keys} keys, key j scores j + 1"
         return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=str(place + 1)))
 
-    return Question(name=f"keys_{keys}", cases=(case,), read=read)
+    return KernelQuestion(name=f"keys_{keys}", cases=(case,), read=read)

@@ -23,7 +23,7 @@ class Reading:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Question:
+class KernelQuestion:
     """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
 
     name: str

@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -16,7 +16,7 @@ KEYS = 16
 STEPS = ((0.1, 64), (0.3, 64), (0.1, 32))  # softmax_scale, head_dim
 
 
-def slope(lab: Lab, kind: str) -> Iterator[Question]:
+def slope(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Key j has query · key = j / 8: three calls, with two scales and two head_dims."""
     cases = []
     for scale, head_dim in STEPS:
@@ -27,7 +27,7 @@ def slope(lab: Lab, kind: str) -> Iterator[Question]:
         cases.append(
             prepared(lab, f"slope_{scale:g}_{head_dim}", given, FP16, what=f"softmax_scale {scale}, head_dim {head_dim}")
         )
-    yield Question(name="slope", cases=tuple(cases), read=_read)
+    yield KernelQuestion(name="slope", cases=tuple(cases), read=_read)
 
 
 def _products() -> torch.Tensor:

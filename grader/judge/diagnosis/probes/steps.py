@@ -8,14 +8,14 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity, unit
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 256, 64
 
 
-def steps(lab: Lab, kind: str) -> Iterator[Question]:
+def steps(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Up by 2 and by 4, down by 4; a climb through all tiles."""
     half = torch.arange(KEYS) >= KEYS // 2
     for height, said in (
@@ -30,11 +30,11 @@ def steps(lab: Lab, kind: str) -> Iterator[Question]:
         yield _step(lab, kind, f"fall_{keys}", climb.flip(0), f"scores fall from 4 to −4 over {keys} keys")
 
 
-def _step(lab: Lab, kind: str, name: str, levels: torch.Tensor, what: str) -> Question:
+def _step(lab: Lab, kind: str, name: str, levels: torch.Tensor, what: str) -> KernelQuestion:
     query, key = at_levels(torch.ones(1), levels, HEAD_DIM)
     given = arguments(kind, query, key, identity(kind, 1, 1, len(levels), HEAD_DIM), scale=0.25)
     case = prepared(lab, name, given, FP16, what=what)
-    return Question(name=name, cases=(case,), read=lambda found: _read(found, kind, what))
+    return KernelQuestion(name=name, cases=(case,), read=lambda found: _read(found, kind, what))
 
 
 def _read(found: Sequence[Finding], kind: str, what: str) -> Reading | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact, Picture
 from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
 from labs.declaration import Inputs, Lab
@@ -18,7 +18,7 @@ SCALE_OF_ONE = 0x38
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
-def tables(lab: Lab, kind: str) -> Iterator[Question]:
+def tables(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Decode tables of value and of key, then the scales."""
     if kind == "fp8":
         yield from _fp8_codes(lab)
@@ -58,7 +58,7 @@ def _codes(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.zeros(shape, dtype=torch.uint8)
 
 
-def _fp8_codes(lab: Lab) -> Iterator[Question]:
+def _fp8_codes(lab: Lab) -> Iterator[KernelQuestion]:
     """One key: out is value, so that all codes of value are read at once. Key's are read as the score of one key beside a 0."""
     codes = torch.arange(256, dtype=torch.uint8)
     codes = torch.where((codes & 0x7F) == 0x7F, 0, codes)
@@ -68,7 +68,7 @@ def _fp8_codes(lab: Lab) -> Iterator[Question]:
     yield _key_table(lab, "fp8", codes, decode_e4m3(codes), "02x")
 
 
-def _nvfp4_codes(lab: Lab) -> Iterator[Question]:
+def _nvfp4_codes(lab: Lab) -> Iterator[KernelQuestion]:
     codes = torch.arange(16, dtype=torch.uint8)
     value = codes.repeat_interleave(2).reshape(1, 1, 1, 32)  # each code in a low and in a high nibble
     given = _raw("nvfp4", torch.zeros(1, 1, 32), _codes((1, 1, 1, 32)), value)
@@ -78,7 +78,9 @@ def _nvfp4_codes(lab: Lab) -> Iterator[Question]:
     yield _key_table(lab, "nvfp4", codes, decode_e2m1(codes), "04b")
 
 
-def _table(lab: Lab, name: str, given: Inputs, tensor: str, codes: torch.Tensor, numbers: torch.Tensor, form: str) -> Question:
+def _table(
+    lab: Lab, name: str, given: Inputs, tensor: str, codes: torch.Tensor, numbers: torch.Tensor, form: str
+) -> KernelQuestion:
     case = prepared(lab, name, given, FP16, what=f"one key, every code of {tensor}")
 
     def read(found: Sequence[Finding]) -> Reading | None:
@@ -86,10 +88,10 @@ def _table(lab: Lab, name: str, given: Inputs, tensor: str, codes: torch.Tensor,
             return None
         return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
 
-    return Question(name=name, cases=(case,), read=read)
+    return KernelQuestion(name=name, cases=(case,), read=read)
 
 
-def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, form: str) -> Question:
+def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, form: str) -> KernelQuestion:
     """A sequence holds a key of zeros and keys of codes of like size: ln(w / w of the zeros) is a key's score, at most 3."""
     order = numbers.abs().argsort(stable=True)
     together, head_dim = 16, 32
@@ -118,7 +120,7 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
         near = (got - numbers.double()).abs() < error
         return _decoded(torch.where(near, numbers.double(), got), numbers.double(), codes, "key", form)
 
-    return Question(name=name, cases=(case,), read=read)
+    return KernelQuestion(name=name, cases=(case,), read=read)
 
 
 def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tensor: str, form: str) -> Reading | None:
@@ -147,7 +149,7 @@ def _cell(x: torch.Tensor) -> float | None:
     return float(f"{value:.4g}") if abs(value) < 1e9 else None
 
 
-def _nvfp4_places(lab: Lab) -> Iterator[Question]:
+def _nvfp4_places(lab: Lab) -> Iterator[KernelQuestion]:
     """Sequence c has a 1 in channel c of value alone: in which channel does it arrive?"""
     channels = 32
     value = _codes((channels, 1, 1, channels))
@@ -165,10 +167,10 @@ def _nvfp4_places(lab: Lab) -> Iterator[Question]:
         said = "; ".join(f"channel {channel} arrives in {several(arrive[channel]) or 'none'}" for channel in wrong[:3])
         return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
 
-    yield Question(name="nvfp4_places", cases=(case,), read=read)
+    yield KernelQuestion(name="nvfp4_places", cases=(case,), read=read)
 
 
-def _nvfp4_blocks(lab: Lab) -> Iterator[Question]:
+def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
     """All codes 1, block g with the scale 2^g: which scale does each channel get?"""
     channels = 64
     blocks = channels // BLOCK
@@ -193,10 +195,10 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[Question]:
                 fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
             )
 
-        yield Question(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
+        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
 
 
-def _nvfp4_scale_codes(lab: Lab) -> Iterator[Question]:
+def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
     """All codes 1, every code of a block scale of value."""
     codes = torch.arange(128, dtype=torch.uint8)
     codes[-1] = SCALE_OF_ONE
@@ -210,10 +212,10 @@ def _nvfp4_scale_codes(lab: Lab) -> Iterator[Question]:
         got = found[0].out.double()[:, 0, ::BLOCK].flatten()
         return _decoded(got, decode_e4m3(codes).double(), codes, "value's block scales", "02x")
 
-    yield Question(name="nvfp4_scale_codes", cases=(case,), read=read)
+    yield KernelQuestion(name="nvfp4_scale_codes", cases=(case,), read=read)
 
 
-def _scales(lab: Lab, kind: str) -> Iterator[Question]:
+def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Each head with a scale of its own, or each tensor; first with one key, then with many tiles of equal keys."""
     heads, group, head_dim = 4, 2, 32
     names = ("key_scale", "value_scale") if kind == "fp8" else ("key_global", "value_global")
@@ -225,7 +227,7 @@ def _scales(lab: Lab, kind: str) -> Iterator[Question]:
             said = "2, 4, 8, 16 by head" if kind == "fp8" else "4"
             what = f"{keys} keys alike, value codes 1, {name} {said}" if keys > 1 else f"one key, value codes 1, {name} {said}"
             case = prepared(lab, f"{name}_{keys}", given, FP16, what=what)
-            yield Question(name=f"{name}_{keys}", cases=(case,), read=lambda found, what=what: _read_heads(found, what))
+            yield KernelQuestion(name=f"{name}_{keys}", cases=(case,), read=lambda found, what=what: _read_heads(found, what))
     # key's scale, where it should be: one key of 1 beside a 0
     key = _codes((1, heads, 2, head_dim))
     key[:, :, 0, 0] = ONE[kind]
@@ -250,7 +252,7 @@ def _scales(lab: Lab, kind: str) -> Iterator[Question]:
         said = "; ".join(f"query head {head} scores {number(score[head])}" for head in bad[:3])
         return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))
 
-    yield Question(name=f"{names[0]}_score", cases=(case,), read=read)
+    yield KernelQuestion(name=f"{names[0]}_score", cases=(case,), read=read)
 
 
 def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:

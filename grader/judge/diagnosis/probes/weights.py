@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, drawn, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import Question, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact, Picture
 from labs.declaration import Lab
 
@@ -16,7 +16,7 @@ SCALE = 0.25
 PICTURE_SIDE = 32  # rows and columns of a picture, at most
 
 
-def small(lab: Lab, kind: str) -> Iterator[Question]:
+def small(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Few keys at drawn scores: square, wide and tall."""
     for rows, keys in ((12, 12), (12, 20), (20, 12), (5, 40)):
         if kind in ("decode", "fp8", "nvfp4"):
@@ -27,7 +27,7 @@ def small(lab: Lab, kind: str) -> Iterator[Question]:
         yield _weighed(lab, kind, f"weights_{rows}_{keys}", query, key, what + (", window 7" if window else ""), **window)
 
 
-def levels(lab: Lab, kind: str) -> Iterator[Question]:
+def levels(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """All scores near one number; heads or rows at numbers of their own; one key far above the rest."""
     many = kind not in ("decode", "fp8", "nvfp4")
     noise = 0.0 if kind in ("fp8", "nvfp4") else 0.5
@@ -51,7 +51,7 @@ def levels(lab: Lab, kind: str) -> Iterator[Question]:
         yield _weighed(lab, kind, f"peak_{said}", query, key, f"200 keys, the {said} scores 180 more than the others")
 
 
-def heads(lab: Lab, kind: str) -> Iterator[Question]:
+def heads(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Several sequences and heads at once, as many of both and not."""
     for batch, kv_heads, group in ((3, 3, 1), (2, 3, 1), (2, 2, 3), (2, 2, 4), (1, 2, 5)):
         if kind not in ("decode", "fp8", "nvfp4") and group > 1:
@@ -62,7 +62,7 @@ def heads(lab: Lab, kind: str) -> Iterator[Question]:
         yield _weighed(lab, kind, f"heads_{batch}_{kv_heads}_{group}", query, key, f"batch {batch}, {size}, 8 keys")
 
 
-def rows(lab: Lab, kind: str) -> Iterator[Question]:
+def rows(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Numbers of queries around the edges of tiles."""
     if kind in ("decode", "fp8", "nvfp4"):
         return
@@ -71,12 +71,14 @@ def rows(lab: Lab, kind: str) -> Iterator[Question]:
         yield _weighed(lab, kind, f"queries_{count}", query, key, f"{count} queries, 24 keys, 2 heads")
 
 
-def _weighed(lab: Lab, kind: str, name: str, query: torch.Tensor, key: torch.Tensor, what: str, **more: object) -> Question:
+def _weighed(
+    lab: Lab, kind: str, name: str, query: torch.Tensor, key: torch.Tensor, what: str, **more: object
+) -> KernelQuestion:
     batch, kv_heads, keys, head_dim = key.shape
     value = identity(kind, batch, kv_heads, keys, head_dim)
     given = arguments(kind, query, key, value, scale=SCALE, **more)
     case = prepared(lab, name, given, FP16, what=what)
-    return Question(name=name, cases=(case,), read=lambda found: read_weights(found, kind, keys, what))
+    return KernelQuestion(name=name, cases=(case,), read=lambda found: read_weights(found, kind, keys, what))
 
 
 def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> Reading | None:
