@@ -49,7 +49,7 @@ def graded(judge: Judge, answer: Answer, *, cancelled: Callable[[], bool] = lamb
     """
     started = time.perf_counter()
     lab = load(answer.lab).lab
-    told = {"lab": answer.lab, "file": answer.file, "kind": answer.kind}
+    told: dict[str, Any] = {"lab": answer.lab, "file": answer.file, "kind": answer.kind}
     prediction = lab.prediction.answer if lab.prediction is not None and answer.right else None
     try:
         for mode in ("submit",) if answer.right else ("check", "submit"):
@@ -85,6 +85,7 @@ def _earns(lab: Lab, report: Report) -> float:
     if report.timing is None or lab.performance is None:
         return 0.0
     if lab.points:
+        assert report.points.performance is not None  # awarded for the timing
         return report.points.performance / report.points.maxima["performance"]
     return performance_share(lab.performance, report.timing)
 

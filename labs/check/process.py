@@ -37,6 +37,7 @@ class GradingProcess:
         """What `graded` says of it, with so many recorders; CANCELLED past the deadline, ERROR where the process failed."""
         if self._process is None or not self._process.is_alive():
             self._start()
+        assert self._pipe is not None  # made with the process
         began = time.time()
         limit = min(ANSWER_LIMIT_S, self._until - began)
         try:
@@ -48,14 +49,15 @@ class GradingProcess:
             what = f"the grading process died ({error!r})"
         self.stop(patience_s=0.0)
         verdict = CANCELLED if time.time() >= self._until else ERROR
-        told = {"lab": answer.lab, "file": answer.file, "kind": answer.kind, "seconds": round(time.time() - began, 3)}
-        return Result(**told, verdict=verdict, broken=what)
+        seconds = round(time.time() - began, 3)
+        return Result(lab=answer.lab, file=answer.file, kind=answer.kind, verdict=verdict, broken=what, seconds=seconds)
 
     def stop(self, patience_s: float = 10.0) -> None:
         """End the process: let it leave by itself, then not. Whoever waits for its answer is told that it died."""
         process, self._process = self._process, None
         if process is None:
             return
+        assert self._pipe is not None  # made with the process
         self._pipe.close()
         process.join(patience_s)
         if process.is_alive():

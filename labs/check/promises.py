@@ -5,6 +5,7 @@ from __future__ import annotations
 from grader.report import Report
 from labs.check.answers import Answer
 from labs.declaration import Lab
+from labs.mistake import Mistake
 
 ROUNDING = 1e-6  # of points
 
@@ -18,7 +19,7 @@ def broken(answer: Answer, lab: Lab, report: Report, *, device: str) -> str:
             is loaded, without which some habits do not show.
     """
     if answer.mistake is not None:
-        return _mistake(answer, report)
+        return _mistake(answer.mistake, report)
     if answer.kind == "starter":
         return _starter(report)
     return (
@@ -28,11 +29,11 @@ def broken(answer: Answer, lab: Lab, report: Report, *, device: str) -> str:
     )
 
 
-def _mistake(answer: Answer, report: Report) -> str:
-    if report.verdict != answer.mistake.verdict:
-        return f"its verdict is {report.verdict}, not {answer.mistake.verdict}"
-    if answer.mistake.diagnosis not in report.diagnosis.sentence:
-        return f"its sentence does not say {answer.mistake.diagnosis!r}"
+def _mistake(mistake: Mistake, report: Report) -> str:
+    if report.verdict != mistake.verdict:
+        return f"its verdict is {report.verdict}, not {mistake.verdict}"
+    if mistake.diagnosis not in report.diagnosis.sentence:
+        return f"its sentence does not say {mistake.diagnosis!r}"
     return ""
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ class Sweep:
     def elapsed_s(self) -> float:
         return round(time.time() - self._began, 1)
 
-    def _drain(self, step: str, answers: Iterable[Answer], gpu: str, slot: int, at_a_time: int) -> None:
+    def _drain(self, step: str, answers: Iterator[Answer], gpu: str, slot: int, at_a_time: int) -> None:
         while True:
             with self._lock:
                 answer = next(answers, None)
