@@ -233,10 +233,15 @@ _BUGS = (
 )
 
 
+def on_inputs(read: Callable[[Inputs], Decode], wrong: Callable[[Decode], torch.Tensor]) -> Callable[[Inputs], torch.Tensor]:
+    """A wrong answer as an oracle gives it: `read` turns a lab's inputs into floats."""
+    return lambda inputs: wrong(read(inputs))
+
+
 def decode_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
     """The bugs that any decode kernel can have. `read` turns a lab's inputs into floats."""
     return tuple(
-        Oracle(name=name, sentence=sentence, answer=lambda inputs, wrong=wrong: wrong(read(inputs)))
+        Oracle(name=name, sentence=sentence, answer=on_inputs(read, wrong))
         for name, sentence, answers in _BUGS
         for wrong in answers
     )

@@ -6,6 +6,7 @@ Sizes are small enough for Triton's interpreter on a CPU; cases of a real cache'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 import torch
 
@@ -13,6 +14,16 @@ from labs.declaration import Case
 
 Size = int | tuple[int, int]
 GPU = ("cuda",)
+
+
+class CacheSizes(TypedDict):
+    """Every size of a case, where none is drawn."""
+
+    batch: int
+    num_heads_kv: int
+    group_size: int
+    seqlen_kv: int
+    head_dim: int
 
 
 def decode_case(

@@ -7,11 +7,11 @@ import torch
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import Decode, cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import CacheSizes, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import draw_cache
 from labs.habits import cache_read_by_each_head
 
-TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
+TIMED_SIZES: CacheSizes = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 
 
 def inputs(draw: Draw) -> dict[str, object]:

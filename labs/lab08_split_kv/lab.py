@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from labs.declaration import Lab, Performance, Prediction, Symptom
 from labs.decode_answers import decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import CacheSizes, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.habits import cache_read_by_each_head
 from labs.lab07_decode.lab import expected, ideal_bytes, inputs, read
 from labs.lab08_split_kv.oracles import merge_oracles
 
-TIMED_SIZES = {"batch": 1, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 65536, "head_dim": 128}
+TIMED_SIZES: CacheSizes = {"batch": 1, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 65536, "head_dim": 128}
 
 CASES = (
     decode_case("equal_splits", values="equal_keys", num_heads_kv=1, head_dim=32, seqlen_kv=512),

@@ -14,7 +14,7 @@ import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
 from labs.declaration import Inputs, Oracle
-from labs.decode_answers import TILES, Decode, padded_answer
+from labs.decode_answers import TILES, Decode, on_inputs, padded_answer
 
 LOG2_E = math.log2(math.e)
 
@@ -173,7 +173,7 @@ def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
         Oracle(
             name="remainder_dropped",
             sentence=sentence,
-            answer=lambda given, splits=splits: _remainder_dropped(read(given), splits),
+            answer=on_inputs(read, functools.partial(_remainder_dropped, splits=splits)),
         )
         for splits in (4, 8, 16, 32)
     )
@@ -181,7 +181,7 @@ def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
         Oracle(
             name="padding_takes_part",
             sentence="The padding of a split's last tile takes part in the softmax: its scores are 0, and exp(0 − m) is not 0.",
-            answer=lambda given, splits=splits, tile=tile: _padding_takes_part(read(given), splits, tile),
+            answer=on_inputs(read, functools.partial(_padding_takes_part, splits=splits, tile=tile)),
         )
         for splits in (2, 4, 8, 16)
         for tile in TILES

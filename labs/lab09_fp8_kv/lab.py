@@ -8,13 +8,13 @@ from kernels.quantize import dequantize_fp8, quantize_fp8
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import CacheSizes, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head, dequantised_copy
 from labs.lab09_fp8_kv.oracles import ORACLES, read
 
 NAN = 0x7F  # the code of NaN, for the cache beyond kv_len
-TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
+TIMED_SIZES: CacheSizes = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 
 
 def inputs(draw: Draw) -> dict[str, object]:

@@ -10,14 +10,14 @@ from kernels.quantize import BLOCK, dequantize_nvfp4, encode_e4m3, quantize_nvfp
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction, Symptom
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import CacheSizes, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head
 from labs.lab10_nvfp4_kv.oracles import ORACLES, read
 
 NAN = 0x7F  # the E4M3 code of NaN, for the scales beyond kv_len
 KIB = 1024
-TIMED_SIZES = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
+TIMED_SIZES: CacheSizes = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 MAGNITUDES = (1.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of the codes, and 1 for the code of zero
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import torch
 
 from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
 from labs.declaration import Inputs, Oracle
-from labs.decode_answers import Decode, over_all_keys
+from labs.decode_answers import Decode, on_inputs, over_all_keys
 
 E2M1 = decode_e2m1(torch.arange(16, dtype=torch.uint8)).double()
 _SIGN = torch.where(torch.arange(16) >= 8, -1.0, 1.0).double()
@@ -124,7 +125,7 @@ _BUGS = (
         (
             "block_scale_shifted",
             "The scale of a neighbouring block is used: channel d has the scale of block d // 16.",
-            Reading(block_scales=_e4m3(lambda scales, by=by: scales.roll(by, dims=-1))),
+            Reading(block_scales=_e4m3(functools.partial(torch.roll, shifts=by, dims=-1))),
         )
         for by in (1, -1)
     ),
@@ -167,10 +168,7 @@ _BUGS = (
 _NAN_AS_480 = Reading(block_scales=_e4m3(lambda scales: scales.nan_to_num(nan=480.0)))
 
 ORACLES = (
-    *(
-        Oracle(name=name, sentence=sentence, answer=lambda given, reading=reading: reading(given).answer())
-        for name, sentence, reading in _BUGS
-    ),
+    *(Oracle(name=name, sentence=sentence, answer=on_inputs(reading, Decode.answer)) for name, sentence, reading in _BUGS),
     Oracle(  # where the code of NaN is decoded by shifts, it becomes 480
         name="kv_len_ignored",
         sentence="Your output equals attention over the whole cache: kv_len is ignored, you read past the valid keys.",

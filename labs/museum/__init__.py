@@ -35,6 +35,7 @@ def exhibits() -> tuple[Exhibit, ...]:
 def _read(path: Path) -> Exhibit:
     source = path.read_text(encoding="utf-8")
     text = ast.get_docstring(ast.parse(source))
+    assert text is not None, f"{path.name} must have a docstring"
     told = {key.lower(): value for key, value in re.findall(r"^(Trick|Seen|Answer|Verdict): (.*)$", text, flags=re.M)}
     return Exhibit(
         name=path.stem[2:],
