@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-DEFAULTS = {
+DEFAULTS: Mapping[str, Any] = {
     "query": [0.8, 0.2, -0.5, 0.3],
     "keys": [[0.5, 0.3, -0.2, 0.1], [0.9, 0.1, -0.4, 0.2], [0.1, 0.8, 0.3, -0.1], [0.4, 0.5, -0.3, 0.6]],
     "values": [[1, 0.2], [0.3, 0.8], [0.5, 0.5], [0.7, 0.1]],
@@ -54,24 +54,23 @@ def attention(
     scaled: bool = True,
 ) -> Attention:
     """query: [head_dim], keys: [seqlen_kv, head_dim], values: [seqlen_kv, value_dim]. `scaled=False` leaves out 1/sqrt."""
-    query, keys, values = (np.asarray(part, float) for part in (query, keys, values))
-    scores = keys @ query
+    scores = np.asarray(keys, float) @ np.asarray(query, float)
     after = scores * sharpness / (np.sqrt(len(query)) if scaled else 1.0)
     exps = np.exp(after - after.max())
     weights = exps / exps.sum()
-    return Attention(scores, after, weights, weights @ values)
+    return Attention(scores, after, weights, weights @ np.asarray(values, float))
 
 
 def in_blocks(scaled: Sequence[float], values: Sequence[Sequence[float]], size: int) -> list[Block]:
     """The same output by online softmax: after the last block, acc / l_i is `out`."""
-    scaled, values = np.asarray(scaled, float), np.asarray(values, float)
-    m_i, l_i, acc = -np.inf, 0.0, np.zeros(values.shape[1])
+    x, value = np.asarray(scaled, float), np.asarray(values, float)
+    m_i, l_i, acc = -np.inf, 0.0, np.zeros(value.shape[1])
     blocks = []
-    for first in range(0, len(scaled), size):
-        part = scaled[first : first + size]
+    for first in range(0, len(x), size):
+        part = x[first : first + size]
         m_new = max(m_i, float(part.max()))
         alpha, probs = float(np.exp(m_i - m_new)), np.exp(part - m_new)
-        l_i, acc, m_i = l_i * alpha + float(probs.sum()), acc * alpha + probs @ values[first : first + size], m_new
+        l_i, acc, m_i = l_i * alpha + float(probs.sum()), acc * alpha + probs @ value[first : first + size], m_new
         blocks.append(Block(first, m_i, alpha, l_i, acc))
     return blocks
 

@@ -5,11 +5,12 @@ scores = query @ keys^T        query: [head_dim], keys: [seqlen_kv, head_dim] ->
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-DEFAULTS = {
+DEFAULTS: Mapping[str, Any] = {
     "query": [1, 0, 0.5, -0.5],
     "keys": [
         [0.5, 0, 1, 0],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,9 +57,9 @@ FORMATS = {
 }
 
 
-def decode(bits: np.ndarray, name: str) -> np.ndarray:
+def decode(codes: ArrayLike, name: str) -> np.ndarray:
     """The values of codes, float64. Codes above the format's width are not checked."""
-    form, bits = FORMATS[name], np.asarray(bits, np.int64)
+    form, bits = FORMATS[name], np.asarray(codes, np.int64)
     mantissa_ones, exponent_ones = 2**form.mantissa_bits - 1, 2**form.exponent_bits - 1
     mantissa, exponent = bits & mantissa_ones, bits >> form.mantissa_bits & exponent_ones
     scaled = np.where(exponent == 0, mantissa, mantissa + 2**form.mantissa_bits)
@@ -70,12 +71,12 @@ def decode(bits: np.ndarray, name: str) -> np.ndarray:
     return np.where(bits >> (form.width - 1) & 1, -size, size)
 
 
-def encode(values: np.ndarray, name: str, *, saturate: bool = False) -> np.ndarray:
+def encode(numbers: ArrayLike, name: str, *, saturate: bool = False) -> np.ndarray:
     """The nearest code, ties to the even one.
 
     What is too large becomes Inf where the format has one, else NaN (E4M3), else the largest value (E2M1, or `saturate`).
     """
-    form, values = FORMATS[name], np.asarray(values, float)
+    form, values = FORMATS[name], np.asarray(numbers, float)
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
     exponent = np.where(size == 0, 1 - form.bias, np.maximum(np.frexp(size)[1] - 1, 1 - form.bias))
     rounded = np.rint(np.ldexp(size, form.mantissa_bits - exponent))
@@ -87,9 +88,9 @@ def encode(values: np.ndarray, name: str, *, saturate: bool = False) -> np.ndarr
     return np.where(np.isnan(values), form.nan_code, code | sign)
 
 
-def rounded(values: np.ndarray, name: str, *, saturate: bool = False) -> np.ndarray:
-    """The values that the format can hold nearest to `values`."""
-    return decode(encode(values, name, saturate=saturate), name)
+def rounded(numbers: ArrayLike, name: str, *, saturate: bool = False) -> np.ndarray:
+    """The values that the format can hold nearest to `numbers`."""
+    return decode(encode(numbers, name, saturate=saturate), name)
 
 
 def positive_values(name: str) -> list[float]:

@@ -12,7 +12,7 @@ Source: Milakov & Gimelshein, "Online normalizer calculation for softmax", 2018 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ PHASES = ("block max", "new max", "rescale", "add")
 LEAST, BELOW = -2.0, 4.0  # a random block draws from [LEAST, BELOW), one decimal
 MOST_SCORES = 48
 
-PRESETS = {
+PRESETS: Mapping[str, Sequence[float | None]] = {
     "ascending": [float(x) for x in range(-2, 10)],
     "descending": [float(x) for x in range(9, -3, -1)],
     "constant": [1.0] * 12,

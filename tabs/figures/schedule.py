@@ -19,9 +19,10 @@ Sources: NVIDIA, "CUDA C++ Programming Guide", arithmetic instructions; Shah et 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-DEFAULTS = {
+DEFAULTS: Mapping[str, Any] = {
     "device": "H100 SXM", "design": "flash", "head_dim": 128, "block_m": 128, "block_n": 128, "stages": 2, "readers": 8,
 }  # fmt: skip
 DESIGNS = ("naive", "flash", "specialised", "ping-pong")

@@ -8,13 +8,13 @@ its format: exp becomes inf, and inf / inf becomes NaN. Nothing crashes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-DEFAULTS = {"scores": [2, 1, 0.5, -1, 0], "shift": 0, "temperature": 1}
-PRECISIONS = {"fp16": np.float16, "fp32": np.float32}
+DEFAULTS: Mapping[str, Any] = {"scores": [2, 1, 0.5, -1, 0], "shift": 0, "temperature": 1}
+PRECISIONS: Mapping[str, type[np.float16] | type[np.float32]] = {"fp16": np.float16, "fp32": np.float32}
 
 
 class Lane(NamedTuple):
@@ -36,8 +36,8 @@ def exact(scores: Sequence[float]) -> np.ndarray:
 
 
 def exact_lane(scores: Sequence[float]) -> Lane:
-    scores = np.asarray(scores, float)
-    exps = np.exp(scores - scores.max())
+    x = np.asarray(scores, float)
+    exps = np.exp(x - x.max())
     return Lane(exps, float(exps.sum()), exps / exps.sum())
 
 
