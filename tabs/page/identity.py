@@ -74,17 +74,17 @@ class Identities:
     @classmethod
     def from_environment(cls, key_file: Path = KEY_FILE) -> Identities:
         """The key is `GRADER_IDENTITY_KEY`, or a file made at the first start. A new key signs everybody out."""
-        beside = {"accounts": Accounts(key_file.with_suffix(".accounts")), "revoked": Revoked(key_file.with_suffix(".revoked"))}
+        accounts, revoked = Accounts(key_file.with_suffix(".accounts")), Revoked(key_file.with_suffix(".revoked"))
         accounts_only = on_space()
         if text := os.environ.get("GRADER_IDENTITY_KEY"):
-            return cls(text.encode(), accounts_only=accounts_only, **beside)
+            return cls(text.encode(), accounts_only=accounts_only, accounts=accounts, revoked=revoked)
         if not key_file.exists():
             key_file.parent.mkdir(parents=True, exist_ok=True)
             written = key_file.with_suffix(f".{os.getpid()}")
             with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 file.write(secrets.token_hex(32))
             written.rename(key_file)
-        return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only, **beside)
+        return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only, accounts=accounts, revoked=revoked)
 
     def issue(self, account: str = "", *, account_id: str = "") -> User:
         """A new nobody, or the one user of that account.
