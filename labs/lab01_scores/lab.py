@@ -26,7 +26,9 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
         case "last_component":
             query = torch.zeros(head_dim).index_fill(0, torch.tensor(head_dim - 1), 3.0)
         case "last_key":
-            key = torch.zeros(n, head_dim).index_copy(0, torch.tensor([n - 1]), key[:1] + 1)
+            # no cell but this one makes the row's size, so its terms must not cancel: whoever sums in another order would fail
+            last = (key[:1].abs() + 0.25) * query.sign()
+            key = torch.zeros(n, head_dim).index_copy(0, torch.tensor([n - 1]), last)
         case "numbered_keys":  # key j scores j + 1
             query = torch.ones(head_dim)
             key = (torch.arange(n)[:, None] + 1.0).expand(n, head_dim) / (head_dim * softmax_scale)
