@@ -1,4 +1,4 @@
-"""Lab 1 takes a product that is summed in another order, whatever the seed: no case may leave a row of cancelling terms alone."""
+"""Lab 1 takes a product that is summed in another order, for every seed: no case may leave a row of cancelling terms alone."""
 
 import pytest
 import torch
