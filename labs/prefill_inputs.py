@@ -40,6 +40,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("far_below", "far_below", seqlen_q=(17, 60), seqlen_kv=(65, 127)),
         crossed("far_below_strided", "far_below", heads=2, seqlen_q=(17, 40), seqlen_kv=(17, 60),
                 strided=("query", "key", "value")),
+        crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
         crossed("many_programs", batch=5, heads=15, seqlen_q=3, seqlen_kv=5),
@@ -73,6 +74,8 @@ def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
             query, key = (2 * u).expand_as(query), ((8 * place - 4) * u / scale).expand_as(key)
         case "descending":
             query, key = (2 * u).expand_as(query), ((4 - 8 * place) * u / scale).expand_as(key)
+        case "falling_steeply":  # scores from 1000 to −1000: a maximum that follows them down overflows exp
+            query, key = (2 * u).expand_as(query), ((500 - 1000 * place) * u / scale).expand_as(key)
         case "peaky":
             query = 6 * query
         case "needle_last":

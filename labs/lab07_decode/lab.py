@@ -51,7 +51,7 @@ CASES = (
     decode_case("strided_cache", batch=2, num_heads_kv=2, strided=("key", "value")),
     *hidden_cases(),
     *hostile_cases(),
-    *crossed_cases(),
+    *crossed_cases("key", "value"),
 )
 
 LAB = Lab(

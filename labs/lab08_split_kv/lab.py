@@ -25,7 +25,7 @@ CASES = (
     decode_case("drawn_long", "hidden", num_heads_kv=1, seqlen_kv=(600, 900)),
     *hidden_cases(),
     *hostile_cases(),
-    *crossed_cases(),
+    *crossed_cases("key", "value"),
 )
 
 SYMPTOMS = (

@@ -93,7 +93,7 @@ CASES = (
     decode_case("subnormals", "hostile", "subnormals", num_heads_kv=1, seqlen_kv=(40, 80)),
     *hidden_cases(),
     *hostile_cases(),
-    *crossed_cases(),
+    *crossed_cases("key", "value"),
 )
 
 LAB = Lab(
