@@ -19,21 +19,23 @@ from grader.course.course import Course
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
+from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
 from tabs.page.theme import STYLES, script, theme
+from tabs.web.app import mount
 
 
-def build(course: Any) -> gr.Blocks:
+def build(course: Course) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab (tabs/page/first_page.js)."""
     page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
-    with page, gr.Tabs(elem_id="tabs"):
+    with page, gr.Tabs(elem_id="tabs", overflow_behavior="wrap"):
         for tab in load_tabs():
             with gr.Tab(tab.TITLE, id=tab.ID):
                 tab.build(course)
     return page.queue(max_size=64, default_concurrency_limit=8)
 
 
-def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]:
+def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
     """Serve the page; `options` go to `gr.Blocks.launch`."""
     return page.launch(
         theme=theme(),
@@ -47,7 +49,7 @@ def launch(page: gr.Blocks, course: Any, **options: Any) -> tuple[Any, str, str]
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health),
+        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment())),
         **options,
     )
 
@@ -56,6 +58,8 @@ def main() -> None:
     start_logging()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with Course(device=device) as course, Supervisor(course.settings, device=device):
+        if not on_space() and (token := course.new_instructor_token(only_first=True)):
+            print(f"The instructor's token, shown this once: {token}", flush=True)
         launch(build(course), course)
 
 

@@ -37,7 +37,7 @@ START_LIMIT_S = 120
 
 # What each tab shows first. A tab's label is what is pressed.
 PICTURES = {
-    "start": ("Start", "#progress .progress-row"),
+    "start": ("Start", "#figure-stream svg"),
     "similarity": ("Similarity", "#figure-dot-product svg"),
     "normalization": ("Normalization", "#figure-softmax-lanes svg"),
     "online": ("Online softmax", "#figure-online-softmax svg"),
@@ -45,6 +45,7 @@ PICTURES = {
     "synthesis": ("Synthesis", "#figure-decode-attention svg"),
     "memory": ("Memory", "#figure-memory-traffic svg"),
     "tiling": ("Tiling", "#figure-tile-map svg"),
+    "triton": ("Triton", "#figure-lanes svg"),
     "labs": ("Labs", "#editor .cm-content"),
     "references": ("References", ".references li"),
 }
@@ -59,6 +60,7 @@ DRAGGED = {
     "synthesis": ("decode-attention", "Sharpness"),
     "memory": ("memory-traffic", "Tokens n"),
     "tiling": ("tile-map", "Tokens n"),
+    "triton": ("lanes", "Columns"),
 }
 
 # Says at which frame something became visible, in milliseconds since the visit began.

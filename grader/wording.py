@@ -69,6 +69,20 @@ def beside_diagnosis(report: Report) -> tuple[str, ...]:
     return tuple(said)
 
 
+def source_line(source: str, line: int | None) -> str:
+    """The submission's line of that number, from 1, without the blanks around it; "" where there is none."""
+    lines = source.splitlines()
+    return lines[line - 1].strip() if line is not None and 0 < line <= len(lines) else ""
+
+
+FACT_COLUMNS = ("given", "got", "should be")
+
+
+def cell(value: float | None) -> str:
+    """A number of a picture in few digits; None is a NaN or Inf."""
+    return "NaN" if value is None else quantity(value)
+
+
 def quantity(value: float) -> str:
     """Three significant digits without an exponent where that stays readable: 0.0123, 12.3, 1230, 1.2e-05."""
     if not math.isfinite(value):
@@ -78,6 +92,11 @@ def quantity(value: float) -> str:
         text = f"{value:.{digits}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     return f"{value:.1e}"
+
+
+def points(value: float) -> str:
+    """With one decimal at most: "4.8", "8"."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def byte_size(count: float) -> str:
@@ -107,6 +126,35 @@ def part_points(report: Report, part: str) -> tuple[float | None, float, str]:
     if earned is None:
         return None, maximum, report.points.note or "not measured" if part == "performance" else "not stated"
     return earned, maximum, ""
+
+
+_LOST = {
+    "visible": "visible cases",
+    "hidden": "hidden cases",
+    "hostile": "hostile cases",
+    "performance": "speed",
+    "prediction": "the prediction",
+}
+_LEAST_SHOWN = 0.05  # of a point: less is 0 with one decimal
+
+
+def missing(report: Report) -> tuple[str, ...]:
+    """What is missing to full points and why, a part each: "2.4 for speed: needs a GPU"."""
+    said = []
+    for part in PARTS:
+        earned, maximum, why = part_points(report, part)
+        left = maximum - (earned or 0.0)
+        if left < _LEAST_SHOWN:
+            continue
+        if not why:
+            why = {"performance": "slower than full points want", "prediction": "not within 10%"}.get(part, "some fail")
+        said.append(f"{points(left)} for {_LOST[part]}: {why}")
+    return tuple(said)
+
+
+def maximum_points(report: Report) -> float:
+    """What this lab gives at most."""
+    return math.fsum(float(report.points.maxima.get(part, 0.0)) for part in PARTS)
 
 
 def failed_in_view(report: Report) -> tuple[CaseResult, ...]:

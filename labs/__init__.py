@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from labs.declaration import Lab
+from labs.ladder import Ladder, ladders
 from labs.mistake import Mistake, made, read
 
 ROOT = Path(__file__).parent
@@ -58,17 +59,9 @@ class LabFolder:
         return tuple(sorted((self.path / "honest").glob("*.py")))
 
     @property
-    def hints(self) -> dict[str, tuple[str, ...]]:
-        """By the name of a diagnosis, from the vaguest to the plainest; "general" is for everything else.
-
-        `hints.md` holds a section `## name` for each, with a numbered list below it.
-        """
-        hints: dict[str, tuple[str, ...]] = {}
-        for section in re.split(r"^## ", (self.path / "hints.md").read_text(encoding="utf-8"), flags=re.M)[1:]:
-            name, _, body = section.partition("\n")
-            steps = re.split(r"^\d+\. ", body, flags=re.M)[1:]
-            hints[name.strip()] = tuple(" ".join(step.split()) for step in steps)
-        return hints
+    def ladders(self) -> Mapping[str, Ladder]:
+        """The hints by diagnosis or verdict, those that it shares with other labs among them."""
+        return ladders(self.path)
 
 
 def lab_ids() -> tuple[str, ...]:

@@ -140,9 +140,13 @@ class Lab:
     """A lab. Functions get contiguous CPU tensors as rounded to the case's dtype, and scalars, by argument name."""
 
     title: str
+    idea: str = ""  # what is new in it, in one sentence
+    minutes: int = 0  # about how long it takes someone who has done the labs before it
+    needs: tuple[str, ...] = ()  # the chapter's sections that it builds on, by their ids (`?tab=…`)
     objectives: tuple[int, ...]
     points: float
     entry: str  # the function a submission must define
+    kind: str = ""  # what its kernels are asked once they are wrong: a key of `grader.judge.diagnosis.probes.battery`
     arguments: tuple[str, ...]  # its parameters, in order; `out` is among them
     inputs: Callable[[Draw], dict[str, Any]]  # every argument but `out`
     out_shape: Callable[[Inputs], tuple[int, ...]]

@@ -19,8 +19,10 @@ TABS = (
     "chapter.synthesis",
     "chapter.memory",
     "chapter.tiling",
+    "chapter.triton_lines",
     "labs.tab",
     "chapter.references",
+    "class_room.tab",
 )
 
 

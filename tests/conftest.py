@@ -23,6 +23,8 @@ PROCESSES = {
     "judge",
     "cpu_judge",
     "gpu_judge",
+    "siege_judge",
+    "cubin_bytes",
     "graded",
     "begun",
     "service",

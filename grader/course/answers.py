@@ -6,11 +6,11 @@ NOT archived: if the database is lost, each reader's browser brings back what it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from grader.course.store import answers as rows
+from grader.course.store import answer_rows as rows
 
 MOST_TRIES = 10_000
 
@@ -26,6 +26,16 @@ def of(connection: sa.Connection, user: str) -> dict[str, Answered]:
     """The user's answers by the question's id."""
     found = connection.execute(sa.select(rows.c.question, rows.c.right, rows.c.tries).where(rows.c.user == user))
     return {question: Answered(right, tries) for question, right, tries in found}
+
+
+def told_by(data: Mapping[str, Any]) -> dict[str, Answered]:
+    """Answers as an event holds them."""
+    return {question: Answered(bool(right), int(tries)) for question, (right, tries) in data.items()}
+
+
+def adds_nothing(kept: Answered | None, told: Answered) -> bool:
+    """Whether what is told is known already."""
+    return kept is not None and kept.right >= told.right and kept.tries >= min(told.tries, MOST_TRIES)
 
 
 def merge(connection: sa.Connection, user: str, told: Mapping[str, Answered]) -> dict[str, Answered]:

@@ -2,10 +2,12 @@
 
     submissions/ef/…ef.json   who handed in what, when
     ends/ef/…ef.json          how it ended: state, charge and report
+    events/ef/…ef.json        what was decided about the class: `grader.course.gradebook.events`
     set_aside/                files that could not be read
 
 A file is complete or not there: written under another name, flushed to the disk, then renamed. The first file of a name
-stands; whoever comes later gets what it says.
+stands; whoever comes later gets what it says. Its second field is the SHA-256 of all that follows, so a file that was cut or
+edited later is told from a good one.
 """
 
 from __future__ import annotations
@@ -17,17 +19,21 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from grader.course.gradebook.events import ClassEvent
 from grader.course.intake import HandIn
 from grader.course.states import State
 from grader.report import Report
 
-FORMAT = 2  # of an end; 1 called the grading process a worker
+FORMAT = 3  # 1 called the grading process a worker, 2 had no checksum
+KINDS = ("submissions", "ends", "events")
+HEAD = re.compile(rb'\{"format": (\d+), "sha256": "([0-9a-f]{64})", ')
 LEFTOVER_AFTER_S = 3600.0  # an unfinished file of that age belongs to a process that died
 CANNOT_LINK = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 logger = logging.getLogger(__name__)
@@ -52,15 +58,28 @@ class Archive:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        for name in ("submissions", "ends", "set_aside"):
+        for name in (*KINDS, "set_aside"):
             (directory / name).mkdir(parents=True, exist_ok=True)
 
     def keep_submission(self, submission: HandIn) -> None:
         self._keep("submissions", submission.id, dataclasses.asdict(submission))
 
-    def withdraw(self, attempt_id: str) -> None:
-        """Forget a submission that the database then refused: it was never acknowledged."""
-        self._path("submissions", attempt_id).unlink(missing_ok=True)
+    def withdraw(self, attempt_id: str, kind: str = "submissions") -> None:
+        """Forget what the database then refused: it was never acknowledged."""
+        self._path(kind, attempt_id).unlink(missing_ok=True)
+
+    def keep_event(self, event: ClassEvent) -> None:
+        self._keep("events", event.id, dataclasses.asdict(event))
+
+    def event(self, event_id: str) -> ClassEvent | None:
+        data = self._read("events", event_id)
+        if data is None:
+            return None
+        try:
+            return ClassEvent.read(data)
+        except (KeyError, TypeError, ValueError) as error:
+            self.set_aside("events", event_id, error)
+            return None
 
     def keep_end(self, end: End) -> End:
         """Store it, or get the end that already stands."""
@@ -81,11 +100,12 @@ class Archive:
         if data is None:
             return None
         try:
+            data.setdefault("regrade_of", None)  # there were no regrades before format 3
             submission = HandIn(**{field.name: data[field.name] for field in dataclasses.fields(HandIn)})
             if hashlib.sha256(submission.source.encode()).hexdigest() != submission.source_sha256:
                 raise ValueError("the source does not match its fingerprint")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._set_aside("submissions", attempt_id, error)
+            self.set_aside("submissions", attempt_id, error)
             return None
         return submission
 
@@ -99,11 +119,11 @@ class Archive:
             fields = {field.name: data[field.name] for field in dataclasses.fields(End)}
             return End(**{**fields, "state": State(data["state"]), "report": report})
         except (KeyError, TypeError, ValueError) as error:
-            self._set_aside("ends", attempt_id, error)
+            self.set_aside("ends", attempt_id, error)
             return None
 
     def ids(self, kind: str) -> Iterator[str]:
-        """The attempts that have a file of that kind (submissions | ends); unfinished files of dead processes are removed."""
+        """Who has a file of that kind; unfinished files of dead processes are removed."""
         for shard in sorted((self.directory / kind).iterdir()):
             for path in shard.iterdir() if shard.is_dir() else ():
                 if path.suffix == ".json":
@@ -118,7 +138,8 @@ class Archive:
         """True if the file is new, False if one stands already."""
         path = self._path(kind, attempt_id)
         path.parent.mkdir(exist_ok=True)
-        data = json.dumps({"format": FORMAT, **fields}, ensure_ascii=False, allow_nan=False).encode()
+        body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()[1:]
+        data = b'{"format": %d, "sha256": "%s", ' % (FORMAT, hashlib.sha256(body).hexdigest().encode()) + body
         part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
         try:
             _write(part, data, os.O_EXCL)
@@ -139,7 +160,10 @@ class Archive:
 
     def _read(self, kind: str, attempt_id: str) -> dict[str, Any] | None:
         try:
-            data = json.loads(self._path(kind, attempt_id).read_bytes())
+            raw = self._path(kind, attempt_id).read_bytes()
+            if fault := checksum_fault(raw):
+                raise ValueError(fault)
+            data: dict[str, Any] = json.loads(raw)
             if data["id"] != attempt_id or data["format"] > FORMAT:
                 raise ValueError(f"id={data['id']!r:.40}, format={data['format']!r:.10} do not belong to this name and version")
             return data
@@ -149,14 +173,38 @@ class Archive:
             logger.error("archive file not readable", extra={"kind": kind, "attempt": attempt_id, "why": repr(error)})
             return None
         except (KeyError, TypeError, ValueError) as error:
-            self._set_aside(kind, attempt_id, error)
+            self.set_aside(kind, attempt_id, error)
             return None
 
-    def _set_aside(self, kind: str, attempt_id: str, error: Exception) -> None:
+    def damage(self, kind: str, attempt_id: str) -> str:
+        """What is wrong with a file, by its checksum alone; empty where nothing is, or where it is of a time without one."""
+        try:
+            data = self._path(kind, attempt_id).read_bytes()
+        except OSError as error:
+            return f"it cannot be read: {error.strerror}"
+        return checksum_fault(data)
+
+    def count_set_aside(self) -> int:
+        """How many files could not be read, ever since this archive began."""
+        return sum(1 for _ in (self.directory / "set_aside").iterdir())
+
+    def set_aside(self, kind: str, attempt_id: str, error: Exception) -> None:
+        """Take a file that is not right out of the way, and keep it."""
         logger.error("archive file set aside", extra={"kind": kind, "attempt": attempt_id, "why": repr(error)})
         with contextlib.suppress(OSError):
             target = self.directory / "set_aside" / f"{kind}-{attempt_id}-{uuid.uuid4().hex[:8]}.json"
             self._path(kind, attempt_id).replace(target)
+
+
+def checksum_fault(data: bytes) -> str:
+    """Whether a file's bytes are those that were written; empty where they are, or where it is of a time without a checksum."""
+    head = HEAD.match(data)
+    if head is None:
+        old = re.match(rb'\{"format": [12],', data)
+        return "" if old else "it does not begin as an archive file does"
+    if hashlib.sha256(data[head.end() :]).hexdigest().encode() != head[2]:
+        return "its content does not match its checksum: it was cut or edited"
+    return ""
 
 
 def _write(path: Path, data: bytes, flags: int) -> None:

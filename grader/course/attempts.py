@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from grader.course.archive import End
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State, Status
-from grader.course.store import attempts, insert, reports, sources
+from grader.course.store import attempt_rows, insert, reports, sources
+from grader.course.summary import Summary
+from grader.report import Report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,21 @@ class Taken:
     source: str
     cancel: bool
     started: float
+
+
+class StillOpen(NamedTuple):
+    """The same source was handed in before and waits or runs."""
+
+    id: str
+
+
+class GradedBefore(NamedTuple):
+    """The same source was handed in before and has its report."""
+
+    id: str
+    verdict: str
+    points: float | None
+    summary: str
 
 
 def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -> None:
@@ -50,55 +67,65 @@ def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -
         "fault": "",
         "verdict": "",
     }
-    charged = submission.mode == "submit" and submission.same_as is None
-    connection.execute(sa.insert(attempts).values(**fields, **blank, state=State.QUEUED, charged=charged))
+    charged = submission.mode == "submit" and submission.same_as is None and submission.regrade_of is None
+    connection.execute(sa.insert(attempt_rows).values(**fields, **blank, state=State.QUEUED, charged=charged))
     if end is not None:
         close(connection, end)
 
 
-def add_again(connection: sa.Connection, submission: HandIn, earlier: sa.Row[Any]) -> None:
+def add_again(connection: sa.Connection, submission: HandIn, earlier: GradedBefore) -> None:
     """A row that shows an earlier attempt's report: the very same source was handed in again. Costs nothing."""
     add(connection, submission)
     connection.execute(
-        sa.update(attempts)
-        .where(attempts.c.id == submission.id)
+        sa.update(attempt_rows)
+        .where(attempt_rows.c.id == submission.id)
         .values(
             state=State.DONE,
             verdict=earlier.verdict,
             points=earlier.points,
+            summary=earlier.summary,
             started=submission.created,
             finished=submission.created,
         )
     )
 
 
+def show_again(connection: sa.Connection, attempt_id: str, report: Report) -> None:
+    """Let an ended attempt that names an earlier one show that one's report."""
+    shown = {"verdict": report.verdict, "points": report.points.total, "summary": Summary.of(report).to_json()}
+    connection.execute(sa.update(attempt_rows).where(attempt_rows.c.id == attempt_id).values(**shown))
+
+
 _SAME = ("user", "lab", "mode", "device", "edition", "source_sha256", "prediction")
-_GRADED = sa.and_(attempts.c.state == State.DONE, attempts.c.same_as.is_(None))
-_GOES_ON = sa.and_(attempts.c.state.in_(OPEN), sa.not_(attempts.c.cancel))
+_GRADED = sa.and_(attempt_rows.c.state == State.DONE, attempt_rows.c.same_as.is_(None))
+_GOES_ON = sa.and_(attempt_rows.c.state.in_(OPEN), sa.not_(attempt_rows.c.cancel))
 _TWIN = (  # built once: building it costs more than running it
-    sa.select(attempts)
-    .where(*(attempts.c[name].is_not_distinct_from(sa.bindparam(name, type_=attempts.c[name].type)) for name in _SAME))
+    sa.select(attempt_rows)
+    .where(*(attempt_rows.c[name].is_not_distinct_from(sa.bindparam(name, type_=attempt_rows.c[name].type)) for name in _SAME))
     .where(sa.or_(_GRADED, _GOES_ON))
-    .order_by(_GRADED, attempts.c.created.desc())
+    .order_by(_GRADED, attempt_rows.c.created.desc())
     .limit(1)
 )
 
 
-def twin(connection: sa.Connection, submission: HandIn) -> sa.Row[Any] | None:
+def twin(connection: sa.Connection, submission: HandIn) -> StillOpen | GradedBefore | None:
     """This user's attempt with the very same source, lab, mode, prediction, device and edition of the lab, if there is one.
 
     One that still waits or runs (a button was pressed twice), else the newest that was graded itself.
     """
-    return connection.execute(_TWIN, {name: getattr(submission, name) for name in _SAME}).first()
+    row = connection.execute(_TWIN, {name: getattr(submission, name) for name in _SAME}).first()
+    if row is None:
+        return None
+    return StillOpen(row.id) if row.state in OPEN else GradedBefore(row.id, row.verdict, row.points, row.summary)
 
 
 def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float) -> Taken | None:
     """Take it up; whoever held it before may no longer write. None: it has ended."""
     row = connection.execute(
-        sa.update(attempts)
-        .where(attempts.c.id == attempt_id, attempts.c.state.in_(OPEN))
+        sa.update(attempt_rows)
+        .where(attempt_rows.c.id == attempt_id, attempt_rows.c.state.in_(OPEN))
         .values(
-            fence=attempts.c.fence + 1,
+            fence=attempt_rows.c.fence + 1,
             process=process,
             state=State.RUNNING,
             started=now,
@@ -107,7 +134,7 @@ def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float
             total=0,
             case_name="",
         )
-        .returning(attempts)
+        .returning(attempt_rows)
     ).first()
     if row is None:
         return None
@@ -127,23 +154,23 @@ def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float
 def note_progress(connection: sa.Connection, taken: Taken, *, phase: str, done: int, total: int, case: str) -> bool | None:
     """Show how far it is. Returns whether to cancel; None: it is no longer ours."""
     return connection.execute(
-        sa.update(attempts)
+        sa.update(attempt_rows)
         .where(_held(taken))
         .values(phase=phase[:64], done=done, total=total, case_name=case[:128])
-        .returning(attempts.c.cancel)
+        .returning(attempt_rows.c.cancel)
     ).scalar()
 
 
 def release(connection: sa.Connection, taken: Taken) -> None:
     """Back to the queue: the grading process is shutting down."""
     connection.execute(
-        sa.update(attempts).where(_held(taken)).values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
+        sa.update(attempt_rows).where(_held(taken)).values(state=State.QUEUED, phase="", done=0, total=0, case_name="")
     )
 
 
 def finish(connection: sa.Connection, taken: Taken, end: End) -> bool:
     """Record how it ended, once. False: it is no longer ours."""
-    held = connection.execute(sa.select(attempts.c.id).where(_held(taken)).with_for_update()).first()
+    held = connection.execute(sa.select(attempt_rows.c.id).where(_held(taken)).with_for_update()).first()
     if held is None:
         return False
     close(connection, end)
@@ -152,34 +179,35 @@ def finish(connection: sa.Connection, taken: Taken, end: End) -> bool:
 
 def failed_before(connection: sa.Connection, taken: Taken) -> bool:
     """Whether an earlier attempt of the same user with the same source ended in a fault of the grader."""
-    this = sa.select(attempts.c.user, attempts.c.source_sha256).where(attempts.c.id == taken.id).subquery()
-    same = sa.and_(attempts.c.user == this.c.user, attempts.c.source_sha256 == this.c.source_sha256)
-    found = sa.select(attempts.c.id).where(same, attempts.c.state == State.SYSTEM_ERROR, attempts.c.id != taken.id)
+    this = sa.select(attempt_rows.c.user, attempt_rows.c.source_sha256).where(attempt_rows.c.id == taken.id).subquery()
+    same = sa.and_(attempt_rows.c.user == this.c.user, attempt_rows.c.source_sha256 == this.c.source_sha256)
+    found = sa.select(attempt_rows.c.id).where(same, attempt_rows.c.state == State.SYSTEM_ERROR, attempt_rows.c.id != taken.id)
     return connection.execute(found.limit(1)).first() is not None
 
 
 def holds(connection: sa.Connection, taken: Taken) -> bool:
-    return connection.execute(sa.select(attempts.c.id).where(_held(taken))).first() is not None
+    return connection.execute(sa.select(attempt_rows.c.id).where(_held(taken))).first() is not None
 
 
 def _held(taken: Taken) -> sa.ColumnElement[bool]:
-    return sa.and_(attempts.c.id == taken.id, attempts.c.fence == taken.fence, attempts.c.state == State.RUNNING)
+    return sa.and_(attempt_rows.c.id == taken.id, attempt_rows.c.fence == taken.fence, attempt_rows.c.state == State.RUNNING)
 
 
 def close(connection: sa.Connection, end: End) -> None:
     """Write an end over an open row; a row that has ended stays as it is."""
     report = end.report
     closed = connection.execute(
-        sa.update(attempts)
-        .where(attempts.c.id == end.id, attempts.c.state.in_(OPEN))
+        sa.update(attempt_rows)
+        .where(attempt_rows.c.id == end.id, attempt_rows.c.state.in_(OPEN))
         .values(
             state=end.state,
-            charged=sa.and_(attempts.c.charged, sa.literal(end.charged)),
+            charged=sa.and_(attempt_rows.c.charged, sa.literal(end.charged)),
             fault=end.fault,
             process=end.process,
-            started=sa.func.coalesce(attempts.c.started, end.started),
+            started=sa.func.coalesce(attempt_rows.c.started, end.started),
             finished=end.finished,
             verdict=report.verdict if report else "",
+            summary=Summary.of(report).to_json() if report else "",
             points=report.points.total if report else None,
             phase="",
             case_name="",
@@ -191,14 +219,14 @@ def close(connection: sa.Connection, end: End) -> None:
 
 def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:
     """Cancel it if it waits, ask its process to stop if it runs, leave it if it has ended. Returns the state after that."""
-    waiting = sa.and_(attempts.c.id == attempt_id, attempts.c.state == State.QUEUED)
+    waiting = sa.and_(attempt_rows.c.id == attempt_id, attempt_rows.c.state == State.QUEUED)
     if connection.execute(
-        sa.update(attempts).where(waiting).values(state=State.CANCELLED, finished=now, charged=False)
+        sa.update(attempt_rows).where(waiting).values(state=State.CANCELLED, finished=now, charged=False)
     ).rowcount:
         return State.CANCELLED
-    running = sa.and_(attempts.c.id == attempt_id, attempts.c.state == State.RUNNING)
-    connection.execute(sa.update(attempts).where(running).values(cancel=True))
-    return State(connection.execute(sa.select(attempts.c.state).where(attempts.c.id == attempt_id)).scalar_one())
+    running = sa.and_(attempt_rows.c.id == attempt_id, attempt_rows.c.state == State.RUNNING)
+    connection.execute(sa.update(attempt_rows).where(running).values(cancel=True))
+    return State(connection.execute(sa.select(attempt_rows.c.state).where(attempt_rows.c.id == attempt_id)).scalar_one())
 
 
 def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
@@ -207,9 +235,9 @@ def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
     An estimate, since it is drawn whose turn it is.
     """
     waiting = connection.execute(
-        sa.select(attempts.c.id, attempts.c.user)
-        .where(attempts.c.state == State.QUEUED, attempts.c.device == device)
-        .order_by(attempts.c.mode, attempts.c.created, attempts.c.id)  # "check" sorts before "submit"
+        sa.select(attempt_rows.c.id, attempt_rows.c.user)
+        .where(attempt_rows.c.state == State.QUEUED, attempt_rows.c.device == device)
+        .order_by(attempt_rows.c.mode, attempt_rows.c.created, attempt_rows.c.id)  # "check" sorts before "submit"
     ).all()
     turns: Counter[str] = Counter()
     order = []
@@ -219,7 +247,9 @@ def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
     return {attempt_id: place for place, (_, attempt_id) in enumerate(sorted(order), start=1)}
 
 
-def status(row: sa.Row[Any], place: int) -> Status:
+def status(row: sa.Row[Any], place: int, anew: sa.Row[Any] | None = None) -> Status:
+    """`anew`: the regrade that was kept, whose outcome stands in for the row's own."""
+    outcome = row if anew is None else anew
     return Status(
         id=row.id,
         lab=row.lab,
@@ -235,12 +265,19 @@ def status(row: sa.Row[Any], place: int) -> Status:
         charged=row.charged,
         same_as=row.same_as,
         fault=row.fault,
-        verdict=row.verdict,
-        points=row.points,
+        verdict=outcome.verdict,
+        points=outcome.points,
+        regraded=anew is not None,
         created=row.created,
         started=row.started,
         finished=row.finished,
     )
+
+
+def passed_labs(connection: sa.Connection, user: str) -> list[str]:
+    """The labs at which the user has an attempt that passed, however many they have."""
+    passed = sa.and_(attempt_rows.c.user == user, attempt_rows.c.verdict == "passed")
+    return sorted(connection.execute(sa.select(attempt_rows.c.lab).where(passed).distinct()).scalars())
 
 
 def end_of(row: sa.Row[Any], report: Any) -> End:

@@ -13,34 +13,49 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, quota, schema
+from grader.course import answers, attempts, fleet, quota, roles, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
+from grader.course.archive_check import Findings, check
+from grader.course.attempts import GradedBefore, StillOpen
+from grader.course.board import Board, board
 from grader.course.edition import edition
+from grader.course.gradebook.book import Book
+from grader.course.gradebook.events import ClassEvent, EventKind
+from grader.course.gradebook.rules import Reveal, Solutions
+from grader.course.gradebook.shelf import Shelf
+from grader.course.gradebook.table import Column, regraded
+from grader.course.instructor import Instructor
 from grader.course.intake import HandIn, checked
+from grader.course.learner import Learner
 from grader.course.queue import Queue
 from grader.course.quota import Quota
 from grader.course.restore import restore
+from grader.course.reveal import veiled
+from grader.course.roles import NotAllowed, Role
 from grader.course.settings import Settings
-from grader.course.states import OPEN, AttemptNotFound, State, Status
-from grader.course.store import StoreError, open_engine, reports, sources, writing
-from grader.course.store import attempts as rows
+from grader.course.states import AttemptNotFound, State, Status
+from grader.course.store import attempt_rows as rows
+from grader.course.store import open_engine, reports, sources, storing, writing
 from grader.faults import NotGradable
-from grader.report import Report
+from grader.report import Report, Verdict
 
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
 SILENT = "The grading process has not been heard for {:.0f} s; one that stays silent is replaced."
 SILENT_BEATS = 4  # heartbeats that are missing before it is said
 logger = logging.getLogger(__name__)
+_OWN = sa.select(rows).where(rows.c.id == sa.bindparam("attempt"), rows.c.user == sa.bindparam("user"))  # built once
 
 
 class Course:
@@ -54,6 +69,7 @@ class Course:
         device: str = "cpu",
         quota: Quota = DEFAULT_QUOTA,
         lab_ids: Callable[[], tuple[str, ...]] | None = None,
+        columns: Callable[[], tuple[Column, ...]] | None = None,
     ) -> None:
         """
         Args:
@@ -61,6 +77,7 @@ class Course:
             archive: default: GRADER_ARCHIVE, else archive/ beside the database.
             device: the kind of device that grades what is handed in here: cpu or cuda.
             lab_ids: which labs there are; default: those under labs/.
+            columns: what the gradebook has of each; default: the labs that are worth points.
 
         Raises:
             StoreError: database or archive cannot be opened, or stand where a database must not.
@@ -69,12 +86,19 @@ class Course:
         self.device = device
         self._quota = quota
         self._lab_ids = lab_ids or _lab_ids
+        self._columns = functools.cache(columns or _columns)
+        self._instructors = roles.listed(self.settings.instructors)
         self._engine = open_engine(self.settings.db_url)
-        with _storing("The grader's database or archive cannot be opened"):
+        with storing("The grader's database or archive cannot be opened"):
             schema.prepare(self._engine)
             self._archive = Archive(self.settings.archive)
             self._queue = Queue(self._engine)
             restore(self._engine, self._archive, self._queue)
+        self._shelf = Shelf(self._engine, self._archive)
+        self._archive_findings: Findings | None = None
+        self._closing = threading.Event()
+        self._checking = threading.Thread(target=self._check_archive, name="archive check", daemon=True)
+        self._checking.start()
 
     def __enter__(self) -> Course:
         return self
@@ -83,6 +107,8 @@ class Course:
         self.close()
 
     def close(self) -> None:
+        self._closing.set()
+        self._checking.join()
         self._queue.close()
         self._engine.dispose()
 
@@ -109,10 +135,10 @@ class Course:
         with self._engine.connect() as connection:
             # once before anything is written, so that a flood of refused requests stays cheap
             found = self._admit(connection, submission)
-        if isinstance(found, str):
-            return found
-        submission = dataclasses.replace(submission, same_as=found and found.id)
-        with _storing("The submission could not be stored, and nothing was spent"):
+        if isinstance(found, StillOpen):
+            return found.id
+        submission = dataclasses.replace(submission, same_as=found.id if found else None)
+        with storing("The submission could not be stored, and nothing was spent"):
             # the slow disk is waited for outside the transaction, so that nobody else waits for it
             self._archive.keep_submission(submission)
             try:
@@ -125,23 +151,23 @@ class Course:
         logger.info("attempt stored", extra={"attempt": standing, "lab": lab_id, "mode": mode, "same_as": submission.same_as})
         return standing
 
-    def _admit(self, connection: sa.Connection, submission: HandIn) -> str | sa.Row[Any] | None:
-        """The same attempt's id while it is open, its row where it was graded before, else None: new, and within the quota."""
+    def _admit(self, connection: sa.Connection, submission: HandIn) -> StillOpen | GradedBefore | None:
+        """The same source, while it is open or where its report can be shown again; None: new, and within the quota."""
         off = fleet.why_off(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
         if off:
             raise NotGradable(f"Grading is off: {off}")
         twin = attempts.twin(connection, submission)
-        if twin is not None and twin.state in OPEN:
-            return twin.id
+        if isinstance(twin, StillOpen):
+            return twin
         earlier = twin if submission.mode == "submit" else None
         quota.admit(connection, self._quota, submission, free=earlier is not None)
         return earlier
 
-    def _store(self, submission: HandIn, earlier: sa.Row[Any] | None) -> str:
+    def _store(self, submission: HandIn, earlier: GradedBefore | None) -> str:
         with writing(self._engine, only_one=submission.user) as connection:
             found = self._admit(connection, submission)
-            if isinstance(found, str):
-                return found  # the same one, or this one: a process that is starting has just restored it from the archive
+            if isinstance(found, StillOpen):
+                return found.id  # the same one, or this one: a process that is starting has just restored it from the archive
             if earlier is not None:
                 attempts.add_again(connection, submission, earlier)
             else:
@@ -160,6 +186,12 @@ class Course:
         with self._engine.connect() as connection:
             return self._statuses(connection, [self._row(connection, attempt_id, user)])[0]
 
+    def looks(self, attempt_ids: Sequence[str]) -> dict[str, Status]:
+        """Where attempts stand, whosever they are: for a door that has asked `status` once for each who watches."""
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(rows).where(rows.c.id.in_(attempt_ids))).all()
+            return {status.id: status for status in self._statuses(connection, found)}
+
     def cancel(self, attempt_id: str, *, user: str) -> State:
         """A waiting attempt never runs and costs nothing; a running one stops within two seconds; one that ended stays."""
         with writing(self._engine) as connection:
@@ -177,23 +209,29 @@ class Course:
         return state
 
     def report(self, attempt_id: str, *, user: str) -> Report | None:
-        """The report, once there is one."""
+        """The report, once there is one: of the newest regrade that was kept; of hidden cases as much as the class shows."""
         with self._engine.connect() as connection:
             row = self._row(connection, attempt_id, user)
-            wanted = (row.id, row.same_as) if row.same_as else (row.id,)
+            book = self._shelf.book(connection)
+            anew = regraded(connection, book).get(row.same_as or row.id)
+            wanted = (anew.id,) if anew is not None else (row.id, row.same_as) if row.same_as else (row.id,)
             found = connection.execute(sa.select(reports.c.report).where(reports.c.attempt.in_(wanted)).limit(1)).scalar()
-        return found and Report.from_json(found)
+        return veiled(Report.from_json(found), self._reveal(book, user, row.lab)) if found else None
 
     def source(self, attempt_id: str, *, user: str) -> str:
         with self._engine.connect() as connection:
             row = self._row(connection, attempt_id, user)
             return connection.execute(sa.select(sources.c.source).where(sources.c.sha256 == row.source_sha256)).scalar_one()
 
-    def history(self, *, user: str, lab_id: str | None = None, most: int = 200) -> list[Status]:
-        """The user's attempts, newest first."""
+    def history(
+        self, *, user: str, lab_id: str | None = None, most: int | None = 200, before: float | None = None
+    ) -> list[Status]:
+        """The user's attempts, newest first. `most`: None for all; `before`: only those that were handed in earlier."""
         query = sa.select(rows).where(rows.c.user == user).order_by(rows.c.created.desc(), rows.c.id).limit(most)
         if lab_id is not None:
             query = query.where(rows.c.lab == lab_id)
+        if before is not None:
+            query = query.where(rows.c.created < before)
         with self._engine.connect() as connection:
             return self._statuses(connection, connection.execute(query).all())
 
@@ -202,10 +240,23 @@ class Course:
         newest = self.history(user=user, lab_id=lab_id, most=1)
         return newest[0] if newest else None
 
+    def may_see_solutions(self, lab_id: str, *, user: str) -> bool:
+        """Whether solutions of this lab may leave the server for this user: a Submit of theirs has passed."""
+        passed = sa.select(rows.c.id).where(
+            rows.c.user == user, rows.c.lab == lab_id, rows.c.mode == "submit", rows.c.verdict == Verdict.PASSED
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(passed.limit(1)).first() is not None
+
     def tokens_left(self, user: str, lab_id: str) -> int:
         """How many Submits the user has at this lab now."""
         with self._engine.connect() as connection:
             return int(quota.tokens_left(connection, self._quota, user=user, lab=lab_id, now=time.time()))
+
+    def passed_labs(self, *, user: str) -> list[str]:
+        """The labs at which the user has passed, however many attempts that was ago."""
+        with self._engine.connect() as connection:
+            return attempts.passed_labs(connection, user)
 
     def keep_answers(self, told: Mapping[str, Answered], *, user: str) -> dict[str, Answered]:
         """Add the user's answers to the chapter's questions, by their ids; returns all that are known.
@@ -213,8 +264,95 @@ class Course:
         Raises:
             StoreError: they could not be stored.
         """
-        with _storing("The answers could not be stored"), writing(self._engine, only_one=user) as connection:
-            return answers.merge(connection, user, told)
+        with storing("The answers could not be stored"):
+            with self._engine.connect() as connection:
+                before = answers.of(connection, user)
+            if all(answers.adds_nothing(before.get(question), answered) for question, answered in told.items()):
+                return before
+            kept: dict[str, Answered] = {}
+
+            def decide(_: Book, connection: sa.Connection) -> ClassEvent:
+                kept.update(answers.merge(connection, user, told))
+                return ClassEvent.now(EventKind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
+
+            self._shelf.add(decide)
+            return kept
+
+    def role(self, user: str) -> Role:
+        """What that user is; "" is nobody."""
+        if not user:
+            return Role.NOBODY
+        return Role.INSTRUCTOR if user == roles.INSTRUCTOR or user in self._instructors else Role.LEARNER
+
+    def instructor(self, user: str) -> Instructor:
+        """What an instructor may ask, for that user.
+
+        Raises:
+            NotAllowed: they are none.
+        """
+        if self.role(user) is not Role.INSTRUCTOR:
+            raise NotAllowed("That is for instructors.")
+        return Instructor(user, self._engine, self._archive, self._shelf, self._columns(), self._archive_says())
+
+    def learner(self, user: str) -> Learner:
+        """What a learner may ask about their own work.
+
+        Raises:
+            NotAllowed: it is nobody who asks.
+        """
+        if self.role(user) is Role.NOBODY:
+            raise NotAllowed("That needs a token that says who you are.")
+        return Learner(user, self._engine, self._shelf, self._columns(), lambda: self.history(user=user, most=None))
+
+    def is_instructor_token(self, token: object) -> bool:
+        return roles.may_be_token(token) and roles.is_token(token, self._shelf.book().token_sha256)
+
+    def new_instructor_token(self, *, only_first: bool = False) -> str:
+        """A token that stands for an instructor; it cannot be shown again, and the one before is worth nothing from now on.
+
+        `only_first`: "" where there was one before.
+        """
+        token = roles.new_token()
+
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
+            if only_first and book.token_sha256:
+                raise _ThereIsOne
+            return ClassEvent.now(EventKind.TOKEN, by=roles.INSTRUCTOR, sha256=roles.hash_of(token))
+
+        with storing("The instructor's token could not be stored"), contextlib.suppress(_ThereIsOne):
+            self._shelf.add(decide)
+            return token
+        return ""
+
+    def board(self, lab_id: str, *, user: str = "") -> Board:
+        """The board of a lab. It needs no account; `user` sees their own attempts beside it."""
+        with self._engine.connect() as connection:
+            return board(connection, self._shelf.book(connection), lab=lab_id, user=user)
+
+    def shows_solution(self, lab_id: str, *, user: str) -> bool:
+        """Whether the class lets this user see our solution now."""
+        book = self._shelf.book()
+        if self.role(user) is Role.INSTRUCTOR:
+            return True
+        if book.rules.solutions is Solutions.AFTER_PASS:
+            return bool(user) and lab_id in self.passed_labs(user=user)
+        due = book.due_of(lab_id, book.student_of(user))
+        return book.rules.solutions is Solutions.AFTER_DUE and due is not None and time.time() > due
+
+    def _archive_says(self) -> str:
+        return self._archive_findings.sentence if self._archive_findings else ""
+
+    def _reveal(self, book: Book, user: str, lab_id: str) -> Reveal:
+        due = book.due_of(lab_id, book.student_of(user))
+        return Reveal.NAMES if due is not None and time.time() > due else book.rules.reveal
+
+    def _check_archive(self) -> None:
+        """At start, beside everything else: has somebody cut or edited a file?"""
+        try:
+            goes_on = lambda: not self._closing.is_set()  # noqa: E731
+            self._archive_findings = check(self._engine, self._archive, deep=False, goes_on=goes_on)
+        except Exception:
+            logger.exception("archive not checked")
 
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
@@ -238,34 +376,37 @@ class Course:
             "processes": processes,
             "versions": fleet.versions(),
             "database": self._engine.dialect.name,
+            "archive": self._archive_says(),
         }
 
     def _statuses(self, connection: sa.Connection, found: Sequence[sa.Row[Any]]) -> list[Status]:
         devices = {row.device for row in found if row.state == State.QUEUED}
         places = {device: attempts.places(connection, device=device) for device in devices}
-        return [attempts.status(row, places.get(row.device, {}).get(row.id, 0)) for row in found]
+        anew = regraded(connection, self._shelf.recent(connection))
+        return [
+            attempts.status(row, places.get(row.device, {}).get(row.id, 0), anew.get(row.same_as or row.id)) for row in found
+        ]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
         known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
-        found = sa.select(rows).where(rows.c.id == attempt_id, rows.c.user == user)
-        row = connection.execute(found).first() if known else None
+        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if known else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return row
 
 
-@contextlib.contextmanager
-def _storing(sentence: str) -> Iterator[None]:
-    """A full disk or a lost database as one sentence."""
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        logger.exception("not stored")
-        raise StoreError(f"{sentence}: {cause}.") from error
+class _ThereIsOne(Exception):
+    """An instructor's token was made before."""
 
 
 def _lab_ids() -> tuple[str, ...]:
     import labs  # brings torch, which a process that only looks things up can do without
 
     return labs.lab_ids()
+
+
+def _columns() -> tuple[Column, ...]:
+    import labs
+
+    found = [(lab_id, labs.load(lab_id).lab) for lab_id in labs.lab_ids()]
+    return tuple(Column(lab_id, lab.title, lab.points) for lab_id, lab in found if lab.points)

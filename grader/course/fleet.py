@@ -24,7 +24,7 @@ from grader.course.archive import Archive, End
 from grader.course.deaths import Deaths
 from grader.course.queue import Queue
 from grader.course.states import OPEN, State
-from grader.course.store import attempts as rows
+from grader.course.store import attempt_rows as rows
 from grader.course.store import clock, insert, processes, writing
 
 LONGEST_ASIDE_S = 600.0  # since it was handed in; then it is tried again, whoever waits

@@ -27,9 +27,10 @@ from typing import Any
 import sqlalchemy as sa
 from dbos import DBOS
 
-from grader.course import fleet, schema
+from grader.course import fleet, regrade_feed, schema
 from grader.course.archive import Archive
 from grader.course.deaths import Deaths
+from grader.course.gradebook.shelf import Shelf
 from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
 from grader.course.pulse import Pulse
@@ -102,6 +103,7 @@ class GradingProcess:
         self._state, self._reason = "starting", "The grading process is starting."
 
     def run(self) -> int:
+        self._lock.parent.mkdir(parents=True, exist_ok=True)  # a fresh clone with a database elsewhere has no var/
         with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
             # the process before this one may still be dying
             if not _locked(lock.fileno(), within_s=self.settings.dead_after_s):
@@ -221,9 +223,11 @@ class GradingProcess:
 
     def _tend(self, archive: Archive, queue: Queue) -> None:
         swept = 0.0
+        shelf = Shelf(self._engine, archive)
         while True:
             try:
                 fleet.tend(self._engine, archive, queue, self._deaths, dead_after_s=self.settings.dead_after_s)
+                regrade_feed.feed(self._engine, archive, queue, shelf, device=self.device)
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()
                     fleet.sweep()

@@ -31,6 +31,7 @@ class HandIn:
     prediction: float | None
     same_as: str | None  # the attempt whose report this one shows
     created: float
+    regrade_of: str | None = None  # the attempt that this one grades anew, in an instructor's name
 
 
 def checked(
@@ -61,7 +62,7 @@ def checked(
     text = check_source(source)
     created = time.time()
     return HandIn(
-        id=_new_id(created),
+        id=new_id(created),
         user=user,
         lab=lab_id,
         mode=mode,
@@ -83,6 +84,6 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def _new_id(created: float) -> str:
+def new_id(created: float) -> str:
     """Ids sort by time: DBOS's clock on SQLite has whole seconds, and of equal times the smaller id goes first."""
     return f"{int(created * 1000):012x}{uuid.uuid4().hex[:20]}"

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State
-from grader.course.store import attempts
+from grader.course.store import attempt_rows
 from grader.faults import NotGradable
 
 
@@ -42,9 +42,9 @@ class Quota:
 def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str, now: float) -> float:
     """What the bucket holds now: full at first, one token spent by each charged attempt, one back every `token_every_s`."""
     times = connection.execute(
-        sa.select(attempts.c.created)
-        .where(attempts.c.user == user, attempts.c.lab == lab, attempts.c.charged)
-        .order_by(attempts.c.created.desc())
+        sa.select(attempt_rows.c.created)
+        .where(attempt_rows.c.user == user, attempt_rows.c.lab == lab, attempt_rows.c.charged)
+        .order_by(attempt_rows.c.created.desc())
     ).scalars()
     recent: list[float] = []
     for time in times:
@@ -59,17 +59,18 @@ def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str,
     return min(quota.tokens, level + (now - last) / quota.token_every_s)
 
 
-_IS_OPEN = attempts.c.state.in_(OPEN)
-_IS_RECENT = attempts.c.created > sa.bindparam("since", type_=sa.Float)
-_IS_FAULT = sa.and_(attempts.c.state == State.SYSTEM_ERROR, attempts.c.created > sa.bindparam("faults_since", type_=sa.Float))
+_IS_OPEN = attempt_rows.c.state.in_(OPEN)
+_IS_RECENT = attempt_rows.c.created > sa.bindparam("since", type_=sa.Float)
+_FAULTED_SINCE = attempt_rows.c.created > sa.bindparam("faults_since", type_=sa.Float)
+_IS_FAULT = sa.and_(attempt_rows.c.state == State.SYSTEM_ERROR, _FAULTED_SINCE)
 _COUNT = sa.select(  # built once: building it costs more than running it
     sa.func.count().filter(_IS_RECENT).label("recent"),
-    sa.func.min(attempts.c.created).filter(_IS_RECENT).label("first"),
+    sa.func.min(attempt_rows.c.created).filter(_IS_RECENT).label("first"),
     sa.func.count().filter(_IS_OPEN).label("open"),
     sa.func.count().filter(_IS_FAULT).label("faults"),
-    sa.func.min(attempts.c.created).filter(_IS_FAULT).label("first_fault"),
+    sa.func.min(attempt_rows.c.created).filter(_IS_FAULT).label("first_fault"),
     sa.select(sa.func.count()).where(_IS_OPEN).scalar_subquery().label("everyone"),
-).where(attempts.c.user == sa.bindparam("user"))
+).where(attempt_rows.c.user == sa.bindparam("user"))
 
 
 def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: bool) -> None:
@@ -110,9 +111,9 @@ def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: 
 def waiting(connection: sa.Connection, *, device: str) -> dict[str, int]:
     """How many attempts are queued and running on that kind of device."""
     counted = connection.execute(
-        sa.select(attempts.c.state, sa.func.count())
-        .where(attempts.c.device == device, attempts.c.state.in_(OPEN))
-        .group_by(attempts.c.state)
+        sa.select(attempt_rows.c.state, sa.func.count())
+        .where(attempt_rows.c.device == device, attempt_rows.c.state.in_(OPEN))
+        .group_by(attempt_rows.c.state)
     )
     return {State.QUEUED.value: 0, State.RUNNING.value: 0} | {state: count for state, count in counted}
 

@@ -2,6 +2,7 @@
 
 GRADER_DB_URL         sqlite:///… (default: var/grader.db) or postgresql://…
 GRADER_ARCHIVE        the archive's directory (default: archive/ beside the SQLite file, else var/archive)
+GRADER_INSTRUCTORS    accounts that teach, with commas between: ada, grace (none: the instructor's token alone)
 GRADER_LOG            a file for the logs (default: stderr)
 GRADER_HEARTBEAT_S    how often a grading process says that it is alive (2)
 GRADER_DEAD_AFTER_S   after how long a silence its jobs go to others (10)
@@ -28,6 +29,7 @@ class Settings:
     dead_after_s: float = 10.0
     poll_s: float = 0.1
     overrun_s: float = 600.0
+    instructors: str = ""
 
     @classmethod
     def read(cls, where: str | Path | None = None, *, archive: Path | None = None) -> Settings:
@@ -51,6 +53,7 @@ class Settings:
             dead_after_s=float(given("GRADER_DEAD_AFTER_S", "10")),
             poll_s=float(given("GRADER_POLL_S", "0.1")),
             overrun_s=float(given("GRADER_OVERRUN_S", "600")),
+            instructors=given("GRADER_INSTRUCTORS") or "",
         )
 
     def environment(self) -> dict[str, str]:

@@ -40,6 +40,7 @@ class Status:
     created: float
     started: float | None
     finished: float | None
+    regraded: bool = False  # verdict and points are those of a regrade that was kept
 
     @property
     def is_open(self) -> bool:

@@ -6,6 +6,7 @@ DBOS keeps its own tables in the same database, so an attempt and its job are st
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,16 +17,18 @@ from grader.course.mounts import require_locks
 from grader.faults import GraderError
 
 BUSY_TIMEOUT_MS = 30_000
+logger = logging.getLogger(__name__)
 
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
     }
 )
 
-attempts = sa.Table(
+attempt_rows = sa.Table(
     "course_attempts",
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
@@ -52,6 +55,8 @@ attempts = sa.Table(
     sa.Column("created", sa.Float, nullable=False),  # seconds since 1970, UTC, as the two below
     sa.Column("started", sa.Float),
     sa.Column("finished", sa.Float),
+    sa.Column("regrade_of", sa.String(32)),  # the attempt that this one grades anew; its user is then the regrade
+    sa.Column("summary", sa.Text, nullable=False, server_default=""),  # of the report, as JSON: `grader.course.summary`
     sa.Index(None, "user", "lab", "created"),
     sa.Index(None, "user", "created"),
     sa.Index(None, "state"),
@@ -71,13 +76,24 @@ reports = sa.Table(
     sa.Column("report", sa.Text, nullable=False),
 )
 
-answers = sa.Table(
+answer_rows = sa.Table(
     "course_answers",
     metadata,
     sa.Column("user", sa.String(200), primary_key=True),
     sa.Column("question", sa.String(64), primary_key=True),
     sa.Column("right", sa.Boolean, nullable=False),  # at some time; it stays so
     sa.Column("tries", sa.Integer, nullable=False),
+)
+
+event_rows = sa.Table(
+    "course_events",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),  # the order in which they were stored
+    sa.Column("id", sa.String(32), nullable=False, unique=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("by", sa.String(200), nullable=False),
+    sa.Column("data", sa.Text, nullable=False),  # JSON
+    sa.Column("created", sa.Float, nullable=False),
 )
 
 processes = sa.Table(
@@ -139,6 +155,17 @@ def writing(engine: sa.Engine, *, only_one: str = "") -> Iterator[sa.Connection]
         elif only_one:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(only_one))))
         yield connection
+
+
+@contextlib.contextmanager
+def storing(sentence: str) -> Iterator[None]:
+    """A full disk or a lost database as one sentence."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        logger.exception("not stored")
+        raise StoreError(f"{sentence}: {cause}.") from error
 
 
 def insert(engine: sa.Engine, table: sa.Table) -> Any:

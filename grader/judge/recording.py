@@ -23,6 +23,7 @@ from grader.sandbox.record.gpus import GPUS
 from labs.declaration import Lab
 
 RECORD_LIMIT_S = 60.0
+WHOLE_LIMIT_S = 110.0  # for a case that is recorded with every configuration
 MOST_RECORDERS = 12
 MEMORY_SHARE = 4  # a call may have this part of a GPU's memory as scratch, where its lab sets no limit
 
@@ -43,7 +44,7 @@ class Recorder:
     def __init__(self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> None:
         self._submission = submission
         self._cancelled = cancelled
-        self._session: Conversation | None = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=2 * RECORD_LIMIT_S))
+        self._session: Conversation | None = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=3 * RECORD_LIMIT_S))
         self.failed: RecordedCase | None = None
         try:
             self._receive()  # ready
@@ -70,7 +71,7 @@ class Recorder:
             limit = scratch_limit(self._submission.lab, prepared, self._submission.target)
             how = {"scratch_limit_bytes": limit, "turn": turn, "compile_with": compile_with or {}}
             self._session.send(case_message(prepared, layout, self._submission.lab) | how)
-            kind, fields = self._receive()
+            kind, fields = self._receive(RECORD_LIMIT_S if turn is not None else WHOLE_LIMIT_S)
             if kind != "record":
                 return _stopped_by(fault_in(kind, fields, OF_A_CASE))
             blob = self._session.receive_blob(fields["size"], RECORD_LIMIT_S, self._cancelled)
@@ -87,8 +88,8 @@ class Recorder:
     def close(self) -> None:
         self._session.stop()
 
-    def _receive(self) -> tuple[str, dict]:
-        return self._session.receive(RECORD_LIMIT_S, cancelled=self._cancelled)
+    def _receive(self, limit_s: float = RECORD_LIMIT_S) -> tuple[str, dict]:
+        return self._session.receive(limit_s, cancelled=self._cancelled)
 
 
 def _stopped_by(stopped: Fault | Ending) -> RecordedCase:
@@ -143,17 +144,20 @@ def record_all(
     """
     sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
     results: list[RecordedCase | None] = [None] * len(cases)
-    waiting = iter(list(enumerate(cases)))
+    tested = len(cases) - timed
+    waiting = iter(list(enumerate(cases))[:tested])
 
-    def work() -> None:
+    def work(indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
         with start_recorder(sandbox, submission, cancelled) as recording:
-            for index, prepared in waiting:
-                turn = index if index < len(cases) - timed else None
-                results[index] = recording.record(prepared, lay_out(prepared), turn=turn)
+            for index, prepared in indexed:
+                results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
                 progress(sum(result is not None for result in results))
 
-    with concurrent.futures.ThreadPoolExecutor(sessions) as pool:
-        for finished in [pool.submit(work) for _ in range(sessions)]:
+    # What compiles every configuration takes longest and may take too long: it starts at once, in a session of its own.
+    with concurrent.futures.ThreadPoolExecutor(sessions + timed) as pool:
+        alone = [pool.submit(work, iter([(index, cases[index])]), sharing=False) for index in range(tested, len(cases))]
+        together = [pool.submit(work, waiting, sharing=True) for _ in range(sessions if tested else 0)]
+        for finished in alone + together:
             finished.result()
     return results
 

@@ -108,6 +108,9 @@ TIMED = _case("timed", "normal", 4096, 16384, dtype=FP16, devices=("cuda",))
 
 LAB = Lab(
     title="Your roof",
+    idea="Copy a tensor: programs, lanes and masks, and the bandwidth that nothing can exceed.",
+    minutes=15,
+    needs=("triton", "memory"),
     objectives=(),
     points=0,
     entry="copy",

@@ -191,9 +191,13 @@ def ideal_bytes(given: Inputs) -> int:
 
 LAB = Lab(
     title="Scores",
+    idea="A dot product for each key: read every key once, sum along one axis.",
+    minutes=25,
+    needs=("triton", "similarity"),
     objectives=(1,),
     points=8,
     entry="scores",
+    kind="scores",
     arguments=("query", "key", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: (given["key"].shape[0],),

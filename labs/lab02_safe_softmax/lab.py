@@ -211,9 +211,13 @@ TIMED = _case("timed", "normal", 8192, 4096, dtype=FP16, devices=("cuda",))
 
 LAB = Lab(
     title="Safe softmax",
+    idea="Subtract the row's maximum, and give the lanes past the end a weight of zero.",
+    minutes=25,
+    needs=("normalization",),
     objectives=(4,),
     points=8,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

@@ -7,7 +7,9 @@ import triton.language as tl
 
 @triton.jit
 def softmax_kernel(x_ptr, out_ptr, cols, stride_x, stride_out, BLOCK: tl.constexpr):
-    """One program = one row. BLOCK is the power of two at or above cols: the whole row is one tile."""
+    """One program = one row. BLOCK is the power of two at or above cols: the whole row
+    is one tile.
+    """
     row = tl.program_id(0).to(tl.int64)
     offs = tl.arange(0, BLOCK)
     # 1. Load the row: it starts at x_ptr + row * stride_x. Not every lane is a column.

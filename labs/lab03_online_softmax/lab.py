@@ -158,9 +158,13 @@ TIMED = _case("timed", "normal", 1024, 65536, dtype=FP16, devices=("cuda",))
 
 LAB = Lab(
     title="Online softmax",
+    idea="Keep a maximum and a sum so far, and correct the sum when the maximum grows.",
+    minutes=40,
+    needs=("online",),
     objectives=(4, 5),
     points=12,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

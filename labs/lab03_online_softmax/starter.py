@@ -1,4 +1,6 @@
-"""Lab 3: write the body of softmax_kernel. The launcher below is complete; BLOCK may be any power of two."""
+"""Lab 3: write the body of softmax_kernel. The launcher below is complete; BLOCK may be
+any power of two.
+"""
 
 import torch
 import triton
@@ -7,11 +9,14 @@ import triton.language as tl
 
 @triton.jit
 def softmax_kernel(x_ptr, out_ptr, cols, stride_x, stride_out, BLOCK: tl.constexpr):
-    """One program = one row, which is longer than a tile: it passes in pieces of BLOCK columns."""
+    """One program = one row, which is longer than a tile: it passes in pieces of BLOCK
+    columns.
+    """
     row = tl.program_id(0).to(tl.int64)
     m_i = tl.full([], -float("inf"), tl.float32)  # the maximum so far
     l_i = tl.full([], 0.0, tl.float32)  # the sum so far of exp(x - m_i)
-    # 1. For each tile: load it, find the new maximum, bring l_i to the new maximum, add the tile's sum.
+    # 1. For each tile: load it, find the new maximum, bring l_i to the new maximum, add
+    #    the tile's sum.
     # 2. For each tile again: load it, store exp(x - m_i) / l_i.
 
 

@@ -106,9 +106,13 @@ TIMED = case("timed", batch=1, heads=16, seqlen=2048, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="Naive attention",
+    idea="Two products with a softmax between them, the scores in memory: see what n² costs.",
+    minutes=60,
+    needs=("similarity", "normalization", "tiling"),
     objectives=(1, 2),
     points=10,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

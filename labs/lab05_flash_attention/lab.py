@@ -125,9 +125,13 @@ TIMED = case("timed", batch=1, heads=16, seqlen=8192, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="FlashAttention",
+    idea="One pass over tiles of keys: the scores never reach memory.",
+    minutes=75,
+    needs=("online", "tiling"),
     objectives=(3, 5),
     points=16,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

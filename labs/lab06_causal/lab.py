@@ -142,9 +142,13 @@ TIMED = case("timed", batch=1, heads=16, seqlen=8192, head_dim=128, devices=("cu
 
 LAB = Lab(
     title="Causal attention",
+    idea="Hide the future with a mask, and skip the tiles that it hides entirely.",
+    minutes=40,
+    needs=("tiling",),
     objectives=(5,),
     points=10,
     entry="attention",
+    kind="causal",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

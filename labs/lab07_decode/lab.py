@@ -56,9 +56,13 @@ CASES = (
 
 LAB = Lab(
     title="Decode: one query, a long cache",
+    idea="One query against a long cache: heads that share a cache, lengths that differ.",
+    minutes=60,
+    needs=("synthesis", "memory"),
     objectives=(3, 5),
     points=12,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

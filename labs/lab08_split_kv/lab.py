@@ -63,9 +63,13 @@ SYMPTOMS = (
 
 LAB = Lab(
     title="Split-KV: one sequence, the whole GPU",
+    idea="Share the keys out among programs and merge their partial softmaxes.",
+    minutes=60,
+    needs=("memory", "online"),
     objectives=(3, 4),
     points=8,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

@@ -135,9 +135,13 @@ CASES = (
 
 LAB = Lab(
     title="A 4-bit cache: NVFP4",
-    objectives=(3, 5),
+    idea="Unpack four-bit codes and their block scales in registers: 4.5 bits a number.",
+    minutes=75,
+    needs=("precision",),
+    objectives=(6,),
     points=10,
     entry="decode",
+    kind="nvfp4",
     arguments=(
         "query",
         "key_codes",

@@ -1,4 +1,6 @@
-"""Lab 10: write the kernel and its launcher. The signature of decode is fixed; everything else is yours."""
+"""Lab 10: write the kernel and its launcher. The signature of decode is fixed;
+everything else is yours.
+"""
 
 import torch
 import triton
@@ -7,7 +9,9 @@ import triton.language as tl
 
 @triton.jit
 def e2m1(nibbles):
-    """The values of four-bit codes: 0, 0.5, 1, 1.5, 2, 3, 4, 6, and with bit 8 set their negatives."""
+    """The values of four-bit codes: 0, 0.5, 1, 1.5, 2, 3, 4, 6, and with bit 8 set
+    their negatives.
+    """
 
 
 @triton.jit
@@ -23,12 +27,27 @@ def decode_kernel(
     out_ptr,
 ):
     """Say here what one program does: which sequence, which heads, which keys."""
-    # Byte j of a row holds channel 2j in its low four bits and channel 2j + 1 in its high four; both have scale j // 8.
-    # Load bytes and scales, unpack them in registers, and go on as in lab 9. Nothing is written but out (and partials).
+    # Byte j of a row holds channel 2j in its low four bits and channel 2j + 1 in its
+    # high four; both have scale j // 8.
+    # Load bytes and scales, unpack them in registers, and go on as in lab 9. Nothing is
+    # written but out (and partials).
 
 
-def decode(query, key_codes, key_scales, key_global, value_codes, value_scales, value_global, kv_len, out, softmax_scale):
-    """The decode of lab 7 over a 4-bit cache: value = E2M1(nibble) * E4M3(scale of its 16 channels) * global."""
+def decode(
+    query,
+    key_codes,
+    key_scales,
+    key_global,
+    value_codes,
+    value_scales,
+    value_global,
+    kv_len,
+    out,
+    softmax_scale,
+):
+    """The decode of lab 7 over a 4-bit cache: value = E2M1(nibble) * E4M3(scale of its
+    16 channels) * global.
+    """
     batch, num_heads_q, head_dim = query.shape
     num_heads_kv, seqlen_kv = key_codes.shape[1], key_codes.shape[2]
     # Choose a grid and launch your kernel. Codes and scales have strides of their own.

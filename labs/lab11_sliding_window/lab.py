@@ -95,9 +95,13 @@ def flops(sizes: Mapping[str, int]) -> float:
 
 LAB = Lab(
     title="Sliding window",
-    objectives=(5,),
+    idea="Each token sees only the last few: a second diagonal, and loops that begin late.",
+    minutes=40,
+    needs=("tiling",),
+    objectives=(),
     points=0,
     entry="attention",
+    kind="window",
     arguments=("query", "key", "value", "out", "softmax_scale", "window"),
     inputs=inputs,
     out_shape=prefill_inputs.out_shape,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from tabs.chapter.section import section
+from tabs.chapter.way import ending
 from tabs.figures import memory_traffic, roofline
 from tabs.figures.widget import Card, Option, figure
 from tabs.page.identity import Identities
 from tabs.page.scripts import script
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Memory"
 ID = "memory"
@@ -37,11 +41,11 @@ TRAFFIC_CARDS = (
         after={"seqlen": _LONG},
     ),
     Card(
-        text="FlashAttention stores one number a row instead. At d = 128 128 queries a tile halve the traffic; 64 is common.",
+        text="FlashAttention stores one number a row instead. Tiles of 128 queries halve its traffic at d = 128; 64 is common.",
         ask="Without any help from the L2 cache, does it also move less than the naive way?",
         options=(
             Option(text="Far less", why="K and V are read again for every tile of queries: here that adds up to the same."),
-            Option(text="About the same", why="Memory is linear, traffic quadratic, and half a tile twice of it."),
+            Option(text="About the same", why="Memory is linear, traffic quadratic: half the tile, twice the traffic."),
         ),
         right=1,
         before={"seqlen": 8192, "tile": 128},
@@ -143,7 +147,7 @@ ROOF_CARDS = (
         after={"group_size": 8, "cache": "fp8"},
     ),
     Card(
-        text=f"A prompt of 4,096 tokens could do {roofline.prefill_intensity(4096):,.0f} FLOP a byte.",
+        text=f"A prompt of 4,096 tokens does {roofline.prefill_intensity(4096):,.0f} FLOP a byte if each byte moves once.",
         ask="From which length on does a prompt wait for arithmetic?",
         options=(
             Option(
@@ -165,7 +169,7 @@ The naive way writes the whole score matrix. For one head in fp16 that is {_SMAL
 
 FlashAttention keeps a tile on the chip and stores one log-sum-exp a row. Its *memory* is linear in the length. Its *traffic*
 is not: every tile of queries reads all keys and values again. With 64 queries a tile and d = 128 it moves, cache aside, as
-much as the naive way; larger tiles and the L2 cache are where the speed comes from.
+much as the naive way, and with 32 twice as much; larger tiles and the L2 cache are where the speed comes from.
 """
 
 _DECODE_PROSE = """
@@ -184,14 +188,18 @@ FLOP per byte decides what a kernel waits for. Left of the ridge it waits for me
 {_ROOF.device} the ridge lies at {roofline.ridge(_ROOF):.0f} FLOP a byte.
 
 Decoding in fp16 does {roofline.decode_intensity(1):.0f} FLOP a byte for each query head that shares the cache: far left,
-whatever the kernel. Prefill at 4,096 tokens could do {roofline.prefill_intensity(4096):,.0f}: far right.
+whatever the kernel. A prompt of 4,096 tokens does {roofline.prefill_intensity(4096):,.0f} if each byte moves once, that is
+if the L2 cache catches all repeated reads: far right. With none of it caught and 64 queries a tile, as in the first figure,
+it does {roofline.tiled_intensity(4096, 64):.0f}: left of the ridge. Kernels live between the two. A causal prompt has half
+the FLOP: {roofline.prefill_intensity(4096, causal=True):,.0f}, and it waits for arithmetic from about
+{4 * roofline.ridge(_ROOF):,.0f} tokens on, not {2 * roofline.ridge(_ROOF):,.0f}.
 
 Move the rings, change the GPU. Once a lab of yours has been timed on a GPU, your attempts stand here as stars, under the roof
 that was measured beside them.
 """
 
 
-def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
+def own_reports(course: Course, identities: Identities, token: str) -> list[Any]:
     """Reports of the timed attempts of whoever holds the token, newest first; none for a stranger."""
     user = identities.read(token)
     history = getattr(course, "history", None)
@@ -202,13 +210,13 @@ def own_reports(course: Any, identities: Identities, token: str) -> list[Any]:
     return [report for report in reports if report is not None and report.timing is not None]
 
 
-def own_roof(course: Any, identities: Identities, token: str) -> dict[str, Any] | None:
+def own_roof(course: Course, identities: Identities, token: str) -> dict[str, Any] | None:
     """The roof and the points of the reader's own attempts, as the figure takes them."""
     reports = own_reports(course, identities, token)
     return roofline.own([(report.title, report.device, report.timing) for report in reports])
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     traffic = figure(
         "memory_traffic", title="Stored and moved", tab=ID, defaults=memory_traffic.DEFAULTS, ids=FIGURES, cards=TRAFFIC_CARDS
     )
@@ -217,12 +225,13 @@ def build(course: Any) -> None:
         cards=CACHE_CARDS, defaults={**memory_traffic.DECODE_DEFAULTS, "bandwidth_gb_s": round(_ROOF.bandwidth_gb_s)},
         roof=f"Bandwidth ({_ROOF.device}{', measured' if _ROOF.measured else ', data sheet'})",
     )  # fmt: skip
-    section(_PROSE, figure=traffic, quizzes=("bytes", "faster"))
+    section(_PROSE, figure=traffic, quizzes=("bytes", "faster", "quarter"))
     section(_DECODE_PROSE, figure=cache)
     section(_ROOF_PROSE, figure=functools.partial(_roofline, course))
+    ending(ID)
 
 
-def _roofline(course: Any) -> None:
+def _roofline(course: Course) -> None:
     """The figure, which asks for the reader's attempts when its tab is opened."""
     identities = Identities.from_environment()
     token = gr.Textbox(visible=False)

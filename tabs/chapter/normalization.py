@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
-from tabs.figures import softmax_lanes
+from tabs.chapter.way import ending
+from tabs.figures import formats, softmax_lanes
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Normalization"
 ID = "normalization"
 FIGURES = ("softmax-lanes",)
 
 _LIMIT_16, _LIMIT_32 = softmax_lanes.largest_score("fp16"), softmax_lanes.largest_score("fp32")
+_TYPED = 999.7
+_HELD = float(formats.rounded(_TYPED, "fp16"))
 _RATIO = math.exp(10) / math.exp(5)
 _HUGE = "{} \\cdot 10^{{{}}}".format(*f"{math.exp(100):.2e}".split("e+"))
 _REST = softmax_lanes.DEFAULTS["scores"][1:]
@@ -79,17 +85,25 @@ The exponential makes it sharp. A score of 10 beside one of 5 weighs not twice a
 $e^{{10}} / e^5 \\approx {_RATIO:.0f}$ times.
 
 It also makes it dangerous. $e^{{100}} \\approx {_HUGE}$: no fp16 number is that large, and no fp32 number
-either. fp16 overflows past a score of {_LIMIT_16:.2f}, fp32 past {_LIMIT_32:.2f}. The kernel does not crash. It computes
-inf, then inf / inf, and returns NaN.
+either. fp16 overflows past a score of {_LIMIT_16:.2f}, fp32 past {_LIMIT_32:.2f}, and their sum earlier. The kernel does
+not crash. It computes inf, then inf / inf, and returns NaN; where only the sum is inf, it returns zeros.
 
-Subtract the largest score first and no exponential exceeds one; the result is the same. What lies far below the maximum
-underflows to zero, harmlessly.
+Subtract the largest score first:
+
+$$ \\mathrm{{softmax}}(x)_i = \\frac{{e^{{x_i - \\max(x)}}}}{{\\sum_j e^{{x_j - \\max(x)}}}} $$
+
+No exponential exceeds one, and the result is the same. What lies far below the maximum underflows to zero, harmlessly.
+What it cannot mend is the input: in fp16 a score of {_TYPED} is {_HELD:g} before any softmax sees it.
+
+For the five scores of the figure the book prints 0.50, 0.18, 0.11, 0.02, 0.07. They add up to 0.88, so they cannot be a
+softmax; the figure shows the true ones.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
         "softmax_lanes", title="Softmax in four ways", tab=ID, defaults=softmax_lanes.DEFAULTS, ids=FIGURES, cards=CARDS,
         mathematics=("formats.js",), limit=f"{_LIMIT_16:.2f}",
     )  # fmt: skip
-    section(_PROSE, figure=arguments, quizzes=("hundred",))
+    section(_PROSE, figure=arguments, quizzes=("hundred", "tens"))
+    ending(ID)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
+from tabs.chapter.way import ending
 from tabs.figures import online_softmax
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Online softmax"
 ID = "online"
@@ -100,9 +104,11 @@ The order of the data decides which mistakes show. Leave out the rescale below a
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
-        "online_softmax", title="Scores that stream by", tab=ID, defaults=online_softmax.DEFAULTS, ids=FIGURES, cards=CARDS,
+        "online_softmax", title="Scores that stream by", tab=ID, defaults=online_softmax.DEFAULTS,
+        opening=online_softmax.OPENING, ids=FIGURES, cards=CARDS,
         presets=_PRESETS, least=online_softmax.LEAST, below=online_softmax.BELOW,
     )  # fmt: skip
-    section(_PROSE, figure=arguments, quizzes=("online",))
+    section(_PROSE, figure=arguments, quizzes=("online", "halves"))
+    ending(ID)

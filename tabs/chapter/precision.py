@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
+from tabs.chapter.references import NVFP4_URL
 from tabs.chapter.section import section
+from tabs.chapter.way import ending
 from tabs.figures import bits, block_quantisation, formats
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Precision"
 ID = "precision"
@@ -111,7 +116,8 @@ and one E4M3 scale in NVFP4, under one float32 scale for the tensor. That is {_B
 {16 / _BITS_A_VALUE["nvfp4"]:.2f} times less than fp16 (4 times before the scales). FP8 is
 {16 / _BITS_A_VALUE["fp8"]:.2f} times less.
 
-Two numbers go by the name of accuracy. *Benchmarks of models* often move by about 1% with NVFP4. The *tensor* moves more: on
+Two numbers go by the name of accuracy. *Benchmarks of models* often move by about 1% with NVFP4 ([NVIDIA's own
+figures]({NVFP4_URL})). The *tensor* moves more: on
 Gaussian data NVFP4 is off by {_GAUSS["nvfp4"].error:.1%} and attention's output by {_OUTPUT["nvfp4"]:.0%}; FP8 by
 {_GAUSS["fp8"].error:.1%} and {_OUTPUT["fp8"]:.1%}. So a kernel is judged against attention over the dequantised cache, not
 over the one it came from.
@@ -120,7 +126,7 @@ Try one large channel, then your own numbers.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     section(
         _BITS_PROSE,
         figure=figure(
@@ -132,7 +138,7 @@ def build(course: Any) -> None:
             cards=BIT_CARDS,
             mathematics=("formats.js",),
         ),
-        quizzes=("e2m1",),
+        quizzes=("e2m1", "scales"),
     )
     section(
         _QUANTISE_PROSE,
@@ -142,3 +148,4 @@ def build(course: Any) -> None:
             mathematics=("formats.js",), samples=block_quantisation.samples(),
         ),
     )  # fmt: skip
+    ending(ID)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -18,6 +18,9 @@ from tabs.chapter.quiz import questions
 from tabs.figures.widget import on_load, script
 from tabs.page.identity import Identities
 
+if TYPE_CHECKING:
+    from grader.course import Course
+
 OBJECTIVES = (
     "Implement scaled dot-product attention",
     "Explain why naive attention takes O(n²) memory",
@@ -25,7 +28,8 @@ OBJECTIVES = (
     "Implement online softmax, numerically stable",
     "Apply tiling to attention",
 )
-FORMATS = "Know what FP8 and NVFP4 hold"  # section 4 has no objective of its own
+FORMATS = "Know what FP8 and NVFP4 hold"  # section 4 has no objective of its own among the five
+FORMATS_NUMBER = len(OBJECTIVES) + 1  # what a lab that works on it declares
 
 
 def objectives() -> list[dict[str, Any]]:
@@ -38,19 +42,20 @@ def objectives() -> list[dict[str, Any]]:
                 "number": number,
                 "text": text,
                 "quiz": [one.id for one in questions() if one.objective == number],
-                "labs": [{"id": lab_id, "title": lab.title} for lab_id, lab in labs.items() if number in lab.objectives],
+                "labs": [
+                    {"id": lab_id, "title": lab.title}
+                    for lab_id, lab in labs.items()
+                    if (number or FORMATS_NUMBER) in lab.objectives
+                ],
             }
         )
     return rows
 
 
-def passed_labs(course: Any, identities: Identities, token: str) -> list[str]:
+def passed_labs(course: Course, identities: Identities, token: str) -> list[str]:
     """Ids of the labs that whoever holds the token has passed."""
     user = identities.read(token)
-    history = getattr(course, "history", None)
-    if user is None or history is None:
-        return []
-    return sorted({status.lab for status in history(user=user.id) if status.verdict == "passed"})
+    return [] if user is None else course.passed_labs(user=user.id)
 
 
 MOST_TEXT = 20_000  # characters; what a browser keeps about all questions is a few hundred
@@ -72,7 +77,7 @@ def told_answers(text: str) -> tuple[str, dict[str, Answered]]:
     return (owner if isinstance(owner, str) else ""), sound
 
 
-def with_account(course: Any, identities: Identities, token: str, kept: str) -> Mapping[str, Any] | None:
+def with_account(course: Course, identities: Identities, token: str, kept: str) -> Mapping[str, Any] | None:
     """What the browser shall keep from now on, after its answers went to the account; None for who has none.
 
     Answers that belong to another account stay out: a browser may serve two people.
@@ -85,7 +90,7 @@ def with_account(course: Any, identities: Identities, token: str, kept: str) -> 
     return {"owner": user.account, "quiz": {id: answered._asdict() for id, answered in all_of_them.items()}}
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     """The list of objectives with a bar each; questions count from this browser, labs from the reader's account or token."""
     identities = Identities.from_environment()
     token = gr.Textbox(visible=False)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
+if TYPE_CHECKING:
+    from grader.course import Course
+
 TITLE = "References"
 ID = "references"
+
+
+NVFP4_URL = "https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/"
+TRITON_URL = "https://triton-lang.org/main/getting-started/tutorials/index.html"
+_NEURIPS = "Advances in Neural Information Processing Systems"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,14 @@ class Work:
     why: str
     venue: str = ""
     arxiv: str = ""
+
+    @property
+    def cited(self) -> str:
+        """Who, where, when, and the number: "Vaswani et al., NeurIPS 2017, arXiv:1706.03762"."""
+        names = [name.partition(",")[0].strip("{}").replace("{\\'e}", "é") for name in self.authors.split(" and ")]
+        who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
+        where = f"NeurIPS {self.year}" if self.venue == _NEURIPS else str(self.year)
+        return ", ".join(filter(None, (who, where, self.arxiv and f"arXiv:{self.arxiv}")))
 
     @property
     def bibtex(self) -> str:
@@ -50,7 +66,6 @@ VIDEOS = (
     ),
 )
 
-_NEURIPS = "Advances in Neural Information Processing Systems"
 WORKS = (
     Work(
         key="vaswani2017attention", title="Attention Is All You Need", year=2017, venue=_NEURIPS, arxiv="1706.03762",
@@ -86,8 +101,20 @@ WORKS = (
     Work(
         key="nvidia2025nvfp4", title="Introducing NVFP4 for Efficient and Accurate Low-Precision Inference", year=2025,
         authors="{NVIDIA}",
-        url="https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/",
+        url=NVFP4_URL,
         why="Blocks of 16 with an E4M3 scale; what benchmarks lose.",
+    ),
+    Work(
+        key="shah2024flashattention3", title="FlashAttention-3: Fast and Accurate Attention with Asynchrony and Low-precision",
+        year=2024, venue=_NEURIPS, arxiv="2407.08608",
+        authors="Shah, Jay and Bikshandi, Ganesh and Zhang, Ying and Thakkar, Vijay and Ramani, Pradeep and Dao, Tri",
+        url="https://arxiv.org/abs/2407.08608", why="Warps that specialise, and two groups that take turns.",
+    ),
+    Work(
+        key="tillet2019triton", title="Triton: An Intermediate Language and Compiler for Tiled Neural Network Computations",
+        year=2019, venue="Machine Learning and Programming Languages (MAPL)",
+        authors="Tillet, Philippe and Kung, H. T. and Cox, David", url="https://doi.org/10.1145/3315508.3329973",
+        why="Programs over tiles, and the compiler that makes threads of them.",
     ),
 )  # fmt: skip
 
@@ -119,7 +146,7 @@ def page() -> str:
         for title, who, url, why in VIDEOS
     )
     works = "".join(
-        f'<li><a href="{work.url}" target="_blank" rel="noopener">{html.escape(work.title)}</a>, {work.year}. '
+        f'<li><a href="{work.url}" target="_blank" rel="noopener">{html.escape(work.title)}</a>. {html.escape(work.cited)}. '
         f"{html.escape(work.why)}"
         f'<details><summary>BibTeX</summary><pre id="bib-{work.key}" tabindex="0">{html.escape(work.bibtex)}</pre>'
         f'<button type="button" class="fig-button" data-copy="bib-{work.key}">Copy BibTeX</button></details></li>'
@@ -129,5 +156,5 @@ def page() -> str:
     return f'<div class="section-text references"><h1>Further reading</h1>{lists}</div>'
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     gr.HTML(page(), js_on_load=_SCRIPT, apply_default_css=False, elem_id="references")

@@ -1,4 +1,4 @@
-"""One section of the chapter: prose and questions at the left, the figure at the right; on a phone the figure comes first."""
+"""One section of the chapter: prose and questions at the left, the figure at the right; on a phone one under the other."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
+from tabs.chapter.way import ending
 from tabs.figures import dot_product, scaling
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Similarity"
 ID = "similarity"
@@ -80,15 +84,17 @@ for one query of one head. Each key is read once and used once, so the step wait
 
 
 _SMALL, _LARGE = scaling.spreads()[0], scaling.spreads()[-1]
+_BEST = [one.largest_weight_scaled for one in scaling.spreads()]
 _ROOT_PROSE = f"""
 ## Why the root of d?
 
 Add up more terms and sums grow. With independent entries of variance one, q · k has variance d: at
-d = {_LARGE.head_dim:,} the scores spread over ±{3 * _LARGE.std:.0f}.
+d = {_LARGE.head_dim:,} the standard deviation is √{_LARGE.head_dim} = {_LARGE.head_dim**0.5:.0f}, so nearly all scores lie
+within three of it, ±{3 * _LARGE.head_dim**0.5:.0f}.
 
 Softmax turns such a spread into a lookup. Among {scaling.KEYS} random keys the best one gets {_SMALL.largest_weight:.0%} of the
 weight at d = {_SMALL.head_dim}, and {_LARGE.largest_weight:.0%} at d = {_LARGE.head_dim:,}. Divided by √d the spread is
-one again at every d, and the weight of the best stays near {_LARGE.largest_weight_scaled:.0%}.
+one again at every d, and the weight of the best stays between {min(_BEST):.0%} and {max(_BEST):.0%}.
 """
 
 
@@ -121,11 +127,11 @@ SCALING_CARDS = (
 )
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     section(
         _PROSE,
         figure=figure("dot_product", title="Query · key", tab=ID, defaults=dot_product.DEFAULTS, ids=FIGURES, cards=CARDS),
-        quizzes=("shape",),
+        quizzes=("shape", "split"),
     )
     section(
         _ROOT_PROSE,
@@ -134,3 +140,4 @@ def build(course: Any) -> None:
             **scaling.drawn(),
         ),
     )  # fmt: skip
+    ending(ID)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tabs.chapter.section import section
+from tabs.chapter.way import ending
 from tabs.figures import decode_attention
 from tabs.figures.widget import Card, Option, figure
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 TITLE = "Synthesis"
 ID = "synthesis"
@@ -95,9 +99,11 @@ makes it shorter is fewer bytes: FP8, NVFP4.
 """
 
 
-def build(course: Any) -> None:
+def build(course: Course) -> None:
     arguments = figure(
-        "decode_attention", title="Attention, step by step", tab=ID, defaults=decode_attention.DEFAULTS, ids=FIGURES,
+        "decode_attention", title="Attention, step by step", tab=ID, defaults=decode_attention.DEFAULTS,
+        opening=decode_attention.OPENING, ids=FIGURES,
         cards=CARDS, steps=decode_attention.STEPS,
     )  # fmt: skip
-    section(_PROSE, figure=arguments)
+    section(_PROSE, figure=arguments, quizzes=("behind",))
+    ending(ID)

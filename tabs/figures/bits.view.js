@@ -1,15 +1,10 @@
 // Bits as buttons: sign, exponent, mantissa; the value they spell, its neighbours, and where on the line numbers round to it.
 const { h } = Tree;
-const NAMES = Object.keys(Formats.FORMATS);
-const rules = { format: Numbers.oneOf(...NAMES), bits: Numbers.number(0, 65535, { integer: true }) };
+const { NAMES, rules, check, show, full, formula } = BitsSays;
 // What is taken apart here is a number of the cache: the mantissa has the key's colour; sign and exponent have no quantity's.
 const ROLES = { sign: "muted", exponent: "ink", mantissa: "key" };
 const role = (i, form) => (i === 0 ? "sign" : i <= form.exponent_bits ? "exponent" : "mantissa");
-const show = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4) ? Numbers.power(value, 3) : String(Number(value.toPrecision(7))).replace("-", Numbers.MINUS));
-const full = (value) => {
-  const text = Bits.exactText(value);
-  return text.length > 34 ? Numbers.power(value, 6) : text;
-};
+const typed = Numbers.number(-1e40, 1e40, { signed: true }); // beyond what BF16 reaches
 
 const layouts = (state, choose, width) => {
   const cell = Math.min(22, (width - 16) / 17), high = 20;
@@ -23,13 +18,6 @@ const layouts = (state, choose, width) => {
       h("span", { class: "fig-layout-name" }, form.name, h("span", { class: "fig-label" }, ` ±${show(Formats.maximum(name))}`)),
       h("svg", { viewBox: `0 0 ${form.width * cell} ${high}`, style: `width:${form.width * cell}px`, "aria-hidden": "true" }, segment(0, 1, "sign"), segment(1, form.exponent_bits, "exponent"), segment(1 + form.exponent_bits, form.mantissa_bits, "mantissa")));
   }));
-};
-
-const formula = (state) => {
-  const form = Formats.FORMATS[state.format], { sign, exponent, mantissa } = Formats.fields(state.bits, state.format), { value, kind } = Bits.reading(state.bits, state.format);
-  if (kind === "NaN" || kind === "infinity") return `${kind}: the exponent is all ones${form.special === "nan" ? " and so is the mantissa" : ""}`;
-  const steps = 2 ** form.mantissa_bits, power = (exponent || 1) - form.bias;
-  return `${sign ? Numbers.MINUS : "+"}1 × 2^(${exponent || 1} − ${form.bias}) × ${exponent ? "(1 + " : "("}${mantissa}/${steps}) = ${sign ? Numbers.MINUS : ""}2^${String(power).replace("-", Numbers.MINUS)} × ${exponent ? (1 + mantissa / steps) : mantissa / steps} = ${show(value)}`;
 };
 
 // The values around this one; between two of them the line is shared at the midpoint, a tie going to the even code.
@@ -66,7 +54,7 @@ const codes = (state, api) => {
 
 Figure.mount(element, props, {
   rules,
-  check: (state) => (state.bits >= 2 ** Formats.FORMATS[state.format].width ? "bits has more bits than the format." : null),
+  check,
   view: (state, api) => {
     const form = Formats.FORMATS[state.format], { value, kind, below, above } = Bits.reading(state.bits, state.format);
     const choose = (format) => {
@@ -77,6 +65,16 @@ Figure.mount(element, props, {
       const place = form.width - 1 - i, on = (state.bits >>> place) & 1, part = role(i, form);
       return h("button", { type: "button", class: `fig-bit ${ROLES[part]} ${on ? "on" : ""}`, "aria-pressed": String(Boolean(on)), "aria-label": `${part} bit ${place}: ${on}`, "data-why": `${part} bit: press to flip`, onclick: () => api.set({ bits: state.bits ^ (2 ** place) }) }, String(on));
     };
+    // Arrow keys go from one value of the format to the next.
+    const next = (from, steps) => {
+      let at = from;
+      for (let i = 0; i < Math.abs(steps); i += 1) {
+        const read = Bits.reading(Formats.encode(at, state.format), state.format), to = steps > 0 ? read.above : read.below;
+        if (Number.isNaN(to)) break;
+        at = to;
+      }
+      return at;
+    };
     const step = (to) => () => Number.isNaN(to) || api.set({ bits: Formats.encode(to, state.format) });
     return [
       layouts(state, choose, api.width),
@@ -84,12 +82,13 @@ Figure.mount(element, props, {
       h("p", { class: "fig-readout" }, h("b", { class: "fig-big fig-value" }, full(value)), h("span", { class: "fig-label" }, ` ${kind} · 0x${state.bits.toString(16).toUpperCase().padStart(Math.ceil(form.width / 4), "0")}`)),
       h("p", { class: "fig-readout fig-formula" }, formula(state)),
       h("div", { class: "fig-row tight" }, Controls.button(`◂ ${show(below)}`, step(below), { disabled: Number.isNaN(below), "aria-label": "Next value below" }), Controls.button(`${show(above)} ▸`, step(above), { disabled: Number.isNaN(above), "aria-label": "Next value above" }),
-        h(Controls.Field, { label: "Nearest to", rule: Numbers.number(-1e38, 1e38), value: Number.isFinite(value) ? value : 0, step: state.format === "e2m1" ? 0.5 : 0.125, digits: 8, chars: 10, onValue: (v) => api.set({ bits: Formats.encode(v, state.format, true) }) })),
+        h(Controls.Field, { label: "Nearest to", rule: typed, value: Number.isFinite(value) ? value : 0, text: Number.isFinite(value) ? null : Numbers.fixed(value), step: state.format === "e2m1" ? 0.5 : 0.125, digits: 8, chars: 10, next, onValue: (v) => api.set({ bits: Formats.encode(v, state.format) }) })),
+      h("p", { class: "fig-say" }, BitsSays.says(state).join(" ")),
       line(state, api.width),
       codes(state, api),
     ];
   },
   twin: () => ({ caption: "The formats", head: ["", "exponent bits", "mantissa bits", "largest", "smallest normal", "smallest subnormal"],
     rows: NAMES.map((name) => { const form = Formats.FORMATS[name]; return [form.name, form.exponent_bits, form.mantissa_bits, show(Formats.maximum(name)), show(2 ** (1 - form.bias)), show(Formats.decode(1, name))]; }) }),
-  say: (state) => `${Formats.FORMATS[state.format].name}: ${full(Bits.reading(state.bits, state.format).value)}, ${Bits.reading(state.bits, state.format).kind}`,
+  say: (state) => BitsSays.says(state).join(" "),
 });

@@ -1,25 +1,9 @@
 // A tensor of the reader's choice in five formats: what each costs in bits and in error, one block before and after,
 // the histogram of errors, and what it does to attention's output.
 const { h } = Tree;
-const NAMES = Object.keys(BlockQuantisation.BITS);
-const LABELS = { e2m1: "E2M1, one scale", mxfp4: "MXFP4", nvfp4: "NVFP4", int4: "INT4, blocks of 16", fp8: "FP8 E4M3" };
-const SOURCES = [["normal", "Gaussian"], ["heavy", "Heavy tail"], ["outlier", "One channel × 30"], ["own", "Your own"]];
-const MOST = 2048;
-const own = Numbers.list(1, MOST, Numbers.number(-1e30, 1e30));
-const rules = { source: Numbers.oneOf(...SOURCES.map(([name]) => name)), own, format: Numbers.oneOf(...NAMES) };
-const percent = (share) => (Number.isNaN(share) ? "–" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`);
+const { NAMES, LABELS, SOURCES, MOST, own, rules, percent } = QuantiseSays;
+const results = (state) => QuantiseSays.results(state, props.samples);
 const { fixed } = Numbers;
-
-// The last answer is kept: a redraw for a new width or another chosen format need not count again.
-let kept = { key: null };
-const results = (state) => {
-  const key = state.source === "own" ? JSON.stringify(state.own) : state.source;
-  if (kept.key === key) return kept;
-  const x = state.source === "own" ? state.own : BlockQuantisation.tensor(state.source, props.samples.normal);
-  const whole = x.length % BlockQuantisation.HEAD_DIM === 0 && x.length >= 2 * BlockQuantisation.HEAD_DIM;
-  kept = { key, x, rows: Object.fromEntries(NAMES.map((name) => [name, { ...BlockQuantisation.quality(x, name), after: BlockQuantisation.quantised(BlockQuantisation.padded(x), name), attention: whole ? BlockQuantisation.attentionError(x, props.samples, name) : NaN }])) };
-  return kept;
-};
 
 const table = (state, { rows }, api) => {
   const width = api.width, narrow = width < 480, name_room = narrow ? 96 : 150, right = narrow ? 150 : 250, room = width - name_room - right - 8, worst = Math.max(...NAMES.map((n) => rows[n].error || 0), 1e-9);
@@ -69,12 +53,12 @@ const histogram = (state, { x, rows }, width) => {
 Figure.mount(element, props, {
   rules,
   view: (state, api) => {
-    const all = results(state), { error, flushed, attention } = all.rows[state.format];
+    const all = results(state);
     return [
       api.choice("source", "Tensor", SOURCES),
-      state.source === "own" ? h(Controls.NumberList, { label: `Your numbers, up to ${MOST.toLocaleString("en")}`, rule: own, value: state.own, digits: 6, onValue: (own_values) => api.set({ own: own_values }) }) : null,
+      state.source === "own" ? h(Controls.NumberList, { label: `Your numbers, up to ${MOST.toLocaleString("en")}`, rule: own, value: state.own, onValue: (own_values) => api.set({ own: own_values }) }) : null,
       table(state, all, api),
-      h("p", { class: "fig-say" }, `${LABELS[state.format]}: ${BlockQuantisation.BITS[state.format]} bits a value, ${(16 / BlockQuantisation.BITS[state.format]).toFixed(2)}× smaller than fp16. The tensor is off by ${percent(error)}, ${percent(flushed)} of its values became 0${Number.isNaN(attention) ? "" : `; with keys and values so quantised, attention's output is off by ${percent(attention)}`}.`),
+      h("p", { class: "fig-say" }, QuantiseSays.says(state, props.samples).join(" ")),
       block(state, all, api.width),
       h("p", { class: "fig-label" }, `The first ${Math.min(16, all.x.length)} values: outline before, filled after; 0 marks what was flushed.`),
       histogram(state, all, api.width),
@@ -85,5 +69,5 @@ Figure.mount(element, props, {
     return { caption: "Five formats on this tensor", head: ["", "bits a value", "× smaller than fp16", "error", "flushed to 0", "error of attention's output"],
       rows: NAMES.map((name) => [LABELS[name], BlockQuantisation.BITS[name], (16 / BlockQuantisation.BITS[name]).toFixed(2), percent(rows[name].error), percent(rows[name].flushed), percent(rows[name].attention)]) };
   },
-  say: (state) => `${LABELS[state.format]}: error ${percent(results(state).rows[state.format].error)}`,
+  say: (state) => QuantiseSays.says(state, props.samples).join(" "),
 });

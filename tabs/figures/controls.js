@@ -17,7 +17,8 @@ const Controls = (() => {
     return tidy(value * 2 ** steps, attrs);
   };
 
-  // attrs: label, rule, value, step, digits, log, role (a quantity's colour), unit, onValue(value, {dragging})
+  // attrs: label, rule, value, step, digits (of a step), log, role (a quantity's colour), unit, onValue(value, {dragging});
+  // next(value, steps) where arrow keys do not go by `step`; text stands for a value that no number is (inf)
   const Field = {
     create() {
       const node = element("span", "fig-field"), id = `fig-field-${++count}`;
@@ -57,9 +58,9 @@ const Controls = (() => {
           input.select();
         } else if (steps) {
           event.preventDefault();
-          const value = stepped(node.attrs.value, node.attrs.log ? Math.sign(steps) : steps * (event.shiftKey ? 10 : 1), node.attrs);
+          const { next, log, value: from } = node.attrs, value = next ? next(from, steps) : stepped(from, log ? Math.sign(steps) : steps * (event.shiftKey ? 10 : 1), node.attrs);
           give(value);
-          input.value = Numbers.typed(value, node.attrs.digits);
+          input.value = Numbers.typed(value);
         }
       });
       input.addEventListener("blur", () => node.write(node.error.textContent !== ""));
@@ -96,7 +97,7 @@ const Controls = (() => {
       input.addEventListener("pointercancel", release);
       // The field's text follows the state, save where the reader is typing or was refused.
       node.write = (refused) => {
-        if (!refused) input.value = Numbers.typed(node.attrs.value, node.attrs.digits);
+        if (!refused) input.value = node.attrs.text || Numbers.typed(node.attrs.value);
       };
       return node;
     },
@@ -116,7 +117,7 @@ const Controls = (() => {
       const changed = !before || before.value !== attrs.value;
       if (changed && node.error.textContent) node.complain(null);
       if (document.activeElement !== node.input) node.write(node.error.textContent !== "");
-      else if (changed && Numbers.parse(node.input.value, rule).value !== attrs.value) node.write(false);
+      else if (changed && !attrs.text && Numbers.parse(node.input.value, rule).value !== attrs.value) node.write(false);
     },
   };
 
@@ -142,12 +143,12 @@ const Controls = (() => {
       node.max = place(attrs.most === undefined ? rule.max : attrs.most);
       node.step = log ? 1 : step;
       node.setAttribute("aria-label", attrs.label);
-      node.setAttribute("aria-valuetext", `${Numbers.typed(attrs.value, node.attrs.digits)} ${attrs.unit || ""}`.trim());
+      node.setAttribute("aria-valuetext", `${Numbers.typed(attrs.value)} ${attrs.unit || ""}`.trim());
       node.value = place(attrs.value);
     },
   };
 
-  // Many numbers at once. attrs: label, rule (a list), value, digits, onValue
+  // Many numbers at once. attrs: label, rule (a list), value, onValue
   const NumberList = {
     create() {
       const node = element("span", "fig-list"), id = `fig-list-${++count}`;
@@ -173,7 +174,7 @@ const Controls = (() => {
       return node;
     },
     update(node, attrs) {
-      const before = node.attrs, text = attrs.value.map((value) => Numbers.typed(value, attrs.digits === undefined ? 4 : attrs.digits)).join(" ");
+      const before = node.attrs, text = attrs.value.map(Numbers.typed).join(" ");
       node.attrs = { ...attrs, text };
       node.label.textContent = attrs.label;
       if (document.activeElement === node.input || (before && before.text === text)) return;

@@ -24,6 +24,7 @@ DEFAULTS = {
     "blocked": False,
     "step": 0,
 }
+OPENING = {"step": 3}  # the weights are there, the output is not
 STEPS = ("QKᵀ", "Scale", "Softmax", "Weighted sum")
 
 

@@ -1,23 +1,10 @@
 // One decode query walks through attention's four steps; every box carries its shape, every number the expression that made it.
 const { h } = Tree;
-const entry = Numbers.number(-100, 100);
-const rules = {
-  query: Numbers.list(4, 4, entry), keys: Numbers.list(4, 4, Numbers.list(4, 4, entry)), values: Numbers.list(4, 4, Numbers.list(2, 2, entry)),
-  sharpness: Numbers.number(0, 100), scaled: Numbers.flag, blocked: Numbers.flag, step: Numbers.number(0, 4, { integer: true }),
-};
+const { rules, best } = DecodeSays;
 const { fixed } = Numbers;
 const SIZE = 2;
 
-const says = (state, a) => {
-  const top = a.weights.indexOf(Math.max(...a.weights)), root = state.scaled ? `√4 = 2` : "1: the scale is left out";
-  return [
-    "A query meets four cached keys. Take the steps one by one.",
-    `QKᵀ: the query against each key, four dot products. Key ${a.scores.indexOf(Math.max(...a.scores)) + 1} agrees most.`,
-    `Scale: ${state.sharpness === 1 ? "" : `times ${Numbers.typed(state.sharpness, 2)}, `}divided by ${root}. The order stays, the differences shrink.`,
-    `Softmax: four weights that add up to 1. Key ${top + 1} has ${fixed(a.weights[top], 3)}${a.weights[top] < 0.5 ? ", and no key dominates: raise the sharpness to see one take over" : ""}.`,
-    `Weighted sum: each value times its weight, added up: (${a.out.map((o) => fixed(o, 4)).join(", ")}).`,
-  ][state.step];
-};
+const says = (state, a) => DecodeSays.says(state, a).join(" ");
 
 const cells = (values, digits, role, x, y, cell, why, shown = true, high = 30) => values.map((value, i) => [
   h("rect", { class: shown ? `${role} soft` : "", fill: shown ? null : "var(--panel)", x: x + i * cell, y, width: cell - 3, height: high, rx: 3, "data-why": shown ? why(i) : null }),
@@ -33,17 +20,17 @@ const pipeline = (state, a, width) => {
   const root = state.scaled ? Math.sqrt(state.query.length) : 1, gap = 52, high = 4 * gap + 8;
   return h("svg", { viewBox: `0 0 ${width} ${high}`, role: "img", "aria-label": says(state, a) },
     rowOf("Scores", "[1, 4]", a.scores, 2, "scores", 4, width, (k) => `q · k${k + 1} = ${state.query.map((q, i) => `${q}×${state.keys[k][i]}`).join(" + ")} = ${fixed(a.scores[k], 4)}`, state.step >= 1),
-    rowOf("Scaled", "[1, 4]", a.scaled, 3, "scores", 4 + gap, width, (k) => `${fixed(a.scores[k], 4)} × ${Numbers.typed(state.sharpness, 2)} / ${fixed(root, 2)} = ${fixed(a.scaled[k], 4)}`, state.step >= 2),
+    rowOf("Scaled", "[1, 4]", a.scaled, 3, "scores", 4 + gap, width, (k) => `${fixed(a.scores[k], 4)} × ${Numbers.typed(state.sharpness)} / ${fixed(root, 2)} = ${fixed(a.scaled[k], 4)}`, state.step >= 2),
     rowOf("Weights", "[1, 4]", a.weights, 3, "scores", 4 + 2 * gap, width, (k) => `exp(${fixed(a.scaled[k], 3)}) / Σ exp = ${fixed(a.weights[k], 6)}`, state.step >= 3),
     rowOf("Output", "[1, 2]", a.out, 4, "value", 4 + 3 * gap, width, (j) => a.weights.map((w, k) => `${fixed(w, 3)}×${state.values[k][j]}`).join(" + ") + ` = ${fixed(a.out[j], 6)}`, state.step >= 4));
 };
 
 const bars = (a, width) => {
-  const high = 64;
+  const high = 64, heavy = best(a.weights);
   return h("svg", { viewBox: `0 0 ${width} ${high}`, role: "img", "aria-label": "The four weights side by side" },
     a.weights.map((w, k) => {
       const before = a.weights.slice(0, k).reduce((s, v) => s + v, 0), x = before * width, wide = w * width;
-      return [h("rect", { class: `scores ${k % 2 ? "soft" : "mark"}`, x, y: 4, width: Math.max(0, wide - 2), height: 28, rx: 3, "data-why": `weight of key ${k + 1}: ${fixed(w, 6)}` }),
+      return [h("rect", { class: `scores ${heavy.includes(k + 1) ? "mark" : "soft"}`, x, y: 4, width: Math.max(0, wide - 2), height: 28, rx: 3, "data-why": `weight of key ${k + 1}: ${fixed(w, 6)}` }),
         wide > 40 ? h("text", { class: "note", x: x + wide / 2, y: 50, "text-anchor": "middle", style: "font-size:12px" }, `key ${k + 1}`) : ""];
     }));
 };

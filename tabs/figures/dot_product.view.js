@@ -1,10 +1,6 @@
 // Query and key as numbers to take hold of, a bar per term, the angle between them, and the row of scores over six keys.
 const { h } = Tree;
-const entry = Numbers.number(-1000, 1000), DIGITS = 2;
-const rules = {
-  query: Numbers.list(4, 4, entry), keys: Numbers.list(6, 6, Numbers.list(4, 4, entry)),
-  chosen: Numbers.number(0, 5, { integer: true }), ranked: Numbers.flag,
-};
+const { rules } = DotSays;
 const fixed = Numbers.fixed;
 
 const bars = (terms, query, key, dot, width) => {
@@ -20,7 +16,7 @@ const bars = (terms, query, key, dot, width) => {
   };
   return h("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Four terms and their sum, ${fixed(dot)}` },
     h("line", { class: "axis", x1: 0, x2: width, y1: zero, y2: zero }),
-    terms.map((term, i) => one(term, i, "scores", `term ${i + 1}`, `q${i + 1} × k${i + 1} = ${Numbers.typed(query[i], DIGITS)} × ${Numbers.typed(key[i], DIGITS)} = ${fixed(term, 4)}`)),
+    terms.map((term, i) => one(term, i, "scores", `term ${i + 1}`, `q${i + 1} × k${i + 1} = ${Numbers.typed(query[i])} × ${Numbers.typed(key[i])} = ${fixed(term, 4)}`)),
     one(dot, 4, "scores", "sum", `${terms.map((t) => fixed(t)).join(" + ")} = ${fixed(dot, 4)}`));
 };
 
@@ -55,7 +51,7 @@ const row = (state, scores, api) => {
           onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), choose()), "data-why": `q · k${k + 1}: ${DotProduct.written(state.query, state.keys[k])}` },
           h("rect", { x: 0, y: y + 1, width: api.width, height: 30, fill: k === state.chosen ? "var(--panel)" : "transparent" }),
           h("text", { class: "key tinted", x: 4, y: y + 20, "font-weight": k === state.chosen ? 700 : 400 }, `k${k + 1}`),
-          h("text", { class: "note", x: 32, y: y + 20, style: "white-space:pre;font-family:var(--mono);font-size:" + (api.width < 420 ? "11px" : "13px") }, state.keys[k].map((v) => Numbers.typed(v, DIGITS)).join("  ")),
+          h("text", { class: "note", x: 32, y: y + 20, style: "white-space:pre;font-family:var(--mono);font-size:" + (api.width < 420 ? "11px" : "13px") }, state.keys[k].map((v) => String(Number(v.toPrecision(3)))).join("  ")),
           h("rect", { class: `scores ${scores[k] < 0 ? "negative" : "mark"}`, x: scores[k] < 0 ? zero - size : zero, y: y + 8, width: Math.max(size, 1), height: 16, rx: 2 }),
           h("text", { x: api.width - 4, y: y + 20, "text-anchor": "end" }, fixed(scores[k])));
       })));
@@ -65,7 +61,7 @@ Figure.mount(element, props, {
   rules,
   view: (state, api) => {
     const key = state.keys[state.chosen], all = DotProduct.agreement(state.query, key);
-    const fields = (path, role, letter) => h("div", { class: "fig-row tight" }, [0, 1, 2, 3].map((i) => api.field(`${path}.${i}`, { label: `${letter}${"₁₂₃₄"[i]}`, role, step: 0.1, digits: DIGITS, chars: 5 })));
+    const fields = (path, role, letter) => h("div", { class: "fig-row tight" }, [0, 1, 2, 3].map((i) => api.field(`${path}.${i}`, { label: `${letter}${"₁₂₃₄"[i]}`, role, step: 0.1, digits: 2, chars: 5 })));
     return [
       h("div", { class: "fig-row" },
         h("div", {}, h("p", { class: "fig-tint query" }, "Query ", h("span", { class: "fig-label" }, "[4]")), fields("query", "query", "q")),
@@ -75,6 +71,7 @@ Figure.mount(element, props, {
       h("div", { class: "fig-row" }, h("div", { style: "flex:0 0 220px" }, dial(all, api.width)),
         h("div", { class: "fig-row", style: "flex:1 1 240px;align-self:center" }, fact("q · k", fixed(all.dot), "scores"), fact("cosine", fixed(all.cosine, 3)),
           fact("length of q", fixed(all.norm_query, 3), "query"), fact("length of k", fixed(all.norm_key, 3), "key"))),
+      h("p", { class: "fig-say" }, DotSays.says(state).join(" ")),
       row(state, DotProduct.scores(state.query, state.keys), api),
       api.toggle("ranked", "Rank by score"),
     ];
@@ -84,5 +81,5 @@ Figure.mount(element, props, {
     return { caption: `Query and key ${state.chosen + 1}, term by term; then the scores of all six keys`, head: ["", "query", "key", "product"],
       rows: [...state.query.map((q, i) => [`term ${i + 1}`, q, key[i], fixed(q * key[i], 4)]), ...scores.map((s, k) => [`q · k${k + 1}`, "", state.keys[k].join(" "), fixed(s, 4)])] };
   },
-  say: (state) => `Dot product ${fixed(DotProduct.agreement(state.query, state.keys[state.chosen]).dot)}`,
+  say: (state) => DotSays.says(state).join(" "),
 });

@@ -4,12 +4,14 @@ const Numbers = (() => {
   const PLAIN = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
   // What a figure's state may hold. The same rule bounds the field and checks a shared link.
-  const number = (min, max, { integer = false, masked = false } = {}) => ({ kind: "number", min, max, integer, masked });
+  // masked: "-inf" may be typed, and is kept as null; signed: −0 is another number than 0; among: none but these.
+  const number = (min, max, { integer = false, masked = false, signed = false, among = null } = {}) => ({ kind: "number", min, max, integer, masked, signed, among });
   const flag = { kind: "flag" };
   const oneOf = (...values) => ({ kind: "oneOf", values });
   const list = (least, most, item) => ({ kind: "list", least, most, item });
 
-  const plain = (value) => String(Number(value.toPrecision(6)));
+  // Every digit that a reader could mean, and none that binary arithmetic added.
+  const plain = (value) => String(Number(value.toPrecision(12)));
   const short = (text) => (text.length > 14 ? text.slice(0, 12) + "…" : text);
 
   const bounds = (value, rule, said) => {
@@ -28,7 +30,7 @@ const Numbers = (() => {
     if (/^[+-]?nan$/i.test(typed)) return { error: "NaN is not a number that can be drawn." };
     if (typed.length > 60 || !PLAIN.test(typed)) return { error: `“${short(typed)}” is not a number.` };
     const value = Number(typed), error = bounds(value, rule, short(typed));
-    return error ? { error } : { value: value === 0 ? 0 : value };
+    return error ? { error } : { value: value === 0 && !rule.signed ? 0 : value };
   };
 
   const parseList = (text, rule) => {
@@ -102,7 +104,8 @@ const Numbers = (() => {
   };
   // Without a power of ten, which ARIA does not know.
   const plainly = (value) => value.toLocaleString("en", { useGrouping: false, maximumFractionDigits: 20 });
-  const typed = (value, digits) => (value === null ? "-inf" : String(Number(value.toFixed(digits))));
+  // As a field shows what it holds.
+  const typed = (value) => (value === null ? "-inf" : Object.is(value, -0) ? "-0" : plain(value));
 
   return { number, flag, oneOf, list, parse, parseList, check, fixed, power, brief, bytes, plainly, typed, MINUS };
 })();

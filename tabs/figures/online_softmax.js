@@ -22,8 +22,8 @@ const OnlineSoftmax = (() => {
   const check = (scores, size, rescale = true, guard = true) => {
     const x = floats(scores), last = trace(scores, size, rescale, guard).at(-1), m = Math.max(...x);
     const weights = x.map((one) => Math.exp(one - m)), two_pass_out = sum(weights.map((w, i) => w * values(x.length)[i])) / sum(weights);
-    const out = last.acc / last.l_i;
-    return { total: last.l_i * Math.exp(last.m_i), two_pass_total: sum(x.map(Math.exp)), out, two_pass_out, error: Math.abs(out - two_pass_out) };
+    const out = last.acc / last.l_i, two_pass_lse = Number.isFinite(m) ? m + Math.log(sum(weights)) : -Infinity;
+    return { lse: last.m_i + Math.log(last.l_i), two_pass_lse, out, two_pass_out, error: Math.abs(out - two_pass_out) };
   };
   return { PHASES, values, trace, check, blocks };
 })();

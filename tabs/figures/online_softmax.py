@@ -4,7 +4,7 @@
     l_i   = l_i * alpha + sum(exp(block - m_new))
     acc   = acc * alpha + sum(exp(block - m_new) * value)          out = acc / l_i
 
-After any number of blocks l_i * exp(m_i) = sum(exp(scores)), and out is what two passes give. A masked score is None here
+After any number of blocks m_i + ln(l_i) = ln(sum(exp(scores))), and out is what two passes give. A masked score is None here
 (-inf). While m_i is -inf nothing may be subtracted from it: exp(-inf - (-inf)) is NaN; that is what the guard is for.
 
 Source: Milakov & Gimelshein, "Online normalizer calculation for softmax", 2018 (https://arxiv.org/abs/1805.02867).
@@ -18,6 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 DEFAULTS = {"scores": [], "size": 4, "step": 0, "rescale": True, "guard": True}
+# Under way: the second of three blocks has brought a new maximum, and what was summed before is about to be rescaled.
+OPENING = {"scores": [0.6, 2.1, -0.4, 1.2, 3.4, 0.3, -1.1, 1.9, 0.8, 2.7, -0.6, 1.5], "step": 7}
 PHASES = ("block max", "new max", "rescale", "add")
 LEAST, BELOW = -2.0, 4.0  # a random block draws from [LEAST, BELOW), one decimal
 MOST_SCORES = 48
@@ -45,10 +47,10 @@ class Step(NamedTuple):
 
 
 class Check(NamedTuple):
-    """The streamed result against two passes over the same scores. NaN where nothing is visible."""
+    """The streamed result against two passes over the same scores. Where nothing is visible lse is -inf, out NaN."""
 
-    total: float  # l_i * exp(m_i)
-    two_pass_total: float  # sum of exp(scores)
+    lse: float  # m_i + ln(l_i)
+    two_pass_lse: float  # ln of the sum of exp(scores)
     out: float
     two_pass_out: float
     error: float  # |out - two_pass_out|
@@ -89,9 +91,10 @@ def check(scores: Sequence[float | None], size: int, *, rescale: bool = True, gu
     x = floats(scores)
     last = trace(scores, size, rescale=rescale, guard=guard)[-1]
     m = x.max()
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         weights = np.exp(x - m)
         two_pass = float(np.float64((weights * values(len(x))).sum()) / weights.sum())
         out = float(np.float64(last.acc) / last.l_i)
-        total = float(last.l_i * np.exp(np.float64(last.m_i)))
-        return Check(total, float(np.exp(x).sum()), out, two_pass, abs(out - two_pass))
+        lse = float(last.m_i + np.log(np.float64(last.l_i)))
+        two_pass_lse = float(m + np.log(weights.sum())) if np.isfinite(m) else -np.inf
+        return Check(lse, two_pass_lse, out, two_pass, abs(out - two_pass))

@@ -1,19 +1,11 @@
 // Scores stream by in blocks; m, l and the accumulator after every micro-step, the line of code at work lit, and the result
 // held against two passes. Rescale and guard can be left out, to see which data notices.
 const { h } = Tree;
-const score = Numbers.number(-1000, 1000, { masked: true }), MOST = 48;
-const rules = {
-  scores: Numbers.list(0, MOST, score), size: Numbers.number(1, 8, { integer: true }), step: Numbers.number(0, 4 * MOST, { integer: true }),
-  rescale: Numbers.flag, guard: Numbers.flag,
-};
+const { rules, lastStep, traceOf, max, MOST, score } = OnlineSays;
 const typed_list = Numbers.list(1, MOST, score);
 const { fixed, brief } = Numbers;
-const last_step = (state) => 4 * Math.ceil(state.scores.length / state.size);
 const one_decimal = (x) => Math.round(x * 10) / 10;
 const random_block = (count) => Array.from({ length: count }, () => one_decimal(Math.floor((props.least + Math.random() * (props.below - props.least)) * 10) / 10));
-// The running max is written as the chapter does: -inf while nothing was seen.
-const max_text = (m) => (m === -Infinity ? "−inf" : fixed(m));
-
 const CODE = (state) => [
   ["def update(m, l, acc, scores, value):"],
   ["    m_block = scores.max()", "block max"],
@@ -38,7 +30,7 @@ const stream = (state, at, width) => {
         block.map((x, i) => [
           h("rect", { class: x === null ? "masked" : seen ? "scores soft" : "", fill: seen || x === null ? null : "var(--panel)", x: left + i * cell, y: top, width: cell - 3, height: high, rx: 3,
             stroke: now && x !== null && x === tallest ? "var(--running-max)" : now ? "var(--scores)" : "none", "stroke-width": now && x === tallest ? 3 : 1,
-            "data-why": x === null ? "masked: −inf, exp gives 0" : `score ${b * state.size + i} = ${x}; value ${fixed((b * state.size + i) / 10, 1)}${at ? `; exp(${x} − ${max_text(at.m_new)}) = ${brief(Math.exp(x - at.m_new))}` : ""}` }),
+            "data-why": x === null ? "masked: −inf, exp gives 0" : `score ${b * state.size + i} = ${x}; value ${fixed((b * state.size + i) / 10, 1)}${at ? `; exp(${x} − ${max(at.m_new)}) = ${brief(Math.exp(x - at.m_new))}` : ""}` }),
           h("text", { x: left + i * cell + (cell - 3) / 2, y: top + 21, "text-anchor": "middle", class: x === null ? "note" : "" }, x === null ? "−inf" : fixed(x, 1)),
         ]),
       ];
@@ -46,70 +38,56 @@ const stream = (state, at, width) => {
     blocks.length ? "" : h("text", { class: "note", x: 0, y: 30 }, "No values yet."));
 };
 
-const gauges = (at, seen) => {
+const gauges = (state, at, seen) => {
   const { m_i, l_i, acc } = at || { m_i: -Infinity, l_i: 0, acc: 0 };
   const one = (name, text, role, why, id) => h("span", { class: `fig-fact ${Number.isNaN(text) ? "wrong" : role}`, style: "min-width:96px", "data-why": why }, h("span", { class: "fig-label" }, name), h("output", { class: id }, text));
   return h("div", { class: "fig-row" },
-    one("Running max m", max_text(m_i), "running-max", "m: the largest score so far", "m"),
-    one("Sum of exp l", fixed(l_i), Number.isNaN(l_i) ? "wrong" : "running-sum", "l: Σ exp(score − m) over the scores so far", "l"),
-    one("Accumulator", fixed(acc), Number.isNaN(acc) ? "wrong" : "value", "acc: Σ exp(score − m) · value; token i has value i / 10", "acc"),
+    one("Running max m", max(m_i), "running-max", "m: the largest score so far", "m"),
+    one("Sum of exp l", fixed(l_i), Number.isNaN(l_i) ? "wrong" : "running-sum", state.rescale ? "l: Σ exp(score − m) over the scores so far" : "l: each exp measured from the m of its own time", "l"),
+    one("Accumulator", fixed(acc), Number.isNaN(acc) ? "wrong" : "value", "acc: as l, each exp times the token's value; token i has value i / 10", "acc"),
     one("Output acc / l", l_i === 0 ? "–" : fixed(acc / l_i, 3), "value", "where attention looks, in tenths of a position", "out"),
     one("Values seen", String(seen), "", "how many scores have been added", "seen"));
 };
 
-const insight = (state, at) => {
-  if (!at) return state.scores.length ? "Step through the blocks, or press play." : "Add a block to begin. m starts at −inf and l at 0: nothing has been seen.";
-  const n = at.block + 1;
-  if (at.phase === "block max") return `Block ${n} has the maximum ${max_text(at.m_block)}.`;
-  if (at.phase === "new max") {
-    if (at.m_new === -Infinity) return "Still nothing but masked scores: m stays −inf. Subtracting it from itself would give NaN, so 0 is subtracted instead.";
-    return at.block === 0 ? `The first block: m becomes ${max_text(at.m_new)}, from −inf.` : at.m_block > at.m_i ? `A new maximum: ${max_text(at.m_new)}. All that was added so far was measured from ${max_text(at.m_i)}.` : `No new maximum: m stays ${max_text(at.m_new)}.`;
-  }
-  if (at.phase === "rescale") {
-    if (!state.rescale) return `Rescale skipped: l and acc keep what they had, as if m had not moved.`;
-    return at.alpha === 1 ? "exp(m − m_new) = 1: nothing to rescale." : `l and acc are multiplied by exp(m − m_new) = ${brief(at.alpha)}, so that they too are measured from ${max_text(at.m_new)}.`;
-  }
-  return `The block's exps are added: l = ${fixed(at.l_i)}.`;
-};
-
 const proof = (state) => {
-  if (state.step < last_step(state) || !state.scores.length) return null;
-  const { total, two_pass_total, out, two_pass_out, error } = OnlineSoftmax.check(state.scores, state.size, state.rescale, state.guard);
-  const wrong = !(error < 1e-9);
-  return h("p", { class: `fig-readout fig-proof ${wrong ? "wrong" : "right"}` }, h("b", {}, wrong ? "✗ " : "✓ "), `l·e^m = ${brief(total)}, Σe^x = ${brief(two_pass_total)}; output ${fixed(out, 3)}, in two passes ${fixed(two_pass_out, 3)}; `,
-    h("b", { class: "error" }, `error ${error < 1e-12 ? "below 10⁻¹²" : error < 1e-3 ? Numbers.power(error, 0) : fixed(error, 2)}`));
+  const found = OnlineSays.verdict(state);
+  if (!found) return null;
+  const [said, by] = found.by ? found.sentence.split(/ (?=error [^:]*$)/) : [found.sentence, ""];
+  return h("p", { class: `fig-readout fig-proof ${found.right ? "right" : "wrong"}` }, h("b", {}, found.right ? "✓ " : "✗ "), `${said} `, h("b", { class: "error" }, by.replace(/\.$/, "")));
 };
 
 Figure.mount(element, props, {
   rules,
-  check: (state) => (state.step > last_step(state) ? "step lies past the last block." : null),
+  check: OnlineSays.check,
   view: (state, api) => {
-    const at = state.step ? OnlineSoftmax.trace(state.scores, state.size, state.rescale, state.guard)[state.step - 1] : null;
+    const at = state.step ? traceOf(state)[state.step - 1] : null;
     const added = !at ? 0 : Math.min(state.scores.length, (at.block + (at.phase === "add" ? 1 : 0)) * state.size);
     const move = (by) => {
-      const step = Math.min(last_step(api.state), Math.max(0, api.state.step + by));
+      const step = Math.min(lastStep(api.state), Math.max(0, api.state.step + by));
       api.set({ step });
-      return step < last_step(api.state);
+      return step < lastStep(api.state);
     };
+    // A last block that is not whole is filled up.
+    const missing = state.size - (state.scores.length % state.size), full = state.scores.length + missing > MOST;
     const add = () => {
-      const scores = [...state.scores, ...random_block(state.size)];
-      if (scores.length <= MOST) api.set({ scores, step: 4 * Math.ceil(scores.length / state.size) });
+      const scores = [...state.scores, ...random_block(missing)];
+      api.set({ scores, step: 4 * Math.ceil(scores.length / state.size) });
     };
     const take = (scores) => api.set({ scores, step: 0 });
-    const full = state.scores.length + state.size > MOST;
     return [
-      h("div", { class: "fig-row tight" }, Controls.button("Add random block", add, { disabled: full || state.scores.length % state.size !== 0, title: full ? `At most ${MOST} values` : null }),
+      h("div", { class: "fig-row tight" }, Controls.button("Add random block", add, { disabled: full }),
         Controls.button("◂ Undo", () => move(-1), { disabled: state.step === 0, "aria-label": "Undo one step" }),
-        Controls.button("Step ▸", () => move(1), { disabled: state.step === last_step(state), "aria-label": "One step" }),
+        Controls.button("Step ▸", () => move(1), { disabled: state.step === lastStep(state), "aria-label": "One step" }),
         Controls.button(api.playing ? "Pause" : "Play", () => {
-          if (!api.playing && state.step === last_step(state)) api.set({ step: 0 });
+          if (!api.playing && state.step === lastStep(state)) api.set({ step: 0 });
           api.play(() => move(1));
-        }, { disabled: !state.scores.length })),
+        }, { disabled: !state.scores.length }),
+        full ? h("span", { class: "fig-label" }, `At most ${MOST} values fit: Reset empties the stream.`) : null),
       h("div", { class: "fig-choice", role: "group", "aria-label": "Presets" }, h("span", { class: "fig-label" }, "Presets"),
         Object.entries(props.presets).map(([name, scores]) => Controls.button(name, () => take(scores)))),
       stream(state, at, api.width),
-      gauges(at, added),
-      h("p", { class: "fig-say fig-insight" }, insight(state, at)),
+      gauges(state, at, added),
+      h("p", { class: "fig-say fig-insight" }, OnlineSays.says(state).join(" ")),
       h("div", { class: "fig-code", tabindex: 0, role: "group", "aria-label": "The update rule" }, CODE(state).map(([line, phase, struck]) =>
         h("div", { class: `${at && phase === at.phase ? "lit" : ""} ${struck ? "wrong lit" : phase === "rescale" ? "running-sum" : phase === "new max" || phase === "block max" ? "running-max" : "scores"}` }, line))),
       proof(state),
@@ -122,7 +100,7 @@ Figure.mount(element, props, {
   },
   twin: (state) => ({
     caption: "Every micro-step", head: ["block, step", "block max", "m", "alpha", "l", "acc"],
-    rows: OnlineSoftmax.trace(state.scores, state.size, state.rescale, state.guard).slice(0, state.step).map((s) => [`${s.block + 1}, ${s.phase}`, max_text(s.m_block), max_text(s.m_i), brief(s.alpha), fixed(s.l_i, 4), fixed(s.acc, 4)]),
+    rows: traceOf(state).slice(0, state.step).map((s) => [`${s.block + 1}, ${s.phase}`, max(s.m_block), max(s.m_i), brief(s.alpha), fixed(s.l_i, 4), fixed(s.acc, 4)]),
   }),
-  say: (state) => insight(state, state.step ? OnlineSoftmax.trace(state.scores, state.size, state.rescale, state.guard)[state.step - 1] : null),
+  say: (state) => OnlineSays.says(state).join(" "),
 });

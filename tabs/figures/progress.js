@@ -28,5 +28,28 @@ const Progress = (() => {
       // as above
     }
   };
-  return { read, record, adopt, KEY };
+  // Where the reader was last, as the address has it; kept in this browser alone.
+  const PLACE = "attention-labs.place";
+  const place = () => {
+    try {
+      const kept = localStorage.getItem(PLACE) || "";
+      return kept.startsWith("?") ? kept : "";
+    } catch {
+      return "";
+    }
+  };
+  const remember = () => {
+    const tab = new URLSearchParams(location.search).get("tab");
+    if (!tab || tab === "start" || location.search === place()) return;
+    try {
+      localStorage.setItem(PLACE, location.search);
+    } catch {
+      return; // not remembered
+    }
+    window.dispatchEvent(new CustomEvent("figures:place"));
+  };
+  remember();
+  for (const event of ["pagehide", "popstate"]) window.addEventListener(event, remember);
+  document.addEventListener("click", () => setTimeout(remember, 100), true); // once the address has followed
+  return { read, record, adopt, place, KEY };
 })();

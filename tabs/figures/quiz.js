@@ -1,39 +1,43 @@
-// One question: one try at a time, an explanation for every option, retry, and a figure that shows it.
+// One question: pick an answer and read why; after a wrong one pick another; after the right one read of all, and see it in a figure.
 const Quiz = (() => {
   const { h } = Tree;
-  // props: id, number, question, options [{text, why, right}], show {figure, state, label} or null
+  // props: id, number, question, transfer, options [{text, why, right}], show {figure, state, label} or null
   const mount = (element, props) => {
     const root = document.createElement("section");
     root.className = "quiz";
     root.id = `quiz-${props.id}`;
     root.setAttribute("aria-label", `Question ${props.number}`);
     element.replaceChildren(root);
-    let picked = null;
+    let picked = null, open = false; // open: every explanation is shown
 
     const pick = (i) => {
       picked = i;
-      Progress.record(props.id, props.options[i].right);
+      open = props.options[i].right;
+      Progress.record(props.id, open);
       draw();
       root.querySelector(".quiz-why").focus();
     };
-    const again = () => {
-      picked = null;
+    const reveal = () => {
+      open = true;
       draw();
-      root.querySelector(".quiz-option").focus();
+      root.querySelector(".quiz-why").focus();
     };
-    const state = (option, i) => (picked === null ? "" : i !== picked ? "rest" : option.right ? "good" : "bad");
+    const state = (option, i) => (open && option.right ? "good" : i === picked ? "bad" : open ? "rest" : "");
     const draw = () => {
-      const kept = Progress.read().quiz[props.id], answer = picked === null ? null : props.options[picked];
+      const kept = Progress.read().quiz[props.id], done = Boolean(kept && kept.right), answer = picked === null ? null : props.options[picked];
+      const others = props.options.filter((option) => option !== answer);
       Tree.show(root, [
-        h("p", { class: "quiz-count" }, `Question ${props.number}`, kept && kept.right ? h("span", { class: "quiz-done" }, " ✓ answered") : ""),
+        h("p", { class: "quiz-count" }, `Question ${props.number}${props.transfer ? ", to carry it further" : ""}`, done ? h("span", { class: "quiz-done" }, " ✓ answered") : ""),
         h("p", { class: "quiz-question" }, props.question),
         h("div", { class: "quiz-options" }, props.options.map((option, i) =>
-          h("button", { type: "button", class: `quiz-option ${state(option, i)}`, disabled: picked !== null, onclick: () => pick(i) },
-            picked !== i ? "" : option.right ? "✓ " : "✗ ", option.text))),
-        h("div", { class: "quiz-why", tabindex: -1, "aria-live": "polite" }, answer ? h("p", {}, h("b", {}, answer.right ? "Right. " : "Not this one. "), answer.why) : ""),
+          h("button", { type: "button", class: `quiz-option ${state(option, i)}`, disabled: open || i === picked, onclick: () => pick(i) },
+            open && option.right ? "✓ " : i === picked ? "✗ " : "", option.text))),
+        h("div", { class: "quiz-why", tabindex: -1, "aria-live": "polite" },
+          answer ? h("p", {}, h("b", {}, answer.right ? "Right. " : "Not this one: pick another. "), answer.why) : "",
+          open ? h("dl", { class: "quiz-others" }, others.flatMap((option) => [h("dt", {}, option.text), h("dd", {}, option.why)])) : ""),
         h("div", { class: "quiz-after" },
-          answer && !answer.right ? h("button", { type: "button", class: "fig-button", onclick: again }, "Try again") : "",
-          props.show ? h("button", { type: "button", class: "fig-button", onclick: () => Figure.show(props.show.figure, props.show.state) }, props.show.label) : ""),
+          done && !open && picked === null ? h("button", { type: "button", class: "fig-button", onclick: reveal }, "Show why") : "",
+          props.show && (answer || open) ? h("button", { type: "button", class: "fig-button", onclick: () => Figure.show(props.show.figure, props.show.state) }, props.show.label) : ""),
       ]);
     };
     draw();

@@ -2,8 +2,8 @@
 
     attainable TFLOP/s = min(peak, bandwidth * intensity)        intensity: FLOP per byte moved
 
-Roofs are those of the data sheets unless a file under benchmarks/ holds one that was measured. Attempts and kernels are
-points: (tflops / bandwidth, tflops).
+Roofs are those of the data sheets unless a file of measured/ holds one (`python -m kernels.bench --json FILE` writes it).
+Attempts and kernels are points: (tflops / bandwidth, tflops).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096}
+MEASURED = Path(__file__).with_name("measured")
+DEFAULTS = {"group_size": 4, "cache": "fp16", "seqlen": 4096, "causal": False}
 
 
 class Roof(NamedTuple):
@@ -38,6 +38,7 @@ class Point(NamedTuple):
 SHEETS = (
     Roof("T4", 320, 65),
     Roof("L4", 300, 121),
+    Roof("A10G", 600, 70),
     Roof("L40S", 864, 362),
     Roof("A100 80GB", 2039, 312),
     Roof("H100 SXM", 3350, 989),
@@ -60,13 +61,22 @@ def decode_intensity(group_size: float, element_bytes: float = 2) -> float:
     return 2 * group_size / element_bytes
 
 
-def prefill_intensity(seqlen: int, element_bytes: float = 2) -> float:
-    """Full attention that moves no more than Q, K, V and the output: 4 n^2 d FLOP over 4 n d values."""
-    return seqlen / element_bytes
+def prefill_intensity(seqlen: int, element_bytes: float = 2, *, causal: bool = False) -> float:
+    """Attention that moves no more than Q, K, V and the output: 4 n^2 d FLOP over 4 n d values. Causal, it is half the FLOP."""
+    return seqlen / element_bytes / (2 if causal else 1)
 
 
-def documents(folder: Path = BENCHMARKS) -> list[dict[str, Any]]:
-    """The JSON objects under benchmarks/, unreadable files left out."""
+def tiled_intensity(seqlen: int, tile: int, element_bytes: float = 2, *, causal: bool = False) -> float:
+    """The same where no cache helps: Q and the output move once, K and V once for every `tile` queries, up to the last key
+    that they may see.
+    """
+    passes = -(-seqlen // tile)
+    keys_read = tile * passes * (passes - 1) / 2 + seqlen if causal else passes * seqlen
+    return 2 * seqlen**2 / (element_bytes * (seqlen + keys_read)) / (2 if causal else 1)
+
+
+def documents(folder: Path = MEASURED) -> list[dict[str, Any]]:
+    """The JSON objects of a folder, unreadable files left out."""
     found = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -79,7 +89,7 @@ def documents(folder: Path = BENCHMARKS) -> list[dict[str, Any]]:
 
 
 def measured_roofs(found: Iterable[dict[str, Any]]) -> list[Roof]:
-    """The roofs that benchmarks state, `device` and `copy_gb_s` or `roof_gb_s`: the first of each device."""
+    """The roofs that the documents state, `device` and `copy_gb_s` or `roof_gb_s`: the first of each device."""
     roofs: dict[str, Roof] = {}
     for document in found:
         bandwidth = document.get("copy_gb_s") or document.get("roof_gb_s")

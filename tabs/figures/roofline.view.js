@@ -1,11 +1,6 @@
 // The roof of a GPU, both axes logarithmic; under it what a workload could reach, our kernels, and the reader's own attempts.
 const { h } = Tree;
-const YOURS = "yours"; // the GPU of the reader's newest timed attempt; the first of the others where there is none
-const CACHES = [["fp16", "fp16"], ["fp8", "FP8"], ["nvfp4", "NVFP4"]];
-const rules = {
-  device: Numbers.oneOf(...props.roofs.map((roof) => roof.device), YOURS), group_size: Numbers.number(1, 128, { integer: true }),
-  cache: Numbers.oneOf(...CACHES.map(([cache]) => cache)), seqlen: Numbers.number(1, 2 ** 20, { integer: true }),
-};
+const { YOURS, CACHES, short, brief, workloads } = RoofSays, rules = RoofSays.rules(props.roofs);
 // log10 of FLOP per byte, of TFLOP/s. The same for every GPU, so that one roof can be seen to be higher than another.
 const X = [-1, 5.4], Y = [-1.3, 3.4], HIGH = 360, EDGE = { left: 48, right: 12, top: 16, bottom: 44 };
 let figure;
@@ -14,16 +9,7 @@ const own = () => (figure && figure.own && figure.own.device ? figure.own : null
 const roofOf = (state) => (state.device === YOURS && own()) || props.roofs.find((roof) => roof.device === state.device) || props.roofs[0];
 const kernelsOf = (roof) => (props.roofs.find(({ device }) => device === roof.device) || { kernels: [] }).kernels;
 const attemptsOf = (roof) => (own() && own().device === roof.device ? own().attempts : []);
-const short = (device) => device.replace(/^NVIDIA /, "");
-const workloads = (state) => {
-  const bits = MemoryTraffic.CACHE_BITS[state.cache], heads = `${state.group_size} ${state.group_size === 1 ? "head" : "heads"}`, name = CACHES.find(([cache]) => cache === state.cache)[1];
-  return [
-    { name: "decode", told: `decode, ${heads} a KV head, ${name}`, intensity: Roofline.decodeIntensity(state.group_size, bits / 8), why: `2 × ${state.group_size} / ${bits / 8} bytes` },
-    { name: "prefill", told: `prefill, ${state.seqlen} tokens`, intensity: Roofline.prefillIntensity(state.seqlen), why: `${state.seqlen} / 2 bytes` },
-  ];
-};
 const grouped = (value) => Math.round(value).toLocaleString("en");
-const brief = (value) => (Number.isInteger(value) ? String(value) : Numbers.brief(value));
 
 const chart = (state, width) => {
   const roof = roofOf(state), floor = HIGH - EDGE.bottom, corner = Roofline.ridge(roof);
@@ -46,7 +32,7 @@ const chart = (state, width) => {
     workloads(state).map(({ name, told: what, intensity, why }) => [
       h("line", { class: "guide", x1: x(intensity), x2: x(intensity), y1: y(most(intensity)), y2: floor }),
       h("circle", { class: "muted ghost", cx: x(intensity), cy: y(most(intensity)), r: 6, "data-why": `${what}: ${why} = ${brief(intensity)} FLOP a byte; at most ${brief(most(intensity))} TFLOP/s` }),
-      h("text", { class: "note", x: x(intensity) + 8, y: floor - 8 }, name),
+      h("text", { class: "note", x: x(intensity) + (name === "no cache" ? -6 : 6), y: floor - (name === "decode" ? 8 : name === "prefill" ? 26 : 44), "text-anchor": name === "no cache" ? "end" : "start" }, name),
     ]));
 };
 
@@ -57,11 +43,7 @@ const legend = (roof) => [
   roof.measured ? "Bandwidth: a copy, measured." : "Both roofs: the data sheet.",
 ].filter(Boolean).join(" ");
 
-const told = (state) => {
-  const roof = roofOf(state), [decode, prefill] = workloads(state), corner = Roofline.ridge(roof), most = ({ intensity }) => Roofline.attainable(roof, intensity);
-  const waits = (one) => (one.intensity < corner ? "memory" : "arithmetic"), share = Math.round((100 * most(decode)) / roof.peak_tflops);
-  return `${short(roof.device)}: the ridge lies at ${Math.round(corner)} FLOP a byte. Decoding does ${brief(decode.intensity)} and waits for ${waits(decode)}: at most ${brief(most(decode))} TFLOP/s, ${share < 1 ? "less than 1" : share}% of the peak. A prompt of ${state.seqlen} tokens could do ${brief(prefill.intensity)} and waits for ${waits(prefill)}.`;
-};
+const told = (state) => RoofSays.says(state, roofOf(state)).join(" ");
 
 figure = Figure.mount(element, props, {
   rules,
@@ -71,7 +53,7 @@ figure = Figure.mount(element, props, {
       api.choice("device", "GPU", names),
       api.slider("group_size", { label: "Heads a KV head", log: true, digits: 0, step: 1, chars: 4 }),
       api.slider("seqlen", { label: "Prompt tokens", log: true, digits: 0, step: 1, chars: 8, least: 64 }),
-      api.choice("cache", "Cache in", CACHES),
+      h("div", { class: "fig-row" }, api.choice("cache", "Cache in", CACHES), api.toggle("causal", "Causal prompt")),
       chart(state, api.width),
       h("p", { class: "fig-label" }, legend(roofOf(state))),
       h("p", { class: "fig-say" }, told(state)),

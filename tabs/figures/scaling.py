@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 HEAD_DIMS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-QUERIES, KEYS = 64, 64
+QUERIES, KEYS = 1024, 64
 DEFAULTS = {"head_dim": 64}
 REACH, BINS = 100.0, 81  # histogram of q · k, unscaled, over [-REACH, REACH]; the last bins keep what lies beyond
 

@@ -1,9 +1,8 @@
 // What q · k looks like as head_dim grows, and what softmax makes of it. NumPy drew the vectors (scaling.py); the page holds every head_dim.
 const { h } = Tree;
-const DIMS = props.spreads.map((one) => one.head_dim);
-const rules = { head_dim: { ...Numbers.number(DIMS[0], DIMS.at(-1), { integer: true }), among: DIMS } };
+const { percent } = ScalingSays, DIMS = props.spreads.map((one) => one.head_dim);
+const rules = ScalingSays.rules(props.spreads);
 const SHOWN = 66; // scores to either side; what lies beyond stands in the table
-const percent = (share) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}%`;
 const kinds = (one) => [
   { name: "q · k", std: one.std, shares: one.shares, best: one.largest_weight },
   { name: "q · k / √d", std: one.std_scaled, shares: one.shares_scaled, best: one.largest_weight_scaled },
@@ -15,7 +14,7 @@ const histogram = ({ name, std, shares }, width, y) => {
   const tall = 96, slot = width / (2 * SHOWN), step = props.centres[1] - props.centres[0], most = Math.max(...shares);
   return [
     h("text", { x: 0, y: y + 14, "font-weight": 600 }, name),
-    h("text", { class: "note", x: 0, y: y + 32 }, `std ${std.toFixed(1)}`),
+    h("text", { class: "note", x: 0, y: y + 32 }, `σ ${std.toFixed(1)}`),
     props.centres.map((centre, i) => {
       if (Math.abs(centre) + step / 2 > SHOWN) return null;
       const high = (tall * shares[i]) / most;
@@ -47,7 +46,7 @@ Figure.mount(element, props, {
         histogram(plain, width, 0), histogram(scaled, width, 128), axis(width, 242), h("text", { class: "note", x: width / 2, y: 260, "text-anchor": "middle" }, "score; each histogram as tall as its highest bar")),
       h("p", { class: "fig-label" }, `The best of ${props.keys} random keys gets, of a weight of one:`),
       h("svg", { viewBox: `0 0 ${width} 64`, role: "img", "aria-label": `Weight of the best key: ${percent(plain.best)} unscaled, ${percent(scaled.best)} scaled` }, weight(plain, width, 0), weight(scaled, width, 36)),
-      h("p", { class: "fig-say" }, `At d = ${state.head_dim} the scores spread over ±${(3 * plain.std).toFixed(0)}, and softmax gives the best key ${percent(plain.best)}. Divided by √d, that is ${percent(scaled.best)}.`),
+      h("p", { class: "fig-say" }, ScalingSays.says(state, props).join(" ")),
     ];
   },
   twin: () => ({
@@ -55,5 +54,5 @@ Figure.mount(element, props, {
     head: ["d", "std of q · k", "best", "std of q · k / √d", "best"],
     rows: props.spreads.map((one) => [one.head_dim, ...kinds(one).flatMap(({ std, best }) => [std.toFixed(2), percent(best)])]),
   }),
-  say: (state) => at(state).map(({ name, std, best }) => `${name}: standard deviation ${std.toFixed(1)}, best key ${percent(best)}`).join("; "),
+  say: (state) => ScalingSays.says(state, props).join(" "),
 });

@@ -1,7 +1,7 @@
 // The score matrix in tiles: full, crossed by the diagonal, skipped, padded; the rows an unguarded kernel loses; shared memory.
 const { h } = Tree;
-const whole = (min, max) => Numbers.number(min, max, { integer: true });
-const rules = { seqlen: whole(1, 512), block_m: whole(16, 256), block_n: whole(16, 256), head_dim: Numbers.oneOf(64, 128, 256), stages: whole(1, 6), causal: Numbers.flag, guard: Numbers.flag };
+const { rules, count } = TileSays;
+const summary = (state) => TileSays.says(state).join(" ");
 let walked = 0; // how many tiles the animation has lit; not part of the state
 
 // The part of a tile in which the key does not come after the query.
@@ -50,15 +50,6 @@ const map = (state, width) => {
     ])));
 };
 
-const count = (state) => {
-  const all = TileMap.tiles(state).flat(), of = (kind) => all.filter((k) => k === kind).length;
-  return { full: of("full"), diagonal: of("diagonal"), skipped: of("skipped"), all: all.length, padded: TileMap.paddedShare(state), lost: TileMap.nanRows(state).length };
-};
-const summary = (state) => {
-  const c = count(state);
-  return `${c.full} full, ${c.diagonal} on the diagonal, ${c.skipped} skipped of ${c.all} tiles; ${(100 * c.padded).toFixed(0)}% of all cells are padding${c.lost ? `; ${c.lost} of ${state.seqlen} rows are NaN` : ""}.`;
-};
-
 // What lies in shared memory, each part in the colour of what it holds.
 const parts = ({ block_m, block_n, head_dim, stages }) => [["queries", "query", block_m * head_dim * 2], ["keys", "key", stages * block_n * head_dim * 2], ["values", "value", stages * block_n * head_dim * 2]];
 const memory = (state, width) => {
@@ -92,7 +83,7 @@ Figure.mount(element, props, {
         api.field("stages", { label: "Stages", step: 1, digits: 0, chars: 2 }), api.choice("head_dim", "d", [[64, "64"], [128, "128"], [256, "256"]])),
       h("div", { class: "fig-row tight" }, Controls.toggle("Causal", state.causal, () => api.set({ causal: !state.causal })), Controls.toggle("Guard on", state.guard, () => api.set({ guard: !state.guard })), Controls.button(api.playing ? "Pause" : "Walk the tiles", () => api.play(walk, 180))),
       map(state, api.width),
-      h("p", { class: "fig-say" }, summary(state), c.lost ? " Each lost row met a tile without a visible key and subtracted −inf from −inf." : ""),
+      h("p", { class: "fig-say" }, summary(state)),
       h("p", { class: "fig-readout", "data-why": `(${state.block_m} + 2 × ${state.stages} × ${state.block_n}) × ${state.head_dim} × 2 bytes` }, `Shared memory: ${Numbers.bytes(TileMap.sharedBytes(state))} = `,
         parts(state).map(([what, role, bytes], i) => [i ? " + " : "", h("span", { class: `fig-tint ${role}` }, `${what} ${Numbers.bytes(bytes)}`)])),
       memory(state, api.width),

@@ -3,7 +3,8 @@ const Tree = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const PROPERTIES = new Set(["value", "checked", "disabled", "open", "hidden"]);
 
-  const clean = (items) => items.flat(Infinity).filter((item) => item !== null && item !== undefined && item !== false);
+  // What is not there keeps its place, as no text: else all that follows would be made anew, and a field lose what is typed into it.
+  const clean = (items) => items.flat(Infinity).map((item) => (item === null || item === undefined || item === false ? "" : item));
   // tag is an element's name, or a control: {create(attrs) -> node, update(node, attrs)}.
   const h = (tag, attrs, ...children) => ({ tag, attrs: attrs || {}, children: clean(children) });
 

@@ -1,8 +1,9 @@
 """How a figure reaches the page: its JavaScript put together, its defaults and guided cards beside it.
 
 `head()` goes into the page once (the layer that all figures share); `figure(...)` gives the arguments of one `gr.HTML`.
-Each figure is three files named by its idea: `<idea>.py` (NumPy, the truth), `<idea>.js` (the same mathematics without a
-DOM, checked against it in V8) and `<idea>.view.js` (the drawing). Neither gradio nor torch is imported here.
+Each figure is four files named by its idea: `<idea>.py` (NumPy, the truth), `<idea>.js` (the same mathematics without a
+DOM, checked against it in V8), `<idea>.says.js` (what a state may hold and the sentences said of it, each of them held to
+NumPy by tests/tabs/figures/test_says.py) and `<idea>.view.js` (the drawing). Neither gradio nor torch is imported here.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def figure(
     title: str,
     tab: str,
     defaults: Mapping[str, Any],
+    opening: Mapping[str, Any] | None = None,
     ids: Sequence[str],
     cards: Sequence[Card] = (),
     mathematics: Sequence[str] = (),
@@ -78,23 +80,25 @@ def figure(
 
     Args:
         idea: the file name without its ending, with underscores; the figure's id in links has hyphens.
-        defaults: the state on load and after Reset; must obey the rules in `<idea>.view.js`.
+        defaults: the state after Reset; must obey the rules in `<idea>.says.js`.
+        opening: what differs from it when the tab is opened without a link: an example that is under way.
         ids: ids of all figures of the tab, this one among them; the first answers a link that names none of them.
         mathematics: further DOM-free files that the view needs, in front of `<idea>.js`.
         data: anything else the view reads from `props`.
     """
     name = idea.replace("_", "-")
-    files = [*mathematics, *([f"{idea}.js"] if (HERE / f"{idea}.js").exists() else []), f"{idea}.view.js"]
+    own = [f"{idea}{part}" for part in (".js", ".says.js", ".view.js") if (HERE / f"{idea}{part}").exists()]
     return {
         "value": "",
         "html_template": "<div class='fig-place'></div>",
         "apply_default_css": False,
-        "js_on_load": on_load(script(*files)),
+        "js_on_load": on_load(script(*mathematics, *own)),
         "elem_id": f"place-{name}",
         "id": name,
         "tab": tab,
         "title": title,
         "defaults": dict(defaults),
+        "opening": dict(opening or {}),
         "ids": list(ids),
         "lead": ids[0] == name,
         "cards": [dataclasses.asdict(card) for card in cards],

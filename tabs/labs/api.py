@@ -9,22 +9,26 @@ client.predict(sent["attempt"], sent["token"], api_name="/report")
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 import labs
-from grader.course.states import AttemptNotFound
-from grader.course.store import StoreError
-from grader.faults import NotGradable
+from grader.course.refusal import Refusal, refusals
 from tabs.labs.desk import Desk
 
 
-def refusal(sentence: str) -> gr.Error:
-    """One sentence for the caller, no traceback in our log."""
-    return gr.Error(sentence, print_exception=False)
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """A refusal as Gradio tells it to the caller, without a traceback in our log."""
+    try:
+        yield
+    except Refusal as refused:
+        raise gr.Error(str(refused), print_exception=False) from refused
 
 
 def publish(desk: Desk) -> None:
@@ -47,26 +51,20 @@ def publish(desk: Desk) -> None:
 
     def submit(lab: str, source: str, mode: str = "check", prediction: float | None = None, token: str = "") -> dict[str, str]:
         """Hand a source in. Without a token a new identity is issued; keep the one that comes back, it owns the attempt."""
-        try:
-            user = desk.identities.require(token or desk.identities.issue().token)
-            attempt = desk.course.submit(user=user.id, lab_id=lab, source=source, mode=mode, prediction=prediction)
-        except (NotGradable, StoreError) as error:
-            raise refusal(str(error)) from error
+        with one_sentence():
+            user = desk.require(token or desk.identities.issue().token)
+            attempt = desk.submit(user, lab_id=lab, source=source, mode=mode, prediction=prediction)
         return {"attempt": attempt, "token": user.token}
 
     def status(attempt: str, token: str) -> dict[str, Any]:
         """Where an attempt stands: state, phase, done, total, place in the queue."""
-        try:
-            return dataclasses.asdict(desk.course.status(attempt, user=desk.identities.require(token).id))
-        except (NotGradable, AttemptNotFound) as error:
-            raise refusal(str(error)) from error
+        with one_sentence(), refusals():
+            return dataclasses.asdict(desk.course.status(attempt, user=desk.require(token).id))
 
     def report(attempt: str, token: str) -> dict[str, Any]:
         """The report as the archive keeps it; empty while there is none."""
-        try:
-            found = desk.course.report(attempt, user=desk.identities.require(token).id)
-        except (NotGradable, AttemptNotFound) as error:
-            raise refusal(str(error)) from error
+        with one_sentence(), refusals():
+            found = desk.course.report(attempt, user=desk.require(token).id)
         return json.loads(found.to_json()) if found else {}
 
     options: dict[str, Any] = {"queue": False, "concurrency_limit": None}

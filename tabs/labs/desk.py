@@ -7,18 +7,28 @@ else, so a reload, a second window or a restart of the server shows the same.
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import labs
+from grader.course.refusal import Refusal, refusals
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
 from grader.faults import NotGradable
-from grader.report import Report
+from grader.report import Report, Verdict
 from grader.source import SOURCE_LIMIT_BYTES
-from tabs.labs import states
+from tabs.labs import designs, states, way
+from tabs.labs.explained import explained
+from tabs.labs.headline import headline, marks
+from tabs.labs.hints import steps
 from tabs.labs.report import render
 from tabs.page.identity import Identities, User
+
+if TYPE_CHECKING:
+    from grader.course import Course
 
 # Where kernels run, by the kind of device that grades.
 WHERE = {
@@ -29,50 +39,90 @@ WHERE = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
-    """What stands beside the editor. `live`: ask again in half a second."""
+    """What stands beside the editor. `live`: ask again in half a second.
+
+    `state` and `headline`: what a press is answered with, at once and in sight; `report`: the rest of it. `marks`: lines of the
+    learner's file that the report names, as `{"line": 14, "text": …}`.
+    """
 
     state: str
+    headline: str = ""
     report: str = ""
     attempt: str = ""
+    lab: str = ""
+    marks: Sequence[Mapping[str, object]] = ()
     live: bool = False
+
+    @property
+    def framed(self) -> str:
+        """The state with what the browser is to know of it."""
+        marks = escape(json.dumps(list(self.marks)))
+        told = f'data-lab="{escape(self.lab)}" data-attempt="{escape(self.attempt)}" data-marks="{marks}"'
+        return f"<div {told}>{self.state}{self.headline}</div>"
 
 
 class Desk:
     """One course and its identities, asked on behalf of whoever holds a token."""
 
-    def __init__(self, course: Any, identities: Identities) -> None:
+    def __init__(self, course: Course, identities: Identities) -> None:
         self.course = course
         self.identities = identities
 
-    def hand_in(
-        self, *, token: object, lab_id: str, source: object, length: int | None, mode: str, prediction: object
-    ) -> tuple[View, str | None]:
-        """Submit, and the first look at it; with it the id, or None where the course did not take it.
+    def submit(
+        self, user: User, *, lab_id: str, source: object, mode: str, prediction: object = None, length: int | None = None
+    ) -> str:
+        """Hand a source in, from whatever door. Returns the attempt's id.
 
         `length`: of the text in the editor in characters; the page sends only the beginning of one that is far too long.
+
+        Raises:
+            Refusal: the course did not take it.
         """
-        try:
-            user = self.identities.require(token)
-            text = source if isinstance(source, str) else ""
+        text = source if isinstance(source, str) else ""
+        with refusals():
             if length is not None and length > len(text):
                 raise NotGradable(
                     f"The source is {length:,} characters long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken."
                 )
-            attempt_id = self.course.submit(
-                user=user.id, lab_id=lab_id, source=text, mode=mode, prediction=as_number(prediction)
-            )
-        except (NotGradable, StoreError) as error:
-            return View(state=states.refused(str(error))), None
+            return self.course.submit(user=user.id, lab_id=lab_id, source=text, mode=mode, prediction=as_number(prediction))
+
+    def require(self, token: object) -> User:
+        """Whoever holds the token.
+
+        Raises:
+            Refusal: nobody does.
+        """
+        with refusals():
+            return self.identities.require(token)
+
+    def hand_in(self, *, token: object, **handed: Any) -> tuple[View, str | None]:
+        """`submit`, and the first look at it; with it the id, or None where the course did not take it."""
+        try:
+            user = self.require(token)
+            attempt_id = self.submit(user, **handed)
+        except Refusal as refused:
+            return View(state=states.refused(str(refused))), None
         return self.look(attempt_id, user), attempt_id
 
-    def look(self, attempt_id: str, user: User, *, with_hints: bool = True) -> View:
-        """One attempt as it stands now."""
+    def look(self, attempt_id: str, user: User, *, letter: bool = False) -> View:
+        """One attempt as it stands now. `letter`: the report whole and without hints, for a page that has no editor."""
         try:
             status = self.course.status(attempt_id, user=user.id)
+            known = {"attempt": attempt_id, "lab": status.lab}
             if status.is_open:
                 off_reason = self.off_reason() if status.state is State.QUEUED else ""
-                return View(state=states.live(status, time.time(), off_reason), attempt=attempt_id, live=True)
-            return View(state=self._ended(status), report=self._report(status, user, with_hints), attempt=attempt_id)
+                return View(state=states.live(status, time.time(), off_reason), live=True, **known)
+            report = self.course.report(attempt_id, user=user.id)
+            if report is None or letter:
+                return View(state=self._ended(status), report=render(report) if report else "", **known)
+            source = self.course.source(attempt_id, user=user.id)
+            return View(
+                state=self._ended(status),
+                headline=headline(report, self._onward(report)),
+                report=render(report, steps(report, source), head=False, read=explained(report.diagnosis.name, report.lab)),
+                marks=marks(report, source),
+                **known,
+            )
         except AttemptNotFound:
             return View(state=states.gone())
 
@@ -83,18 +133,21 @@ class Desk:
             return states.our_fault(status.fault)
         return states.same_as_before() if status.same_as else ""
 
-    def _report(self, status: Status, user: User, with_hints: bool) -> str:
-        report = self.course.report(status.id, user=user.id)
-        if report is None:
+    def _onward(self, report: Report) -> str:
+        """What to do after a pass."""
+        if not report.passed or report.lab not in labs.lab_ids():
             return ""
-        return render(report, hints_for(report) if with_hints else ())
+        if report.mode == "check":
+            return "Submit runs the hidden and hostile cases too, and counts."
+        return f"{way.onward(report.lab)} Our solution and other designs stand below."
 
     def newest(self, lab_id: str, user: User | None) -> View:
         """What a page shows that has just been opened: the newest attempt, nothing yet, or why grading is off."""
         status = self.course.latest(user.id, lab_id) if user else None
         if status is not None and status.is_open:
             return self.look(status.id, user)
-        view = self.look(status.id, user) if status else View(state=states.nothing_yet(labs.load(lab_id).lab.title))
+        nothing = View(state=states.nothing_yet(labs.load(lab_id).lab.title), lab=lab_id)
+        view = self.look(status.id, user) if status else nothing
         reason = self.off_reason()
         return dataclasses.replace(view, state=states.off(reason), live=True) if reason else view
 
@@ -121,6 +174,32 @@ class Desk:
         counted = f"{left} left" if left else "none left for now, one comes back every few minutes"
         return f"{free}: {counted}. {where}"
 
+    def choices(self, user: User | None) -> list[tuple[str, str]]:
+        """(what it says, lab id) of every lab, with the user's own standing."""
+        known = way.standings(self.course.history(user=user.id)) if user else {}
+        return [(way.label(lab_id, known.get(lab_id)), lab_id) for lab_id in labs.lab_ids()]
+
+    def map_of_labs(self, user: User | None) -> str:
+        return way.map_of_labs(self.course.history(user=user.id) if user else ())
+
+    def designs(self, lab_id: str, user: User | None) -> list[tuple[str, str]]:
+        """(what it says, design) that a pass of this lab has opened; none before."""
+        return designs.designs(lab_id) if designs.solutions_shown(self.course, lab_id, user) else []
+
+    def design(self, lab_id: str, design: str | None, user: User | None) -> str:
+        """One of them beside the user's own newest file that passed, as HTML; without one, what each of them costs.
+
+        Empty where they are not open to the user.
+        """
+        open_to_them = dict(map(reversed, self.designs(lab_id, user)))
+        if not open_to_them or (design is not None and design not in open_to_them):
+            return ""
+        mine = self.course.history(user=user.id, lab_id=lab_id)
+        passed = next((one.id for one in mine if one.mode == "submit" and one.verdict == Verdict.PASSED), None)
+        if design is None:
+            return designs.figures(lab_id, self.course.report(passed, user=user.id) if passed else None)
+        return designs.compared(lab_id, design, self.course.source(passed, user=user.id) if passed else "")
+
     def off_reason(self) -> str:
         """Why nothing is graded at the moment; empty where it is."""
         health = self.course.health()
@@ -139,11 +218,3 @@ def as_number(prediction: object) -> float | None:
         return float(str(prediction).replace(" ", "").replace(",", ""))
     except ValueError:
         raise NotGradable(f"The prediction {str(prediction)!r:.40} is not a number; write 134.2, or leave it empty.") from None
-
-
-def hints_for(report: Report) -> tuple[str, ...]:
-    """The hints for the report's diagnosis, the general ones for one that has none of its own; none after a pass."""
-    if report.passed or report.lab not in labs.lab_ids():
-        return ()
-    hints = labs.load(report.lab).hints
-    return hints.get(report.diagnosis.name) or hints.get("general", ())

@@ -13,9 +13,8 @@ import re
 from html import escape
 
 from grader import wording
+from grader.course.refusal import Refusal
 from grader.course.states import AttemptNotFound
-from grader.course.store import StoreError
-from grader.faults import NotGradable
 from grader.report import Verdict
 from labs.museum import LAB, Exhibit, exhibits
 from tabs.labs import states
@@ -92,10 +91,9 @@ def visitor(user: User) -> User:
 def hand_in(desk: Desk, name: str, token: object) -> View:
     """The exhibit as a Check, like any pasted kernel."""
     try:
-        user = visitor(desk.identities.require(token))
-        attempt = desk.course.submit(user=user.id, lab_id=LAB, source=code_of(name), mode="check")
-    except (NotGradable, StoreError) as error:
-        return View(state=states.refused(str(error)))
+        attempt = desk.submit(visitor(desk.require(token)), lab_id=LAB, source=code_of(name), mode="check")
+    except Refusal as refused:
+        return View(state=states.refused(str(refused)))
     return look(desk, name, attempt, token)
 
 
@@ -104,7 +102,7 @@ def look(desk: Desk, name: str, attempt: str, token: object) -> View:
     user = desk.identities.read(token)
     if user is None or not attempt:
         return View(state=BEGINNING)
-    view = desk.look(attempt, visitor(user), with_hints=False)
+    view = desk.look(attempt, visitor(user), letter=True)
     if view.live or not view.report:
         return view
     try:

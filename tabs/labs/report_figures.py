@@ -8,6 +8,8 @@ from html import escape
 from grader import wording
 from grader.report import CaseResult, Timing
 
+_TELLS_NOTHING = 40  # tiles: a map of more, all wrong, is a wall of one colour
+
 ErrorMap = Sequence[Sequence[float | None]]
 
 
@@ -18,7 +20,7 @@ def points_bar(parts: Sequence[tuple[str, float | None, float, str]]) -> str:
         filled = 100 * (earned or 0.0) / maximum
         unknown = " unknown" if earned is None else ""
         stretches.append(f'<span class="stretch{unknown}" style="flex:{maximum:g}"><i style="width:{filled:.1f}%"></i></span>')
-        said = f"<b>{wording.quantity(earned)}</b> of {wording.quantity(maximum)}" if earned is not None else escape(why)
+        said = f"<b>{wording.points(earned)}</b> of {wording.points(maximum)}" if earned is not None else escape(why)
         labels.append(f"<div><dt>{part}</dt><dd>{said}</dd></div>")
     return f'<div class="points-bar" aria-hidden="true">{"".join(stretches)}</div><dl class="parts">{"".join(labels)}</dl>'
 
@@ -51,7 +53,10 @@ def error_map(tiles: ErrorMap, name: str) -> str:
                 f'<rect class="{kind}" x="{x * width + 1}" y="{y * height + 1}" width="{width - 2}" height="{height - 2}"/>'
                 + (f'<text class="{kind}" {place}>{text}</text>' if text else "")
             )
-    label = f"{wrong} of {sum(len(row) for row in tiles)} tiles of out are wrong in {escape(name)}"
+    total = sum(len(row) for row in tiles)
+    label = f"{wrong} of {total} tiles of out are wrong in {escape(name)}"
+    if wrong == total > _TELLS_NOTHING:
+        return f'<p class="note">All {total} tiles of <code>out</code> are wrong in {escape(name)}.</p>'
     box = f'viewBox="0 0 {columns * width} {rows * height}" width="{columns * width}" height="{rows * height}"'
     return (
         f'<figure class="error-map"><svg {box} role="img" aria-label="{label}">{"".join(cells)}</svg>'

@@ -97,7 +97,7 @@ def _waiting(status: Status, now: float, off_reason: str) -> str:
 
 
 def _running(status: Status, now: float) -> str:
-    words = [escape(PHASES.get(status.phase, status.phase or "starting").capitalize())]
+    words = [escape(_with_a_capital(PHASES.get(status.phase, status.phase or "starting")))]
     value = ""
     if status.total > 0:
         value = f' value="{status.done}" max="{status.total}"'
@@ -109,6 +109,10 @@ def _running(status: Status, now: float) -> str:
     return _state("running", " · ".join(words), f"{bar}{seconds}", live=True)
 
 
+def _with_a_capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _clock(elapsed: float) -> str:
     """Seconds gone by; not read aloud, since they change twice a second."""
     return f'<span class="note" aria-hidden="true">{max(elapsed, 0.0):.0f} s</span>'
@@ -118,7 +122,7 @@ def attempt_label(status: Status, now: float) -> str:
     """One line of the history: "✗ Wrong · Submit · 5.5 points · 3 min ago"."""
     words = [_outcome(status), status.mode.capitalize()]
     if status.points is not None:
-        words.append(f"{wording.quantity(status.points)} points")
+        words.append(f"{wording.points(status.points)} points")
     words.append(_ago(now - status.created))
     return " · ".join(words)
 

@@ -4,6 +4,8 @@ A token is ``subject.serial.expires.version.signature``: the subject is a random
 a Space, after signing in), the signature is HMAC-SHA256 over all before it with a key that never leaves the server. The user id
 that the course sees is the account, or a hash of the random number: neither database nor export holds anything to sign in with.
 A token ends by its time, with its version, or by its serial (`revoke`); one that is used is renewed under its serial.
+
+    python -m tabs.page.identity < tokens.txt        revokes each, one a line; never as an argument, which others could read
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -140,3 +143,9 @@ class Identities:
             signed = f"{subject}.{serial}.{int(self._clock() + LIFE_S)}.{VERSION}"
             token = f"{signed}.{self._sign(signed)}"
         return User(user_id, token, account)
+
+
+if __name__ == "__main__":
+    identities = Identities.from_environment()
+    for line in sys.stdin:
+        print("revoked" if identities.revoke(line.strip()) else "no token of ours, or one that had ended")

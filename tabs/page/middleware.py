@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tabs.page.first_page import FirstPage
@@ -52,6 +52,7 @@ class BodyLimit:
 
 
 CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+OURS = "/api/v1/"  # tabs.web
 
 
 class Closed:
@@ -61,14 +62,18 @@ class Closed:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and any(part in CLOSED for part in scope["path"].split("/")):
+        of_gradio = scope["type"] == "http" and not scope["path"].startswith(OURS)
+        if of_gradio and any(part in CLOSED for part in scope["path"].split("/")):
             await PlainTextResponse("There is nothing here.\n", 404)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
 
-def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """For `launch(app_kwargs=…)`. `/health` answers 200 as long as the page can be served, also with grading off; else 503."""
+def app_kwargs(health: Callable[[], dict[str, Any]], *beside: BaseRoute) -> dict[str, Any]:
+    """For `launch(app_kwargs=…)`; `beside`: what else this server answers.
+
+    `/health` answers 200 as long as the page can be served, also with grading off; else 503.
+    """
 
     def answer(request: Request) -> JSONResponse:
         try:
@@ -79,4 +84,4 @@ def app_kwargs(health: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
     middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
-    return {"middleware": middleware, "routes": [Route("/health", answer)]}
+    return {"middleware": middleware, "routes": [Route("/health", answer), *beside]}

@@ -8,7 +8,15 @@ import gradio as gr
 from gradio.themes.utils import sizes
 
 HERE = Path(__file__).parent
-STYLES = (HERE / "look.css", HERE / "page.css", HERE.parent / "labs" / "report.css", HERE.parent / "figures" / "widget.css")
+LABS = HERE.parent / "labs"
+STYLES = (
+    HERE / "look.css",
+    HERE / "page.css",
+    LABS / "report.css",
+    LABS / "desk.css",
+    HERE.parent / "figures" / "widget.css",
+)
+SCRIPTS = (HERE / "page.js", HERE / "address.js", LABS / "editor.js")
 
 # `$x$` inside a sentence is off by default in Gradio.
 LATEX = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
@@ -76,8 +84,8 @@ _BOUND = {
 
 
 def script() -> str:
-    """What the page's head runs for Gradio's components."""
-    return f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>"
+    """What the page's head runs: mending Gradio's components, the address, the labs' editor."""
+    return "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in SCRIPTS)
 
 
 def theme() -> gr.themes.Base:

@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 
+from grader.course.roles import Role
 from grader.course.states import AttemptNotFound, State, Status
 from grader.faults import NotGradable
 from grader.report import Report
@@ -91,6 +92,22 @@ class FakeCourse:
 
     def latest(self, user, lab_id):
         return next(iter(self.history(user=user, lab_id=lab_id)), None)
+
+    def looks(self, attempt_ids):
+        return {attempt: self.attempts[attempt] for attempt in attempt_ids if attempt in self.attempts}
+
+    def passed_labs(self, *, user):
+        return sorted({status.lab for status in self.history(user=user) if status.verdict == "passed"})
+
+    def is_instructor_token(self, token):
+        return False
+
+    def role(self, user):
+        return Role.LEARNER if user else Role.NOBODY
+
+    def may_see_solutions(self, lab_id, *, user):
+        mine = self.history(user=user, lab_id=lab_id)
+        return any(status.mode == "submit" and status.verdict == "passed" for status in mine)
 
     def tokens_left(self, user, lab_id):
         return 9

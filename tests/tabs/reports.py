@@ -173,7 +173,7 @@ def wrong() -> Report:
         Verdict.WRONG_ANSWER,
         Diagnosis(
             sentence="The old sum is not rescaled when a larger maximum arrives: rows whose maximum comes first are right.",
-            name="no_rescale",
+            name="sum_not_rescaled",
             line=23,
             detail="1 of 3 visible cases fails.",
         ),
@@ -198,7 +198,10 @@ def not_finite() -> Report:
     )
     return _report(
         Verdict.NOT_FINITE,
-        Diagnosis(sentence="The maximum is not subtracted: it is right until exp overflows (x > 88.7 in fp32).", name="no_max"),
+        Diagnosis(
+            sentence="The maximum is not subtracted: it is right until exp overflows (x > 88.7 in fp32).",
+            name="max_not_subtracted",
+        ),
         Points(visible=2.6667, maxima=MAXIMA, note=NOTE),
         (*VISIBLE[:2], failing),
     )

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
-TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling"]
+TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling", "triton"]
 # Goes through every card of every figure of the tab, answers each, and tells what went wrong.
 WALK_THE_CARDS = """async () => {
   const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
@@ -41,8 +41,13 @@ WALK_THE_CARDS = """async () => {
     }
   }
   for (const quiz of document.querySelectorAll(".quiz")) {
+    // Nothing is shown before an answer; after each wrong one the next is tried, until all is told.
+    if (quiz.querySelector(".quiz-after button")) wrong.push(`${quiz.id}: shown before it was answered`);
+    while (quiz.querySelector(".quiz-option:not(:disabled)")) quiz.querySelector(".quiz-option:not(:disabled)").click();
+    const others = quiz.querySelectorAll(".quiz-others dd").length, options = quiz.querySelectorAll(".quiz-option").length;
+    if (others !== options - 1) wrong.push(`${quiz.id}: ${others} of ${options - 1} other answers explained`);
     const shows = [...quiz.querySelectorAll(".quiz-after button")].at(-1);
-    shows.click();
+    if (shows) shows.click();
     await drawn();
     await refused(quiz.id);
   }

@@ -120,7 +120,7 @@ def test_a_figure_answers_before_gradio_and_moves_in(held, course):
 @pytest.mark.parametrize("query", ["", "?tab=no-such-tab"], ids=["plain", "unknown_tab"])
 def test_the_first_tab_is_read_before_gradio(query, held, course):
     page, release = held(query)
-    expect(page.locator("#early .progress-row")).not_to_have_count(0)
+    expect(page.locator("#early #figure-stream svg")).to_be_visible()
     expect(page.locator("#early h1")).to_have_text("Attention kernels")
     expect(page.locator("#early nav [aria-current]")).to_have_text("Start")
 
@@ -129,6 +129,8 @@ def test_the_first_tab_is_read_before_gradio(query, held, course):
     expect(page.locator("#progress .progress-row").first).to_be_visible()
     expect(page.locator("#early")).to_have_count(0)
     expect(page.locator(".progress")).to_have_count(1)
+    expect(page.locator("#place-stream #figure-stream")).to_be_visible()
+    expect(page.locator("#figure-stream")).to_have_count(1)
 
 
 @pytest.mark.browser

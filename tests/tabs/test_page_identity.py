@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +190,21 @@ def test_a_line_that_is_half_written_is_read_once_it_is_whole(tmp_path):
         file.write("f\n")
 
     assert "def" in revoked
+
+
+@pytest.mark.process
+def test_tokens_are_revoked_from_a_terminal(tmp_path):
+    environment = os.environ | {"GRADER_IDENTITY_KEY": KEY.decode(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    token = Identities(KEY).issue().token
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "tabs.page.identity"],
+        input=f"{token}\nhf:made.up\n",
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert ran.stdout.splitlines() == ["revoked", "no token of ours, or one that had ended"], ran.stderr
+    assert Identities(KEY, revoked=Revoked(tmp_path / "var" / "identity.revoked")).read(token) is None

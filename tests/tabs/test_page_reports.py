@@ -13,13 +13,15 @@ import reports
 import labs
 from grader import wording
 from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
+from tabs.labs.headline import marks
+from tabs.labs.hints import LABELS
 from tabs.labs.report import render
 from tabs.labs.report_roofline import roofline
 
 POISON = '<img src=x onerror="alert(1)">&</pre></details><script>alert(2)</script>'
 ALLOWED_TAGS = {"article", "header", "section", "h2", "h3", "p", "span", "b", "i", "ul", "li", "dl", "dt", "dd", "div"}
 ALLOWED_TAGS |= {"pre", "code", "details", "summary", "table", "tr", "th", "td", "figure", "figcaption", "svg", "rect", "text"}
-ALLOWED_TAGS |= {"line", "circle"}
+ALLOWED_TAGS |= {"line", "circle", "button"}
 
 
 class Outline(HTMLParser):
@@ -62,10 +64,11 @@ def test_reads_in_the_order_of_a_letter():
     order = (
         "Wrong",
         "The old sum is not",
-        "Points",
-        "Cases",
         "What went wrong",
         "Error ÷ limit",
+        "Why it happens",
+        "Cases",
+        "Points",
         "Bytes moved",
         "Memory",
         "Anatomy",
@@ -146,7 +149,8 @@ def test_a_line_is_told_once_and_cases_that_never_ran_are_not_counted():
 
     assert "Line 3 of your file" not in render(unread)
     assert "In 1 of 3" not in render(unread)
-    assert '<h2 class="diagnosis">It is wrong.</h2><p class="aside">Line 3 of your file. In 1 of 3.</p>' in render(elsewhere)
+    line = '<button type="button" data-line="3">Line 3</button>'
+    assert f'<h2 class="diagnosis">It is wrong.</h2><p class="aside">{line} of your file. In 1 of 3.</p>' in render(elsewhere)
 
 
 @pytest.mark.parametrize(
@@ -229,10 +233,58 @@ def test_no_text_of_a_submission_becomes_markup(name):
 def test_hints_open_one_by_one():
     html = render(reports.wrong(), reports.HINTS)
 
-    assert html.count("Show the next hint") == len(reports.HINTS) - 1
+    places = [html.index(label) for label in LABELS]
+    assert places == sorted(places)
+    assert html.count("<details>", places[0] - 60, places[3]) == len(reports.HINTS)
     places = [html.index(hint[:20]) for hint in reports.HINTS]
     assert places == sorted(places)
-    assert "Show a hint" not in render(reports.passed(), reports.HINTS)
+    assert "hints" not in render(reports.passed())
+
+
+def test_what_a_wrong_kernel_used_is_folded_and_a_right_one_s_is_not():
+    folded = '<details class="used"><summary>Bytes, memory, anatomy and listings</summary>'
+
+    assert html_after(folded, render(reports.wrong())).index("Anatomy") > 0
+    assert folded not in render(reports.passed())
+
+
+def html_after(mark, html):
+    assert mark in html
+    return html.partition(mark)[2]
+
+
+def test_what_the_diagnosis_says_is_not_said_again():
+    said = "The values are not right in 3 of 3 rows"
+    report = dataclasses.replace(reports.wrong(), diagnosis=Diagnosis(sentence=f"{said}."), anatomy=(), anatomy_note=f"{said}.")
+
+    assert render(report).count(said) == 1
+
+
+def test_a_map_that_is_wrong_everywhere_is_one_sentence():
+    failing = dataclasses.replace(reports.wrong().cases[2], error_map=tuple((2.0,) * 16 for _ in range(16)))
+    html = render(dataclasses.replace(reports.wrong(), cases=(failing,)))
+
+    assert "All 256 tiles of <code>out</code> are wrong in ascending." in html
+    assert "<svg" not in html
+
+
+def test_lines_are_pressed_in_prose_and_in_listings_and_code_is_left_alone():
+    report = dataclasses.replace(
+        reports.computing(), diagnosis=Diagnosis(sentence="program 1 loads at line 14 what `line 9` stored at line 9")
+    )
+    html = render(report)
+
+    assert html.count('data-line="14"') == 1
+    assert html.count('data-line="9"') == 1
+    assert '<button type="button" data-line="15">// line 15</button>' in html
+    source = "\n".join(f"text {number}" for number in range(1, 12))
+    assert marks(report, source) == [{"line": 9, "text": "text 9"}]
+
+
+def test_points_have_one_decimal_at_most():
+    for make in reports.ALL.values():
+        for number in re.findall(r"<b>([\d.]+)</b> of ([\d.]+)", render(make())):
+            assert all(len(part.partition(".")[2]) <= 1 for part in number)
 
 
 def test_parts_that_were_not_run_say_why():

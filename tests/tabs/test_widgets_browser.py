@@ -35,12 +35,14 @@ HELD = [
     Held("similarity", "scaling", "head_dim d", "head_dim", 128, "1024"),
     Held("normalization", "softmax-lanes", "Add to all", "shift", 0.5, "12"),
     Held("online", "online-softmax", "Block size", "size", 5, "2"),
-    Held("precision", "bits", "Nearest to", "bits", 0x3C80, "2"),
+    Held("precision", "bits", "Nearest to", "bits", 0x3C01, "2"),
     Held("synthesis", "decode-attention", "Sharpness", "sharpness", 1.5, "20"),
     Held("memory", "memory-traffic", "Tokens n", "seqlen", 8192, "131072"),
     Held("memory", "cache-traffic", "Cached tokens", "kv_len", 16384, "4096"),
     Held("memory", "roofline", "Prompt tokens", "seqlen", 8192, "131072"),
     Held("tiling", "tile-map", "Tokens n", "seqlen", 129, "100"),
+    Held("tiling", "schedule", "Programs that share a load", "readers", 9, "4"),
+    Held("triton", "lanes", "Columns", "cols", 7, "10"),
 ]
 
 REFUSED = (
@@ -186,6 +188,9 @@ def test_softmax_shows_true_probabilities_and_spoils_only_the_naive_lanes(open_p
 def test_online_softmax_streams_steps_back_and_shows_what_skipping_costs(open_page):
     page = open_page("?tab=online")
     figure = figure_of(page, "online-softmax")
+    expect(figure.locator("output.m")).to_have_text("3.40")  # it opens on an example that is under way
+    expect(figure.locator(".fig-say")).to_contain_text("multiplied by exp(m − m_new) = 0.273")
+    figure.get_by_role("button", name="Reset", exact=True).click()
     expect(figure.locator("output.m")).to_have_text("−inf")
     expect(figure.locator("output.l")).to_have_text("0.00")
     expect(figure.locator("output.seen")).to_have_text("0")
@@ -213,6 +218,43 @@ def test_online_softmax_streams_steps_back_and_shows_what_skipping_costs(open_pa
     own.fill("-inf -inf 3 1")
     settle(page)
     assert state(page, "online-softmax", "scores") == [None, None, 3, 1]
+
+
+def test_typing_scores_after_the_end_keeps_the_field(open_page):
+    page = open_page("?tab=online")
+    figure = figure_of(page, "online-softmax")
+    figure.get_by_role("button", name="ascending", exact=True).click()
+    for _ in range(12):
+        figure.get_by_role("button", name="One step", exact=True).click()
+    own = figure.get_by_label(re.compile("Your own scores"))
+
+    own.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" 7 8 -inf", delay=40)
+    settle(page)
+
+    expect(own).to_be_focused()
+    assert state(page, "online-softmax", "scores") == [*online_softmax.PRESETS["ascending"], 7, 8, None]
+    figure.get_by_role("button", name="Add random block").click()  # fills up the block that is not whole
+    expect(figure.locator("output.seen")).to_have_text("16")
+
+
+def test_what_is_too_large_becomes_inf_or_nan_and_says_so(open_page):
+    page = open_page("?tab=precision")
+    figure = figure_of(page, "bits")
+    field = figure.get_by_role("spinbutton", name="Nearest to", exact=True)
+
+    field.fill("65519")
+    expect(figure.locator(".fig-value")).to_have_text("65504")
+    field.fill("65520")
+    expect(figure.locator(".fig-value")).to_have_text("inf")
+    expect(field).to_have_value("65520")
+    expect(figure.locator(".fig-say")).to_contain_text("From 65520 on a plain cast gives inf; one that saturates keeps 65504.")
+    field.fill("-0")
+    expect(figure.locator(".fig-label").filter(has_text="0x8000")).to_be_visible()
+    figure.get_by_role("button", name=re.compile("^FP8 E4M3")).click()
+    field.fill("465")
+    expect(figure.locator(".fig-value")).to_have_text("NaN")
 
 
 def test_bits_are_buttons_and_e2m1_lists_its_seven_values(open_page):
@@ -309,6 +351,9 @@ FIGURES = [
     ("memory", "cache-traffic"),
     ("memory", "roofline"),
     ("tiling", "tile-map"),
+    ("tiling", "schedule"),
+    ("triton", "lanes"),
+    ("start", "stream"),
 ]
 NOT_A_STATE = {"cut_short": "eyJzY29", "no_object": "MTI", "strange": "eyJ4IjoxfQ"}  # the last: 12, and {"x": 1}
 
@@ -336,9 +381,11 @@ def test_a_question_explains_is_tried_again_and_counts(open_page):
 
     quiz.get_by_role("button", name=asked.answers[0].text).click()
     expect(quiz.locator(".quiz-why")).to_contain_text("ratios among them do not change")
-    quiz.get_by_role("button", name="Try again").click()
+    expect(quiz.get_by_role("button", name=asked.answers[0].text)).to_be_disabled()
+    expect(quiz.locator(".quiz-others")).to_have_count(0)
     quiz.get_by_role("button", name=asked.answers[1].text).click()
     expect(quiz.locator(".quiz-why")).to_contain_text("Right.")
+    expect(quiz.locator(".quiz-others")).to_contain_text(asked.answers[2].why)
     quiz.get_by_role("button", name="Set score 1 to 100").click()
     settle(page)
     assert state(page, "softmax-lanes", "scores") == [100, 1, 0.5, -1, 0]
@@ -347,6 +394,8 @@ def test_a_question_explains_is_tried_again_and_counts(open_page):
     assert kept["quiz"]["hundred"] == {"right": True, "tries": 2}
     page.reload()
     expect(page.locator("#quiz-hundred .quiz-done")).to_be_visible()
+    quiz.get_by_role("button", name="Show why").click()
+    expect(quiz.locator(".quiz-others dd")).to_have_count(3)
 
 
 def test_guided_mode_asks_before_it_shows(open_page):
@@ -374,11 +423,11 @@ UNNAMED = """() => [...document.querySelectorAll(".fig, .quiz, .references")].fl
 # Gradio writes every style rule anew and loses some: a number must still be in the mono face.
 NOT_MONO = """() => [...document.querySelectorAll(".fig-number, .fig-fact output, .fig td, .fig-code, .fig-readout")]
   .filter((node) => !getComputedStyle(node).fontFamily.includes("monospace")).map((node) => node.className || node.tagName)"""
-TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling", "references"]
+TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling", "triton", "references"]
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_a_phone_shows_the_figure_first_and_nothing_overflows(tab, open_page):
+def test_a_phone_shows_the_text_first_and_nothing_overflows(tab, open_page):
     page = open_page(f"?tab={tab}", viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator(".section-text:visible").first).to_be_visible()
     page.wait_for_timeout(300)
@@ -389,7 +438,7 @@ def test_a_phone_shows_the_figure_first_and_nothing_overflows(tab, open_page):
     assert unnamed == []
     if page.locator(".section-figure:visible").count():
         figure, text = page.locator(".section-figure:visible").first, page.locator(".section-text:visible").first
-        assert figure.bounding_box()["y"] < text.bounding_box()["y"]
+        assert figure.bounding_box()["y"] > text.bounding_box()["y"]
 
 
 def test_the_spread_grows_with_head_dim_unless_it_is_scaled(open_page):

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Again, Outcome
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.races import IN_TURN, ORDER
 from grader.judge.judging import judge
-from grader.judge.verdict.races import IN_TURN, ORDER
 from grader.report import Diagnosis, Verdict
 from labs.declaration import Lab
 

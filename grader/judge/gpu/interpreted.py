@@ -17,8 +17,8 @@ from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Briefing
 from grader.judge.cpu.again import look_again
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.races import IN_TURN
 from grader.judge.judging import judge
-from grader.judge.verdict.races import IN_TURN
 from grader.report import Verdict
 from grader.sandbox.process.door import Sandbox
 

@@ -52,9 +52,14 @@ def addresses() -> AddressMap:
 
 
 def plan() -> Any:
-    """What becomes of the case's launches; see `running`."""
+    """What becomes of the case's launches; see `running`. Same contract as `rules`."""
     rules()
     return _plan
+
+
+def is_there() -> bool:
+    """Whether a case runs."""
+    return _rules is not None
 
 
 def runs_kernels(function: FunctionType) -> FunctionType:

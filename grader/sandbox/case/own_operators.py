@@ -61,11 +61,15 @@ def custom_op(name: str, function: Callable[..., Any] | None = None, /, **option
     return made if function is None else made(function)
 
 
-def impl(name: str, types: Any = None, function: Callable[..., Any] | None = None, **options: Any) -> Any:
-    """As torch.library.impl."""
+def impl(where: str | Library, types_or_name: Any, function_or_key: Any = None, **options: Any) -> Any:
+    """As torch.library.impl: ("namespace::name", types, function), or (library, "name", dispatch key) as a decorator."""
+    function = None if isinstance(function_or_key, str) else function_or_key
 
     def made(function: Callable[..., Any]) -> Callable[..., Any]:
-        custom_op(str(name), function)
+        if isinstance(where, Library):
+            where.impl(types_or_name, function, function_or_key or "")
+        else:
+            custom_op(where, function)
         return function
 
     return made if function is None else made(function)

@@ -44,11 +44,11 @@ def install() -> None:
 
 def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> WarmedKernel | None:
     """Instead of InterpretedFunction.run: every program of the grid, one after the other."""
-    current_case.rules()
     parameters = inspect.signature(self.fn)
     options = set(kwargs) - set(parameters.parameters)
     if warmup:
         return WarmedKernel(self, {name: kwargs[name] for name in options & _OPTIONS})
+    current_case.rules()
     for name in options - _OPTIONS:
         raise KeyError(f"Keyword argument {name} was specified but unrecognised")
     bound = parameters.bind(*args, **{key: value for key, value in kwargs.items() if key not in options})

@@ -12,6 +12,8 @@ this process      Sandbox, Conversation: trusted, hold no submission's code
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import os
@@ -19,11 +21,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grader.faults import SandboxError
-from grader.sandbox.process import warm_parents as sandbox
+from grader.sandbox.process import warm_parents
 from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.pipes import LOCK_LIMIT_S, Pipes, readable
@@ -51,6 +53,20 @@ def harden_this_process() -> None:
     """
     lockdown.hide_memory()
     lockdown.adopt_orphans()
+
+
+def start_ahead() -> Callable[[], Sandbox]:
+    """Harden this process and start its sandbox beside whatever it does next, importing torch for instance.
+
+    Returns:
+        A function that waits for the sandbox and gives it.
+
+    Raises:
+        OSError: the kernel refused the hardening.
+    """
+    harden_this_process()
+    pool = concurrent.futures.ThreadPoolExecutor(1, "sandbox")
+    return pool.submit(Sandbox).result
 
 
 def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (), main: str = REPLAYER_MAIN) -> Conversation:
@@ -166,7 +182,7 @@ class Sandbox:
                 "program": policy.program(kind).hex(),
             }
             theirs = pipes.theirs | {"supervisor": self._own_fd}
-            fds = [*(theirs[name] for name in sandbox.REQUEST_FDS), *lent_fds]
+            fds = [*(theirs[name] for name in warm_parents.REQUEST_FDS), *lent_fds]
             warden_pid, warden_fd = self._ask(kind, request, fds)
             lent_bytes = sum(os.fstat(fd).st_size for fd in lent_fds)
             return pipes.conversation(kind, limits, warden_pid, warden_fd, lent_bytes=lent_bytes)
@@ -216,8 +232,18 @@ class Sandbox:
             for kind in _KINDS:
                 _receive(self._sockets[kind], START_LIMIT_S)
         except (OSError, SandboxError) as error:
+            why = self._last_words() or error
             self._end()
-            raise SandboxError(f"the sandbox did not start: {error}") from error
+            raise SandboxError(f"the sandbox did not start: {why}") from error
+
+    def _last_words(self) -> str:
+        """What the warm parent that failed had to say; the others end with it and say nothing."""
+        for channel in self._sockets.values():
+            with contextlib.suppress(OSError, SandboxError):
+                data = channel.recv(warm_parents.MESSAGE_BYTES, socket.MSG_DONTWAIT)
+                if data and (said := json.loads(data).get("failed")):
+                    return str(said)
+        return ""
 
     def _end(self) -> None:
         for each in self._sockets.values():
@@ -233,7 +259,7 @@ def _receive(channel: socket.socket, time_limit_s: float, *, fds: int = 0) -> tu
     """One message of a warm parent."""
     if not readable(channel.fileno(), time_limit_s):
         raise SandboxError(f"no answer within {time_limit_s:g} s")
-    data, received, _, _ = socket.recv_fds(channel, sandbox.MESSAGE_BYTES, fds)
+    data, received, _, _ = socket.recv_fds(channel, warm_parents.MESSAGE_BYTES, fds)
     if not data:
         raise SandboxError("a warm parent died")
     message = json.loads(data)

@@ -46,7 +46,7 @@ class Kernel:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Facts:
+class CubinFacts:
     """What was read of one cubin.
 
     `own_memory_bytes`: device memory that loading it takes for its global variables. `read_bytes`: of attributes, which is
@@ -58,7 +58,7 @@ class Facts:
     read_bytes: int
 
 
-def facts(cubin: bytes) -> Facts:
+def facts(cubin: bytes) -> CubinFacts:
     """Read a cubin, which may be hostile: time and memory are bounded by the limits above, whatever is in it.
 
     Raises:
@@ -70,7 +70,7 @@ def facts(cubin: bytes) -> Facts:
         raise CubinError(f"the cubin is malformed ({type(error).__name__})") from error
 
 
-def _facts(data: bytes) -> Facts:
+def _facts(data: bytes) -> CubinFacts:
     sections = _sections(data)
     whole: dict[int, dict[int, int]] = {_REGISTERS: {}, _FRAME_SIZE: {}}
     for number, value in _attributes(data, sections.get(b".nv.info")):
@@ -105,7 +105,7 @@ def _facts(data: bytes) -> Facts:
             threads=threads,
         )
     own_memory = sum(section.size for name, section in sections.items() if name.startswith(b".nv.global"))
-    return Facts(kernels=found, own_memory_bytes=own_memory, read_bytes=read_bytes)
+    return CubinFacts(kernels=found, own_memory_bytes=own_memory, read_bytes=read_bytes)
 
 
 @dataclasses.dataclass(frozen=True)

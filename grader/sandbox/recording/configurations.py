@@ -32,7 +32,8 @@ def install() -> None:
 
     @functools.wraps(launch)
     def run_with_options(self: JITFunction, *args: Any, **kwargs: Any) -> Any:
-        return launch(self, *args, **{**kwargs, **current_case.plan().compile_with})
+        options = current_case.plan().compile_with if current_case.is_there() else {}
+        return launch(self, *args, **{**kwargs, **options})
 
     JITFunction.run = run_with_options
 

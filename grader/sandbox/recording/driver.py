@@ -13,7 +13,7 @@ import torch
 from grader.sandbox.case import current_case
 from grader.sandbox.record import format as record
 from grader.sandbox.record.commands import Binary, Launch, Parameter, Pointer, Scalar, TensorMap
-from grader.sandbox.record.cubin import kernels
+from grader.sandbox.record.cubin import facts
 from grader.sandbox.record.gpus import GRID_LIMITS
 from grader.sandbox.recording.launch_book import pattern_of
 
@@ -42,7 +42,7 @@ class Utils:
 
 def _resources(name: str, cubin: bytes) -> tuple[int, int]:
     """Registers of a thread, and 32-bit words that it spills, as the driver would answer."""
-    kernel = kernels(cubin)[name]
+    kernel = facts(cubin).kernels[name]
     return kernel.registers, kernel.frame_bytes // 4
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from grader.course import Course, Quota, State, schema
 from grader.course.settings import Settings
-from grader.course.store import attempts, clock, open_engine, processes
+from grader.course.store import attempt_rows, clock, open_engine, processes
 
 ROOT = Path(__file__).parents[3]
 LAB = "lab02_safe_softmax"
@@ -116,7 +116,7 @@ class Service:
 
     def rows(self) -> dict[str, sa.Row[Any]]:
         with self.engine.connect() as connection:
-            return {row.id: row for row in connection.execute(sa.select(attempts)).all()}
+            return {row.id: row for row in connection.execute(sa.select(attempt_rows)).all()}
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """What the fake judges noted: start, end, stopped."""

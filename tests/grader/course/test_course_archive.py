@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import json
 import os
 import shutil
 
@@ -10,6 +9,7 @@ import pytest
 
 from grader.course import State
 from grader.course.archive import Archive
+from grader.course.archive_check import check
 from grader.course.intake import checked
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
@@ -55,7 +55,7 @@ def test_second_end_gets_the_first(service):
         pytest.param(lambda data: b"[1, 2]", id="not_an_object"),
         pytest.param(lambda data: data.replace(b"x = 1", b"x = 2"), id="source_changed"),
         pytest.param(lambda data: data.replace(b'"user"', b'"usr"'), id="field_missing"),
-        pytest.param(lambda data: data.replace(b'"format": 2', b'"format": 99'), id="newer_format"),
+        pytest.param(lambda data: data.replace(b'"format": 3', b'"format": 99'), id="newer_format"),
     ],
 )
 def test_damaged_submission_is_set_aside(service, damage):
@@ -133,10 +133,8 @@ def test_end_that_only_the_archive_has_reaches_the_row(service):
         attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="submit")
         twin = course.submit(user="ada", lab_id=LAB, source="y", mode="submit")
         end_by_hand(course, twin)
-    done = json.loads(next(service.archive.glob(f"ends/*/{twin}.json")).read_text())
-    target = service.archive / "ends" / attempt_id[-2:]
-    target.mkdir(exist_ok=True)
-    (target / f"{attempt_id}.json").write_text(json.dumps(done | {"id": attempt_id}))
+        archive = course._archive
+        archive.keep_end(dataclasses.replace(archive.end(twin), id=attempt_id))
 
     with service.course() as course:
         assert course.status(attempt_id, user="ada").state == State.DONE
@@ -171,3 +169,76 @@ def test_mount_without_hard_links_still_keeps_the_first(tmp_path, monkeypatch):
     assert archive.submission(handed_in.id) == handed_in
     assert next(tmp_path.rglob("*.json")).stat().st_ino == before.st_ino
     assert not list(tmp_path.rglob("*.part"))
+
+
+def edit_points(path):
+    """As somebody would who wants to be given more."""
+    path.write_bytes(path.read_bytes().replace(b"3.0", b"9.0"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(lambda path: path.write_bytes(path.read_bytes()[:100]), id="cut"), pytest.param(edit_points, id="edited")],
+)
+@pytest.mark.parametrize("kind", ["submissions", "ends"])
+def test_damaged_file_is_noticed_at_start_and_written_anew(service, damage, kind):
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="x = 3.0", mode="submit")
+        end_by_hand(course, attempt_id)
+    (path,) = files(service, kind)
+    before = path.read_bytes()
+    damage(path)
+    assert path.read_bytes() != before
+
+    with service.course() as course:
+        course._checking.join()
+        assert course.health()["archive"].startswith("1 of 2 files of the archive were cut or edited, 0 of them could not")
+        assert course.report(attempt_id, user="ada").points.visible == 3.0
+        assert getattr(course._archive, kind.removesuffix("s"))(attempt_id) is not None
+
+    with service.course() as course:
+        course._checking.join()
+        assert course.health()["archive"].startswith("0 of 2 files")  # and one still lies aside
+        assert course.health()["archive"].endswith("1 lie in its folder set_aside.")
+
+
+def test_edited_end_of_a_lost_database_is_graded_again(service):
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="submit")
+        end_by_hand(course, attempt_id)
+    edit_points(files(service, "ends")[0])
+    service.lose_database()
+
+    with service.course() as course:
+        assert course.status(attempt_id, user="ada").state == State.QUEUED
+
+
+def test_end_whose_checksum_was_made_anew_still_contradicts_the_database(service):
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="x", mode="submit")
+        end_by_hand(course, attempt_id)
+        (path,) = files(service, "ends")
+        report = course.report(attempt_id, user="ada")
+        better = dataclasses.replace(report, points=dataclasses.replace(report.points, visible=99.0))
+        end = dataclasses.replace(course._archive.end(attempt_id), report=better)
+        path.unlink()
+        course._archive.keep_end(end)
+
+        assert check(course._engine, course._archive, deep=False).faults == ()
+        (fault,) = check(course._engine, course._archive).faults
+
+        assert (fault.kind, fault.id, fault.mended) == ("ends", attempt_id, True)
+        assert course._archive.end(attempt_id).report == report
+
+
+def test_good_archive_has_no_faults(service):
+    with service.course() as course:
+        for number in range(3):
+            end_by_hand(course, course.submit(user="ada", lab_id=LAB, source=f"x{number}", mode="submit"))
+        course.submit(user="ada", lab_id=LAB, source="x0", mode="submit")
+        course.new_instructor_token()
+
+        found = check(course._engine, course._archive)
+
+    assert (found.faults, found.set_aside, found.sentence) == ((), 0, "")
+    assert found.files == 8  # four hand-ins, three ends, the token

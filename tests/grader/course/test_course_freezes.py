@@ -12,7 +12,7 @@ from grader.course.deaths import MOST_DEATHS, MOST_KEPT, Deaths
 from grader.course.grading import OVER_IT
 from grader.course.pulse import Listener, Pulse
 from grader.report import Verdict
-from tests.grader.course.service import LAB, gone, state_is, until
+from tests.grader.course.service import DEAD_AFTER_S, LAB, gone, state_is, until
 
 ANSWERED_WITHIN_S = 30.0
 DEADLY = ["kill", "stop", "spin", "eat"]
@@ -78,6 +78,35 @@ def test_a_frozen_process_does_not_outlive_the_page(service, page, deadly):
         service.kill(page)
 
         assert until(lambda: gone(frozen), service) < supervise.STOP_WITHIN_S + 5
+
+
+@pytest.mark.slow
+def test_without_a_supervisor_a_frozen_process_holds_everybody_up(service):
+    """The ablation of the pulse."""
+    service.start_process()
+    with service.course() as course:
+        hand_in(course, "stop")
+        until(lambda: service.events("start"), service)
+        honest = hand_in(course, "honest", user="bob", mode="check")
+        time.sleep(2 * DEAD_AFTER_S)
+
+        assert course.status(honest, user="bob").state is State.QUEUED
+
+
+@pytest.mark.slow
+def test_without_its_guard_a_frozen_process_outlives_the_page(service, page):
+    """The ablation of the guard."""
+    with service.course() as course:
+        hand_in(course, "stop")
+        until(lambda: service.events("start"), service)
+        frozen = service.events("start")[0]["pid"]
+        (beside,) = [each for each in psutil.Process(page.pid).children() if guard.__file__ in each.cmdline()]
+        beside.kill()
+        service.kill(page)
+        time.sleep(supervise.STOP_WITHIN_S + 2)
+
+        assert not gone(frozen)
+        os.kill(frozen, signal.SIGKILL)
 
 
 @pytest.mark.slow

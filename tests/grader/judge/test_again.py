@@ -9,9 +9,9 @@ from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Outcome
 from grader.judge.cpu import again
+from grader.judge.diagnosis.races import IN_TURN, ORDER, race_diagnosis
 from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import with_what_was_seen
-from grader.judge.verdict.races import IN_TURN, ORDER, race_diagnosis
 from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Done, Facts, Race
 from labs.declaration import Case

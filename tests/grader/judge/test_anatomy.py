@@ -55,7 +55,7 @@ def record_of(*commands):
 @pytest.fixture
 def facts(monkeypatch):
     kernel = cubin.Kernel(name="_copy", registers=40, frame_bytes=24, parameter_bytes=(8,), threads=128)
-    read = cubin.Facts(kernels={"_copy": kernel}, own_memory_bytes=0, read_bytes=0)
+    read = cubin.CubinFacts(kernels={"_copy": kernel}, own_memory_bytes=0, read_bytes=0)
     monkeypatch.setattr(cubin, "facts", lambda data: read)
 
 

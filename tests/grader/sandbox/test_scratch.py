@@ -139,10 +139,13 @@ def test_files_without_a_name_are_seen(place, held_by):
             file.close()
 
     assert scratch.exceeds(str(place), **LIMITS, pids=[os.getpid()])
+    # the ablation: names alone show nothing of it, blocks do
+    assert scratch.exceeds(str(place), **LIMITS) is scratch.is_own_disk(str(place))
     for each in kept:
         each.close()
 
 
+@pytest.mark.process
 def test_a_directory_closed_within_another_is_removed(place):
     """As an ordinary user, who may not move what he may not write to."""
     (place / "a" / "b").mkdir(parents=True)

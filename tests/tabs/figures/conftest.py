@@ -13,7 +13,10 @@ from py_mini_racer import MiniRacer
 from tabs.figures.widget import HERE
 
 DOM_FREE = ("numbers", "formats", "dot_product", "softmax_lanes", "online_softmax", "bits", "block_quantisation")
-DOM_FREE += ("decode_attention", "memory_traffic", "tile_map", "roofline")
+DOM_FREE += ("decode_attention", "memory_traffic", "tile_map", "roofline", "lanes", "schedule")
+# What each figure may hold and says of it, after the mathematics that it takes its numbers from.
+SAYS = ("dot_product", "scaling", "softmax_lanes", "online_softmax", "bits", "block_quantisation", "decode_attention")
+SAYS += ("memory_traffic", "cache_traffic", "roofline", "tile_map", "lanes", "stream", "schedule")
 
 # JSON knows neither Inf, NaN nor the sign of zero.
 REPLACE = (
@@ -41,7 +44,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._context = MiniRacer()
-        for name in DOM_FREE:
+        for name in [*DOM_FREE, *(f"{idea}.says" for idea in SAYS)]:
             self._context.eval((HERE / f"{name}.js").read_text(encoding="utf-8"))
 
     def __call__(self, expression: str, **names: Any) -> Any:

@@ -89,7 +89,7 @@ class TestOnlineSoftmax:
     def test_streaming_equals_two_passes(self):
         for scores, size in [*self.random_cases(), *((list(p), 4) for p in online_softmax.PRESETS.values())]:
             check = online_softmax.check(scores, size)
-            np.testing.assert_allclose(check.total, check.two_pass_total, rtol=1e-12)
+            np.testing.assert_allclose(check.lse, check.two_pass_lse, rtol=1e-12)
             assert check.error <= 1e-12
 
     @pytest.mark.parametrize("rescale", [True, False], ids=["rescale", "no_rescale"])
@@ -104,7 +104,7 @@ class TestOnlineSoftmax:
             check = online_softmax.check(scores, size, rescale=rescale, guard=guard)
             answer = js("OnlineSoftmax.check(s, n, r, g)", s=scores, n=size, r=rescale, g=guard)
             np.testing.assert_allclose(answer["error"], check.error, atol=1e-12)
-            close([answer["total"], answer["two_pass_total"]], [check.total, check.two_pass_total], rtol=1e-11)
+            close([answer["lse"], answer["two_pass_lse"]], [check.lse, check.two_pass_lse], rtol=1e-11)
 
     @pytest.mark.parametrize(("preset", "error"), [("descending", 0.0), ("constant", 0.0), ("ascending", 0.39)])
     def test_without_the_rescale_the_order_decides(self, preset, error):
@@ -236,4 +236,16 @@ class TestRoofline:
         for cache, bits in memory_traffic.CACHE_BITS.items():
             theirs = js("Roofline.decodeIntensity(8, MemoryTraffic.CACHE_BITS[cache] / 8)", cache=cache)
             close(theirs, roofline.decode_intensity(8, bits / 8))
-        close(js("Roofline.prefillIntensity(4096)"), roofline.prefill_intensity(4096))
+        for seqlen in (1, 63, 64, 65, 4096):
+            for causal in (True, False):
+                close(
+                    js("Roofline.prefillIntensity(n, 2, c)", n=seqlen, c=causal),
+                    roofline.prefill_intensity(seqlen, causal=causal),
+                )
+                tiled = roofline.tiled_intensity(seqlen, 64, causal=causal)
+                close(js("Roofline.tiledIntensity(n, 64, 2, c)", n=seqlen, c=causal), tiled)
+
+    def test_reading_k_and_v_once_for_every_tile_costs_the_intensity(self):
+        assert roofline.tiled_intensity(64, 64) == roofline.prefill_intensity(64)
+        assert roofline.tiled_intensity(65536, 64) == pytest.approx(64, rel=0.01)
+        assert roofline.tiled_intensity(65536, 64, causal=True) == pytest.approx(64, rel=0.01)

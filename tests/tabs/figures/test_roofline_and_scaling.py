@@ -1,4 +1,4 @@
-"""The roofline's arithmetic and what it takes from benchmarks; the spread of q · k with head_dim."""
+"""The roofline's arithmetic and what it takes from what was measured; the spread of q · k with head_dim."""
 
 import json
 from types import SimpleNamespace
@@ -22,7 +22,7 @@ def test_decode_does_one_flop_a_byte_for_each_head_in_fp16():
     assert roofline.prefill_intensity(4096) == 2048
 
 
-def test_benchmarks_give_roof_and_points_and_rubbish_gives_none(tmp_path):
+def test_documents_give_roof_and_points_and_rubbish_gives_none(tmp_path):
     row = {"name": "decode", "flops": 2e9, "bytes_moved": 1e9, "latency_ms": 1.0}
     rows = [row, {"name": "x"}, 3, {**row, "latency_ms": 0}, {**row, "flops": "many"}]
     (tmp_path / "a.json").write_text(json.dumps({"device": "NVIDIA H100 80GB HBM3", "copy_gb_s": 3000, "rows": rows}))

@@ -12,6 +12,7 @@ from re import _constants as op
 from re import _parser as parser
 
 from grader.judge.diagnosis import messages
+from tabs.labs import explained
 
 ROOT = Path(__file__).parents[4]
 TRUSTED = ("grader/*.py", "grader/judge", "grader/course", "grader/sandbox/record", "grader/sandbox/process", "tabs")
@@ -21,6 +22,7 @@ METHODS = ("match", "search", "fullmatch", "sub", "split", "findall", "finditer"
 # Patterns that a call does not spell out: what they are, and what their text is put through first.
 SPELT_ELSEWHERE = {
     ("grader/judge/diagnosis/messages.py", "rule.pattern"): ([rule.pattern for rule in messages.RULES], messages.legible),
+    ("tabs/labs/explained.py", "place.names"): ([place.names for place in explained.PLACES], str),
 }
 
 
@@ -82,9 +84,9 @@ def _attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
-def hostile_texts(pattern: str, size: int = TEXT_SIZE) -> Iterator[str]:
+def hostile_texts(pattern: str | bytes, size: int = TEXT_SIZE) -> Iterator[str]:
     """Texts that nearly match: each beginning of a match, then one character over and over, or that beginning again."""
-    for sample in _samples(parser.parse(pattern)):
+    for sample in _samples(parser.parse(pattern if isinstance(pattern, str) else pattern.decode("latin-1"))):
         for end in range(len(sample) + 1):
             begin = sample[:end]
             for again in dict.fromkeys([*sample[max(0, end - 1) : end + 1], " ", "a", "0", "\n"]):

@@ -110,6 +110,7 @@ OUTCOMES = st.builds(
 VISIBLE = st.sampled_from([right, lambda prepared: wrong(prepared, "zeros"), lambda prepared: wrong(prepared, "rows")])
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(first=OUTCOMES, second=OUTCOMES, visible=VISIBLE)
 def test_what_a_hidden_case_did_does_not_show(first, second, visible):
@@ -124,6 +125,7 @@ def test_what_a_hidden_case_did_does_not_show(first, second, visible):
         assert text == other_text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_wrong_answer_in_a_hidden_case_tells_nothing_of_its_form(way):
     """Other sizes, other values, other rows: what is said is the same, and there is no number in it."""
@@ -200,6 +202,7 @@ def test_without_it_a_hidden_case_is_told(monkeypatch, place):
     assert (MARK if "told" in place else str(NUMBER)) in text
 
 
+@pytest.mark.slow
 def test_without_it_a_hidden_answer_is_told(monkeypatch):
     monkeypatch.setattr("grader.judge.diagnosis.oracles.told_diagnosis", lambda diagnosis, about: diagnosis)
 

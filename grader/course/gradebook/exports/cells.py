@@ -1,0 +1,35 @@
+"""How a number and a text are written in the tables of this folder, and in no other place."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
+
+
+def number(value: float | None) -> str:
+    """With at most two decimals: 7, 7.5, 7.25; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def write(lines: Iterable[Sequence[str]]) -> str:
+    """CSV with a comma; a text that a spreadsheet would take for a formula is quoted with an apostrophe."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    for line in lines:
+        writer.writerow([_safe(cell) for cell in line])
+    return out.getvalue()
+
+
+def _safe(cell: str) -> str:
+    if not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

@@ -1,0 +1,173 @@
+"""The commands and the notebook that ask a running server, against a real one."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+
+import pytest
+
+from grader import notebook
+from grader.__main__ import main
+from grader.client import Client, keep_token, token_file
+from grader.faults import NotGradable
+from tests.grader.course.by_hand import end_by_hand
+from tests.tabs.web.server import LAB, serving
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("course")) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch, web):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GRADER_SERVER", web.url)
+    monkeypatch.delenv("GRADER_TOKEN", raising=False)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1\n")
+    return str(path)
+
+
+def grading(web, seconds=0.4):
+    """Ends whatever waits, a moment later."""
+
+    def end():
+        for user in {web.identities.read(Client().token).id}:
+            for status in web.course.history(user=user):
+                if status.is_open:
+                    end_by_hand(web.course, status.id)
+
+    timer = threading.Timer(seconds, end)
+    timer.start()
+    return timer
+
+
+def test_login_keeps_a_token_for_this_user_alone(web, capsys):
+    assert main(["login"]) == 0
+
+    assert capsys.readouterr().out.startswith(f"{web.url}: learner anon-")
+    kept = json.loads(token_file().read_text())
+    assert web.identities.read(kept[web.url]) is not None
+    assert stat.S_IMODE(token_file().stat().st_mode) == 0o600
+
+
+def test_login_with_a_code_stands_for_a_learner(web, capsys):
+    teacher = web.course.instructor("instructor")
+    teacher.import_roster("student_id,last_name\n77,Lovelace\n")
+
+    assert main(["login", "--code", teacher.book().students["77"].code]) == 0
+
+    assert capsys.readouterr().out.endswith("for Lovelace\n")
+
+
+def test_submit_and_follow_prints_the_report(web, file, capsys):
+    main(["login"])
+    timer = grading(web)
+
+    assert main(["submit", "2", file, "--follow"]) == 0
+    timer.join()
+
+    told = capsys.readouterr().out
+    assert "Passed" in told
+    assert "3 of 3" in told or "Points" in told or "A lab" in told
+
+
+def test_history_and_report(web, file, capsys):
+    main(["login"])
+    main(["submit", "lab02", file, "--check"])
+    attempt = capsys.readouterr().out.split()[-1]
+
+    assert main(["history"]) == 0
+    assert capsys.readouterr().out.startswith(attempt)
+    assert main(["report", "last"]) == 2
+    assert "The attempt is queued: it has no report." in capsys.readouterr().err
+    end_by_hand(web.course, attempt)
+    assert main(["report", attempt, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["submit", "2", "/nowhere.py"], "/nowhere.py cannot be read: No such file", id="no_file"),
+        pytest.param(["history", "--server", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer", id="no_server"),
+        pytest.param(["history", "--server", "ftp://x"], "must begin with http:// or https://", id="no_http"),
+        pytest.param(["history"], "That needs a token", id="no_token"),
+        pytest.param(["login", "--token", "made up"], "That token is not one of this server's", id="bad_token"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(arguments, sentence, capsys):
+    assert main(arguments) == 2
+
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+
+
+def test_a_refusal_of_the_server_is_told(web, tmp_path, capsys):
+    empty = tmp_path / "empty.py"
+    empty.write_text(" ")
+
+    assert main(["submit", "2", str(empty)]) == 2
+    assert "The source is empty" in capsys.readouterr().err
+
+
+def test_check_from_a_notebook(web, capsys):
+    keep_token(web.url, web.learner)
+    cells = {"__name__": "__main__"}
+    define(cells, "import math\nfrom collections import Counter\nSCALE = 0.5\n")
+    define(cells, "def helper(x):\n    return Counter([math.exp(x * SCALE)])\n")
+    define(cells, "def softmax(x, out):\n    return helper(x)\n")
+    timer = grading(web)
+
+    report = notebook.check("lab02", cells["softmax"])
+    timer.join()
+
+    assert report.passed
+    assert "Passed" in capsys.readouterr().out
+    newest = web.course.latest(web.user, LAB)
+    source = web.course.source(newest.id, user=web.user)
+    made = {}
+    exec(compile(source, "handed in", "exec"), made)
+    assert made["softmax"](0.0, None) == {1.0: 1}
+
+
+def test_what_a_notebook_cannot_hand_in_is_named():
+    cells = {"__name__": "__main__", "TABLE": {1: 2}}
+    define(cells, "def softmax(x, out):\n    return TABLE[x]\n")
+
+    with pytest.raises(NotGradable, match="TABLE is a dict: only functions"):
+        notebook.source_of(cells["softmax"])
+
+
+def test_a_kernel_goes_along():
+    import triton
+    import triton.language as tl
+
+    cells = {"__name__": "__main__", "triton": triton, "tl": tl, "LOG2_E": tl.constexpr(1.5)}
+    define(cells, "@triton.jit\ndef _kernel(x_ptr):\n    tl.store(x_ptr, LOG2_E)\n")
+    define(cells, "def copy(x, out):\n    _kernel[(1,)](x)\n")
+
+    source = notebook.source_of(cells["copy"])
+
+    assert "import triton\n" in source
+    assert "import triton.language as tl\n" in source
+    assert "LOG2_E = tl.constexpr(1.5)" in source
+    assert source.index("@triton.jit\ndef _kernel") < source.index("def copy")
+
+
+def define(cells, text):
+    """Run a cell as a notebook does: its lines can be looked up."""
+    import linecache
+
+    name = f"<cell {len(linecache.cache)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    exec(compile(text, name, "exec"), cells)
