@@ -177,6 +177,7 @@ CASES = (
     _case("last_component_strided", "last_component", (65, 100), (129, 200), strided=("key",), group="hostile"),
     _case("last_key_fp16", "last_key", (129, 300), 128, dtype=FP16, group="hostile"),
     _case("large_products_ragged", "large_products", (65, 100), (200, 255), dtype=FP16, group="hostile"),
+    _case("many_programs", "normal", (9000, 9100), 16, dtype=FP16, group="hidden", crossed=True),
     _case("bf16", "scaled", (5000, 9000), (65, 255), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_keys", "last_key", (1 << 20) - 3, 256, dtype=FP16, group="hostile", devices=("cuda",)),
 )
