@@ -13,7 +13,7 @@ from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
 from grader.judge.case.part import spared
-from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.messages import explain, rule_of
 from grader.judge.diagnosis.races import race_diagnosis
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
@@ -32,7 +32,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.fault is not None:
         verdict, own = explain(outcome.fault)
         own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
-        return Finding(prepared=prepared, verdict=verdict, own=own)
+        return Finding(prepared=prepared, verdict=verdict, own=own, rule=rule_of(outcome.fault))
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]
         timed_out = verdict is Verdict.TIME_LIMIT
@@ -111,7 +111,7 @@ def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:
     verdict = comparison.verdict
     if verdict is not Verdict.PASSED and bool(unwritten.any()):
         verdict = Verdict.NOT_WRITTEN
-    return Finding(prepared=prepared, verdict=verdict, out=out, comparison=comparison, unwritten=unwritten)
+    return Finding(prepared=prepared, verdict=verdict, out=out, expected=expected, comparison=comparison, unwritten=unwritten)
 
 
 def case_result(lab: Lab, judged: Judged) -> CaseResult:

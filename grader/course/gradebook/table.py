@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -61,7 +62,7 @@ def graded(
     return found
 
 
-def regraded(connection: sa.Connection, book: Book) -> dict[str, sa.Row[tuple[str, str, str, str, float]]]:
+def regraded(connection: sa.Connection, book: Book) -> dict[str, sa.Row[Any]]:
     """By the attempt that was graded anew: id, verdict, summary and points of its newest kept regrade that has a report."""
     kept = book.kept_regrades()
     if not kept:
