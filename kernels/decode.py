@@ -24,7 +24,7 @@ from kernels.checks import (
     require_scale,
     require_shape,
 )
-from kernels.dispatch import DecodePlan, decode_plan
+from kernels.dispatch import DecodePlan, HopperDecodePlan, decode_plan, hopper_decode_plan
 from kernels.split_kv import inverse_and_lse, merge_constants, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 LOG2_E = 1.4426950408889634
@@ -195,6 +195,39 @@ def check_decode(
     softmax_scale = head_dim**-0.5 if softmax_scale is None else softmax_scale
     require_scale(softmax_scale)
     return softmax_scale
+
+
+def chosen_plan(
+    plan: DecodePlan | HopperDecodePlan | None,
+    kind: str,
+    query: torch.Tensor,
+    num_heads_kv: int,
+    seqlen_kv: int,
+    *caches: torch.Tensor,
+    page_size: int | None = None,
+) -> DecodePlan | HopperDecodePlan:
+    """The plan that was given; else that of ``decode_hopper`` where it is the faster and takes these; else ``decode_plan``'s.
+
+    Raises:
+        ValueError: a HopperDecodePlan was given for what ``decode_hopper`` does not take.
+    """
+    batch, _, head_dim = query.shape
+    given = plan
+    if plan is None and not interpreting():
+        plan = hopper_decode_plan(query.device, kind, batch * num_heads_kv, seqlen_kv)
+    if isinstance(plan, HopperDecodePlan):
+        from kernels.decode_hopper import can_take  # Gluon is loaded only where it runs
+
+        if can_take(query, num_heads_kv, plan, page_size, *caches):
+            return plan
+        if given:
+            raise ValueError(
+                f"plan: decode_hopper takes head_dim 128, groups of at most 8, whole words and whole pages; not {plan}"
+            )
+        plan = None
+    return plan or decode_plan(
+        query.device, kind, batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting()
+    )  # fmt: skip
 
 
 def decode_constants(plan: DecodePlan, group_size: int, head_dim: int) -> dict[str, int | bool]:

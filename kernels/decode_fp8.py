@@ -20,8 +20,8 @@ from kernels.checks import (
     require_dtype,
     require_shape,
 )
-from kernels.decode import LOG2_E, check_decode, decode_constants
-from kernels.dispatch import DecodePlan, converts_e4m3, decode_plan
+from kernels.decode import LOG2_E, check_decode, chosen_plan, decode_constants
+from kernels.dispatch import DecodePlan, HopperDecodePlan, converts_e4m3
 from kernels.split_kv import inverse_and_lse, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 
@@ -169,7 +169,7 @@ def decode_attention_fp8(
     *,
     softmax_scale: float | None = None,
     check_kv_len: bool = True,
-    plan: DecodePlan | None = None,
+    plan: DecodePlan | HopperDecodePlan | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention of one query per sequence over a cache in FP8, dequantised in registers.
 
@@ -201,8 +201,12 @@ def decode_attention_fp8(
     if head_dim < 32:  # half of it is the depth of a matrix product, at least 16
         raise ValueError(f"head_dim={head_dim} must be one of 32, 64, 128")
     softmax_scale = check_decode(query, num_heads_kv, seqlen_kv, kv_len, softmax_scale, check_kv_len)
+    plan = chosen_plan(plan, "fp8", query, num_heads_kv, seqlen_kv, key, value)
+    if isinstance(plan, HopperDecodePlan):
+        from kernels.decode_hopper import launch  # Gluon is loaded only where it runs
+
+        return launch(query, key, value, kv_len, softmax_scale * LOG2_E, plan, units=(key_scale, value_scale))
     key, value = words(torch.uint16, key=key, value=value)
-    plan = plan or decode_plan(query.device, "fp8", batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting())
     out, lse, *partial = workspace(query, num_heads_kv, plan.num_kv_splits)
     if out.numel():
         group_size = num_heads_q // num_heads_kv

@@ -15,15 +15,14 @@ import triton.language as tl
 
 from kernels.checks import (
     HALF_DTYPES,
-    interpreting,
     require_dense_rows,
     require_device,
     require_dims,
     require_dtype,
     require_shape,
 )
-from kernels.decode import LOG2_E, check_decode, decode_constants
-from kernels.dispatch import DecodePlan, decode_plan
+from kernels.decode import LOG2_E, check_decode, chosen_plan, decode_constants
+from kernels.dispatch import DecodePlan, HopperDecodePlan
 from kernels.split_kv import inverse_and_lse, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 PAGE_SIZES = (16, 32, 64, 128)
@@ -143,7 +142,7 @@ def decode_attention_paged(
     *,
     softmax_scale: float | None = None,
     check_kv_len: bool = True,
-    plan: DecodePlan | None = None,
+    plan: DecodePlan | HopperDecodePlan | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention of one query per sequence over a cache in pages.
 
@@ -176,7 +175,11 @@ def decode_attention_paged(
     softmax_scale = check_decode(query, num_heads_kv, seqlen_kv, kv_len, softmax_scale, check_kv_len)
     if check_kv_len:
         _require_pages(page_table, kv_len, page_size, num_pages)
-    plan = plan or decode_plan(query.device, "paged", batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting())
+    plan = chosen_plan(plan, "paged", query, num_heads_kv, seqlen_kv, key, value, page_size=page_size)
+    if isinstance(plan, HopperDecodePlan):
+        from kernels.decode_hopper import launch  # Gluon is loaded only where it runs
+
+        return launch(query, key, value, kv_len, softmax_scale * LOG2_E, plan, page_table=page_table)
     out, lse, *partial = workspace(query, num_heads_kv, plan.num_kv_splits)
     if out.numel():
         group_size = num_heads_q // num_heads_kv

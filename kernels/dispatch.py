@@ -135,6 +135,71 @@ def attention_plan(
     return AttentionPlan(block_m=128, block_n=32, num_warps=8, num_stages=3)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BackwardTiles:
+    """Tiles of one of the two kernels of flash_attention_backward."""
+
+    block_m: int
+    block_n: int
+    num_warps: int
+    num_stages: int
+
+    def constants(self) -> dict[str, int]:
+        return {
+            "BLOCK_M": self.block_m,
+            "BLOCK_N": self.block_n,
+            "NUM_STAGES": self.num_stages,
+            "num_warps": self.num_warps,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackwardPlan:
+    queries: BackwardTiles  # of the kernel that walks over keys; its block_m is a multiple of the other's
+    keys: BackwardTiles  # of the kernel that walks over queries
+    descriptors: bool = False  # whether the copy engine brings the tiles walked over
+
+
+@cache
+def backward_plan(
+    device: torch.device, dtype: torch.dtype, head_dim: int, group_size: int, *, interpreting: bool = False
+) -> BackwardPlan:
+    """How flash_attention_backward cuts its work.
+
+    The second kernel has two sums of block_n rows to keep, the first one of block_m: the largest that do not spill. Without
+    matrix instructions (float32, and sm_75) a thread holds whole rows of two tiles besides.
+    """
+    here = device_of(device)
+    narrow = head_dim <= 64
+    if interpreting:
+        return _backward_plan((64, 64, 4, 1), (64, 64, 4, 1))
+    if dtype == torch.float32:
+        queries, keys = BACKWARD_FLOAT32[narrow]
+        return _backward_plan(queries, (16, 16, 4, 1) if not narrow and here.capability in (86, 89) else keys)
+    if here.capability < 80:
+        return _backward_plan(*BACKWARD_TURING[narrow])
+    if here.capability == 90:
+        queries, keys = BACKWARD_HOPPER[narrow]
+        # the loop over a group's heads takes registers that wide tiles of queries then lack
+        return _backward_plan(queries, keys if narrow or group_size == 1 else (32, 64, 4, 3), descriptors=True)
+    return _backward_plan(*BACKWARD[narrow])
+
+
+# Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
+BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 2))}
+BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
+BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+
+
+def _backward_plan(
+    queries: tuple[int, int, int, int], keys: tuple[int, int, int, int], *, descriptors: bool = False
+) -> BackwardPlan:
+    names = ("block_m", "block_n", "num_warps", "num_stages")
+    tiles = (BackwardTiles(**dict(zip(names, numbers, strict=True))) for numbers in (queries, keys))
+    return BackwardPlan(queries=next(tiles), keys=next(tiles), descriptors=descriptors)
+
+
 def converts_e4m3(device: torch.device, *, interpreting: bool = False) -> bool:
     """Whether the hardware turns E4M3 into float16 (from sm_89 on); elsewhere integer operations do."""
     return not interpreting and device_of(device).capability >= 89
@@ -148,16 +213,27 @@ class DecodePlan:
     num_kv_splits: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class HopperDecodePlan:
+    """Of the Gluon kernel, ``decode_hopper``."""
+
+    tokens: int  # of each warp's tile
+    num_warps: int
+    num_kv_splits: int
+
+
 # Keys of a tile, warps, stages, and programs on a multiprocessor that the splits aim at, by what the cache holds: with fewer
 # caches than multiprocessors, with up to four times as many, and with more. On sm_90, measured.
 DECODE_TILES = {
-    "half": ((32, 1, 3, 3), (32, 1, 3, 1), (128, 4, 3, 1)),
+    "half": ((32, 1, 3, 3), (32, 1, 4, 1), (128, 4, 3, 1)),
     "paged": ((64, 2, 3, 2), (64, 4, 2, 1), (64, 4, 2, 4)),
     "fp8": ((32, 1, 4, 3), (64, 4, 3, 1), (64, 2, 3, 1)),
     "nvfp4": ((32, 1, 3, 7), (32, 1, 3, 6), (64, 1, 3, 4)),
 }
 SHORTEST_SPLIT = 2  # tiles; below, a split costs more than it gains
 MOST_SPLITS = 128
+SHORT_CACHE = 32  # tiles; to there more splits than one step merges cost more than they gain
+ONE_STEP = 8  # splits that are merged in one step (``split_kv.SMALLEST_FAN``)
 
 
 @cache
@@ -180,11 +256,46 @@ def decode_plan(
     return cut_cache(here, pairs, seqlen_kv, block_n, num_warps, num_stages, programs)
 
 
+# Of the Gluon kernel on sm_90: tokens of a warp, warps, and programs on a multiprocessor at most, for as many caches as above;
+# None where the Triton kernel is the faster one. bf16 in one piece is nowhere faster by it. Measured.
+HOPPER_DECODE_TILES = {
+    "nvfp4": ((64, 2, 4), (64, 2, 4), (64, 2, 4)),
+    "fp8": (None, (64, 4, 2), None),
+    "paged": ((32, 4, 2), (32, 4, 2), (64, 2, 4)),
+}
+
+
+@cache
+def hopper_decode_plan(device: torch.device, cache: str, pairs: int, seqlen_kv: int) -> HopperDecodePlan | None:
+    """How ``decode_hopper`` cuts the caches of ``pairs`` (sequences x kv heads), or None where another kernel is to run.
+
+    No more programs than run at once: what a second wave has to read waits until the first has read all.
+    """
+    here = device_of(device)
+    if here.capability != 90 or cache not in HOPPER_DECODE_TILES:
+        return None
+    few, more, many = HOPPER_DECODE_TILES[cache]
+    tile = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
+    if tile is None:
+        return None
+    return cut_cache_hopper(here, pairs, seqlen_kv, *tile)
+
+
+def cut_cache_hopper(
+    here: Device, pairs: int, seqlen_kv: int, tokens: int, num_warps: int, programs_per_sm: int
+) -> HopperDecodePlan:
+    """So many splits that no multiprocessor gets more than this many programs, if there are keys enough."""
+    tiles = -(-seqlen_kv // (tokens * num_warps))
+    num_kv_splits = max(min(programs_per_sm * here.num_sms // max(pairs, 1), tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    return HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=num_kv_splits)
+
+
 def cut_cache(
     here: Device, pairs: int, seqlen_kv: int, block_n: int, num_warps: int, num_stages: int, programs_per_sm: int
 ) -> DecodePlan:
     """So many splits that each multiprocessor gets this many programs, if there are keys enough."""
     tiles = -(-seqlen_kv // block_n)
     wanted = -(-programs_per_sm * here.num_sms // max(pairs, 1))
-    num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, MOST_SPLITS), 1)
+    most = ONE_STEP if tiles <= SHORT_CACHE else MOST_SPLITS
+    num_kv_splits = max(min(wanted, tiles // SHORTEST_SPLIT, most), 1)
     return DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=num_kv_splits)

@@ -6,10 +6,10 @@ import plotly.graph_objects as go
 
 
 def figure(title: str, lines: list[dict], result: dict) -> go.Figure:
-    """Bars of what was achieved, ours and the fastest rival's, and the roof as a line: a matrix product in TFLOP/s for prefill,
-    a copy in GB/s for all else.
+    """Bars of what was achieved, ours and the fastest rival's, and the roof as a line: a matrix product in TFLOP/s for prefill
+    and backward, a copy in GB/s for all else.
     """
-    in_tflops = lines[0]["name"].startswith("prefill")
+    in_tflops = lines[0]["name"].startswith(("prefill", "backward"))
     achieved = {
         line["name"]: (line["flops"] / 1e3 if in_tflops else line["bytes_moved"]) / line["latency_ms"] / 1e6 for line in lines
     }
@@ -40,6 +40,8 @@ def write_plots(result: dict, folder: Path) -> list[Path]:
     for table, lines in tables.items():
         if table != "copy":
             path = folder / f"{table}.html"
-            figure(f"{table}, {result['device']}, {result['date']}", lines, result).write_html(path, include_plotlyjs=True)
+            flush = result.get("flush", "L2 overwritten")  # older results do not say; the two are not to be compared
+            title = f"{table}, {result['device']}, {result['date']}, {flush}"
+            figure(title, lines, result).write_html(path, include_plotlyjs=True)
             written.append(path)
     return written

@@ -87,6 +87,60 @@ def attention_reference(
     return out.flatten(1, 2), lse.flatten(1, 2)
 
 
+def attention_backward_reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    dout: torch.Tensor,
+    *,
+    dlse: torch.Tensor | None = None,
+    causal: bool = False,
+    softmax_scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The gradients of sum(out * dout) + sum(lse * dlse), where out and lse are those of ``attention_reference``.
+
+        dprobs = dout @ value^T;   dscores = probs * (dprobs - rowsum(dout * out) + dlse)
+        dquery = dscores @ key * softmax_scale;   dkey = dscores^T @ query * softmax_scale;   dvalue = probs^T @ dout
+
+    Args:
+        query, key, value, causal, softmax_scale: as in ``attention_reference``.
+        dout: like out.
+        dlse: like lse; default zero.
+
+    Returns:
+        dquery, dkey, dvalue: like query, key and value, float64; those of a kv head are summed over its group of query heads.
+        Zero for a row with no visible key, and for a key that no query sees.
+
+    Source: Dao, "FlashAttention-2", 2023, section 2.3.2 (https://arxiv.org/abs/2307.08691).
+    """
+    out, lse = attention_reference(query, key, value, causal=causal, softmax_scale=softmax_scale)
+    seqlen_q, head_dim = query.shape[2:]
+    num_heads_kv, seqlen_kv = key.shape[1:3]
+    if softmax_scale is None:
+        softmax_scale = head_dim**-0.5
+    # [batch, num_heads_kv, group_size, seqlen_q, ...] against [batch, num_heads_kv, 1, seqlen_kv, head_dim]
+    rows = {"query": query, "dout": dout, "out": out, "lse": lse, "dlse": torch.zeros_like(lse) if dlse is None else dlse}
+    grouped = {name: tensor.double().unflatten(1, (num_heads_kv, -1)) for name, tensor in rows.items()}
+    keys, values = key.double().unsqueeze(2), value.double().unsqueeze(2)
+
+    dquery = torch.zeros_like(grouped["query"])
+    dkey, dvalue = torch.zeros_like(keys), torch.zeros_like(values)
+    for start in range(0, seqlen_q, ROWS_AT_ONCE):
+        here = {name: tensor[:, :, :, start : start + ROWS_AT_ONCE] for name, tensor in grouped.items()}
+        hidden = (here["lse"] == -torch.inf)[..., None].expand(*here["lse"].shape, seqlen_kv)
+        if causal:
+            last_visible = torch.arange(start, min(start + ROWS_AT_ONCE, seqlen_q), device=query.device) + seqlen_kv - seqlen_q
+            hidden = hidden | (torch.arange(seqlen_kv, device=query.device)[None, :] > last_visible[:, None])
+        scores = here["query"] @ keys.transpose(-1, -2) * softmax_scale
+        probs = torch.exp(scores - here["lse"][..., None]).masked_fill(hidden, 0.0)
+        delta = (here["dout"] * here["out"]).sum(-1) - here["dlse"]
+        dscores = probs * (here["dout"] @ values.transpose(-1, -2) - delta[..., None])
+        dquery[:, :, :, start : start + ROWS_AT_ONCE] = dscores @ keys * softmax_scale
+        dkey += (dscores.transpose(-1, -2) @ here["query"]).sum(2, keepdim=True) * softmax_scale
+        dvalue += (probs.transpose(-1, -2) @ here["dout"]).sum(2, keepdim=True)
+    return dquery.flatten(1, 2), dkey.squeeze(2), dvalue.squeeze(2)
+
+
 def decode_reference(
     query: torch.Tensor,
     key: torch.Tensor,

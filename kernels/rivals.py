@@ -1,7 +1,9 @@
 """What our kernels are measured beside: whatever of these is installed and takes the shapes.
 
-PyTorch's scaled_dot_product_attention with each of its backends, FlashAttention-3 from the package ``fa3-fwd``, and FlashInfer.
+PyTorch's scaled_dot_product_attention with each of its backends, FlashAttention-3 from the package ``fa3-fwd``, and FlashInfer,
+each called as its users call it: FlashAttention-3 over a cache by the function for caches, which chooses its splits itself.
 FlashInfer was never installed where the figures of benchmarks/ were taken: how it is called here follows its documentation.
+A rival that stays under half of what is published of it is not what it is known for, and no ratio to it is reported.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,16 @@ BACKENDS = {
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
     "math": SDPBackend.MATH,
 }
+# TFLOP/s on an H100 SXM, by rival, head_dim and whether causal: Shah et al., "FlashAttention-3", 2024, figures 5 and 6, 16384
+# tokens (https://arxiv.org/abs/2407.08608). Arithmetic is the same on an H200.
+PUBLISHED_TFLOPS = {
+    ("FlashAttention-2", 64, False): 324, ("FlashAttention-2", 64, True): 299, ("FlashAttention-2", 128, False): 370,
+    ("cuDNN", 64, False): 413, ("cuDNN", 64, True): 388, ("cuDNN", 128, False): 595,
+    ("FlashAttention-3", 64, False): 497, ("FlashAttention-3", 64, True): 473, ("FlashAttention-3", 128, False): 648,
+}  # fmt: skip
+# Share of a copy's bytes a second over a long cache: 1796 of 3350 GB/s on an H100, where a copy reaches 3000
+# (https://github.com/Dao-AILab/flash-attention/issues/1572).
+PUBLISHED_SHARE_OF_COPY = {"FlashAttention-3": 0.60}
 FLASHINFER_WORKSPACE = 128 << 20  # bytes, as its documentation recommends
 
 
@@ -25,20 +37,53 @@ def attention_rivals(
 ) -> dict[str, Callable[[], torch.Tensor]]:
     """By name, functions of no arguments that compute attention of these tensors, [batch, heads, seqlen, head_dim]."""
     candidates = {name: _sdpa(BACKENDS[name], query, key, value, causal) for name in backends}
-    if (fa3 := flash_attention_3()) is not None:
+    if (fa3 := flash_attention_3(over_a_cache=query.shape[2] == 1)) is not None:
         # it wants [batch, seqlen, heads, head_dim]
         rows = [tensor.transpose(1, 2).contiguous() for tensor in (query, key, value)]
-        candidates["FlashAttention-3"] = lambda: _first(fa3(*rows, causal=causal)).transpose(1, 2)
+        extra = {"causal": causal}
+        if query.shape[2] == 1:
+            lengths = torch.full((query.shape[0],), key.shape[2], dtype=torch.int32, device=query.device)
+            extra |= {"cache_seqlens": lengths, "num_splits": 0}  # 0: its own choice
+        candidates["FlashAttention-3"] = lambda: _first(fa3(*rows, **extra)).transpose(1, 2)
     if (flashinfer := _flashinfer(query, key, value, causal)) is not None:
         candidates["FlashInfer"] = flashinfer
     return {name: function for name, function in candidates.items() if _runs(function)}
 
 
-def flash_attention_3() -> Callable | None:
-    """The forward function of FlashAttention-3, or None where it is not installed."""
+def backward_rivals(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dout: torch.Tensor, *, causal: bool
+) -> dict[str, Callable[[], tuple[torch.Tensor, ...]]]:
+    """By name, functions of no arguments that compute the gradients alone: the forward pass is done once, here."""
+    candidates = {}
+    for name in ("FlashAttention-2", "cuDNN"):
+        leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
+        try:
+            out = _sdpa(BACKENDS[name], *leaves, causal)()
+        except RuntimeError:  # no such kernel for these shapes
+            continue
+        candidates[name] = lambda o=out, n=leaves: torch.autograd.grad(o, n, dout, retain_graph=True)
+    return {name: function for name, function in candidates.items() if _runs(function)}
+
+
+def require_as_published(rival: str, what: str, achieved: float, published: float, unit: str) -> None:
+    """Stop where a rival reaches less than half of what it is published with.
+
+    Raises:
+        SystemExit: with a sentence that says which rival, where, and by how much.
+    """
+    if 2 * achieved < published:
+        raise SystemExit(
+            f"{rival} reached {achieved:.0f} {unit} on {what}, less than half of the {published:.0f} that are published of it: "
+            "either it is not called as its users call it, or it is not the version that was published; no ratio is reported"
+        )
+
+
+def flash_attention_3(*, over_a_cache: bool = False) -> Callable | None:
+    """FlashAttention-3's function for whole sequences, or that for a cache; None where it is not installed."""
+    function = "flash_attn_with_kvcache" if over_a_cache else "flash_attn_func"
     for module in ("fa3_fwd_interface", "flash_attn_interface", "fa3_fwd.flash_attn_interface"):
         try:
-            return __import__(module, fromlist=["flash_attn_func"]).flash_attn_func
+            return getattr(__import__(module, fromlist=[function]), function)
         except (ImportError, AttributeError):
             continue
     return None

@@ -1,6 +1,6 @@
 """``python -m kernels.tune``: measure the candidates for each choice of ``kernels.dispatch`` on this machine's GPU.
 
-    --only half,fp8          some of the choices: half, fp8, nvfp4, paged, softmax, hopper
+    --only half,fp8          some of the choices: half, fp8, nvfp4, paged, softmax, backward, hopper
 
 Prints, for each shape, the fastest candidates. Choices are committed by hand: the fastest over all shapes, not that of each.
 Candidates are compiled by several processes first, which leave them in Triton's cache.
@@ -21,17 +21,50 @@ from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
-from kernels.dispatch import DecodePlan, HopperPlan, SoftmaxPlan, cluster_plan, cut_cache, device_of
+from kernels.dispatch import (
+    BackwardPlan,
+    BackwardTiles,
+    DecodePlan,
+    HopperDecodePlan,
+    HopperPlan,
+    SoftmaxPlan,
+    cluster_plan,
+    cut_cache,
+    cut_cache_hopper,
+    device_of,
+)
+from kernels.flash_attention import flash_attention
+from kernels.flash_attention_backward import flash_attention_backward
 from kernels.measure import measure_together
 from kernels.softmax import softmax_online
 
 # block_n, num_warps, num_stages
 TILES = {
-    "half": [(32, 1, 3), (32, 2, 3), (32, 2, 4), (64, 2, 3), (64, 4, 2), (64, 4, 3), (64, 4, 4), (128, 4, 2), (128, 4, 3)],
+    "half": [
+        (32, 1, 3),
+        (32, 1, 4),
+        (32, 2, 3),
+        (32, 2, 4),
+        (64, 2, 3),
+        (64, 4, 2),
+        (64, 4, 3),
+        (64, 4, 4),
+        (128, 4, 2),
+        (128, 4, 3),
+    ],
     "paged": [(32, 1, 3), (64, 2, 3), (32, 2, 3), (32, 2, 4), (64, 4, 2), (64, 4, 3), (64, 4, 4)],
     "fp8": [(32, 1, 3), (32, 1, 4), (32, 2, 3), (32, 2, 4), (64, 2, 3), (64, 4, 3), (64, 4, 4), (128, 4, 3)],
     "nvfp4": [(32, 1, 3), (32, 1, 4), (32, 2, 3), (64, 1, 3), (64, 2, 3), (64, 2, 4), (64, 4, 3), (128, 4, 3)],
 }
+# tokens of a warp, warps, programs a multiprocessor: of the Gluon kernel, on Hopper
+HOPPER_TILES = {
+    "nvfp4": [(64, 2, 4), (64, 4, 2), (32, 2, 6), (32, 4, 3)],
+    "fp8": [(64, 4, 2), (64, 2, 4), (32, 2, 6)],
+    "paged": [(32, 4, 2), (64, 2, 4), (32, 2, 6)],
+}
+# block_m, block_n, warps, stages of the two kernels of the gradients; each of one list is timed with the first of the other
+BACKWARD_QUERIES = [(128, 64, 8, 3), (64, 64, 4, 3), (64, 64, 4, 2), (128, 128, 8, 2), (128, 64, 8, 2)]
+BACKWARD_KEYS = [(64, 64, 4, 2), (32, 64, 4, 3), (64, 64, 4, 3), (64, 128, 8, 2), (64, 128, 8, 3), (32, 128, 8, 3)]
 # programs per multiprocessor that the splits aim at
 PROGRAMS = {"half": (1, 2, 3, 4, 6), "paged": (1, 2, 3, 4, 6), "fp8": (1, 2, 3, 4, 8), "nvfp4": (1, 2, 4, 6, 8, 12)}
 SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384), (128, 4096))  # batch, tokens
@@ -76,11 +109,17 @@ def decode_call(kind: str, batch: int, tokens: int) -> Callable[[DecodePlan], ob
     return lambda plan: decode_attention_nvfp4(query, *cache, kv_len, check_kv_len=False, plan=plan)
 
 
-def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan]:
-    """By (block_n, num_warps, num_stages, programs a multiprocessor): the lines of ``dispatch.DECODE_TILES``."""
+def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan | HopperDecodePlan]:
+    """By (block_n, num_warps, num_stages, programs a multiprocessor): the lines of ``dispatch.DECODE_TILES``; and on Hopper by
+    ("hopper", tokens, num_warps, programs): those of ``dispatch.HOPPER_DECODE_TILES``.
+    """
     here = device_of(torch.device("cuda", 0))
     candidates = [(*tile, programs) for tile in TILES[kind] for programs in PROGRAMS[kind]]
-    return {candidate: cut_cache(here, batch * HEADS_KV, tokens, *candidate) for candidate in candidates}
+    plans = {candidate: cut_cache(here, batch * HEADS_KV, tokens, *candidate) for candidate in candidates}
+    if here.capability == 90:
+        for tile in HOPPER_TILES.get(kind, ()):
+            plans["hopper", *tile] = cut_cache_hopper(here, batch * HEADS_KV, tokens, *tile)
+    return plans
 
 
 def softmax_plans(cols: int) -> dict[object, SoftmaxPlan]:
@@ -107,6 +146,24 @@ def compile_tile(kind: str, tile: tuple[int, int, int]) -> None:
         plan = DecodePlan(block_n=block_n, num_warps=num_warps, num_stages=num_stages, num_kv_splits=splits)
         decode_call(kind, 2, 1024)(plan)
     torch.cuda.synchronize()
+
+
+def backward_calls(head_dim: int, seqlen: int) -> dict[tuple, Callable]:
+    """By the tiles of its two kernels, on Hopper by descriptor."""
+    shape = (TOKENS // seqlen, HIDDEN // head_dim, seqlen, head_dim)
+    query, key, value, dout = (torch.randn(shape, device="cuda").bfloat16() for _ in range(4))
+    out, lse = flash_attention(query, key, value, causal=True)
+    descriptors = device_of(torch.device("cuda", 0)).capability == 90
+    pairs = [(queries, BACKWARD_KEYS[0]) for queries in BACKWARD_QUERIES] + [
+        (BACKWARD_QUERIES[0], keys) for keys in BACKWARD_KEYS
+    ]
+    names = ("block_m", "block_n", "num_warps", "num_stages")
+    calls = {}
+    for pair in pairs:
+        queries, keys = (BackwardTiles(**dict(zip(names, tiles, strict=True))) for tiles in pair)
+        plan = BackwardPlan(queries=queries, keys=keys, descriptors=descriptors)
+        calls[pair] = lambda p=plan: flash_attention_backward(query, key, value, out, lse, dout, causal=True, plan=p)
+    return calls
 
 
 def hopper_calls(head_dim: int, causal: bool, seqlen: int) -> dict[HopperPlan, Callable]:
@@ -146,7 +203,7 @@ def best_overall(measured: list[dict]) -> object:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.tune", description="Measure the candidates of kernels.dispatch.")
-    parser.add_argument("--only", default="half,fp8,nvfp4,paged,softmax,hopper")
+    parser.add_argument("--only", default="half,fp8,nvfp4,paged,softmax,backward,hopper")
     wanted = parser.parse_args().only.split(",")
     if not torch.cuda.is_available():
         print("No NVIDIA GPU here: nothing can be tuned.", file=sys.stderr)
@@ -181,6 +238,12 @@ def main() -> int:
         clusters = [{name: time for name, time in times.items() if isinstance(name, tuple)} for times in measured]
         if any(clusters):  # only Hopper has them
             print(f"CHOICE CLUSTER_PIECE = {best_overall([times for times in clusters if times])}", flush=True)
+    if "backward" in wanted:
+        for head_dim in (64, 128):
+            measured = [
+                compared(f"backward {head_dim} {seqlen}", backward_calls(head_dim, seqlen), 5) for seqlen in (4096, 16384)
+            ]
+            print(f"CHOICE BACKWARD, {head_dim}: {best_overall(measured)}", flush=True)
     if "hopper" in wanted:
         for head_dim in HOPPER:
             for causal in (False, True):

@@ -142,6 +142,7 @@ class Lab:
     objectives: tuple[int, ...]
     points: float
     entry: str  # the function a submission must define
+    kind: str = ""  # what its kernels are asked once they are wrong: a key of `grader.judge.diagnosis.probes.battery`
     arguments: tuple[str, ...]  # its parameters, in order; `out` is among them
     inputs: Callable[[Draw], dict[str, Any]]  # every argument but `out`
     out_shape: Callable[[Inputs], tuple[int, ...]]

@@ -27,11 +27,21 @@ MAY_IMPORT = {
     "grader.class_commands": ("grader.course", "grader.faults"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
+    "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
+    "grader.terminal_grading": ("grader",),
+    "grader.terminal_show": ("labs",),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
     "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "grader.sandbox.protocol", "labs"),
     "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
-    "grader.judge.diagnosis": ("grader.judge.diagnosis", "grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
+    "grader.judge.diagnosis": (
+        "grader.judge.diagnosis",
+        "grader.judge.case",
+        "grader.judge.verdict",
+        *SPOKEN,
+        "labs",
+        "kernels",
+    ),
     "grader.judge.binaries": ("grader.judge.binaries", "grader.sandbox", "grader.report", "grader.faults", "grader.source"),
     # sandbox: what both sides speak; then walls, what one call may touch, the record; then what runs it; then who starts it
     "grader.sandbox": ("grader.sandbox.protocol", "grader.report", "grader.faults"),
@@ -80,7 +90,14 @@ MAY_IMPORT = {
     ),
     "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),
     "tabs.page": ("tabs.page", "tabs.figures", "grader.course", "grader.faults"),
-    "tabs.chapter": ("tabs.chapter", "tabs.figures", "tabs.page", "grader.course", "labs"),
+    "tabs.chapter": (
+        "tabs.chapter",
+        "tabs.figures",
+        "tabs.page",
+        "tabs.load_tabs",  # which section comes next, and what the tabs are called
+        "grader.course",
+        "labs",
+    ),
     "tabs.labs": (
         "tabs.labs",
         "tabs.page",

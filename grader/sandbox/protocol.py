@@ -28,6 +28,8 @@ TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
 NAME_LIMIT = 100  # characters of a tensor's name, or of a kind of access
 NAMES_LIMIT = 64
 
+AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
+
 # Where a fault happened; each maps to one verdict. The first three can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
 OF_LOADING = ("syntax", "import", "entry")

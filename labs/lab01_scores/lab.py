@@ -196,6 +196,7 @@ LAB = Lab(
     objectives=(1,),
     points=8,
     entry="scores",
+    kind="scores",
     arguments=("query", "key", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: (given["key"].shape[0],),

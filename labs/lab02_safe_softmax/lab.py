@@ -214,6 +214,7 @@ LAB = Lab(
     objectives=(4,),
     points=8,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

@@ -157,6 +157,7 @@ LAB = Lab(
     objectives=(4, 5),
     points=12,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

@@ -111,6 +111,7 @@ LAB = Lab(
     objectives=(1, 2),
     points=10,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

@@ -130,6 +130,7 @@ LAB = Lab(
     objectives=(3, 5),
     points=16,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

@@ -145,6 +145,7 @@ LAB = Lab(
     objectives=(5,),
     points=10,
     entry="attention",
+    kind="causal",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

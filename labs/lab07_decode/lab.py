@@ -61,6 +61,7 @@ LAB = Lab(
     objectives=(3, 5),
     points=12,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

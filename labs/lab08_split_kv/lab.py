@@ -68,6 +68,7 @@ LAB = Lab(
     objectives=(3, 4),
     points=8,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

@@ -103,6 +103,7 @@ LAB = Lab(
     objectives=(6,),
     points=6,
     entry="decode",
+    kind="fp8",
     arguments=("query", "key", "value", "key_scale", "value_scale", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

@@ -126,6 +126,7 @@ LAB = Lab(
     objectives=(6,),
     points=10,
     entry="decode",
+    kind="nvfp4",
     arguments=(
         "query",
         "key_codes",

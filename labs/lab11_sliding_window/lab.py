@@ -100,6 +100,7 @@ LAB = Lab(
     objectives=(),
     points=0,
     entry="attention",
+    kind="window",
     arguments=("query", "key", "value", "out", "softmax_scale", "window"),
     inputs=inputs,
     out_shape=prefill_inputs.out_shape,

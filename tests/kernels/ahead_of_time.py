@@ -34,6 +34,7 @@ TYPES = {
     torch.float16: "*fp16",
     torch.bfloat16: "*bf16",
     torch.float32: "*fp32",
+    torch.int16: "*i16",
     torch.int32: "*i32",
     torch.int64: "*i64",
     torch.uint8: "*u8",
@@ -100,7 +101,8 @@ def _compile(kernel, args, kwargs, capability: int) -> Compiled:
             signature[name] = "fp32"
         elif hasattr(value, "block_shape"):
             element = TYPES[value.base.dtype].removeprefix("*")
-            signature[name] = f"tensordesc<{element}{list(value.block_shape)},{value.layout!r}>"
+            layout = f",{value.layout!r}" if hasattr(value, "layout") else ""  # only Gluon's say where a tile goes
+            signature[name] = f"tensordesc<{element}{list(value.block_shape)}{layout}>"
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
             if value % 16 == 0:

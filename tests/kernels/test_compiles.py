@@ -10,6 +10,7 @@ from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
 from kernels.flash_attention import flash_attention
+from kernels.flash_attention_backward import flash_attention_backward
 from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_naive, softmax_online, softmax_safe
@@ -40,6 +41,14 @@ def prefill(head_dim):
         attention_naive(query, cache, cache)
 
 
+def backward(head_dim):
+    for dtype in (torch.float16, torch.float32):
+        query, lse = of(1, 8, 4096, head_dim, dtype=dtype), of(1, 8, 4096, dtype=torch.float32)
+        for num_heads_kv in (8, 2):
+            cache = of(1, num_heads_kv, 4096, head_dim, dtype=dtype)
+            flash_attention_backward(query, cache, cache, query, lse, query, dlse=lse, causal=True)
+
+
 def decode(head_dim):
     query, kv_len = of(4, 32, head_dim), of(4, dtype=torch.int32)
     cache = of(4, 8, 65536, head_dim)
@@ -61,6 +70,8 @@ def decode(head_dim):
         pytest.param(rows, id="rows"),
         pytest.param(lambda: prefill(64), id="prefill_64"),
         pytest.param(lambda: prefill(128), id="prefill_128"),
+        pytest.param(lambda: backward(64), id="backward_64"),
+        pytest.param(lambda: backward(128), id="backward_128"),
         pytest.param(lambda: decode(128), id="decode_128"),
     ],
 )
@@ -71,6 +82,40 @@ def test_compiles_without_spills(uses, capability):
     for binary in compiled:
         assert binary.spill_bytes == 0, f"{binary.kernel} spills {binary.spill_bytes} bytes on sm_{capability}"
         assert binary.shared_bytes <= SHARED_MEMORY_LIMIT[capability], f"{binary.kernel} needs {binary.shared_bytes} bytes"
+
+
+def decode_many(kind):
+    """Of 256 caches, by one of the kernels that have a form of their own on Hopper."""
+    query, kv_len = of(32, 32, 128, dtype=torch.bfloat16), of(32, dtype=torch.int32)
+    if kind == "fp8":
+        codes, scale = of(32, 8, 16384, 128, dtype=torch.uint8), of(8, dtype=torch.float32)
+        decode_attention_fp8(query, codes, codes, scale, scale, kv_len, check_kv_len=False)
+    elif kind == "nvfp4":
+        codes, scales = (of(32, 8, 16384, width, dtype=torch.uint8) for width in (64, 8))
+        cache = (codes, scales, of(1, dtype=torch.float32))
+        decode_attention_nvfp4(query, *cache, *cache, kv_len, check_kv_len=False)
+    else:
+        pages = of(8192, 8, 64, 128, dtype=torch.bfloat16)
+        decode_attention_paged(query, pages, pages, of(32, 256, dtype=torch.int32), kv_len, check_kv_len=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged"])
+def test_hopper_decodes_by_its_own_kernel_and_only_loads(kind):
+    (binary,) = compile_launches(lambda: decode_many(kind), 90)
+
+    assert binary.kernel == "_decode_hopper_kernel"
+    assert binary.spill_bytes == 0
+    # 16 bytes at once, and straight into registers
+    assert "ld.global.v4" in binary.asm["ptx"] and "cp.async" not in binary.asm["ptx"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged"])
+def test_other_gpus_decode_by_triton(kind):
+    names = [binary.kernel for binary in compile_launches(lambda: decode_many(kind), 89)]
+
+    assert names == [f"_decode_{kind}_kernel"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 from kernels.plots import figure, write_plots
 
-MEASURED = sorted((Path(__file__).parents[2] / "tabs" / "figures" / "measured").glob("h?00.json"))
+ROOT = Path(__file__).parents[2]
+MEASURED = [*sorted((ROOT / "tabs" / "figures" / "measured").glob("h?00.json")), ROOT / "benchmarks" / "kernels_h200.json"]
 
 
 @pytest.fixture(params=MEASURED, ids=lambda path: path.stem)
@@ -18,8 +19,16 @@ def result(request):
 def test_there_is_a_file_for_each_table(result, tmp_path):
     written = write_plots(result, tmp_path / "plots")
 
-    assert {path.stem for path in written} == {"decode", "prefill", "scores", "softmax"}
+    expected = {"decode", "prefill", "scores", "softmax"} | ({"backward"} if "flush" in result else set())
+    assert {path.stem for path in written} == expected
     assert all(result["device"] in path.read_text(encoding="utf-8") for path in written)
+
+
+def test_titles_say_how_the_l2_cache_was_emptied(result, tmp_path):
+    (path,) = [path for path in write_plots(result, tmp_path) if path.stem == "softmax"]
+
+    said = "L2 emptied by reading" if "flush" in result else "L2 overwritten"
+    assert said in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("table, roof", [("prefill", "matmul_tflops"), ("decode", "copy_gb_s")])

@@ -1,6 +1,7 @@
-"""FlashInfer as a rival, through a stand-in with the signatures of its documentation: it is handed the same attention.
+"""Rivals that are not installed here, through stand-ins with the signatures of their documentation: all are handed the same
+attention, FlashAttention-3 by the function for caches where there is one query, and one that is far too slow ends the bench.
 
-What the stand-in cannot show: that a real FlashInfer takes these arguments on a GPU.
+What a stand-in cannot show: that the real one takes these arguments on a GPU.
 """
 
 import sys
@@ -8,9 +9,10 @@ from types import ModuleType
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend
 
 from kernels import rivals
-from kernels.reference import attention_reference
+from kernels.reference import attention_backward_reference, attention_reference
 
 pytestmark = pytest.mark.slow
 
@@ -98,3 +100,66 @@ def test_without_flashinfer_it_is_left_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "flashinfer", None)
 
     assert rivals.attention_rivals(*inputs(1, 64), causal=False, backends=()) == {}
+
+
+@pytest.fixture
+def flash_attention_3(monkeypatch):
+    """github.com/Dao-AILab/flash-attention, hopper/flash_attn_interface.py; what was called, by name of the function."""
+    called = {}
+
+    def of(name):
+        def function(q, k, v, **extra):
+            called[name] = extra
+            rows = [tensor.transpose(1, 2) for tensor in (q, k, v)]
+            return attention_reference(*rows, causal=extra["causal"])[0].transpose(1, 2).to(q.dtype)
+
+        return function
+
+    module = ModuleType("flash_attn_interface")
+    module.flash_attn_func, module.flash_attn_with_kvcache = of("flash_attn_func"), of("flash_attn_with_kvcache")
+    monkeypatch.setitem(sys.modules, "fa3_fwd_interface", None)
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", module)
+    monkeypatch.setitem(sys.modules, "flashinfer", None)
+    monkeypatch.setattr(rivals, "_runs", lambda function: True)
+    return called
+
+
+def test_flash_attention_3_over_a_cache_chooses_its_own_splits(flash_attention_3):
+    query, key, value = inputs(1, 96)
+
+    out = rivals.attention_rivals(query, key, value, causal=False, backends=())["FlashAttention-3"]()
+
+    torch.testing.assert_close(out.double(), attention_reference(query, key, value)[0], atol=1e-6, rtol=1e-5)
+    extra = flash_attention_3["flash_attn_with_kvcache"]
+    assert extra["num_splits"] == 0
+    assert extra["cache_seqlens"].tolist() == [96, 96]
+
+
+def test_flash_attention_3_over_whole_sequences(flash_attention_3):
+    query, key, value = inputs(7, 7)
+
+    out = rivals.attention_rivals(query, key, value, causal=True, backends=())["FlashAttention-3"]()
+
+    torch.testing.assert_close(out.double(), attention_reference(query, key, value, causal=True)[0], atol=1e-6, rtol=1e-5)
+    assert flash_attention_3 == {"flash_attn_func": {"causal": True}}
+
+
+def test_a_rival_far_below_what_is_published_of_it_ends_the_bench():
+    rivals.require_as_published("FlashAttention-3", "decode", 900, 1796, "GB/s")
+    with pytest.raises(SystemExit, match="FlashAttention-3 reached 391 GB/s on decode 1 x 65536, less than half of the 2570"):
+        rivals.require_as_published("FlashAttention-3", "decode 1 x 65536", 391, 2570, "GB/s")
+
+
+def test_rivals_of_the_gradients_compute_the_same(monkeypatch):
+    monkeypatch.setattr(rivals, "BACKENDS", {name: SDPBackend.MATH for name in rivals.BACKENDS})
+    monkeypatch.setattr(rivals, "_runs", lambda function: True)
+    query, key, value = inputs(5, 5)
+    dout = torch.ones_like(query)
+
+    functions = rivals.backward_rivals(query, key, value, dout, causal=True)
+
+    expected = attention_backward_reference(query, key, value, dout, causal=True)
+    assert set(functions) == {"FlashAttention-2", "cuDNN"}
+    for function in functions.values():
+        for theirs, right in zip(function(), expected, strict=True):
+            torch.testing.assert_close(theirs.double(), right, atol=1e-5, rtol=1e-5)

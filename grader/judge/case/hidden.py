@@ -59,4 +59,6 @@ def within(outcome: Outcome, source: str) -> Outcome:
 def _name_and_outcome(finding: Finding) -> Diagnosis:
     if finding.verdict is Verdict.WRONG_ANSWER:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name=str(finding.verdict))
-    return Diagnosis(sentence=f"Case {finding.name}: {finding.verdict.sentence}", name=str(finding.verdict))
+    said = finding.verdict.sentence
+    said = f"{said.rstrip('.')}: {finding.rule}." if finding.rule else said
+    return Diagnosis(sentence=f"Case {finding.name}: {said}", name=str(finding.verdict))

@@ -68,7 +68,7 @@ class Memory:
 def region_of(name: str, tensor: torch.Tensor, *, writable: bool) -> Region:
     """Where `tensor` lies."""
     size = extent(tuple(tensor.shape), tuple(tensor.stride())) * tensor.element_size()
-    return Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable)
+    return Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable, itemsize=tensor.element_size())
 
 
 def stand_in(lent: LentTensor) -> torch.Tensor:

@@ -8,6 +8,9 @@ import torch
 
 from kernels.checks import interpreting
 
+# PyTorch says so where autograd's own thread multiplies first, and makes the context itself.
+CUBLAS_IN_A_NEW_THREAD = pytest.mark.filterwarnings("ignore:Attempting to run cuBLAS, but there was no current CUDA context")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -15,6 +18,7 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if "on_device" in item.path.parts:
                 item.add_marker(pytest.mark.gpu)
+                item.add_marker(CUBLAS_IN_A_NEW_THREAD)
 
 
 @pytest.fixture

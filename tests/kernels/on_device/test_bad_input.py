@@ -8,7 +8,9 @@ from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
+from kernels.dispatch import BackwardPlan, BackwardTiles
 from kernels.flash_attention import flash_attention
+from kernels.flash_attention_backward import flash_attention_backward
 from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_online, softmax_safe
@@ -56,6 +58,29 @@ def test_flash_attention_refuses_tiles_that_are_no_power_of_two(half, block):
     query = half(1, 1, 5, 64)
     with pytest.raises(ValueError, match=f"block_m={block} must be a power of two and at least 16"):
         flash_attention(query, query, query, block_m=block)
+
+
+def test_backward_refuses(device, half):
+    query, cache, lse = half(1, 4, 5, 64), half(1, 2, 7, 64), torch.zeros(1, 4, 5, device=device)
+    for arguments, sentence in [
+        ((query, half(1, 3, 7, 64), half(1, 3, 7, 64), query, lse, query), "num_heads_q=4 must be a multiple of"),
+        ((query, cache, cache, query[:, :, :4], lse, query), r"out has shape \[1, 4, 4, 64\] and must have \[1, 4, 5, 64\]"),
+        (
+            (query, cache, cache, query.transpose(1, 2).contiguous().transpose(1, 2), lse, query),
+            "out has strides .* contiguous",
+        ),
+        ((query, cache, cache, query, lse.half(), query), "lse has dtype torch.float16 and must have one of: float32"),
+        ((query, cache, cache, query, lse[..., 0], query), r"lse has shape \[1, 4\] and must have \[1, 4, 5\]"),
+        ((query, cache, cache, query, lse, query.float()), "dout has dtype torch.float32 and must have torch.float16"),
+        ((query, cache, cache, query, lse, half(1, 4, 5, 1).expand(1, 4, 5, 64)), "dout has stride 0 in its last axis"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            flash_attention_backward(*arguments)
+    with pytest.raises(ValueError, match=r"dlse has shape \[1, 4, 4\] and must have \[1, 4, 5\]"):
+        flash_attention_backward(query, cache, cache, query, lse, query, dlse=lse[..., :4])
+    tiles = [BackwardTiles(block_m=block_m, block_n=32, num_warps=4, num_stages=1) for block_m in (32, 64)]
+    with pytest.raises(ValueError, match="block_m=32 of the first kernel must be a multiple of block_m=64 of the second"):
+        flash_attention_backward(query, cache, cache, query, lse, query, plan=BackwardPlan(queries=tiles[0], keys=tiles[1]))
 
 
 def test_decode_refuses(half, lengths):

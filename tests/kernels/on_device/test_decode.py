@@ -9,7 +9,7 @@ from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
 from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
-from kernels.dispatch import DecodePlan
+from kernels.dispatch import DecodePlan, HopperDecodePlan
 from kernels.quantize import dequantize_fp8, dequantize_nvfp4, quantize_fp8, quantize_nvfp4
 from kernels.reference import decode_reference, gather_pages
 
@@ -25,6 +25,21 @@ LARGE = [] if interpreting() else [
     pytest.param((32, 8, 8192, 128, [8192, 1, 4097, 0]), id="long"),
     pytest.param((32, 1, 40000, 128, [40000]), id="group_of_32"),
 ]  # fmt: skip
+
+# The Gluon kernel with plans of its own: num_heads_q, num_heads_kv, seqlen_kv, head_dim, kv_len of each sequence, plan.
+ON_HOPPER = not interpreting() and torch.cuda.get_device_capability() == (9, 0)
+HOPPER = [
+    pytest.param(shape, HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=splits), id=f"hopper_{name}")
+    for name, shape, tokens, num_warps, splits in [
+        ("whole", (32, 8, 8192, 128, [8192, 4097]), 64, 4, 1),
+        ("group_of_4", (4, 1, 320, 128, [304, 17, 127]), 32, 4, 3),
+        ("group_of_8_and_no_key", (16, 2, 2112, 128, [2080, 64, 0, 2047]), 64, 2, 8),
+        ("group_of_7", (7, 1, 704, 128, [650, 1]), 32, 2, 6),
+        ("group_of_1", (2, 2, 320, 128, [257, 320]), 64, 2, 1),
+        ("many_splits", (8, 2, 4096, 128, [4096, 3000]), 64, 2, 37),
+    ]
+] if ON_HOPPER else []  # fmt: skip
+CASES = [pytest.param(*case.values, None, id=case.id) for case in SHAPES + LARGE] + HOPPER
 
 
 def inputs(draw, shape, dtype):
@@ -89,8 +104,8 @@ def test_decode_takes_any_strides(draw):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES + LARGE)
-def test_fp8_matches_the_reference_over_its_values(draw, shape, dtype):
+@pytest.mark.parametrize("shape, plan", CASES)
+def test_fp8_matches_the_reference_over_its_values(draw, shape, plan, dtype):
     query, key, value, kv_len = inputs(draw, shape, dtype)
     key_codes, key_scale = quantize_fp8(key)
     value_codes, value_scale = quantize_fp8(value)
@@ -102,7 +117,9 @@ def test_fp8_matches_the_reference_over_its_values(draw, shape, dtype):
         key_codes[sequence, :, length:] = 0x7F  # NaN
         value_codes[sequence, :, length:] = 0x7F
 
-    check(decode_attention_fp8(query, key_codes, value_codes, key_scale, value_scale, kv_len), query, *values, kv_len)
+    for _ in range(2):  # counts start again at zero
+        result = decode_attention_fp8(query, key_codes, value_codes, key_scale, value_scale, kv_len, plan=plan)
+        check(result, query, *values, kv_len)
 
 
 def test_fp8_takes_every_code(device, draw):
@@ -119,8 +136,8 @@ def test_fp8_takes_every_code(device, draw):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES + LARGE)
-def test_nvfp4_matches_the_reference_over_its_values(draw, shape, dtype):
+@pytest.mark.parametrize("shape, plan", CASES)
+def test_nvfp4_matches_the_reference_over_its_values(draw, shape, plan, dtype):
     query, key, value, kv_len = inputs(draw, shape, dtype)
     key, value = quantize_nvfp4(key), quantize_nvfp4(value)
     values = (dequantize_nvfp4(*key, dtype=torch.float64), dequantize_nvfp4(*value, dtype=torch.float64))
@@ -128,7 +145,8 @@ def test_nvfp4_matches_the_reference_over_its_values(draw, shape, dtype):
         for _, scales, _ in (key, value):
             scales[sequence, :, length:] = 0x7F  # NaN
 
-    check(decode_attention_nvfp4(query, *key, *value, kv_len), query, *values, kv_len)
+    for _ in range(2):
+        check(decode_attention_nvfp4(query, *key, *value, kv_len, plan=plan), query, *values, kv_len)
 
 
 def test_nvfp4_takes_every_code_and_every_scale(device, draw):
@@ -156,3 +174,34 @@ def test_paged_matches_the_reference_over_gathered_pages(draw, page_size, dtype)
     table[1, 2:] = -1  # no token there
 
     check(decode_attention_paged(query, key, value, table, kv_len), query, *caches, kv_len)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("page_size", [64, 128])
+@pytest.mark.parametrize("shape, plan", HOPPER or [pytest.param((4, 1, 300, 128, [300, 17, 127]), None, id="group_of_4")])
+def test_pages_anywhere_match_the_reference(draw, shape, plan, page_size, dtype):
+    num_heads_q, num_heads_kv, seqlen_kv, head_dim, lengths = shape
+    pages = -(-seqlen_kv // page_size)
+    query = draw(len(lengths), num_heads_q, head_dim, dtype=dtype)
+    total = len(lengths) * pages + 2
+    key, value = (draw(total, num_heads_kv, page_size, head_dim, dtype=dtype) for _ in range(2))
+    table = torch.randperm(total, generator=torch.Generator().manual_seed(3))[: len(lengths) * pages].view(-1, pages)
+    table = table.to(query.device, torch.int32)
+    kv_len = torch.tensor(lengths, dtype=torch.int32, device=query.device)
+    caches = (gather_pages(key, table), gather_pages(value, table))
+    for sequence, length in enumerate(lengths):
+        table[sequence, -(-length // page_size) :] = -1  # no token there
+
+    for _ in range(2):
+        check(decode_attention_paged(query, key, value, table, kv_len, plan=plan), query, *caches, kv_len)
+
+
+if ON_HOPPER:
+
+    def test_a_plan_for_hopper_is_refused_where_its_kernel_has_no_form(draw):
+        query, key, value, kv_len = inputs(draw, (4, 1, 300, 64, [300]), torch.float16)
+        (key_codes, key_scale), (value_codes, value_scale) = quantize_fp8(key), quantize_fp8(value)
+        plan = HopperDecodePlan(tokens=32, num_warps=4, num_kv_splits=1)
+
+        with pytest.raises(ValueError, match="plan: decode_hopper takes head_dim 128"):
+            decode_attention_fp8(query, key_codes, value_codes, key_scale, value_scale, kv_len, plan=plan)

@@ -20,7 +20,7 @@ def say(*messages):
 def fault(stage, text="no", line=1):
     return dict(kind="fault", stage=stage, error_type="E", text=text, line=line, raw="")
 
-DONE = dict(kind="done", loaded_bytes=0, stored_bytes=0, atomic_bytes=0, masked_bytes=0, scratch_bytes=0)
+DONE = dict(kind="done", loaded_bytes=0, stored_bytes=0, atomic_bytes=0, masked_bytes=0, scratch_bytes=0, unread=[])
 """
 
 
