@@ -25,8 +25,9 @@ def show(folder: LabFolder, what: str) -> str:
             return folder.starter.rstrip("\n")
         case "hints":
             sections = []
-            for name, steps in folder.hints.items():
-                sections.append("\n".join([name, *(f"  {number}. {step}" for number, step in enumerate(steps, start=1))]))
+            for name, ladder in folder.ladders.items():
+                steps = enumerate((ladder.why, ladder.must, ladder.line), start=1)
+                sections.append("\n".join([name, *(f"  {number}. {step}" for number, step in steps)]))
             return "\n\n".join(sections)
         case "cases":
             return "\n".join(_case(case) for case in lab.cases)

@@ -233,7 +233,7 @@ class Instructor:
         """Every file of the archive against its checksum and against the database. Reads all of it: seconds to minutes."""
         return check(self.engine, self.archive)
 
-    def _row(self, connection: sa.Connection, attempt_id: str) -> sa.Row[Any]:
+    def _row(self, connection: sa.Connection, attempt_id: str) -> Any:
         row = connection.execute(
             sa.select(rows.c.id, rows.c.same_as, rows.c.source_sha256).where(rows.c.id == attempt_id)
         ).first()

@@ -66,7 +66,7 @@ def none_read(cases: list[Judged]) -> list[Judged]:
         return cases
     again = []
     for judged in cases:
-        unread = judged.outcome.done.unread if judged.outcome.done is not None else ()
+        unread = judged.outcome.done.facts.never_loaded if judged.outcome.done is not None else ()
         refused = judged.verdict is Verdict.PASSED and unread
         finding = told(_never_read(judged.prepared, unread)) if refused else judged.finding
         again.append(dataclasses.replace(judged, finding=finding))

@@ -56,6 +56,7 @@ class LentTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: str  # "float16"
+    spread: tuple[int, ...] | None = None  # strides of a copy that an interpreting session lays out in sparse memory of its own
 
 
 def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -106,7 +107,7 @@ class LentCase:
     def of(cls, message: dict[str, Any]) -> LentCase:
         """The session's side: from a `case` message."""
         tensors = tuple(
-            LentTensor(**{**item, "shape": tuple(item["shape"]), "strides": tuple(item["strides"])})
+            LentTensor(**{key: tuple(each) if isinstance(each, list) else each for key, each in item.items()})
             for item in message["tensors"]
         )
         sight = message.get("sight")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labs.declaration import Lab, Performance, Prediction, Symptom
 from labs.decode_answers import decode_oracles, decode_symptoms, only
-from labs.decode_cases import CacheSizes, decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import CacheSizes, crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.habits import cache_read_by_each_head
 from labs.lab07_decode.lab import expected, ideal_bytes, inputs, read
 from labs.lab08_split_kv.oracles import merge_oracles
@@ -25,6 +25,7 @@ CASES = (
     decode_case("drawn_long", "hidden", num_heads_kv=1, seqlen_kv=(600, 900)),
     *hidden_cases(),
     *hostile_cases(),
+    *crossed_cases("key", "value"),
 )
 
 SYMPTOMS = (

@@ -25,6 +25,13 @@ def told(finding: Finding) -> Finding:
     return dataclasses.replace(finding, own=_name_and_outcome(finding))
 
 
+def told_of_later(finding: Finding, fixed: Diagnosis | None) -> Finding:
+    """Of a visible case that ran once more, after hidden ones: by then the submission has seen them, and could say so in its
+    error, its lines and its values. Its verdict, and a sentence of ours where there is one.
+    """
+    return Finding(prepared=finding.prepared, verdict=finding.verdict, own=fixed or _name_and_outcome(finding))
+
+
 def told_result(result: CaseResult, finding: Finding) -> CaseResult:
     """The row of a case in the report."""
     if finding.visible:

@@ -24,7 +24,7 @@ from triton.runtime import interpreter as stock
 from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.lent import Memory, region_of
+from grader.sandbox.case.lent import Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.interpret import launches as interpreted_launches
@@ -91,6 +91,8 @@ class InterpretedRun:
             dtype = getattr(torch, lent.dtype)
             memory = memories[lent.buffer]
             tensor = memory.tensor(offset=lent.offset, shape=lent.shape, strides=lent.strides, dtype=dtype)
+            if lent.spread:
+                tensor = spread_out(tensor, lent.spread)
             if tensor.numel():
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
             arguments[lent.name] = tensor
