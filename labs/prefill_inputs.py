@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import torch
 
@@ -35,7 +36,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         return dataclasses.replace(made, crossed=True, sizes={**made.sizes, **more})
 
     long = {"seqlen": (300, 400)} if equal_lengths else {"seqlen_q": 5, "seqlen_kv": (1100, 1300)}
-    far = {"devices": ("cpu",), "seqlen": 20}
+    far: dict[str, Any] = {"devices": ("cpu",), "seqlen": 20}
     return (
         crossed("far_below", "far_below", seqlen_q=(17, 60), seqlen_kv=(65, 127)),
         crossed("far_below_strided", "far_below", heads=2, seqlen_q=(17, 40), seqlen_kv=(17, 60),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ TIMED_SIZES: CacheSizes = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seq
 MAGNITUDES = (1.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of the codes, and 1 for the code of zero
 
 
-def inputs(draw: Draw) -> dict[str, object]:
+def inputs(draw: Draw) -> dict[str, Any]:
     if draw.values == "all_sixteen_codes":
         return _codes_by_head(draw)
     if draw.values == "subnormal_scales":
@@ -59,7 +60,7 @@ def _spread_blocks(x: torch.Tensor, largest: float) -> None:
     blocks *= largest / 8.0 ** torch.arange(blocks.shape[-2])[:, None]
 
 
-def _codes_by_head(draw: Draw) -> dict[str, object]:
+def _codes_by_head(draw: Draw) -> dict[str, Any]:
     """Head h holds the codes of one magnitude, h % 8, with both signs, and scales that bring it to about 1, so that no code
     hides behind larger ones.
     """
@@ -86,7 +87,7 @@ def _codes_by_head(draw: Draw) -> dict[str, object]:
     }
 
 
-def _subnormal_scales(draw: Draw) -> dict[str, object]:
+def _subnormal_scales(draw: Draw) -> dict[str, Any]:
     """Every block scale is one of the seven subnormal numbers of E4M3; the globals bring key and value to about 1."""
     given = _codes_by_head(draw)
     for name in ("key", "value"):
