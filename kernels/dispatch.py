@@ -250,6 +250,8 @@ def decode_plan(
     if interpreting:
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
     few, more, many = DECODE_TILES[cache]
+    if cache == "half" and here.capability not in (80, 90):
+        many = more  # the widest tiles need more than the others' 100 KB of shared memory
     block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
     if here.capability < 80:  # no matrix instructions, no asynchronous copies; with four warps NVFP4 would spill
         block_n, num_warps, num_stages = 32, 8 if cache == "nvfp4" else 4, 1
