@@ -175,7 +175,7 @@ def backward_plan(
         return _backward_plan((64, 64, 4, 1), (64, 64, 4, 1))
     if dtype == torch.float32:
         queries, keys = BACKWARD_FLOAT32[narrow]
-        return _backward_plan(queries, (16, 16, 4, 1) if not narrow and here.capability in (86, 89) else keys)
+        return _backward_plan(queries, (16, 32, 8, 1) if not narrow and here.capability <= 80 else keys)
     if here.capability < 80:
         return _backward_plan(*BACKWARD_TURING[narrow])
     if here.capability == 90:
@@ -188,8 +188,8 @@ def backward_plan(
 # Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
 BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 2))}
 BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
-BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
-BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 16, 4, 1)), True: ((32, 32, 8, 1), (16, 32, 8, 1))}
+BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (16, 16, 8, 1))}
 
 
 def _backward_plan(
