@@ -1,4 +1,4 @@
-"""The same grader from a terminal: `python -m grader grade LAB FILE`, `record`, `replay`, `selftest`, `labs`, `worker`.
+"""The same grader from a terminal: `python -m grader grade LAB FILE …`, `show`, `record`, `replay`, `selftest`, `labs`, …
 
 What asks a running server stands in `remote`, what is for whoever runs one in `class_commands`.
 
@@ -8,20 +8,29 @@ Exit codes: 0 every case right and nothing refused; 1 a gradable submission that
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import logging
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from grader import class_commands, gradescope, remote
+from grader import class_commands, gradescope, remote, terminal_grading
 from grader.faults import NotGradable
 from grader.report import Report
+from grader.sandbox.process.door import start_ahead
+from grader.sandbox.record.gpus import GPUS
 from grader.terminal import ProgressLine, render
+from grader.terminal_show import WHATS, show
+
+if TYPE_CHECKING:
+    from labs import LabFolder
+
 
 PASSED, NOT_PASSED, NOT_GRADABLE, OUR_FAULT = range(4)
-LISTINGS = ("ptx", "sass")
-READ_LIMIT = 1 << 20  # bytes read of a file before it is called too large
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,18 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     grade = commands.add_parser("grade", help="grade a file")
-    grade.add_argument("lab", metavar="LAB", help="a lab's id, or its number: lab02_safe_softmax, lab02 or 2")
-    grade.add_argument("file", metavar="FILE", type=Path, help="the submission; - reads standard input")
-    grade.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where it is judged (default: cpu)")
-    grade.add_argument("--target", default="sm_90", metavar="SM", help="GPU to compile for without one (default: sm_90)")
-    grade.add_argument("--visible-only", action="store_true", help="run the visible cases alone, as Check does")
-    grade.add_argument("--prediction", type=float, metavar="NUMBER", help="the number that the lab asks for")
-    grade.add_argument("--json", type=Path, metavar="OUT", help="also write the report as JSON; - prints only that")
-    grade.add_argument("--gradescope", type=Path, metavar="OUT", help="also write Gradescope's results.json")
-    for kind in LISTINGS:
-        grade.add_argument(f"--{kind}", action="store_true", help=f"also print the {kind.upper()} of the compiled kernels")
-    grade.add_argument("--no-colour", action="store_true", help="plain text")
+    terminal_grading.add_arguments(grade)
     grade.set_defaults(run=_grade)
+
+    shown = commands.add_parser("show", help="print what a lab says of itself")
+    shown.add_argument("lab", metavar="LAB")
+    shown.add_argument("what", metavar="WHAT", choices=WHATS, help=", ".join(WHATS))
+    shown.set_defaults(run=_show)
 
     record = commands.add_parser("record", help="compile a file and write its launches down, for another machine to replay")
     record.add_argument("lab", metavar="LAB")
@@ -96,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _grade(options: argparse.Namespace) -> int:
+    _check_target(options.target)
     try:
         return _graded(options)
     except NotGradable as error:
@@ -109,38 +114,33 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _graded(options: argparse.Namespace) -> int:
-    source = _read(options.file)
-    lab_id = _lab_id(options.lab)
-    only_json = options.json is not None and str(options.json) == "-"
     if options.device == "cuda":
         _require_gpu()
-    from grader.judge import Judge
+    return PASSED if terminal_grading.grade(options, lab_id=_lab_id, written=_written) else NOT_PASSED
 
-    mode = "check" if options.visible_only else "submit"
-    with (
-        Judge(device=options.device, target=options.target) as judge,
-        ProgressLine(sys.stderr, enabled=sys.stderr.isatty()) as line,
-    ):
-        report = judge.grade(source, lab_id, mode=mode, prediction=options.prediction, progress=line.show)
-    if only_json:
-        print(report.to_json())
-    else:
-        colour = sys.stdout.isatty() and not options.no_colour and "NO_COLOR" not in os.environ
-        listings = [kind for kind in LISTINGS if getattr(options, kind)]
-        print(render(report, colour=colour, width=_width(), listings=listings))
-    _write(options.json if not only_json else None, report, Report.to_json)
+
+def _written(report: Report, options: argparse.Namespace) -> None:
+    _write(options.json if str(options.json) != "-" else None, report, Report.to_json)
     _write(options.gradescope, report, gradescope.results)
-    return PASSED if report.passed else NOT_PASSED
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if str(path) == "-":
-            return sys.stdin.buffer.read(READ_LIMIT)
-        with path.open("rb") as file:
-            return file.read(READ_LIMIT)
-    except OSError as error:
-        raise NotGradable(f"{path} cannot be read: {error.strerror}.") from error
+def _check_target(target: str) -> None:
+    if target not in GPUS:
+        raise NotGradable(f"--target {target} is not known: it may be {', '.join(GPUS)}.")
+
+
+def _show(options: argparse.Namespace) -> int:
+    print(show(_folder(options.lab), options.what))
+    return PASSED
+
+
+def _folder(text: str) -> LabFolder:
+    from labs import lab_ids, load
+
+    lab_id = _lab_id(text)
+    if lab_id not in lab_ids():
+        raise NotGradable(f"There is no lab {text!r}: expected one of {', '.join(lab_ids())}.")
+    return load(lab_id)
 
 
 def _lab_id(text: str) -> str:
@@ -160,13 +160,6 @@ def _require_gpu() -> None:
         raise NotGradable("--device cuda: this machine has no GPU that torch can use; leave it out to grade on the CPU.")
 
 
-def _width() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 100
-
-
 def _write(path: Path | None, report: Report, form: Callable[[Report], str]) -> None:
     if path is not None:
         _write_text(path, form(report))
@@ -184,7 +177,7 @@ def _labs(options: argparse.Namespace) -> int:
 
     for lab_id in lab_ids():
         lab = load(lab_id).lab
-        print(f"{lab_id:24} {lab.points:4g} points  {lab.title}")
+        print(f"{lab_id:24} {lab.points:4g} points  {lab.entry}({', '.join(lab.arguments)})  {lab.title}")
     return PASSED
 
 
@@ -203,14 +196,23 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    source, lab_id = _read(options.file), _lab_id(options.lab)
+    _check_target(options.target)
+    source, starting = terminal_grading.read(options.file), start_ahead()
+    lab_id = _lab_id(options.lab)
     from grader.judge import Judge
 
-    with Judge(target=options.target) as judge:
+    with Judge(target=options.target, sandbox=starting) as judge:
         records = judge.record(source, lab_id, mode="check" if options.visible_only else "submit")
     _write_bytes(options.out, records)
-    print(f"{options.out}: {len(records):,} bytes, for {options.target}")
-    return PASSED
+    with zipfile.ZipFile(io.BytesIO(records)) as archive:
+        names = archive.namelist()
+        recorded = sum(name.endswith(".record") for name in names)
+        why = next((json.loads(archive.read(name)) for name in names[1:] if name.endswith(".json")), None)
+    print(f"{options.out}: {len(records):,} bytes, for {options.target}; {recorded} of {len(names) - 1} cases recorded")
+    if why is not None:
+        fault = why.get("fault") or {}
+        print(f"not recorded: {fault.get('text') or why.get('ending') or 'no reason was given'}", file=sys.stderr)
+    return PASSED if recorded else NOT_GRADABLE
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -223,7 +225,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     with Judge(device="cuda") as judge, ProgressLine(sys.stderr, enabled=sys.stderr.isatty()) as line:
         report = judge.replay(records, progress=line.show)
-    print(render(report, colour=sys.stdout.isatty(), width=_width()))
+    print(render(report, colour=sys.stdout.isatty(), width=terminal_grading.terminal_width()))
     _write(options.json, report, Report.to_json)
     return PASSED if report.passed else NOT_PASSED
 

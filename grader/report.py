@@ -123,6 +123,29 @@ class Diagnosis:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Something measured on inputs of ours: what was given, what came out, what should have."""
+
+    given: str
+    got: str
+    expected: str
+
+
+Cells = tuple[tuple[float | None, ...], ...]  # None where a cell is NaN or Inf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Two small arrays to be seen side by side. `kind`: "weights" (rows are queries, columns keys) or "table" (of codes)."""
+
+    kind: str
+    title: str
+    got: Cells
+    expected: Cells
+    columns: tuple[str, ...] = ()  # names of the columns, where numbers would say less
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Anatomy:
     """One compiled kernel as launched, for one GPU. Registers per thread, bytes per block."""
 
@@ -196,6 +219,8 @@ class Report:
     device: str
     verdict: Verdict
     diagnosis: Diagnosis
+    facts: tuple[Fact, ...] = ()  # at most three
+    picture: Picture | None = None
     points: Points
     cases: tuple[CaseResult, ...]
     costs_attempt: bool = True
@@ -271,6 +296,10 @@ def _unpack(packed: str) -> list[dict[str, Any]]:
     return json.loads(data)
 
 
+def _cells(picture: dict[str, Any]) -> dict[str, Cells]:
+    return {name: tuple(tuple(row) for row in picture[name]) for name in ("got", "expected")}
+
+
 def _report(data: dict[str, Any]) -> Report:
     def each(kind: type, items: Any) -> tuple[Any, ...]:
         return tuple(kind(**item) for item in items)
@@ -282,9 +311,13 @@ def _report(data: dict[str, Any]) -> Report:
         error_map = tuple(tuple(row) for row in item["error_map"])
         fields = {"verdict": Verdict(item["verdict"]), "worst": worst, "traffic": traffic, "error_map": error_map}
         cases.append(CaseResult(**{**item, **fields}))
+    facts, drawn = data.get("facts", ()), data.get("picture")  # not in older reports
+    picture = drawn and Picture(**{**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
     listings = data.get("listings", ())  # not in the oldest reports
     fields = {
+        "facts": each(Fact, facts),
+        "picture": picture,
         "listings": each(Listing, _unpack(listings) if isinstance(listings, str) else listings),
         "verdict": Verdict(data["verdict"]),
         "diagnosis": Diagnosis(**data["diagnosis"]),

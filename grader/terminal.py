@@ -5,10 +5,11 @@ Text from a submission is stripped of control characters here as well: a report 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from grader import wording
+from grader import terminal_facts, wording
 from grader.report import CaseResult, Cell, Report, Verdict
 from grader.terminal_pen import MARGIN, Pen, bar, clean
 
@@ -16,15 +17,17 @@ _MAP_CELL = 5
 _LINES_OF_OUTPUT = 40
 
 
-def render(report: Report, *, colour: bool, width: int, listings: Sequence[str] = ()) -> str:
+def render(report: Report, *, colour: bool, width: int, listings: Sequence[str] = (), source: str = "") -> str:
     """The whole report as text without a newline at its end.
 
     Args:
+        source: the submission, whose line is shown where the diagnosis names one; "" where it is not at hand.
         width: in columns; lines stay within 40 to 100.
         listings: "ptx", "sass": which code of the kernels is shown below the anatomy, whole and as wide as it is.
     """
     pen = Pen(colour=colour, width=width)
-    _head(pen, report)
+    _head(pen, report, source)
+    terminal_facts.facts(pen, report)
     _points(pen, report)
     _cases(pen, report)
     _failures(pen, report)
@@ -37,11 +40,14 @@ def render(report: Report, *, colour: bool, width: int, listings: Sequence[str] 
     return "\n".join(pen.lines)
 
 
-def _head(pen: Pen, report: Report) -> None:
+def _head(pen: Pen, report: Report, source: str) -> None:
     pen.line()
     verdict = f"{wording.sign(report.verdict)} {wording.WORDS[report.verdict]}"
     pen.line(verdict, wording.tone(report.verdict))
     pen.prose(wording.sentence(report.diagnosis.sentence), "strong")
+    own = wording.source_line(source, report.diagnosis.line)
+    if own:
+        pen.line(f"{report.diagnosis.line} │ {clean(own)}"[: pen.width], "accent")
     more = wording.beside_diagnosis(report)
     if more:
         pen.prose(" ".join(more))
@@ -81,9 +87,14 @@ def _failures(pen: Pen, report: Report) -> None:
     if failed:
         pen.title("What went wrong, case by case")
     mapped = next((case for case in failed if case.error_map), None)
+    alike = Counter(case.sentence for case in failed)
+    said: set[str] = set()
     for case in failed:
         pen.line(f"{pen.paint(clean(case.name), 'wrong')}  {pen.paint(clean(case.shape), 'muted')}")
-        pen.prose(case.sentence, indent=2)
+        if case.sentence not in said:
+            times = f" (so in {alike[case.sentence]} cases)" if alike[case.sentence] > 1 else ""
+            pen.prose(case.sentence + times, indent=2)
+            said.add(case.sentence)
         if case.error is not None and case.limit:
             off, limit = wording.quantity(case.error), wording.quantity(case.limit)
             ratio = wording.times(case.error / case.limit)

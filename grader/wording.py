@@ -69,6 +69,20 @@ def beside_diagnosis(report: Report) -> tuple[str, ...]:
     return tuple(said)
 
 
+def source_line(source: str, line: int | None) -> str:
+    """The submission's line of that number, from 1, without the blanks around it; "" where there is none."""
+    lines = source.splitlines()
+    return lines[line - 1].strip() if line is not None and 0 < line <= len(lines) else ""
+
+
+FACT_COLUMNS = ("given", "got", "should be")
+
+
+def cell(value: float | None) -> str:
+    """A number of a picture in few digits; None is a NaN or Inf."""
+    return "NaN" if value is None else quantity(value)
+
+
 def quantity(value: float) -> str:
     """Three significant digits without an exponent where that stays readable: 0.0123, 12.3, 1230, 1.2e-05."""
     if not math.isfinite(value):

@@ -1,7 +1,8 @@
-"""The labs from a terminal, for whoever writes one: `python -m labs list LAB`, `show LAB MISTAKE`, `check [LAB ...]`.
+"""The labs from a terminal, for whoever writes one: `python -m labs list LAB`, `show LAB MISTAKE`, `check [LAB ...]`,
+`mutate [LAB ...]`.
 
-Exit codes: 0 as it should be; 1 `check` found something that is not as promised, or was stopped; 2 there is no such lab,
-mistake or option.
+Exit codes: 0 as it should be; 1 `check` found something that is not as promised, `mutate` a survivor that nobody explained, or
+one of them was stopped; 2 there is no such lab, mistake or option.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from labs import lab_ids, load, named
 from labs.check import command
 from labs.mistake import Mistake
+from labs.mutants import command as mutants
 
 RIGHT, NOT_AS_PROMISED, NOT_ASKED_RIGHT = range(3)
 
@@ -31,6 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     check.add_argument("labs", metavar="LAB", nargs="*")
     command.add_options(check)
     check.set_defaults(run=_check)
+    mutate = commands.add_parser("mutate", help="change right kernels by one thing: does some case of the lab show it?")
+    mutate.add_argument("labs", metavar="LAB", nargs="*")
+    mutants.add_options(mutate)
+    mutate.set_defaults(run=_mutate)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -71,6 +77,11 @@ def _place(mistake: Mistake) -> str:
 def _check(options: argparse.Namespace) -> int:
     chosen = [named(lab) for lab in options.labs] or list(lab_ids())
     return RIGHT if command.check(chosen, options) else NOT_AS_PROMISED
+
+
+def _mutate(options: argparse.Namespace) -> int:
+    chosen = [named(lab) for lab in options.labs] or list(lab_ids())
+    return RIGHT if mutants.mutate(chosen, options) else NOT_AS_PROMISED
 
 
 if __name__ == "__main__":

@@ -24,12 +24,16 @@ class Case:
     values: str = "normal"  # which data; read by the lab's `inputs`
     dtype: torch.dtype = torch.float32
     strided: tuple[str, ...] = ()  # inputs that the judge lays out with gaps in every axis but the last, each its own
+    spread: tuple[str, ...] = ()  # inputs that lie in sparse memory of the CPU, an axis's last offset beyond 2³¹ elements
+    crossed: bool = False  # crosses regimes of values, shapes and layouts: no symptom counts on its being right
     limit: float | None = None  # overrides the gate's limit on a row's relative error
     devices: tuple[str, ...] = ("cpu", "cuda")
 
     def __post_init__(self) -> None:
         if self.group not in GROUPS:
             raise ValueError(f"case {self.name}: group={self.group!r} must be one of {GROUPS}")
+        if self.spread and "cuda" in self.devices:
+            raise ValueError(f"case {self.name}: spread={self.spread} needs devices=('cpu',): a GPU has no sparse memory")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +146,7 @@ class Lab:
     objectives: tuple[int, ...]
     points: float
     entry: str  # the function a submission must define
+    kind: str = ""  # what its kernels are asked once they are wrong: a key of `grader.judge.diagnosis.probes.battery`
     arguments: tuple[str, ...]  # its parameters, in order; `out` is among them
     inputs: Callable[[Draw], dict[str, Any]]  # every argument but `out`
     out_shape: Callable[[Inputs], tuple[int, ...]]

@@ -256,7 +256,7 @@ def only(
     either: tuple[str, ...] = (),
 ) -> Symptom:
     """A symptom that holds where `failing` fail and all other cases are right, but for `either`, which may do both."""
-    passing = tuple(case.name for case in cases if case.name not in failing + either)
+    passing = tuple(case.name for case in cases if not case.crossed and case.name not in failing + either)
     return Symptom(name=name, sentence=sentence, failing=failing, passing=passing, verdicts=verdicts)
 
 

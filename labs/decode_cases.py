@@ -28,6 +28,7 @@ def decode_case(
     strided: tuple[str, ...] = (),
     dtype: torch.dtype = torch.float16,
     devices: tuple[str, ...] = ("cpu", "cuda"),
+    crossed: bool = False,
 ) -> Case:
     """A case of `labs.decode_inputs`, with the sizes that its name does not speak of left as they are."""
     sizes: Mapping[str, Size] = {
@@ -37,7 +38,8 @@ def decode_case(
         "seqlen_kv": seqlen_kv,
         "head_dim": head_dim,
     }
-    return Case(name=name, group=group, values=values, sizes=sizes, strided=strided, dtype=dtype, devices=devices)
+    layout = {"strided": strided, "dtype": dtype, "devices": devices}
+    return Case(name=name, group=group, values=values, sizes=sizes, crossed=crossed, **layout)
 
 
 def decode_flops(sizes: Mapping[str, int]) -> float:
@@ -79,4 +81,22 @@ def hostile_cases() -> tuple[Case, ...]:
         decode_case("descending", "hostile", "descending", num_heads_kv=1, seqlen_kv=(200, 260)),
         decode_case("heads_at_levels", "hostile", "heads_at_levels", num_heads_kv=1, seqlen_kv=(100, 150)),
         decode_case("large_value", "hostile", "large_value", num_heads_kv=1, seqlen_kv=(200, 260)),
+    )
+
+
+def crossed_cases(*cache: str) -> tuple[Case, ...]:
+    """Regimes crossed: values at shapes and in layouts that show them. `cache`: the lab's names of key and value."""
+
+    def crossed(name: str, values: str = "drawn", **options) -> Case:
+        return decode_case(name, "hostile", values, crossed=True, **{"num_heads_kv": 1, **options})
+
+    return (
+        crossed("far_below", "far_below", seqlen_kv=(100, 150)),
+        crossed("far_below_uneven", "far_below uneven", batch=2, seqlen_kv=(65, 127), strided=cache),
+        crossed("falling_steeply", "falling_steeply", group_size=2, seqlen_kv=(300, 400)),
+        crossed("peak_then_flat", "peak_then_flat", group_size=2, seqlen_kv=(1100, 1300)),
+        crossed("one_key_short", "drawn one_short", batch=3, seqlen_kv=(65, 130)),
+        crossed("one_key_short_of_a_tile", "needle_in_last_key one_short", batch=2, seqlen_kv=129),
+        crossed("last_key_alone_in_its_tile", "needle_in_last_key", seqlen_kv=257),
+        crossed("many_programs", batch=10, num_heads_kv=7, group_size=2, seqlen_kv=5),
     )

@@ -5,9 +5,10 @@ is "what" or "what length":
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
-             negative_scores, heads_at_levels, large_value, block_levels (as drawn; the lab makes them)
-    length   full (the default), uneven (only the last is full), few (1 to 3 keys), zero (the first has none),
-             nan (uneven, and the first channels are NaN beyond kv_len)
+             negative_scores, far_below, falling_steeply, peak_then_flat, heads_at_levels, large_value, block_levels (as
+             drawn; the lab makes them)
+    length   full (the default), uneven (only the last is full), one_short (the first, third … lack a key), few (1 to 3
+             keys), zero (the first has none), nan (uneven, and the first channels are NaN beyond kv_len)
 
 Beyond kv_len the cache holds numbers that would show if they were read.
 """
@@ -21,10 +22,13 @@ import torch
 
 from labs.declaration import Draw
 
-LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels")
+LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "far_below", "falling_steeply")
 TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
 NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
 SHIFT = 200.0  # exp overflows fp32 above 88.7
+FAR_BELOW = 12000.0  # below any finite number that people take for −∞ in scores: −1000, −10⁴
+FALL = 1000.0  # scores from 1000 to −1000
+PEAK = 8.0  # above a flat rest, of which each key weighs exp(−8) of it: a thousand of them add up
 LARGE_VALUE = 20000.0  # a few of them sum to more than fp16's largest number, 65504
 STEEP = 6.0  # scores climb from -6 to 6
 FEW_CHANNELS = 16  # one block of NVFP4; large or NaN beside others that are not
@@ -79,13 +83,15 @@ def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -
         case "uneven" | "nan":
             drawn = drawn.clamp(max=max(tokens - 1, 1))
             drawn[-1] = tokens
+        case "one_short":
+            drawn = tokens - torch.arange(1, batch + 1, dtype=torch.int32) % 2
         case "few":
             drawn = torch.arange(1, batch + 1, dtype=torch.int32).flip(0).clamp(max=min(3, tokens))
         case "zero":
             drawn[0] = 0
             drawn[-1] = tokens
         case _:
-            raise ValueError(f"values end in {length!r}; it must be full, uneven, few, zero or nan")
+            raise ValueError(f"values end in {length!r}; it must be full, uneven, one_short, few, zero or nan")
     return drawn
 
 
@@ -133,6 +139,13 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
             cache.key += SHIFT * direction
         case "negative_scores":
             cache.key -= SHIFT * direction
+        case "falling_steeply":  # from tile to tile by more than exp can say: a maximum that follows it overflows
+            cache.key = 0.1 * cache.key - FALL / STEEP * climb * direction
+        case "far_below":
+            cache.key -= FAR_BELOW * direction
+        case "peak_then_flat":
+            cache.key *= 0.1
+            cache.key[:, :, 0] += PEAK * direction[:, :, 0]
         case "heads_at_levels":
             levels = torch.linspace(-1.0, 1.0, group)[:, None]
             own = torch.randn((batch, heads, group, head_dim), generator=draw.generator)

@@ -5,6 +5,7 @@ Sizes: batch, heads, seqlen_q, seqlen_kv, head_dim; u is the unit vector of equa
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -21,6 +22,32 @@ def case(name: str, values: str = "normal", *, dtype: torch.dtype = torch.float1
         sizes["seqlen_q"] = sizes["seqlen_kv"] = options.pop("seqlen")
     sizes |= {size: options.pop(size) for size in tuple(options) if size in sizes}
     return Case(name=name, values=values, dtype=dtype, sizes=sizes, **options)
+
+
+def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int]) -> tuple[Case, ...]:
+    """Regimes crossed: values that hide one bug at shapes and in layouts that show it. `more`: sizes that a lab adds.
+
+    `equal_lengths`: of queries and keys where the lengths are not the point, so that a causal mask leaves keys to be seen.
+    """
+
+    def crossed(name: str, values: str = "normal", **options) -> Case:
+        made = case(name, values, group="hostile", **options)
+        return dataclasses.replace(made, crossed=True, sizes={**made.sizes, **more})
+
+    long = {"seqlen": (300, 400)} if equal_lengths else {"seqlen_q": 5, "seqlen_kv": (1100, 1300)}
+    far = {"devices": ("cpu",), "seqlen": 20}
+    return (
+        crossed("far_below", "far_below", seqlen_q=(17, 60), seqlen_kv=(65, 127)),
+        crossed("far_below_strided", "far_below", heads=2, seqlen_q=(17, 40), seqlen_kv=(17, 60),
+                strided=("query", "key", "value")),
+        crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
+        crossed("peak_then_flat", "peak_then_flat", **long),
+        crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
+        crossed("many_programs", batch=5, heads=15, seqlen_q=3, seqlen_kv=5),
+        crossed("far_apart_query", batch=3, spread=("query",), **far),
+        crossed("far_apart_key", heads=3, spread=("key",), **far),
+        crossed("far_apart_value", batch=3, spread=("value",), **far),
+    )  # fmt: skip
 
 
 def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
@@ -47,6 +74,8 @@ def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
             query, key = (2 * u).expand_as(query), ((8 * place - 4) * u / scale).expand_as(key)
         case "descending":
             query, key = (2 * u).expand_as(query), ((4 - 8 * place) * u / scale).expand_as(key)
+        case "falling_steeply":  # scores from 1000 to −1000: a maximum that follows them down overflows exp
+            query, key = (2 * u).expand_as(query), ((500 - 1000 * place) * u / scale).expand_as(key)
         case "peaky":
             query = 6 * query
         case "needle_last":
@@ -65,6 +94,11 @@ def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
             query, key = _without(query, u) + 100 * u, _without(key, u) + 10 * u / scale
         case "shifted_down":
             query, key = _without(query, u) - 100 * u, _without(key, u) + 10 * u / scale
+        case "far_below":  # below any finite number that people take for −∞ in scores: −1000, −10⁴
+            query, key = _without(query, u) - 1200 * u, _without(key, u) + 10 * u / scale
+        case "peak_then_flat":  # the first key weighs 1, each other one exp(−8): a thousand of them add up
+            query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
+            key[..., 0, :] += 8 * u / scale
         case "levels":  # the scores' level differs from row to row, from −1000 to 1000
             level = torch.linspace(-100, 100, seqlen_q)[:, None]
             query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "labs": ("labs", "kernels"),
     "labs.__main__": ("labs",),
     "labs.check": ("labs", "grader.judge", "grader.report"),
+    "labs.mutants": ("labs", "labs.check", "grader.judge", "grader.report", "grader.sandbox.process"),
     "grader.gradescope": ("grader.report", "grader.wording"),
     "grader.client": ("grader.report", "grader.faults"),  # needs the standard library alone, as do the three below
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
@@ -27,11 +28,21 @@ MAY_IMPORT = {
     "grader.class_commands": ("grader.course", "grader.faults"),
     "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs"),
+    "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
+    "grader.terminal_grading": ("grader",),
+    "grader.terminal_show": ("labs",),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
     "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
     "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "grader.sandbox.protocol", "labs"),
     "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
-    "grader.judge.diagnosis": ("grader.judge.diagnosis", "grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
+    "grader.judge.diagnosis": (
+        "grader.judge.diagnosis",
+        "grader.judge.case",
+        "grader.judge.verdict",
+        *SPOKEN,
+        "labs",
+        "kernels",
+    ),
     "grader.judge.binaries": ("grader.judge.binaries", "grader.sandbox", "grader.report", "grader.faults", "grader.source"),
     # sandbox: what both sides speak; then walls, what one call may touch, the record; then what runs it; then who starts it
     "grader.sandbox": ("grader.sandbox.protocol", "grader.report", "grader.faults"),
@@ -80,7 +91,14 @@ MAY_IMPORT = {
     ),
     "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),
     "tabs.page": ("tabs.page", "tabs.figures", "grader.course", "grader.faults"),
-    "tabs.chapter": ("tabs.chapter", "tabs.figures", "tabs.page", "grader.course", "labs"),
+    "tabs.chapter": (
+        "tabs.chapter",
+        "tabs.figures",
+        "tabs.page",
+        "tabs.load_tabs",  # which section comes next, and what the tabs are called
+        "grader.course",
+        "labs",
+    ),
     "tabs.labs": (
         "tabs.labs",
         "tabs.page",
@@ -94,6 +112,7 @@ MAY_IMPORT = {
         "labs",
     ),
     "tabs.figures": ("tabs.figures",),
+    "tabs.class_room": ("tabs.class_room", "tabs.web", "tabs.page", "grader.course", "grader.report", "grader.faults", "labs"),
     # the HTTP interface: without gradio, so that nothing of the page can be meant by it
     "tabs.web": (
         "tabs.web",
@@ -156,7 +175,7 @@ def allowed_parent(name, allowed):
 def test_nothing_that_the_product_runs_imports_the_contributors_check():
     users = {module for module, path in modules() if [name for name in imported(path) if within(name, ["labs.check"])]}
 
-    assert {module for module in users if not within(module, ["labs.check"])} == {"labs.__main__"}
+    assert {module for module in users if not within(module, ["labs.check", "labs.mutants"])} == {"labs.__main__"}
 
 
 @pytest.mark.parametrize("module", ["app", *sorted(found[0] for found in modules() if found[0] != "app")])

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grader.course.gradebook.events import Event
+from grader.course.gradebook.events import ClassEvent
 from grader.course.intake import HandIn
 from grader.course.states import State
 from grader.report import Report
@@ -68,15 +68,15 @@ class Archive:
         """Forget what the database then refused: it was never acknowledged."""
         self._path(kind, attempt_id).unlink(missing_ok=True)
 
-    def keep_event(self, event: Event) -> None:
+    def keep_event(self, event: ClassEvent) -> None:
         self._keep("events", event.id, dataclasses.asdict(event))
 
-    def event(self, event_id: str) -> Event | None:
+    def event(self, event_id: str) -> ClassEvent | None:
         data = self._read("events", event_id)
         if data is None:
             return None
         try:
-            return Event.read(data)
+            return ClassEvent.read(data)
         except (KeyError, TypeError, ValueError) as error:
             self.set_aside("events", event_id, error)
             return None

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fault:
+class BadFile:
     kind: str  # submissions | ends | events
     id: str
     sentence: str
@@ -34,7 +34,7 @@ class Findings:
     """`set_aside`: files that were not right, ever since; they lie in the archive's folder of that name."""
 
     files: int
-    faults: tuple[Fault, ...]
+    faults: tuple[BadFile, ...]
     set_aside: int
 
     @property
@@ -66,7 +66,7 @@ def check(engine: sa.Engine, archive: Archive, *, deep: bool = True, goes_on: Ca
             if sentence:
                 logger.error("archive file is not what was written", extra={"kind": kind, "attempt": name, "why": sentence})
                 archive.set_aside(kind, name, ValueError(sentence))
-                faults.append(Fault(kind=kind, id=name, sentence=sentence, mended=_mend(engine, archive, kind, name)))
+                faults.append(BadFile(kind=kind, id=name, sentence=sentence, mended=_mend(engine, archive, kind, name)))
     return Findings(files=files, faults=tuple(faults), set_aside=archive.count_set_aside())
 
 

@@ -247,7 +247,7 @@ def places(connection: sa.Connection, *, device: str) -> dict[str, int]:
     return {attempt_id: place for place, (_, attempt_id) in enumerate(sorted(order), start=1)}
 
 
-def status(row: sa.Row[Any], place: int, anew: sa.Row[Any] | None = None) -> Status:
+def status(row: sa.Row[Any], place: int, anew: Any = None) -> Status:
     """`anew`: the regrade that was kept, whose outcome stands in for the row's own."""
     outcome = row if anew is None else anew
     return Status(

@@ -31,7 +31,7 @@ from grader.course.attempts import GradedBefore, StillOpen
 from grader.course.board import Board, board
 from grader.course.edition import edition
 from grader.course.gradebook.book import Book
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.rules import Reveal, Solutions
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, regraded
@@ -271,9 +271,9 @@ class Course:
                 return before
             kept: dict[str, Answered] = {}
 
-            def decide(_: Book, connection: sa.Connection) -> Event:
+            def decide(_: Book, connection: sa.Connection) -> ClassEvent:
                 kept.update(answers.merge(connection, user, told))
-                return Event.now(Kind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
+                return ClassEvent.now(EventKind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
 
             self._shelf.add(decide)
             return kept
@@ -314,10 +314,10 @@ class Course:
         """
         token = roles.new_token()
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             if only_first and book.token_sha256:
                 raise _ThereIsOne
-            return Event.now(Kind.TOKEN, by=roles.INSTRUCTOR, sha256=roles.hash_of(token))
+            return ClassEvent.now(EventKind.TOKEN, by=roles.INSTRUCTOR, sha256=roles.hash_of(token))
 
         with storing("The instructor's token could not be stored"), contextlib.suppress(_ThereIsOne):
             self._shelf.add(decide)

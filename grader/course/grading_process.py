@@ -103,6 +103,7 @@ class GradingProcess:
         self._state, self._reason = "starting", "The grading process is starting."
 
     def run(self) -> int:
+        self._lock.parent.mkdir(parents=True, exist_ok=True)  # a fresh clone with a database elsewhere has no var/
         with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
             # the process before this one may still be dying
             if not _locked(lock.fileno(), within_s=self.settings.dead_after_s):

@@ -14,7 +14,7 @@ from grader.course.archive import Archive
 from grader.course.archive_check import Findings, check
 from grader.course.gradebook import bugs, regrades, roster, similar
 from grader.course.gradebook.book import Book, Regrade
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.exports.canvas import canvas
 from grader.course.gradebook.exports.dump import dump, take_in
 from grader.course.gradebook.exports.nbgrader import nbgrader, students
@@ -67,7 +67,7 @@ class Instructor:
         read = roster.read(text)
         counts: dict[str, int] = {}
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             before = book.students
             after = {} if replace else dict(before)
             for student in read:
@@ -78,7 +78,7 @@ class Instructor:
             counts["changed"] = sum(before[key] != after[key] for key in before.keys() & after.keys())
             counts["gone"] = len(before.keys() - after.keys())
             counts["learners"] = len(after)
-            return Event.now(Kind.ROSTER, by=self.by, students=[dataclasses.asdict(one) for one in after.values()])
+            return ClassEvent.now(EventKind.ROSTER, by=self.by, students=[dataclasses.asdict(one) for one in after.values()])
 
         self.shelf.add(decide)
         return counts
@@ -87,10 +87,10 @@ class Instructor:
         """The class's date, or a section's; None takes it back."""
         self._require_lab(lab)
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             if section and section not in {student.section for student in book.students.values()}:
                 raise NotGradable(f"There is no section {section!r:.40} on the roster.")
-            return Event.now(Kind.DUE, by=self.by, lab=lab, section=section, due=due)
+            return ClassEvent.now(EventKind.DUE, by=self.by, lab=lab, section=section, due=due)
 
         self.shelf.add(decide)
 
@@ -99,9 +99,9 @@ class Instructor:
         self._require_lab(lab)
         comment = _text(comment, "comment")
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             _require_student(book, student_id)
-            return Event.now(Kind.EXTENSION, by=self.by, lab=lab, student=student_id, due=due, comment=comment)
+            return ClassEvent.now(EventKind.EXTENSION, by=self.by, lab=lab, student=student_id, due=due, comment=comment)
 
         self.shelf.add(decide)
 
@@ -110,7 +110,7 @@ class Instructor:
         rules = Rules.read(data)
         for lab in rules.labs:
             self._require_lab(lab)
-        self.shelf.add(lambda *_: Event.now(Kind.RULES, by=self.by, **rules.to_json()))
+        self.shelf.add(lambda *_: ClassEvent.now(EventKind.RULES, by=self.by, **rules.to_json()))
         return rules
 
     def override(self, lab: str, student_id: str, points: float | None, *, comment: str) -> None:
@@ -122,9 +122,9 @@ class Instructor:
         if points is not None and not 0 <= points <= 1e6:
             raise NotGradable(f"points={points!r:.40} must be a number from 0 up.")
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             _require_student(book, student_id)
-            return Event.now(Kind.OVERRIDE, by=self.by, lab=lab, student=student_id, points=points, comment=comment)
+            return ClassEvent.now(EventKind.OVERRIDE, by=self.by, lab=lab, student=student_id, points=points, comment=comment)
 
         self.shelf.add(decide)
 
@@ -132,18 +132,18 @@ class Instructor:
         """A note on a learner that instructors alone see; empty takes it back."""
         text = _text(text, "text")
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             _require_student(book, student_id)
-            return Event.now(Kind.REMARK, by=self.by, student=student_id, text=text)
+            return ClassEvent.now(EventKind.REMARK, by=self.by, student=student_id, text=text)
 
         self.shelf.add(decide)
 
     def unbind(self, student_id: str) -> None:
         """Whoever joined as this learner no longer does; the code may be used once more."""
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             _require_student(book, student_id)
-            return Event.now(Kind.JOINED, by=self.by, student=student_id, user=None)
+            return ClassEvent.now(EventKind.JOINED, by=self.by, student=student_id, user=None)
 
         self.shelf.add(decide)
 
@@ -187,16 +187,16 @@ class Instructor:
         """Grade anew, in the background: each learner's last, best or all Submits of the lab."""
         column = self._require_lab(lab)
 
-        def decide(book: Book, connection: sa.Connection) -> Event:
+        def decide(book: Book, connection: sa.Connection) -> ClassEvent:
             if any(one.lab == lab and one.kept is None for one in book.regrades.values()):
                 raise NotGradable(f"A regrade of {lab} is not decided yet: keep it or throw it away first.")
             found = regrades.targets(connection, book, column, scope)
-            return Event.now(Kind.REGRADE, by=self.by, lab=lab, scope=scope, targets=found)
+            return ClassEvent.now(EventKind.REGRADE, by=self.by, lab=lab, scope=scope, targets=found)
 
         event = self.shelf.add(decide)
         return self.book().regrades[event.id]
 
-    def comparison(self, regrade_id: str) -> regrades.Comparison:
+    def comparison(self, regrade_id: str) -> regrades.BeforeAfter:
         """Before and after, attempt by attempt."""
         with self.engine.connect() as connection:
             book = self.shelf.book(connection)
@@ -206,12 +206,12 @@ class Instructor:
     def end_regrade(self, regrade_id: str, *, keep: bool) -> None:
         """Keep it as a whole, once all of it is graded; or throw it away as a whole, at any time."""
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             if _require_regrade(book, regrade_id).kept is not None:
                 raise NotGradable("That regrade was decided before.")
             if keep and not self.comparison(regrade_id).is_over:
                 raise NotGradable("The regrade is still at work; it can be kept once every attempt has ended.")
-            return Event.now(Kind.REGRADE_END, by=self.by, regrade=regrade_id, keep=keep)
+            return ClassEvent.now(EventKind.REGRADE_END, by=self.by, regrade=regrade_id, keep=keep)
 
         self.shelf.add(decide)
 
@@ -233,7 +233,7 @@ class Instructor:
         """Every file of the archive against its checksum and against the database. Reads all of it: seconds to minutes."""
         return check(self.engine, self.archive)
 
-    def _row(self, connection: sa.Connection, attempt_id: str) -> sa.Row[tuple[str, str | None, str]]:
+    def _row(self, connection: sa.Connection, attempt_id: str) -> Any:
         row = connection.execute(
             sa.select(rows.c.id, rows.c.same_as, rows.c.source_sha256).where(rows.c.id == attempt_id)
         ).first()

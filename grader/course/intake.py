@@ -79,7 +79,7 @@ def checked(
 def _is_number(value: object) -> bool:
     """Whether a double holds it; true and false are no numbers here."""
     try:
-        return type(value) in (int, float) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:
         return False
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from grader.course import answers
 from grader.course.board import NICKNAME
 from grader.course.gradebook.book import Book
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.grades import Grade
 from grader.course.gradebook.roster import Student
 from grader.course.gradebook.shelf import Shelf
@@ -46,14 +46,14 @@ class Learner:
     def join(self, code: str) -> Student:
         """Stand for the learner whose code this is; a code is good once."""
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             given = code.strip().lower().encode()
             found = [one for one in book.students.values() if one.code and hmac.compare_digest(one.code.encode(), given)]
             if not found or found[0].student_id in book.bound:
                 raise NotGradable("There is no such code, or it was used before; ask whoever teaches for a new one.")
             if book.student_of(self.user) is not None:
                 raise NotGradable("You stand for a learner of this class already.")
-            return Event.now(Kind.JOINED, by=self.user, student=found[0].student_id, user=self.user)
+            return ClassEvent.now(EventKind.JOINED, by=self.user, student=found[0].student_id, user=self.user)
 
         event = self.shelf.add(decide)
         return self.shelf.book().students[event.data["student"]]
@@ -88,10 +88,10 @@ class Learner:
             raise NotGradable(f"The note is {len(text):,} characters long; at most {NOTE_LIMIT:,} are kept.")
         self._require_own(attempt_id)
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             if sum(user == self.user for user, _ in book.notes) >= NOTES_LIMIT:
                 raise NotGradable(f"You have {NOTES_LIMIT:,} notes; no more are kept.")
-            return Event.now(Kind.NOTE, by=self.user, attempt=attempt_id, text=text.strip())
+            return ClassEvent.now(EventKind.NOTE, by=self.user, attempt=attempt_id, text=text.strip())
 
         self.shelf.add(decide)
 
@@ -106,7 +106,7 @@ class Learner:
                 mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user, rows.c.lab == lab)
                 if connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
                     raise AttemptNotFound(f"There is no Submit {attempt_id!r:.40} of yours at {lab!r:.40}.")
-        self.shelf.add(lambda *_: Event.now(Kind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
+        self.shelf.add(lambda *_: ClassEvent.now(EventKind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
 
     def nickname(self) -> str:
         return self.shelf.book().nicknames.get(self.user, "")
@@ -119,18 +119,18 @@ class Learner:
                 f"The nickname {nickname!r:.40} must be 2 to 24 letters, digits, spaces, dots, apostrophes or dashes."
             )
 
-        def decide(book: Book, _: sa.Connection) -> Event:
+        def decide(book: Book, _: sa.Connection) -> ClassEvent:
             taken = {name.casefold() for user, name in book.nicknames.items() if user != self.user}
             if nickname.casefold() in taken:
                 raise NotGradable(f"The nickname {nickname!r} is somebody else's.")
-            return Event.now(Kind.BOARD, by=self.user, nickname=nickname)
+            return ClassEvent.now(EventKind.BOARD, by=self.user, nickname=nickname)
 
         self.shelf.add(decide)
 
     def hide(self, attempt_id: str, *, hidden: bool) -> None:
         """Keep one of one's attempts off the boards, or let it stand there again."""
         self._require_own(attempt_id)
-        self.shelf.add(lambda *_: Event.now(Kind.HIDDEN, by=self.user, attempt=attempt_id, hidden=hidden))
+        self.shelf.add(lambda *_: ClassEvent.now(EventKind.HIDDEN, by=self.user, attempt=attempt_id, hidden=hidden))
 
     def work_log(self) -> str:
         """All attempts with what they got and one's notes, as Markdown, the oldest first."""

@@ -17,8 +17,8 @@ from grader.course.store import StoreError
 from grader.faults import NotGradable
 
 
-class Kind(enum.IntEnum):
-    """What kind of no it is, by HTTP's number for it."""
+class Ground(enum.IntEnum):
+    """On what ground something is refused, by HTTP's number for it."""
 
     NOBODY = 401  # who is asking is not known, and must be
     NOT_ALLOWED = 403  # who is asking may not
@@ -29,27 +29,27 @@ class Kind(enum.IntEnum):
     CANNOT_STORE = 503  # our fault
 
 
-class Refused(Exception):
+class Refusal(Exception):
     """The text is one sentence for whoever asked. `retry_after_s`: when it will be taken; 0 where nobody knows."""
 
-    def __init__(self, sentence: str, kind: Kind, *, retry_after_s: float = 0.0) -> None:
+    def __init__(self, sentence: str, ground: Ground, *, retry_after_s: float = 0.0) -> None:
         super().__init__(sentence)
-        self.kind = kind
+        self.ground = ground
         self.retry_after_s = retry_after_s
 
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Whatever the course says no with, as `Refused`."""
+    """Whatever the course says no with, as `Refusal`."""
     try:
         yield
     except QuotaReached as error:
-        raise Refused(str(error), Kind.TOO_MUCH, retry_after_s=error.retry_after_s) from error
+        raise Refusal(str(error), Ground.TOO_MUCH, retry_after_s=error.retry_after_s) from error
     except NotGradable as error:
-        raise Refused(str(error), Kind.NOT_RIGHT) from error
+        raise Refusal(str(error), Ground.NOT_RIGHT) from error
     except NotAllowed as error:
-        raise Refused(str(error), Kind.NOT_ALLOWED) from error
+        raise Refusal(str(error), Ground.NOT_ALLOWED) from error
     except AttemptNotFound as error:
-        raise Refused(str(error), Kind.NOT_THERE) from error
+        raise Refusal(str(error), Ground.NOT_THERE) from error
     except StoreError as error:
-        raise Refused(str(error), Kind.CANNOT_STORE) from error
+        raise Refusal(str(error), Ground.CANNOT_STORE) from error

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -51,7 +53,7 @@ def _room(connection: sa.Connection, of_regrades: list[str]) -> int:
     return 0 if waiting else max(0, AT_ONCE - running)
 
 
-def _wanted(connection: sa.Connection, regrade: Regrade, device: str, *, most: int) -> list[sa.Row[tuple[str, ...]]]:
+def _wanted(connection: sa.Connection, regrade: Regrade, device: str, *, most: int) -> Sequence[Any]:
     """Its next targets on this device that have no row yet."""
     if not most:
         return []
@@ -63,10 +65,10 @@ def _wanted(connection: sa.Connection, regrade: Regrade, device: str, *, most: i
         .where(rows.c.id.in_(left[: 10 * most]), rows.c.device == device)
         .limit(most)
     )
-    return list(found)
+    return found.all()
 
 
-def _put(engine: sa.Engine, archive: Archive, queue: Queue, regrade: Regrade, row: sa.Row[tuple[str, ...]]) -> bool:
+def _put(engine: sa.Engine, archive: Archive, queue: Queue, regrade: Regrade, row: Any) -> bool:
     """False: another grading process was quicker."""
     now = time.time()
     submission = HandIn(

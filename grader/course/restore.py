@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from grader.course import answers, attempts
 from grader.course.archive import Archive
 from grader.course.gradebook import events
-from grader.course.gradebook.events import Kind
+from grader.course.gradebook.events import EventKind
 from grader.course.intake import HandIn
 from grader.course.queue import Queue
 from grader.course.states import OPEN
@@ -52,7 +52,7 @@ def _restore_events(engine: sa.Engine, archive: Archive) -> None:
             if event.id in events.known(connection):
                 continue  # another process was quicker
             events.append(connection, event)
-            if event.kind is Kind.ANSWERS:
+            if event.kind is EventKind.ANSWERS:
                 answers.merge(connection, event.by, answers.told_by(event.data))
     unarchived = stored - archived
     for event_id in unarchived:

@@ -42,10 +42,9 @@ class Settings:
         named = where if where is not None else given("GRADER_DB_URL") or HOME
         is_url = isinstance(named, str) and "://" in named
         db_url = str(named) if is_url else f"sqlite:///{Path(named).resolve() / 'grader.db'}"
-        if archive is None and (where is None or is_url):
-            archive = Path(given("GRADER_ARCHIVE") or _beside(db_url) / "archive")
-        elif archive is None:
-            archive = Path(where) / "archive"
+        if archive is None:
+            from_environment = given("GRADER_ARCHIVE") if where is None or is_url else None
+            archive = Path(from_environment or (_beside(db_url) if where is None or is_url else Path(where)) / "archive")
         return cls(
             db_url=db_url,
             archive=archive.resolve(),

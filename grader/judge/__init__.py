@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -28,9 +28,13 @@ class Judge:
     Args:
         device: "cpu", where kernels run in Triton's interpreter, or "cuda", where they are replayed and timed.
         target: the GPU that kernels are compiled for where there is none, as "sm_90".
+        sandbox: gives the sandbox, where it has been started before (`grader.sandbox.process.door.start_ahead`); None to start
+            one. It is this judge's from now on.
     """
 
-    def __init__(self, *, device: str = "cpu", target: str = DEFAULT_TARGET) -> None:
+    def __init__(
+        self, *, device: str = "cpu", target: str = DEFAULT_TARGET, sandbox: Callable[[], Sandbox] | None = None
+    ) -> None:
         if device not in DEVICES:
             raise ValueError(f"device={device!r} must be one of {DEVICES}")
         if device == "cpu":
@@ -38,7 +42,7 @@ class Judge:
         self.device = device
         self.target = target
         harden_this_process()
-        self._sandbox = Sandbox()
+        self._sandbox = Sandbox() if sandbox is None else sandbox()
         self._gpu = ThisGpu(self._sandbox) if device == "cuda" else None
         self._self_test: selftest.SelfTest | None = None
 
@@ -62,6 +66,7 @@ class Judge:
         mode: str = "submit",
         prediction: float | None = None,
         seed: bytes | None = None,
+        only: Sequence[str] = (),
         progress: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Report:
@@ -71,6 +76,7 @@ class Judge:
             mode: "check" runs the visible cases, "submit" all of them.
             prediction: the number that the lab asks the learner to state.
             seed: 32 secret bytes that sizes and values are drawn from; new ones by default.
+            only: names of the cases to run, of whatever group; () for all of the mode.
             progress: called as the attempt moves on.
             cancelled: asked several times a second; once it answers True the submission is killed.
 
@@ -82,7 +88,7 @@ class Judge:
         if not walls.ok:
             raise SandboxError(f"grading is off: {walls.reason}")
         target = self._gpu.target if self._gpu else self.target
-        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target)
+        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target, only=only)
         if self._gpu:
             return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()

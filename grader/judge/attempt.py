@@ -10,23 +10,26 @@ import abc
 import contextlib
 import dataclasses
 import datetime
+import importlib.metadata
+import itertools
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy
 import torch
-import triton
 
 from grader.faults import NotGradable
 from grader.judge.binaries.listings import listings_of
 from grader.judge.case.hidden import raw_error, within
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
-from grader.judge.case.judged import Judged
+from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.case.part import spared
-from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
@@ -60,10 +63,18 @@ class Request:
     prediction: float | None
     seed: bytes
     target: str
+    only: tuple[str, ...] = ()  # names of the cases to run, of any group; () for all of the mode
 
 
 def request(
-    source: bytes | str, lab_id: str, *, mode: str, prediction: float | None, seed: bytes | None, target: str
+    source: bytes | str,
+    lab_id: str,
+    *,
+    mode: str,
+    prediction: float | None,
+    seed: bytes | None,
+    target: str,
+    only: Sequence[str] = (),
 ) -> Request:
     """Check what was handed in.
 
@@ -75,8 +86,13 @@ def request(
     if lab_id not in lab_ids():
         raise NotGradable(f"There is no lab {lab_id!r}: expected one of {', '.join(lab_ids())}.")
     text = check_source(source)
+    known = [case.name for case in load(lab_id).lab.cases]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise NotGradable(f"{lab_id} has no case {unknown[0]!r}: it has {', '.join(known)}.")
     seed = seed or secrets.token_bytes(SEED_BYTES)
-    return Request(source=text, folder=load(lab_id), mode=mode, prediction=prediction, seed=seed, target=target)
+    folder = load(lab_id)
+    return Request(source=text, folder=folder, mode=mode, prediction=prediction, seed=seed, target=target, only=tuple(only))
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -129,10 +145,13 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        with self._marked("diagnose"), self._where_tensors_are():
-            findings = [judged.finding for judged in execution.cases]
-            plain = Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict))
-            diagnosis = spared("diagnosis", lambda: diagnose(self._lab, findings), plain)
+        findings = [judged.finding for judged in execution.cases]
+        plain = Diagnosed(diagnosis=Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict)))
+        inquiry = Inquiry(self._lab, self._request.folder.id, findings)
+        with self._marked("ask"):
+            answered = spared("questions", lambda: self._ask(inquiry), [])
+        with self._marked("diagnose"):
+            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered), plain)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
@@ -143,7 +162,9 @@ class Attempt(abc.ABC):
             mode=self._request.mode,
             device=self._device_name,
             verdict=verdict,
-            diagnosis=diagnosis,
+            diagnosis=diagnosed.diagnosis,
+            facts=diagnosed.facts,
+            picture=diagnosed.picture,
             points=points,
             cases=results,
             costs_attempt=verdict not in (Verdict.SYNTAX_ERROR, Verdict.CANCELLED),
@@ -170,10 +191,32 @@ class Attempt(abc.ABC):
         """What the learner reads."""
 
     def _prepare(self) -> list[PreparedCase]:
-        groups = GROUPS[:1] if self._request.mode == "check" else GROUPS
+        only = self._request.only
+        groups = GROUPS[:1] if self._request.mode == "check" and not only else GROUPS
         declared = [case for group in groups for case in self._lab.cases if case.group == group]
-        chosen = [case for case in declared if self.device_kind in case.devices]
+        chosen = [case for case in declared if self.device_kind in case.devices and (not only or case.name in only)]
         return [prepare(self._lab, case, self._request.seed, device=self.device_kind) for case in chosen]
+
+    def _ask(self, inquiry: Inquiry) -> list[AskedQuestion]:
+        """What the kernel answers in the interpreter to questions of ours; nothing where it is right."""
+        asked = inquiry.questions()
+        first = next(asked, None)
+        if first is None:
+            return []
+        self._progress(Progress("looking for the cause"))
+        questions = itertools.chain([first], asked)
+        return ask(questions, self._answers, cancelled=self._cancelled, enough=inquiry.few_are_enough)
+
+    def _answers(self, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
+        """A finding for each case, from one session; none after one that ended it, or once it is to stop."""
+        with CpuRunner(self._sandbox, self._submission, list(cases), stop) as runner:
+            if runner.load() is not None:
+                return
+            for prepared in cases:
+                finding = judge(self._lab, prepared, runner.run(prepared))
+                yield finding
+                if finding.verdict in ENDINGS:
+                    return
 
     @property
     def _lab(self) -> Lab:
@@ -217,6 +260,6 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "triton": triton.__version__,
+        "triton": importlib.metadata.version("triton"),
         "numpy": numpy.__version__,
     }

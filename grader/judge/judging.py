@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 
@@ -12,12 +13,14 @@ from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.memory import Snapshot
 from grader.judge.case.outcome import VERDICT_OF_ENDING, Outcome
 from grader.judge.case.part import spared
-from grader.judge.diagnosis.messages import explain
+from grader.judge.diagnosis.messages import explain, rule_of
 from grader.judge.diagnosis.races import race_diagnosis
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
 from labs.declaration import Lab
+
+NEVER_READ = "never_read"
 
 
 def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
@@ -29,7 +32,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.fault is not None:
         verdict, own = explain(outcome.fault)
         own = dataclasses.replace(own, sentence=clean(own.sentence, 500))
-        return Finding(prepared=prepared, verdict=verdict, own=own)
+        return Finding(prepared=prepared, verdict=verdict, own=own, rule=rule_of(outcome.fault))
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]
         timed_out = verdict is Verdict.TIME_LIMIT
@@ -50,10 +53,29 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
         worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=race_diagnosis(race))
     unread = outcome.done.facts.never_loaded if outcome.done is not None and not worst.failed else ()
     if missing := [name for name in unread if _answer_depends_on(lab, prepared, name)]:
-        sentence = f"The kernels never read {', '.join(missing)}, and the answer depends on it: something else computed it."
-        own = Diagnosis(sentence=sentence, name="never_read")
-        return Finding(prepared=prepared, verdict=Verdict.REFUSED, own=own)
+        return _never_read(prepared, missing)
     return dataclasses.replace(worst, done=outcome.done)
+
+
+def none_read(cases: list[Judged]) -> list[Judged]:
+    """The cases again: where one was refused for what its kernels never read, none passes in which they did not read it either.
+
+    In some cases the answer is the same whatever the input is, so that nothing can be held against a kernel there by itself.
+    """
+    if not any(judged.finding.own and judged.finding.own.name == NEVER_READ for judged in cases):
+        return cases
+    again = []
+    for judged in cases:
+        unread = judged.outcome.done.facts.never_loaded if judged.outcome.done is not None else ()
+        refused = judged.verdict is Verdict.PASSED and unread
+        finding = told(_never_read(judged.prepared, unread)) if refused else judged.finding
+        again.append(dataclasses.replace(judged, finding=finding))
+    return again
+
+
+def _never_read(prepared: PreparedCase, names: Sequence[str]) -> Finding:
+    sentence = f"The kernels never read {', '.join(names)}, and the answer depends on it: something else computed it."
+    return Finding(prepared=prepared, verdict=Verdict.REFUSED, own=Diagnosis(sentence=sentence, name=NEVER_READ))
 
 
 def _answer_depends_on(lab: Lab, prepared: PreparedCase, name: str) -> bool:
@@ -89,7 +111,7 @@ def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:
     verdict = comparison.verdict
     if verdict is not Verdict.PASSED and bool(unwritten.any()):
         verdict = Verdict.NOT_WRITTEN
-    return Finding(prepared=prepared, verdict=verdict, out=out, comparison=comparison, unwritten=unwritten)
+    return Finding(prepared=prepared, verdict=verdict, out=out, expected=expected, comparison=comparison, unwritten=unwritten)
 
 
 def case_result(lab: Lab, judged: Judged) -> CaseResult:

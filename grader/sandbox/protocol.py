@@ -28,6 +28,8 @@ TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
 NAME_LIMIT = 100  # characters of a tensor's name, or of a kind of access
 NAMES_LIMIT = 64
 
+AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
+
 # Where a fault happened; each maps to one verdict. The first three can only come while the submission is loaded.
 STAGES = ("syntax", "import", "entry", "compile", "run", "refused", "bounds", "input_changed")
 OF_LOADING = ("syntax", "import", "entry")
@@ -54,6 +56,7 @@ class LentTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: str  # "float16"
+    spread: tuple[int, ...] | None = None  # strides of a copy that an interpreting session lays out in sparse memory of its own
 
 
 def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
@@ -104,7 +107,7 @@ class LentCase:
     def of(cls, message: dict[str, Any]) -> LentCase:
         """The session's side: from a `case` message."""
         tensors = tuple(
-            LentTensor(**{**item, "shape": tuple(item["shape"]), "strides": tuple(item["strides"])})
+            LentTensor(**{key: tuple(each) if isinstance(each, list) else each for key, each in item.items()})
             for item in message["tensors"]
         )
         sight = message.get("sight")

@@ -29,6 +29,8 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
             x = noise + 1000
         case "shifted_down":
             x = noise - 1000
+        case "far_below":  # below any finite number that people take for −∞: −1000, −10⁴
+            x = noise - 12000
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
         case "peaky":
@@ -200,6 +202,7 @@ CASES = (
     _case("shifted_scores_strided", "shifted", (3, 5), (257, 600), strided=("x",), group="hostile"),
     _case("masked_columns", "masked", (3, 6), (65, 1000), group="hostile"),
     _case("peaky", "peaky", (3, 6), (300, 4096), dtype=FP16, group="hostile"),
+    _case("far_below", "far_below", (3, 5), (65, 300), group="hostile", crossed=True),
     _case("bf16", "normal", (60, 300), (1000, 4096), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),
 )
@@ -214,6 +217,7 @@ LAB = Lab(
     objectives=(4,),
     points=8,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

@@ -39,6 +39,10 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
             x = noise + 1000
         case "shifted_down":
             x = noise - 1000
+        case "peak_then_flat":  # the first column weighs 1, each other one about exp(−10): thousands of them add up
+            x = (0.1 * noise).index_fill(1, torch.tensor(0), 10.0)
+        case "far_below":  # below any finite number that people take for −∞: −1000, −10⁴
+            x = noise - 12000
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
         case "masked_first":
@@ -143,6 +147,9 @@ CASES = (
     _case("fully_masked_last_block", "masked_last", 1, (8193, 9000), group="hostile"),
     _case("masked_columns", "masked", 2, (2049, 4000), group="hostile"),
     _case("ragged_negative_strided", "negative", (2, 4), (1100, 3000), strided=("x",), group="hostile"),
+    _case("peak_then_flat", "peak_then_flat", 2, (8193, 9000), group="hostile", crossed=True),
+    _case("last_column_alone", "peak_last", 2, 4097, group="hostile", crossed=True),
+    _case("far_below", "far_below", (3, 5), (1025, 1500), group="hostile", crossed=True),
     _case("bf16", "normal", (60, 300), (30000, 70000), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),
 )
@@ -157,6 +164,7 @@ LAB = Lab(
     objectives=(4, 5),
     points=12,
     entry="softmax",
+    kind="softmax",
     arguments=("x", "out"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["x"].shape),

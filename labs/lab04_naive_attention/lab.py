@@ -8,7 +8,7 @@ from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
 from labs.habits import memory_slope
 from labs.lab04_naive_attention.oracles import ORACLES
-from labs.prefill_inputs import case, scores
+from labs.prefill_inputs import case, crossed_cases, scores
 
 FP32 = torch.float32
 BF16 = torch.bfloat16
@@ -95,6 +95,7 @@ CASES = (
     case("peaky", "peaky", seqlen_q=40, seqlen_kv=(150, 250), head_dim=64, group="hostile"),
     case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), group="hostile"),
     case("large_value", "large_value", seqlen_kv=(257, 300), group="hostile"),
+    *crossed_cases(),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),
     case("many_heads", batch=4369, heads=15, seqlen_q=3, seqlen_kv=5, group="hidden", devices=("cuda",)),
@@ -111,6 +112,7 @@ LAB = Lab(
     objectives=(1, 2),
     points=10,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

@@ -8,7 +8,7 @@ from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
 from labs.habits import memory_slope
 from labs.lab05_flash_attention.oracles import ORACLES
-from labs.prefill_inputs import case, scores
+from labs.prefill_inputs import case, crossed_cases, scores
 
 BF16 = torch.bfloat16
 
@@ -111,6 +111,7 @@ CASES = (
     case("ascending_long", "ascending", seqlen_q=3, seqlen_kv=(2049, 2500), group="hostile"),
     case("needle_at_tile_edges_long", "needle_edges", seqlen_q=(13, 30), seqlen_kv=(400, 600), group="hostile"),
     case("huge_scores_ragged", "huge", seqlen_q=20, seqlen_kv=(65, 127), group="hostile"),
+    *crossed_cases(),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),
     case("large_value_strided", "large_value", heads=2, seqlen_kv=(257, 300), strided=("value",), group="hostile"),
@@ -130,6 +131,7 @@ LAB = Lab(
     objectives=(3, 5),
     points=16,
     entry="attention",
+    kind="prefill",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

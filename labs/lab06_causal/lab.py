@@ -11,7 +11,7 @@ from labs import prefill_inputs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
 from labs.lab06_causal.oracles import ORACLES, attend, distance
-from labs.prefill_inputs import case
+from labs.prefill_inputs import case, crossed_cases
 
 BF16 = torch.bfloat16
 
@@ -129,6 +129,9 @@ CASES = (
     case("peaky", "peaky", seqlen=(130, 180), head_dim=64, group="hostile"),
     case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), group="hostile"),
     case("shifted_down_ragged", "shifted_down", seqlen_q=(20, 60), seqlen_kv=(20, 60), group="hostile"),
+    case("offset_of_full_tiles", seqlen_q=(129, 150), seqlen_kv=(200, 330), group="hidden", crossed=True),
+    case("fewer_keys_than_full_tiles", seqlen_q=(150, 200), seqlen_kv=(80, 128), group="hidden", crossed=True),
+    *crossed_cases(equal_lengths=True),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),
     case("bf16_head_dim_128", heads=8, seqlen=(1500, 2000), head_dim=128, dtype=BF16, group="hidden", devices=("cuda",)),
@@ -145,6 +148,7 @@ LAB = Lab(
     objectives=(5,),
     points=10,
     entry="attention",
+    kind="causal",
     arguments=("query", "key", "value", "out", "softmax_scale"),
     inputs=prefill_inputs.make_inputs,
     out_shape=prefill_inputs.out_shape,

@@ -7,7 +7,7 @@ import torch
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import Decode, cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import draw_cache
 from labs.habits import cache_read_by_each_head
 
@@ -51,6 +51,7 @@ CASES = (
     decode_case("strided_cache", batch=2, num_heads_kv=2, strided=("key", "value")),
     *hidden_cases(),
     *hostile_cases(),
+    *crossed_cases("key", "value"),
 )
 
 LAB = Lab(
@@ -61,6 +62,7 @@ LAB = Lab(
     objectives=(3, 5),
     points=12,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

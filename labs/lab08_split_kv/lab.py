@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labs.declaration import Lab, Performance, Prediction, Symptom
 from labs.decode_answers import decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.habits import cache_read_by_each_head
 from labs.lab07_decode.lab import expected, ideal_bytes, inputs, read
 from labs.lab08_split_kv.oracles import merge_oracles
@@ -25,6 +25,7 @@ CASES = (
     decode_case("drawn_long", "hidden", num_heads_kv=1, seqlen_kv=(600, 900)),
     *hidden_cases(),
     *hostile_cases(),
+    *crossed_cases("key", "value"),
 )
 
 SYMPTOMS = (
@@ -68,6 +69,7 @@ LAB = Lab(
     objectives=(3, 4),
     points=8,
     entry="decode",
+    kind="decode",
     arguments=("query", "key", "value", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

@@ -8,7 +8,7 @@ from kernels.quantize import dequantize_fp8, quantize_fp8
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head, dequantised_copy
 from labs.lab09_fp8_kv.oracles import ORACLES, read
@@ -93,6 +93,7 @@ CASES = (
     decode_case("subnormals", "hostile", "subnormals", num_heads_kv=1, seqlen_kv=(40, 80)),
     *hidden_cases(),
     *hostile_cases(),
+    *crossed_cases("key", "value"),
 )
 
 LAB = Lab(
@@ -103,6 +104,7 @@ LAB = Lab(
     objectives=(6,),
     points=6,
     entry="decode",
+    kind="fp8",
     arguments=("query", "key", "value", "key_scale", "value_scale", "kv_len", "out", "softmax_scale"),
     inputs=inputs,
     out_shape=lambda given: tuple(given["query"].shape),

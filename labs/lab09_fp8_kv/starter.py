@@ -9,7 +9,7 @@ import triton.language as tl
 
 @triton.jit
 def e4m3(codes):
-    """The values of a tile of E4M3 bytes: 1 sign, 4 exponent (bias 7), 3 mantissa bits.
+    """The values of E4M3 bytes: 1 sign, 4 exponent (bias 7), 3 mantissa bits."""
     # Shift the bits to where an fp16 has them, or use the hardware's conversion.
 
 

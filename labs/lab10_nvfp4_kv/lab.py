@@ -10,7 +10,7 @@ from kernels.quantize import BLOCK, dequantize_nvfp4, encode_e4m3, quantize_nvfp
 from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction, Symptom
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
-from labs.decode_cases import decode_case, decode_flops, hidden_cases, hostile_cases
+from labs.decode_cases import crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
 from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
 from labs.habits import cache_read_by_each_head
 from labs.lab10_nvfp4_kv.oracles import ORACLES, read
@@ -24,6 +24,8 @@ MAGNITUDES = (1.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of the codes, and 1 for
 def inputs(draw: Draw) -> dict[str, object]:
     if draw.values == "all_sixteen_codes":
         return _codes_by_head(draw)
+    if draw.values == "subnormal_scales":
+        return _subnormal_scales(draw)
     cache = draw_cache(draw)
     if draw.values == "block_levels":
         _spread_blocks(cache.key, 0.25)
@@ -84,6 +86,17 @@ def _codes_by_head(draw: Draw) -> dict[str, object]:
     }
 
 
+def _subnormal_scales(draw: Draw) -> dict[str, object]:
+    """Every block scale is one of the seven subnormal numbers of E4M3; the globals bring key and value to about 1."""
+    given = _codes_by_head(draw)
+    for name in ("key", "value"):
+        codes, scales = given[f"{name}_codes"], given[f"{name}_scales"]
+        given[f"{name}_codes"] = torch.randint(0, 256, codes.shape, generator=draw.generator).to(torch.uint8)
+        given[f"{name}_scales"] = torch.randint(1, 8, scales.shape, generator=draw.generator).to(torch.uint8)
+        given[f"{name}_global"] = torch.tensor([25.0 if name == "key" else 30.0])
+    return given
+
+
 def expected(given: Inputs) -> torch.Tensor:
     """Attention on the dequantised cache: quantisation is no error of the learner's."""
     key = dequantize_nvfp4(given["key_codes"], given["key_scales"], given["key_global"], dtype=torch.float64)
@@ -116,6 +129,8 @@ CASES = (
     decode_case("strided_scales", "hidden", num_heads_kv=1, batch=2, strided=("key_scales", "value_scales")),
     *hidden_cases(),
     *hostile_cases(),
+    decode_case("subnormal_scales", "hostile", "subnormal_scales", num_heads_kv=1, seqlen_kv=(40, 80), crossed=True),
+    *crossed_cases("key_codes", "value_codes"),
 )
 
 LAB = Lab(
@@ -126,6 +141,7 @@ LAB = Lab(
     objectives=(6,),
     points=10,
     entry="decode",
+    kind="nvfp4",
     arguments=(
         "query",
         "key_codes",

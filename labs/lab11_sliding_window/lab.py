@@ -9,7 +9,7 @@ from labs import prefill_inputs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
 from labs.lab11_sliding_window.oracles import ORACLES, attend
-from labs.prefill_inputs import case
+from labs.prefill_inputs import case, crossed_cases
 
 
 def inputs(draw: Draw) -> dict[str, object]:
@@ -79,6 +79,7 @@ CASES = (
     _case("random_size", "scaled", heads=(1, 3), seqlen_q=(20, 70), seqlen_kv=(70, 200), window=(10, 60), group="hidden"),
     _case("random_size_head_dim_64", seqlen=(130, 200), head_dim=64, window=(33, 128), group="hidden"),
     _case("shifted_down_ragged", "shifted_down", seqlen_q=(20, 60), seqlen_kv=(20, 60), window=(4, 9), group="hostile"),
+    *crossed_cases(equal_lengths=True, window=(40, 60)),
     _case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), window=(4, 30), group="hostile"),
 )  # fmt: skip
 
@@ -100,6 +101,7 @@ LAB = Lab(
     objectives=(),
     points=0,
     entry="attention",
+    kind="window",
     arguments=("query", "key", "value", "out", "softmax_scale", "window"),
     inputs=inputs,
     out_shape=prefill_inputs.out_shape,

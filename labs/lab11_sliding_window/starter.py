@@ -1,4 +1,4 @@
-"""Lab 11: let each query see the last `window` keys, and load no tile that nobody sees.
+"""Lab 11: let each query see the last `window` keys, and load no tile nobody sees."""
 
 import torch
 import triton

@@ -28,7 +28,7 @@ FORMATS = "precision"  # of labs without an objective
 def room(doors: Doors, token: object) -> Instructor:
     """
     Raises:
-        Refused, NotAllowed: whoever holds the token is no instructor.
+        Refusal, NotAllowed: whoever holds the token is no instructor.
     """
     return person(doors, token).instructor()
 

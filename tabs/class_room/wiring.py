@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from grader.course.refusal import Kind, Refused, refusals
+from grader.course.refusal import Ground, Refusal, refusals
 from tabs.page.scripts import script
 from tabs.web.who import Doors, Person
 
@@ -23,11 +23,11 @@ def person(doors: Doors, token: object) -> Person:
     """Whoever holds the token.
 
     Raises:
-        Refused: nobody does.
+        Refusal: nobody does.
     """
     user = doors.user_of(token)
     if user is None:
-        raise Refused(NOBODY, Kind.NOBODY)
+        raise Refusal(NOBODY, Ground.NOBODY)
     return Person(doors, user)
 
 
@@ -43,7 +43,7 @@ def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., Any
         try:
             with refusals():
                 found = task(*arguments)
-        except Refused as refused:
+        except Refusal as refused:
             found = [*[gr.skip()] * (outputs - 1), said(str(refused), "wrong")]
         return found if outputs > 1 else found[0]  # Gradio takes a list for the value of an only output
 

@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 import labs
-from grader.course.refusal import Refused, refusals
+from grader.course.refusal import Refusal, refusals
 from tabs.labs.desk import Desk
 
 
@@ -27,7 +27,7 @@ def one_sentence() -> Iterator[None]:
     """A refusal as Gradio tells it to the caller, without a traceback in our log."""
     try:
         yield
-    except Refused as refused:
+    except Refusal as refused:
         raise gr.Error(str(refused), print_exception=False) from refused
 
 

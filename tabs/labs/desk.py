@@ -14,7 +14,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import labs
-from grader.course.refusal import Refused, refusals
+from grader.course.refusal import Refusal, refusals
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
 from grader.faults import NotGradable
@@ -76,7 +76,7 @@ class Desk:
         `length`: of the text in the editor in characters; the page sends only the beginning of one that is far too long.
 
         Raises:
-            Refused: the course did not take it.
+            Refusal: the course did not take it.
         """
         text = source if isinstance(source, str) else ""
         with refusals():
@@ -90,7 +90,7 @@ class Desk:
         """Whoever holds the token.
 
         Raises:
-            Refused: nobody does.
+            Refusal: nobody does.
         """
         with refusals():
             return self.identities.require(token)
@@ -100,7 +100,7 @@ class Desk:
         try:
             user = self.require(token)
             attempt_id = self.submit(user, **handed)
-        except Refused as refused:
+        except Refusal as refused:
             return View(state=states.refused(str(refused))), None
         return self.look(attempt_id, user), attempt_id
 

@@ -13,7 +13,7 @@ import re
 from html import escape
 
 from grader import wording
-from grader.course.refusal import Refused
+from grader.course.refusal import Refusal
 from grader.course.states import AttemptNotFound
 from grader.report import Verdict
 from labs.museum import LAB, Exhibit, exhibits
@@ -92,7 +92,7 @@ def hand_in(desk: Desk, name: str, token: object) -> View:
     """The exhibit as a Check, like any pasted kernel."""
     try:
         attempt = desk.submit(visitor(desk.require(token)), lab_id=LAB, source=code_of(name), mode="check")
-    except Refused as refused:
+    except Refusal as refused:
         return View(state=states.refused(str(refused)))
     return look(desk, name, attempt, token)
 

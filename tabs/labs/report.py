@@ -13,6 +13,7 @@ from grader import wording
 from grader.report import CaseResult, Cell, Report, Verdict
 from tabs.labs.headline import head_of
 from tabs.labs.hints import LABELS
+from tabs.labs.report_facts import facts
 from tabs.labs.report_figures import bandwidth_bars, error_map, points_bar
 from tabs.labs.report_prose import again, folded, said, section, set_code
 from tabs.labs.report_roofline import roofline
@@ -31,7 +32,8 @@ def render(report: Report, hints: Sequence[str] = (), *, head: bool = True, read
 
     `head`: begin with verdict and diagnosis; the Labs tab shows these beside the editor (`headline`).
     """
-    found = (_failures(report), _hints(hints, read))
+    shown = section("facts", "What it did on inputs of ours", facts(report))
+    found = (shown, _failures(report), _hints(hints, read))
     if report.passed:
         parts = (*found, _points(report), _cases(report), _speed(report), *used(report))
     else:

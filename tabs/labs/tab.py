@@ -106,7 +106,7 @@ def _lay_out() -> _Parts:
     first = labs.load(labs.lab_ids()[0])
     choices = [(way.label(lab_id), lab_id) for lab_id in labs.lab_ids()]
     with gr.Row(elem_classes="desk"):
-        with gr.Column(scale=5, min_width=320, elem_classes="task"):
+        with gr.Column(scale=6, min_width=320, elem_classes="task"):
             picker = gr.Dropdown(choices, value=first.id, label="Lab", elem_id="lab-picker", filterable=False)
             spec = gr.Markdown(way.spec_with_way(first.id), latex_delimiters=LATEX, elem_id="spec", elem_classes="prose")
         with gr.Column(scale=7, min_width=320, elem_classes="work"):

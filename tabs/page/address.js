@@ -65,11 +65,11 @@
       return;
     }
     const link = event.target.closest?.("a[href]");
-    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || link.target) return;
+    if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const to = new URL(link.href), asked = Object.fromEntries(to.searchParams);
-    const ours = to.origin === location.origin && to.pathname === location.pathname && Object.keys(asked).every((key) => KEYS.includes(key));
-    if (!ours || !tabOf("tabs", asked.tab)) return; // also while Gradio has not started: then the page is loaded anew
-    event.preventDefault();
+    if (to.origin !== location.origin || to.pathname !== location.pathname || !tabOf("tabs", asked.tab)) return;
+    event.preventDefault(); // Gradio's Markdown would open our own links in another window
+    if (Object.keys(asked).some((key) => !KEYS.includes(key))) return location.assign(to); // a figure reads its state as it is made
     follow({ ...NOWHERE, ...asked });
     show();
     window.scrollTo(0, 0);

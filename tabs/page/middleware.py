@@ -52,6 +52,7 @@ class BodyLimit:
 
 
 CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+OURS = "/api/v1/"  # tabs.web
 
 
 class Closed:
@@ -61,7 +62,8 @@ class Closed:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and any(part in CLOSED for part in scope["path"].split("/")):
+        of_gradio = scope["type"] == "http" and not scope["path"].startswith(OURS)
+        if of_gradio and any(part in CLOSED for part in scope["path"].split("/")):
             await PlainTextResponse("There is nothing here.\n", 404)(scope, receive, send)
             return
         await self.app(scope, receive, send)

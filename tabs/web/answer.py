@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from grader.course.refusal import Refused, refusals
+from grader.course.refusal import Refusal, refusals
 from grader.course.roles import NotAllowed
 from grader.course.states import AttemptNotFound
 from grader.course.store import StoreError
@@ -40,13 +40,13 @@ def tagged(request: Request, body: bytes, *, kind: str = "application/json", nam
     return Response(body, media_type=kind, headers=headers)
 
 
-def refused(refusal: Refused) -> Response:
+def refused(refusal: Refusal) -> Response:
     headers = {}
     if refusal.retry_after_s > 0:
         headers["Retry-After"] = str(math.ceil(refusal.retry_after_s))
-    if refusal.kind == 401:
+    if refusal.ground == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return Response(as_json({"error": str(refusal)}), int(refusal.kind), headers, media_type="application/json")
+    return Response(as_json({"error": str(refusal)}), int(refusal.ground), headers, media_type="application/json")
 
 
 def answer_refusals(app: FastAPI) -> None:
@@ -67,7 +67,7 @@ def answer_refusals(app: FastAPI) -> None:
     async def whatever(_: Request, error: Exception) -> Response:
         return told(error)
 
-    for kind in (Refused, NotGradable, NotAllowed, AttemptNotFound, StoreError, Exception):
+    for kind in (Refusal, NotGradable, NotAllowed, AttemptNotFound, StoreError, Exception):
         app.add_exception_handler(kind, whatever)
 
 
@@ -75,7 +75,7 @@ def told(error: Exception) -> Response:
     try:
         with refusals():
             raise error
-    except Refused as refusal:
+    except Refusal as refusal:
         return refused(refusal)
     except Exception:
         logger.exception("a request failed")

@@ -26,12 +26,12 @@ DESCRIPTION = (
     "changed."
 )
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"model": models.Refusal, "description": "no token, or not one of this server's"},
-    403: {"model": models.Refusal, "description": "you may not"},
-    404: {"model": models.Refusal, "description": "there is none, or it is someone else's"},
-    422: {"model": models.Refusal, "description": "what was sent breaks a rule; nothing was stored or spent"},
-    429: {"model": models.Refusal, "description": "too much at once; Retry-After says when it will be taken"},
-    503: {"model": models.Refusal, "description": "it could not be stored, and nothing was spent; try again"},
+    401: {"model": models.RefusalBody, "description": "no token, or not one of this server's"},
+    403: {"model": models.RefusalBody, "description": "you may not"},
+    404: {"model": models.RefusalBody, "description": "there is none, or it is someone else's"},
+    422: {"model": models.RefusalBody, "description": "what was sent breaks a rule; nothing was stored or spent"},
+    429: {"model": models.RefusalBody, "description": "too much at once; Retry-After says when it will be taken"},
+    503: {"model": models.RefusalBody, "description": "it could not be stored, and nothing was spent; try again"},
 }
 
 

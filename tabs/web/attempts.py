@@ -29,8 +29,8 @@ Wait = Annotated[
 ]
 
 
-@router.post("", status_code=202, responses={202: {"model": models.Attempt}})
-def submit(handed: models.HandIn, asks: Asks) -> Response:
+@router.post("", status_code=202, responses={202: {"model": models.AttemptNow}})
+def submit(handed: models.HandedIn, asks: Asks) -> Response:
     """Hand a source in. From the answer on nothing can lose it; `Location` is where it is followed."""
     user = asks.may_hand_in()
     attempt_id = asks.course.submit(
@@ -40,7 +40,7 @@ def submit(handed: models.HandIn, asks: Asks) -> Response:
     return Response(body, 202, {"Location": f"/api/v1/attempts/{attempt_id}"}, media_type="application/json")
 
 
-@router.get("", responses={200: {"model": list[models.Attempt]}})
+@router.get("", responses={200: {"model": list[models.AttemptNow]}})
 def history(
     request: Request,
     asks: Asks,
@@ -54,7 +54,7 @@ def history(
     return tagged(request, b"[" + b",".join(body_of(status) for status in found) + b"]")
 
 
-@router.get("/{attempt}", responses={200: {"model": models.Attempt}})
+@router.get("/{attempt}", responses={200: {"model": models.AttemptNow}})
 async def attempt(attempt: str, request: Request, asks: Asks, wait: Wait = 0.0) -> Response:
     """Where an attempt stands; with `wait`, as soon as that changes."""
     status = await run_in_threadpool(asks.course.status, attempt, user=asks.somebody())
@@ -79,7 +79,7 @@ def events(attempt: str, request: Request, asks: Asks) -> Response:
     return StreamingResponse(watchers.events(attempt, status), media_type="text/event-stream", headers=quiet)
 
 
-@router.post("/{attempt}/cancel", responses={200: {"model": models.Attempt}})
+@router.post("/{attempt}/cancel", responses={200: {"model": models.AttemptNow}})
 def cancel(attempt: str, asks: Asks) -> Response:
     """A waiting attempt never runs and costs nothing; a running one stops within two seconds; one that ended stays."""
     user = asks.somebody()

@@ -7,7 +7,7 @@ import dataclasses
 from fastapi import APIRouter, Request, Response
 
 import labs
-from grader.course.refusal import Kind, Refused
+from grader.course.refusal import Ground, Refusal
 from tabs.web import models
 from tabs.web.answer import as_json, tagged
 from tabs.web.who import Asks
@@ -19,12 +19,12 @@ def lab_id_of(text: str) -> str:
     """A lab's id from its id, its first part ("lab02") or its number ("2").
 
     Raises:
-        Refused: there is no such lab.
+        Refusal: there is no such lab.
     """
     number = f"lab{int(text):02d}" if text.isascii() and text.isdigit() else text
     found = next((lab for lab in labs.lab_ids() if lab == text or lab.split("_")[0] == number), None)
     if found is None:
-        raise Refused(f"There is no lab {text!r:.80}; the labs are {', '.join(labs.lab_ids())}.", Kind.NOT_THERE)
+        raise Refusal(f"There is no lab {text!r:.80}; the labs are {', '.join(labs.lab_ids())}.", Ground.NOT_THERE)
     return found
 
 
@@ -52,7 +52,7 @@ def solution(lab: str, request: Request, asks: Asks) -> Response:
     """Our own solution, where the class shows it: never, after a pass or after the due date."""
     folder = labs.load(lab_id_of(lab))
     if not asks.course.shows_solution(folder.id, user=asks.user):
-        raise Refused("The solution of this lab is not shown to you, or not yet.", Kind.NOT_ALLOWED)
+        raise Refusal("The solution of this lab is not shown to you, or not yet.", Ground.NOT_ALLOWED)
     return tagged(request, folder.solution.encode(), kind="text/plain; charset=utf-8")
 
 

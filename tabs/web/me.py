@@ -6,7 +6,8 @@ import dataclasses
 
 from fastapi import APIRouter, Request, Response
 
-from grader.course.refusal import Kind, Refused
+from grader.course.refusal import Ground, Refusal
+from grader.course.roles import Role
 from tabs.web import models
 from tabs.web.answer import as_json, tagged
 from tabs.web.labs import lab_id_of
@@ -20,7 +21,7 @@ def token(asks: Asks) -> models.Token:
     """A token for somebody new. Not on a Space: there an account's token stands on the page."""
     identities = asks.doors.identities
     if identities.accounts_only:
-        raise Refused(SIGN_IN, Kind.NOT_ALLOWED)
+        raise Refusal(SIGN_IN, Ground.NOT_ALLOWED)
     return models.Token(token=identities.issue().token)
 
 
@@ -31,7 +32,7 @@ def me(request: Request, asks: Asks) -> Response:
     student = learner.student()
     found = models.Me(
         user=user,
-        role=asks.role.value,
+        role="instructor" if asks.role is Role.INSTRUCTOR else "learner",
         name=student.name if student else "",
         section=student.section if student else "",
         nickname=learner.nickname(),

@@ -16,7 +16,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Refusal(BaseModel):
+class RefusalBody(BaseModel):
     error: str = Field(description="one sentence: what is wrong, where, and what was expected")
 
 
@@ -37,14 +37,14 @@ class Token(BaseModel):
     token: str = Field(description="send it as 'Authorization: Bearer TOKEN'; whoever has it hands in as you")
 
 
-class HandIn(Strict):
+class HandedIn(Strict):
     lab: str = Field(description="a lab's id, its first part or its number: lab02_safe_softmax, lab02 or 2")
     source: str = Field(description="the file's text, at most 64 KiB as UTF-8")
     mode: Mode = Field("check", description="check: the visible cases, free; submit: every case, counts")
     prediction: float | None = Field(None, description="the number that the lab asks for, where one is stated")
 
 
-class Attempt(BaseModel):
+class AttemptNow(BaseModel):
     id: str
     lab: str
     mode: Mode
@@ -119,12 +119,12 @@ class Due(Strict):
     section: str = Field("", description="empty: the class")
 
 
-class Extension(Strict):
+class NewExtension(Strict):
     due: str | None = Field(description="as in due; null takes it back")
     comment: str = ""
 
 
-class Override(Strict):
+class NewOverride(Strict):
     points: float | None = Field(description="null takes it back")
     comment: str = Field("", description="why; needed where points are set")
 

@@ -38,7 +38,8 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         rows.append(("body", kind, _type(content["schema"]), ""))
     for status, response in operation["responses"].items():
-        schema = next((content.get("schema", {}) for content in response.get("content", {}).values()), {})
+        contents = response.get("content", {}).values()
+        schema: dict[str, Any] = next((content.get("schema", {}) for content in contents), {})
         rows.append((status, "answer", _type(schema), response["description"]))
     said = escape(operation.get("description", ""))
     return f"<h3>{method.upper()} {escape(path)}</h3><p>{said}</p>{_table(rows)}"

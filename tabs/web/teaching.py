@@ -102,13 +102,13 @@ def due(lab: str, said: models.Due, asks: Asks) -> None:
 
 
 @router.put("/labs/{lab}/extensions/{student}", status_code=204)
-def extension(lab: str, student: str, said: models.Extension, asks: Asks) -> None:
+def extension(lab: str, student: str, said: models.NewExtension, asks: Asks) -> None:
     """One learner's own date."""
     asks.instructor().extend(lab_id_of(lab), student, moment_of(said.due), comment=said.comment)
 
 
 @router.put("/labs/{lab}/overrides/{student}", status_code=204)
-def override(lab: str, student: str, said: models.Override, asks: Asks) -> None:
+def override(lab: str, student: str, said: models.NewOverride, asks: Asks) -> None:
     """Points set by hand, with a reason, in place of whatever was earned."""
     asks.instructor().override(lab_id_of(lab), student, said.points, comment=said.comment)
 

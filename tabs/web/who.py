@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
-from grader.course.refusal import Kind, Refused
+from grader.course.refusal import Ground, Refusal
 from grader.course.roles import INSTRUCTOR, Role
 from tabs.page.identity import Identities
 
@@ -57,21 +57,21 @@ class Person:
         """The user.
 
         Raises:
-            Refused: it is nobody.
+            Refusal: it is nobody.
         """
         if not self.user:
-            raise Refused(NEEDS_TOKEN, Kind.NOBODY)
+            raise Refusal(NEEDS_TOKEN, Ground.NOBODY)
         return self.user
 
     def may_hand_in(self) -> str:
         """The user, where this server takes hand-ins from such a one.
 
         Raises:
-            Refused: it is nobody, or nobody in particular on a Space.
+            Refusal: it is nobody, or nobody in particular on a Space.
         """
         user = self.somebody()
         if self.doors.identities.accounts_only and user.startswith("anon-"):
-            raise Refused(SIGN_IN, Kind.NOT_ALLOWED)
+            raise Refusal(SIGN_IN, Ground.NOT_ALLOWED)
         return user
 
     def learner(self) -> Learner:
@@ -90,7 +90,7 @@ async def person_of(request: Request) -> Person:
     """Whoever sent the request.
 
     Raises:
-        Refused: with a token that is not ours.
+        Refusal: with a token that is not ours.
     """
     doors = doors_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -98,7 +98,7 @@ async def person_of(request: Request) -> Person:
         return Person(doors, "")
     user = doors.user_of(token.strip()) if scheme.lower() == "bearer" else None
     if user is None:
-        raise Refused(NOT_OURS, Kind.NOBODY)
+        raise Refusal(NOT_OURS, Ground.NOBODY)
     return Person(doors, user)
 
 

@@ -52,10 +52,7 @@ def said_names() -> set[str]:
 
 def named_by(lab) -> dict[str, str]:
     """A lab's own diagnoses: the headline by the name."""
-    named = {one.name: one.sentence for one in (*lab.oracles, *lab.symptoms)}
-    if lab.performance and lab.performance.growth:
-        named[lab.performance.growth.name] = lab.performance.growth.sentence
-    return named
+    return {one.name: one.sentence for one in (*lab.oracles, *lab.symptoms)}
 
 
 def test_the_judge_says_names():

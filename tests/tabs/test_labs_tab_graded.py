@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from driving import free_port, paste
+from driving import caret_after, free_port, paste
 from playwright.sync_api import Page, expect
 
 import labs
@@ -151,3 +151,44 @@ def test_an_exhibit_of_the_museum_is_judged_live(open_page, graded_url):
 
     expect(page.locator("#exhibit-report .verdict")).to_contain_text("Wrong", timeout=GRADED_WITHIN_MS)
     expect(page.locator("#exhibit-state")).to_contain_text("As the card says.")
+
+
+KERNEL = """mask = offs < cols
+x = tl.load(x_ptr + row * stride_x + offs, mask=mask, other=0.0).to(tl.float32)
+p = tl.exp(x - tl.max(x, axis=0))
+tl.store(out_ptr + row * stride_out + offs, p / tl.sum(p, axis=0), mask=mask)"""
+
+
+@pytest.mark.parametrize("screen", [{"width": 1440, "height": 900}, {"width": 390, "height": 844}], ids=["desk", "phone"])
+def test_an_evening_typed_with_keys_from_the_start_to_a_pass(open_page, graded_url, screen):
+    """Lab 2 with one mistake on the way, whose verdict is seen without scrolling, in under five minutes."""
+    began = time.monotonic()
+    page = open_page(address=graded_url, viewport=screen)
+    page.get_by_role("tab", name="Labs", exact=True).filter(visible=True).click()
+    page.get_by_role("tab", name="All labs").filter(visible=True).click()
+    page.get_by_role("link", name=LAB.lab.title).click()
+    expect(page.locator("#editor")).to_contain_text("softmax_kernel")
+    if screen["width"] < 900:
+        page.get_by_role("button", name="Editor").click()
+    caret_after(page, "3. Store the row")
+    page.keyboard.type("\n" + KERNEL)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#state .verdict")).to_contain_text("Wrong", timeout=GRADED_WITHIN_MS)
+    expect(page.locator("#state .diagnosis")).to_be_in_viewport(ratio=1)
+    expect(page.locator("#state .diagnosis")).to_contain_text("Padding takes part")
+
+    page.get_by_text("Why it happens").click()
+    page.get_by_text("Where in your file").click()
+    page.locator("#report .hints [data-line]").first.click()
+    page.keyboard.press("End")
+    page.keyboard.press("Control+f")
+    page.keyboard.type("0.0")
+    page.keyboard.press("Escape")
+    page.keyboard.type('-float("inf")')
+    page.locator("#prediction input, #prediction textarea").fill("134.2")
+    page.click("#submit")
+    expect(page.locator("#state .verdict")).to_contain_text("Passed", timeout=GRADED_WITHIN_MS)
+
+    expect(page.locator("#state")).to_contain_text("5.6 of 8 points. Missing: 2.4 for speed: needs a GPU.")
+    expect(page.get_by_role("link", name="Next: lab 3")).to_be_in_viewport()
+    assert time.monotonic() - began < 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -185,7 +186,7 @@ def test_a_pass_leads_to_the_next_lab_and_opens_other_designs(open_page, course)
     expect(page.locator("#opened")).to_be_hidden()
     page.click("#submit")
     expect(page.locator("#state [data-live]")).to_be_visible()
-    course.finish(course.newest, reports.passed())
+    course.finish(course.newest, dataclasses.replace(reports.passed(), lab="lab02_safe_softmax"))
     expect(page.locator("#state .verdict")).to_contain_text("Passed")
 
     page.get_by_text("Our solution, and other designs").click()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.roster import Student
 from grader.course.gradebook.rules import Rules
 
@@ -60,40 +60,40 @@ class Book:
         self.regrades: dict[str, Regrade] = {}
         self.token_sha256 = ""  # of the instructor's token
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: ClassEvent) -> None:
         data = event.data
         match event.kind:
-            case Kind.ROSTER:
+            case EventKind.ROSTER:
                 students = [Student(**fields) for fields in data["students"]]
                 self.students = {student.student_id: student for student in students}
-            case Kind.JOINED:
+            case EventKind.JOINED:
                 _put(self.bound, data["student"], data["user"])
-            case Kind.DUE:
+            case EventKind.DUE:
                 _put(self.due, (data["lab"], data["section"]), data["due"])
-            case Kind.EXTENSION:
+            case EventKind.EXTENSION:
                 given = data["due"] is not None
                 _put(
                     self.extensions,
                     (data["lab"], data["student"]),
                     Extension(due=data["due"], comment=data["comment"]) if given else None,
                 )
-            case Kind.RULES:
+            case EventKind.RULES:
                 self.rules = Rules.read(data)
-            case Kind.OVERRIDE:
+            case EventKind.OVERRIDE:
                 given = data["points"] is not None
                 override = Override(points=data["points"] or 0.0, comment=data["comment"], by=event.by, when=event.created)
                 _put(self.overrides, (data["lab"], data["student"]), override if given else None)
-            case Kind.CHOSEN:
+            case EventKind.CHOSEN:
                 _put(self.chosen, (data["lab"], data["user"]), data["attempt"])
-            case Kind.NOTE:
+            case EventKind.NOTE:
                 _put(self.notes, (event.by, data["attempt"]), data["text"] or None)
-            case Kind.REMARK:
+            case EventKind.REMARK:
                 _put(self.remarks, data["student"], data["text"] or None)
-            case Kind.BOARD:
+            case EventKind.BOARD:
                 _put(self.nicknames, event.by, data["nickname"] or None)
-            case Kind.HIDDEN:
+            case EventKind.HIDDEN:
                 (self.hidden.add if data["hidden"] else self.hidden.discard)(data["attempt"])
-            case Kind.REGRADE:
+            case EventKind.REGRADE:
                 self.regrades[event.id] = Regrade(
                     id=event.id,
                     lab=data["lab"],
@@ -102,12 +102,12 @@ class Book:
                     by=event.by,
                     when=event.created,
                 )
-            case Kind.REGRADE_END:
+            case EventKind.REGRADE_END:
                 regrade = self.regrades[data["regrade"]]
                 self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
-            case Kind.TOKEN:
+            case EventKind.TOKEN:
                 self.token_sha256 = data["sha256"]
-            case Kind.ANSWERS:
+            case EventKind.ANSWERS:
                 pass  # they have a table of their own
 
     def users_of(self, student: Student) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Book:
         """Their ids, the newest first."""
         return sorted((regrade.id for regrade in self.regrades.values() if regrade.kept), reverse=True)
 
-    def replay(self, events: Iterable[Event]) -> Book:
+    def replay(self, events: Iterable[ClassEvent]) -> Book:
         for event in events:
             self.apply(event)
         return self

@@ -35,7 +35,7 @@ class Compared:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class BeforeAfter:
     regrade: Regrade
     done: int
     failed: int  # ended without a report; they stay as they were, also where the regrade is kept
@@ -78,7 +78,7 @@ def targets(connection: sa.Connection, book: Book, column: Column, scope: str) -
     return found
 
 
-def comparison(connection: sa.Connection, book: Book, regrade: Regrade, column: Column) -> Comparison:
+def comparison(connection: sa.Connection, book: Book, regrade: Regrade, column: Column) -> BeforeAfter:
     """Points under the rules of today, late or not left out: what being late costs does not change."""
     others = Book()
     others.__dict__.update(book.__dict__)
@@ -112,7 +112,7 @@ def comparison(connection: sa.Connection, book: Book, regrade: Regrade, column: 
                 state=new.state if new else "waiting",
             )
         )
-    return Comparison(regrade=regrade, done=done, failed=failed, rows=tuple(compared))
+    return BeforeAfter(regrade=regrade, done=done, failed=failed, rows=tuple(compared))
 
 
 def for_table(compared: Sequence[Compared]) -> list[Compared]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from grader.course.archive import Archive
 from grader.course.gradebook import events
 from grader.course.gradebook.book import Book
-from grader.course.gradebook.events import Event
+from grader.course.gradebook.events import ClassEvent
 from grader.course.store import storing, writing
 
 RECENT_S = 0.5
@@ -53,7 +53,7 @@ class Shelf:
             self._read_at = time.monotonic()
             return self._book
 
-    def add(self, decide: Callable[[Book, sa.Connection], Event]) -> Event:
+    def add(self, decide: Callable[[Book, sa.Connection], ClassEvent]) -> ClassEvent:
         """Store what `decide` makes of the book as it stands; nobody else adds meanwhile. Where it raises, nothing is stored.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -41,6 +42,15 @@ class Table:
         return next((self.cells[student.student_id, lab].out_of for student in self.students), 0.0)
 
 
+class Anew(NamedTuple):
+    """What a kept regrade made of an attempt; `id` is that of the attempt which was graded anew."""
+
+    id: str
+    verdict: str
+    summary: str
+    points: float | None
+
+
 def graded(
     connection: sa.Connection, book: Book, *, users: Iterable[str] | None = None, lab: str | None = None
 ) -> list[Graded]:
@@ -61,8 +71,8 @@ def graded(
     return found
 
 
-def regraded(connection: sa.Connection, book: Book) -> dict[str, sa.Row[tuple[str, str, str, str, float]]]:
-    """By the attempt that was graded anew: id, verdict, summary and points of its newest kept regrade that has a report."""
+def regraded(connection: sa.Connection, book: Book) -> dict[str, Anew]:
+    """By the old attempt: what its newest kept regrade that has a report made of it."""
     kept = book.kept_regrades()
     if not kept:
         return {}
@@ -73,7 +83,7 @@ def regraded(connection: sa.Connection, book: Book) -> dict[str, sa.Row[tuple[st
         )
     ).all()
     newest_last = sorted(found, key=lambda row: -order[row.user])
-    return {row.regrade_of: row for row in newest_last}
+    return {row.regrade_of: Anew(row.id, row.verdict, row.summary, row.points) for row in newest_last}
 
 
 def regrade_user(regrade_id: str) -> str:

@@ -25,6 +25,13 @@ def told(finding: Finding) -> Finding:
     return dataclasses.replace(finding, own=_name_and_outcome(finding))
 
 
+def told_of_later(finding: Finding, fixed: Diagnosis | None) -> Finding:
+    """Of a visible case that ran once more, after hidden ones: by then the submission has seen them, and could say so in its
+    error, its lines and its values. Its verdict, and a sentence of ours where there is one.
+    """
+    return Finding(prepared=finding.prepared, verdict=finding.verdict, own=fixed or _name_and_outcome(finding))
+
+
 def told_result(result: CaseResult, finding: Finding) -> CaseResult:
     """The row of a case in the report."""
     if finding.visible:
@@ -59,4 +66,6 @@ def within(outcome: Outcome, source: str) -> Outcome:
 def _name_and_outcome(finding: Finding) -> Diagnosis:
     if finding.verdict is Verdict.WRONG_ANSWER:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name=str(finding.verdict))
-    return Diagnosis(sentence=f"Case {finding.name}: {finding.verdict.sentence}", name=str(finding.verdict))
+    said = finding.verdict.sentence
+    said = f"{said.rstrip('.')}: {finding.rule}." if finding.rule else said
+    return Diagnosis(sentence=f"Case {finding.name}: {said}", name=str(finding.verdict))

@@ -15,6 +15,9 @@ from grader.sandbox.protocol import contiguous_strides
 from labs.declaration import Case, Draw, Inputs, Lab
 
 SEED_BYTES = 32
+PAST_INT32 = 1 << 31
+FEWEST_STEPS = 3  # two would need a stride beyond 2³¹, which Triton passes as 64 bits
+SPREAD_ALIGNMENT = 16  # elements; what pointers and strides are specialised on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,4 +83,23 @@ def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
     for axis in reversed(order):
         strides[axis] = step
         step = step * shape[axis] + 16 * (1 + gap)
+    return tuple(strides)
+
+
+def spread_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Contiguous strides, but for the first axis of three steps or more: its last offset passes 2³¹ elements, no stride does.
+
+    So an offset in 32 bits overflows, though each of its factors fits.
+
+    Raises:
+        ValueError: no axis but the last has three steps.
+    """
+    strides = list(contiguous_strides(shape))
+    axis = next((axis for axis, size in enumerate(shape[:-1]) if size >= FEWEST_STEPS), None)
+    if axis is None:
+        raise ValueError(f"shape={shape} cannot be spread: expected an axis of {FEWEST_STEPS} steps before the last")
+    strides[axis] = max(strides[axis], -(-(PAST_INT32 + SPREAD_ALIGNMENT) // (shape[axis] - 1)))
+    strides[axis] = -(-strides[axis] // SPREAD_ALIGNMENT) * SPREAD_ALIGNMENT
+    for before in range(axis):  # axes of one or two steps, never so far out
+        strides[before] = strides[axis] if shape[before] == 1 else strides[axis] * shape[axis]
     return tuple(strides)

@@ -15,12 +15,14 @@ from grader.sandbox.protocol import Done
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One case as the judge saw it. `out` and `comparison` are missing where the run ended without an answer."""
+    """One case as the judge saw it. `out`, `expected` and `comparison` are missing where the run ended without an answer."""
 
     prepared: PreparedCase
     verdict: Verdict
     out: torch.Tensor | None = None
+    expected: torch.Tensor | None = None
     comparison: Comparison | None = None
+    rule: str = ""  # of ours, that a refusal was for, in fixed words
     own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
     unwritten: torch.Tensor | None = None
     done: Done | None = None  # what the run used

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import torch
 
-from grader.judge.case.inputs import PreparedCase, gapped_strides
+from grader.judge.case.inputs import PreparedCase, gapped_strides, spread_strides
 from grader.sandbox.protocol import LentTensor, contiguous_strides, extent
 
 FILL = 0xFF  # bytes around the inputs
@@ -48,7 +48,10 @@ def lay_out(prepared: PreparedCase) -> Layout:
         strided = name in prepared.case.strided
         strides = gapped_strides(shape, index) if strided else contiguous_strides(shape)
         dtype = _name(tensor.dtype)
-        placed.append(LentTensor(name=name, buffer="inputs", offset=offset, shape=shape, strides=strides, dtype=dtype))
+        spread = spread_strides(shape) if name in prepared.case.spread else None
+        placed.append(
+            LentTensor(name=name, buffer="inputs", offset=offset, shape=shape, strides=strides, dtype=dtype, spread=spread)
+        )
         offset = _next_offset(offset, extent(shape, strides) * tensor.element_size())
     shape = prepared.out_shape
     out = LentTensor(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from grader.judge.case.hidden import told_of_later
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Again, Outcome
 from grader.judge.cpu.runner import CpuRunner
@@ -31,17 +32,17 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
         finding = judge(lab, small.prepared, outcome)
         if finding.failed:
             wrong = finding.verdict in (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE, Verdict.NOT_WRITTEN)
-            own = Diagnosis(sentence=ORDER, name="race") if wrong else finding.own
+            fixed = Diagnosis(sentence=ORDER, name="race") if wrong else None
             verdict = Verdict.RACE if wrong else finding.verdict
-            _replace(cases, small, outcome, dataclasses.replace(finding, verdict=verdict, own=own))
+            _replace(cases, small, outcome, dataclasses.replace(finding, verdict=verdict, own=fixed or finding.own), fixed)
             return cases
     tuned = _smallest(judged for judged in cases if judged.outcome.done.facts.configurations > 1)
     if tuned is not None:
         outcome = runner.run(tuned.prepared, Again(in_turn=True))
         finding = judge(lab, tuned.prepared, outcome)
         if finding.failed:
-            own = finding.own or Diagnosis(sentence=IN_TURN, name="autotune_not_reset")
-            _replace(cases, tuned, outcome, dataclasses.replace(finding, own=own))
+            fixed = None if finding.own else Diagnosis(sentence=IN_TURN, name="autotune_not_reset")
+            _replace(cases, tuned, outcome, dataclasses.replace(finding, own=fixed or finding.own), fixed)
     return cases
 
 
@@ -52,6 +53,10 @@ def _smallest(cases: Iterable[Judged]) -> Judged | None:
     return min(large or visible, key=lambda judged: judged.outcome.duration_ms, default=None)
 
 
-def _replace(cases: list[Judged], old: Judged, outcome: Outcome, finding: Finding) -> None:
+def _replace(cases: list[Judged], old: Judged, outcome: Outcome, finding: Finding, fixed: Diagnosis | None) -> None:
+    """Put the second run in the place of the first. If hidden cases ran in between, only verdict and `fixed` are said."""
     place = next(index for index, judged in enumerate(cases) if judged is old)
-    cases[place] = Judged(prepared=old.prepared, outcome=outcome, finding=finding)
+    if all(judged.visible for judged in cases):
+        cases[place] = Judged(prepared=old.prepared, outcome=outcome, finding=finding)
+    else:
+        cases[place] = dataclasses.replace(old, finding=told_of_later(finding, fixed))

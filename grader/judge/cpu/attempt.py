@@ -16,6 +16,7 @@ from grader.judge.case.outcome import Outcome
 from grader.judge.case.part import spared
 from grader.judge.cpu.again import look_again
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.judging import none_read
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
 from grader.sandbox.process.ending import Ending, Reason
@@ -102,7 +103,7 @@ class CpuAttempt(Attempt):
             if execution.cases[-1].verdict is Verdict.CANCELLED:
                 execution.cases += map(Judged.not_run, cases[done + 1 :])
                 break
-        execution.cases = look_again(self._lab, runner, execution.cases)
+        execution.cases = none_read(look_again(self._lab, runner, execution.cases))
         execution.output = runner.output if output is None else output
         return execution
 

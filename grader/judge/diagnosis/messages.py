@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Fault
+from grader.sandbox.protocol import AT_IMPORT, Fault
 
 VERDICT_OF_STAGE = {
     "syntax": Verdict.SYNTAX_ERROR,
@@ -103,8 +103,46 @@ RULES = (
     ),
     Rule(
         "not_a_pointer",
-        r"[Uu]nsupported ptr type (\S+)",
+        r"[Uu]nsupported ptr type (?:<\[?'?)?(?:u?int|\['?\d+|\d+)",
+        "A load or store was given a number, which is no pointer: pass the tensor itself to the kernel, not x.data_ptr(), "
+        "and add offsets to it.",
+        _COMPILE,
+    ),
+    Rule(
+        "not_a_pointer",
+        r"[Uu]nsupported ptr type ([^\n]+)",
         "A load or store was given {0}, which is no pointer: pass the tensor itself to the kernel and add offsets to it.",
+        _COMPILE,
+    ),
+    Rule(
+        "block_pointer_mask",
+        r"`mask` and `other` arguments cannot be specified for (?:loading|storing)? ?block pointers"
+        r"|`mask` and `other` arguments cannot be specified for",
+        "A block pointer takes no mask and no other: give boundary_check=(0, 1) and padding_option='zero' instead.",
+        _COMPILE,
+    ),
+    Rule(
+        "axis_missing",
+        r"axis (\d+) out of bounds for shape \[([^\]]*)\]|invalid axis|invalid expand_dims",
+        "This tile has one axis where two are meant: build two with offs_m[:, None] for rows and offs_n[None, :] for columns.",
+        _COMPILE,
+    ),
+    Rule(
+        "pointer_indexed",
+        r"'int' object is not iterable|unsupported tensor index|'pointer_type' object is not subscriptable",
+        "A pointer is not indexed: add the offsets to it and load, tl.load(ptr + offs).",
+        _COMPILE,
+    ),
+    Rule(
+        "returned_tensor",
+        r"^ReturnedInsteadOfWritten: (\w+) returned a tensor",
+        "{0} returns a tensor and writes nothing into out: store the answer into out, which it is given.",
+        Verdict.NOT_WRITTEN,
+    ),
+    Rule(
+        "ptxas",
+        r"ptxas[^\n]*?(?:error|fatal)\s*:\s*([^\n]+)",
+        "The compiler's assembler says: {0}.",
         _COMPILE,
     ),
     Rule(
@@ -171,10 +209,37 @@ RULES = (
 
 # By where an access went; the first that is found in the fault's text.
 REMEDIES = (
+    ("through a block pointer", "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block."),
+    ("was cast to another width", "step and load in the tensor's own type, and convert the values: .to(tl.float32)."),
     ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
     ("before the start of", "some offset is negative."),
     ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),
 )
+
+
+_AT_IMPORT = (
+    "this line runs while the file is imported, before there is a case. "
+    'Put what tries the kernel out under `if __name__ == "__main__":`.'
+)
+
+# Our own rules, by what a refusal says: of a case that is not shown no more than this is told, and none of it is the case's.
+RULES_OF_OURS = (
+    ("of scratch", "a call may allocate only so much scratch"),
+    ("launches", "one call may make 64 launches"),
+    ("tensors;", "a call may make only so many tensors"),
+    ("values on the host", "the host may not read a tensor's values"),
+    ("may be filled", "only out and scratch may be filled"),
+    ("neither got nor made", "kernels work on tensors of this call alone"),
+    ("launches no Triton kernel", "the work is to be done by a Triton kernel"),
+    ("is not allowed here", "the work is to be done by your own kernels"),
+)
+
+
+def rule_of(fault: Fault) -> str:
+    """Which rule of ours a refusal was, in words that hold nothing of the case; "" where it was none."""
+    if fault.stage != "refused":
+        return ""
+    return next((rule for mark, rule in RULES_OF_OURS if mark in fault.text), "")
 
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
@@ -187,6 +252,8 @@ def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
 
 def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
     verdict = VERDICT_OF_STAGE[fault.stage]
+    if fault.stage == "refused" and AT_IMPORT in fault.text:
+        return verdict, Diagnosis(sentence=_with_line(_AT_IMPORT, fault.line), name="at_import", line=fault.line)
     if fault.stage in ("refused", "bounds", "input_changed", "entry"):
         text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)

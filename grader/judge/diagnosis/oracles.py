@@ -1,270 +1,219 @@
-"""Why an answer is wrong, in one sentence: known wrong answers first, then patterns over the cases, then the worst cell.
+"""Rules that predict: a wrong answer that can be computed is named where it is what came out, in every case there is to see.
 
-An oracle (a wrong answer that the lab can compute) fits a case within a few limits and at least ten times better than the
-truth. It is named where it fits nearly all failing cases that can tell it from the truth. Where two fit alike, both are named.
+A rule fits a case within a few limits and at least ten times better than the truth. It is denied by one case that it does not
+fit, and by one that is right where it would not be; what is right in the judge's cases and on inputs of ours counts alike.
 
-An answer that is NaN everywhere tells nothing, since any other that is NaN everywhere fits it. Such cases speak for an oracle
+An answer that is NaN everywhere tells nothing, since any other that is NaN everywhere fits it. Such cases speak for a rule
 only all together: where it is NaN everywhere in each of them and hardly to be told from the truth in each case that passed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
+import re
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 
-from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
-from grader.judge.case.part import spared
+from grader.judge.diagnosis.accounts.rules import Account
 from grader.judge.verdict.gate import relative_distance
-from grader.report import Diagnosis, Verdict
-from labs.declaration import Inputs, Lab, Oracle, Spent, Symptom
+from grader.report import Verdict
+from labs.declaration import Inputs, Oracle
 
-FIT_LIMITS = 4.0  # an oracle fits within so many of the case's limits
+FIT_LIMITS = 4.0  # a rule fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
-FITS_A_MISS = 3  # cases that it must fit for each that it does not: a second effect may show in a corner case
-SEEN_CASES = 8  # failing cases that oracles are held against
+SEEN_CASES = 24  # cases of either sort that rules are held against
+LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
+TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
+PAIRED = 24  # rules of which two are tried at once
+
+_WIDTH = re.compile(r" \(\d+ wide\)")
+_LEVEL = re.compile(r"⟨([^⟩]*)⟩")
 
 
-def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
-    """One diagnosis for the attempt, from all its cases."""
-    found = _named(lab, findings)
-    detail = " ".join((found.detail, *_remarks(lab, findings))).strip()
-    return dataclasses.replace(found, detail=detail)
+class Bug(Protocol):
+    """A named wrong answer: an oracle of the lab, or an account that any lab of its kind shares."""
+
+    name: str
+    sentence: str
+    answer: Callable[[Inputs], torch.Tensor]
 
 
-def _remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
-    """What the visible cases that are right show of the lab's habits."""
-    spent = {}
-    for finding in findings:
-        if not finding.visible or finding.verdict is not Verdict.PASSED or finding.done is None:
-            continue
-        spent[finding.name] = Spent(
-            inputs=finding.prepared.inputs,
-            out_bytes=finding.out.nbytes,
-            loaded_bytes=finding.done.loaded_bytes,
-            stored_bytes=finding.done.stored_bytes,
-            scratch_bytes=finding.done.scratch_bytes,
-            hidden_keys=finding.done.facts.hidden_keys,
-            loaded_keys=finding.done.facts.loaded_keys,
-        )
-    said = (spared("habit", lambda habit=habit: habit(spent), "") for habit in lab.habits)
-    return [remark for remark in said if remark]
+class Evidence:
+    """Cases that rules are held against: those that failed with an answer, and those that are right, the smallest first."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        answered = [finding for finding in findings if finding.out is not None and finding.out.numel()]
+        answered = [on_cpu(finding) for finding in sorted(answered, key=_size) if _size(finding) <= LARGEST]
+        wrong = [finding for finding in answered if finding.failed and finding.verdict is not Verdict.NOT_WRITTEN]
+        # what a wrong address meets between rows is not foretold: where tensors without gaps are wrong as well, they speak
+        wrong = [finding for finding in wrong if not finding.prepared.case.strided] or wrong
+        self.failed = _spread(wrong, SEEN_CASES)
+        self.passed = _spread([finding for finding in answered if not finding.failed], SEEN_CASES)
+
+    def speak_for(self, rule: Bug) -> bool:
+        """Whether the rule foretells every case, and some failing one far better than the truth does."""
+        hits = 0
+        for finding in self.failed:
+            answer = fits(rule, finding)
+            if answer is False:
+                return False
+            hits += answer is True
+        if hits == 0 and not (self.failed and self._foretold(rule)):
+            return False
+        return all(_agrees(rule, finding) for finding in self.passed)
+
+    def deny(self, rule: Bug) -> bool:
+        """Whether some case is not as the rule foretells."""
+        if any(fits(rule, finding) is False for finding in self.failed):
+            return True
+        return not all(_agrees(rule, finding) for finding in self.passed)
+
+    def _foretold(self, rule: Bug) -> bool:
+        """Whether it is NaN everywhere in each failing case; some must have passed, which `speak_for` looks at."""
+        return bool(self.passed) and not any(torch.isfinite(_as_out(rule, finding)).any() for finding in self.failed)
 
 
-def _named(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
-    """What is wrong, without the remarks."""
-    failed = [finding for finding in findings if finding.failed]
-    if not failed:
-        return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
-    hard = [finding for finding in failed if finding.own is not None and finding.verdict is not Verdict.NOT_WRITTEN]
-    wrong = [finding for finding in failed if finding.own is None or finding.verdict is Verdict.NOT_WRITTEN]
-    for symptom in lab.symptoms:
-        if (
-            _holds(symptom, findings)
-            and symptom.verdicts
-            and failed[0].verdict not in (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE)
-        ):
-            return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
-    if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
-        own = hard[0].own
-        return dataclasses.replace(own, detail=_share(hard, findings))
-    named = _oracle(lab, findings, wrong) or _symptom(lab, findings) or _general(lab, findings, wrong)
-    return named or _worst(wrong[0])
+def _size(finding: Finding) -> int:
+    return sum(tensor.numel() for tensor in finding.prepared.tensors.values())
 
 
-def _line(failed: Sequence[Finding]) -> int | None:
-    return next((finding.own.line for finding in failed if finding.own and finding.own.line), None)
+def on_cpu(finding: Finding) -> Finding:
+    """The same case where rules are computed; a GPU's cases and those that are asked in the interpreter meet there."""
+    if finding.out.device.type == "cpu":
+        return finding
+    inputs = {name: x.cpu() if isinstance(x, torch.Tensor) else x for name, x in finding.prepared.inputs.items()}
+    prepared = dataclasses.replace(finding.prepared, inputs=inputs)
+    return dataclasses.replace(finding, prepared=prepared, out=finding.out.cpu())
 
 
-def _oracle(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
-    """The oracles that fit most of the failing cases."""
-    fits: dict[str, int] = {}
-    sentences = {oracle.name: oracle.sentence for oracle in lab.oracles}
-    with_out = [finding for finding in failed if finding.out is not None and finding.verdict is not Verdict.NOT_WRITTEN]
-    seen = with_out[:SEEN_CASES]
-    passed = [finding for finding in findings if finding.verdict is Verdict.PASSED][:SEEN_CASES]
-    for oracle in lab.oracles:
-        hits = misses = 0
-        for left, finding in zip(range(len(seen) - 1, -1, -1), seen, strict=True):
-            answer = _fits(oracle, finding)
-            hits, misses = hits + (answer is True), misses + (answer is False)
-            if hits + left <= FITS_A_MISS * misses:
-                break  # whatever the rest says: most oracles end at the first or second case
-        if hits > FITS_A_MISS * misses:
-            fits[oracle.name] = hits - misses
-        elif hits == misses == 0 and seen and _foretells(oracle.answer, seen, passed):
-            fits[oracle.name] = len(seen)
-    if not fits:
+class Suspects:
+    """Rules that foretell all of an attempt's cases: the lab's own oracles, which are the better put, and others."""
+
+    def __init__(self, oracles: Sequence[Oracle], known: Sequence[Account], findings: Sequence[Finding]) -> None:
+        self._known, self._evidence = known, Evidence(findings)
+        seen = self._evidence
+        self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
+
+    def left(self, asked: Sequence[Finding]) -> list[Bug]:
+        """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
+
+        A rule that changes what another one changes, and more, is left out: the more is not needed.
+        """
+        more = Evidence(asked)
+        for rules in self._left:
+            kept = [rule for rule in rules if not more.deny(rule)]
+            if kept:
+                return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
+        return []
+
+    def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool]) -> tuple[str, str] | None:
+        """Name and sentence of the bug; None where no rule foretells all, or several do.
+
+        Args:
+            asked: what the kernel answered besides.
+            preferred: whether a name is one that the lab has seen signs of, which decides between several.
+        """
+        rules = self.left(asked)
+        return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
+
+    def pair(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
+        """As `named`, of two bugs at once, each of which explains some case by itself."""
+        more = Evidence(asked)
+        telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
+        telling = sorted(telling, key=_size)[:TELLING]
+        candidates = [rule for rule in self._known if any(fits(rule, finding) is True for finding in telling)]
+        found: dict[frozenset[str], Account] = {}
+        for first, second in itertools.combinations(candidates[:PAIRED], 2):
+            both = first.joined(second) if first.name != second.name else None
+            if both is not None and self._evidence.speak_for(both) and not more.deny(both):
+                found.setdefault(frozenset((first.name, second.name)), both)
+        if len(found) != 1:
+            return None
+        both = next(iter(found.values()))
+        return both.name, _shared_sentence([both.sentence])
+
+
+def _is_less(one: Bug, other: Bug) -> bool:
+    """Whether all that `one` changes is changed by `other` as well, which changes more."""
+    if not isinstance(one, Account) or not isinstance(other, Account):
+        return False
+    mine, theirs = one.way.changed, other.way.changed
+    return len(mine) < len(theirs) and all(name in theirs and theirs[name] == value for name, value in mine.items())
+
+
+def _alone(rules: Sequence[Bug]) -> tuple[str, str] | None:
+    """What rules that all fit have to say together: at most two things."""
+    by_name: dict[str, list[str]] = {}
+    for rule in rules:
+        by_name.setdefault(rule.name, []).append(rule.sentence)
+    if not 1 <= len(by_name) <= 2:
         return None
-    best = [name for name, count in fits.items() if count == max(fits.values())]
-    if len(best) == 1:
-        return Diagnosis(sentence=sentences[best[0]], name=best[0], detail=_detail(failed))
-    sentence = f"{sentences[best[0]]} Or: {sentences[best[1]]}"
-    return Diagnosis(sentence=sentence, name=best[0], detail=_detail(failed))
+    return next(iter(by_name)), " Or: ".join(_shared_sentence(sentences) for sentences in by_name.values())
 
 
-def _fits(oracle: Oracle, finding: Finding) -> bool | None:
-    """True where the oracle explains the case, False where it does not, None where it cannot be told from the truth."""
+def _shared_sentence(sentences: list[str]) -> str:
+    """The sentence of rules that differ in a width, which is left out then, or in a level: from the least to the greatest."""
+    levels = sorted({float(level) for sentence in sentences for level in _LEVEL.findall(sentence)})
+    if len({_LEVEL.sub("", sentence) for sentence in sentences}) > 1:
+        sentences = [_WIDTH.sub("", sentence) for sentence in sentences]
+    between = " to ".join(f"{level:g}".replace("-", "−") for level in sorted({*levels[:1], *levels[-1:]}))
+    return _LEVEL.sub(between, sentences[0])
+
+
+def _spread(findings: list[Finding], most: int) -> list[Finding]:
+    """At most so many, evenly from the smallest to the largest."""
+    step = max(1, -(-len(findings) // most))
+    return findings[::step]
+
+
+def fits(rule: Bug, finding: Finding) -> bool | None:
+    """True where the rule explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
-    answer = _as_out(oracle.answer, finding)
-    if oracle.row_slack:
-        answer = _nearest_multiple(answer, finding.out.double(), oracle.row_slack)
-    to_oracle = relative_distance(finding.out, answer)
+    to_rule = _distance(rule, finding)
     if comparison.verdict is Verdict.NOT_FINITE:
-        if to_oracle > FIT_LIMITS * comparison.limit:
+        if to_rule > FIT_LIMITS * comparison.limit:
             return False
         return True if bool(torch.isfinite(finding.out).any()) else None  # NaN everywhere is like any other NaN everywhere
-    if to_oracle <= FIT_LIMITS * comparison.limit and comparison.error is not None:
-        to_truth = comparison.error
-        return True if to_oracle * FIT_MARGIN <= to_truth else None
+    if to_rule <= FIT_LIMITS * comparison.limit and comparison.error is not None:
+        return True if to_rule * FIT_MARGIN <= comparison.error else None
     return False
 
 
-def _foretells(answer: Callable[[Inputs], torch.Tensor], failed: Sequence[Finding], passed: Sequence[Finding]) -> bool:
-    """Whether the oracle is NaN everywhere in each failing case, and right in each that passed; some must have passed."""
-    if not passed or any(torch.isfinite(_as_out(answer, finding)).any() for finding in failed):
-        return False
-    limits = (FIT_LIMITS * finding.comparison.limit for finding in passed)
-    distances = (relative_distance(finding.out, _as_out(answer, finding)) for finding in passed)
-    return all(distance <= limit for distance, limit in zip(distances, limits, strict=True))
+def _agrees(rule: Bug, finding: Finding) -> bool:
+    """Whether the rule is right where the kernel is."""
+    return _distance(rule, finding) <= FIT_LIMITS * finding.comparison.limit
 
 
-def _as_out(answer: Callable[[Inputs], torch.Tensor], finding: Finding) -> torch.Tensor:
-    """The oracle's answer to that case, rounded as `out` is."""
-    return answer(finding.prepared.inputs).to(finding.out.dtype).double()
+def _distance(rule: Bug, finding: Finding) -> float:
+    """`relative_distance` of out to the rule's answer. Beside cells that overflow in out's type a row's size is that of all
+    its cells, since what rounding does to it comes from them.
+    """
+    answer = rule.answer(finding.prepared.inputs).double()
+    slack = getattr(rule, "row_slack", 0.0)
+    if slack:
+        answer = _nearest_multiple(answer, finding.out.double(), slack)
+    rounded = answer.to(finding.out.dtype).double()
+    distance = relative_distance(finding.out, rounded)
+    overflowed = torch.isfinite(answer) & ~torch.isfinite(rounded)
+    if not math.isfinite(distance) or distance == 0 or not bool(overflowed.any()):
+        return distance
+    finite = torch.isfinite(rounded)
+    off = torch.where(finite, (finding.out.double() - rounded).abs(), 0.0).flatten(0, -2).norm(dim=-1)
+    size = torch.where(torch.isfinite(answer), answer, 0.0).flatten(0, -2).norm(dim=-1)
+    return float((off / size.clamp(min=1e-30)).max())
+
+
+def _as_out(rule: Bug, finding: Finding) -> torch.Tensor:
+    """The rule's answer to that case, rounded as `out` is."""
+    return rule.answer(finding.prepared.inputs).to(finding.out.dtype).double()
 
 
 def _nearest_multiple(answer: torch.Tensor, out: torch.Tensor, slack: float) -> torch.Tensor:
     """Each row of `answer` times the factor within `slack` of 1 that brings it nearest to `out`."""
     factor = (answer * out).sum(-1, keepdim=True) / answer.square().sum(-1, keepdim=True)
     return answer * factor.nan_to_num(nan=1.0).clamp(1.0 - slack, 1.0 + slack)
-
-
-def _holds(symptom: Symptom, findings: Sequence[Finding]) -> bool:
-    """At least one of `failing` ran and failed, all that ran did, and none of `passing` failed."""
-    ran = [finding for finding in findings if finding.verdict is not Verdict.NOT_RUN]
-    concerned = [finding for finding in ran if _matches(finding.name, symptom.failing)]
-    if not concerned or not all(finding.failed for finding in concerned):
-        return False
-    if symptom.verdicts and not all(str(finding.verdict) in symptom.verdicts for finding in concerned):
-        return False
-    return not any(finding.failed for finding in ran if _matches(finding.name, symptom.passing))
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])) for pattern in patterns)
-
-
-def _symptom(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
-    for symptom in lab.symptoms:
-        if _holds(symptom, findings):
-            failed = [finding for finding in findings if finding.failed]
-            return Diagnosis(sentence=symptom.sentence, name=symptom.name, detail=_detail(failed))
-    return None
-
-
-def _general(lab: Lab, findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
-    """Patterns that any lab can show: strides, unwritten cells, ragged lengths, NaN rows."""
-    passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
-    if passed and all(finding.prepared.case.strided for finding in failed):
-        return Diagnosis(sentence=_strides_sentence(failed), name="strides", detail=_detail(failed))
-    if all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):
-        diagnosis = Diagnosis(sentence=_unwritten_sentence(failed[0]), name="not_written", detail=_detail(failed))
-        return told_diagnosis(diagnosis, failed[0])
-    ragged = [finding for finding in failed if _is_ragged(finding)]
-    if passed and len(ragged) == len(failed) and not any(_is_ragged(finding) for finding in passed):
-        first = f" (first: {failed[0].prepared.shape})" if failed[0].visible else ""
-        sentence = (
-            f"Only cases whose length is no multiple of a tile fail{first}: "
-            "look at the mask of the last tile, in the load as well as in the store."
-        )
-        return Diagnosis(sentence=sentence, name="ragged_tail", detail=_detail(failed))
-    if failed[0].verdict is Verdict.NOT_FINITE:
-        diagnosis = Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite", detail=_detail(failed))
-        return told_diagnosis(diagnosis, failed[0])
-    return None
-
-
-def _is_ragged(finding: Finding) -> bool:
-    """Whether the longest of the case's sizes is no multiple of 16, the smallest tile there is."""
-    return max(finding.prepared.sizes.values(), default=0) % 16 != 0
-
-
-def _strides_sentence(failed: Sequence[Finding]) -> str:
-    names = sorted({name for finding in failed if finding.visible for name in finding.prepared.case.strided})
-    if not names:
-        return (
-            "Right for contiguous tensors, wrong for a view, whose rows have gaps between them. "
-            "Use stride(…) for every axis instead of the shape."
-        )
-    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
-    return (
-        f"Right for contiguous tensors, wrong for a view: {gaps} there. "
-        f"Use {names[0]}.stride(…) for every axis instead of the shape."
-    )
-
-
-def _unwritten_sentence(finding: Finding) -> str:
-    unwritten = finding.unwritten
-    if bool(unwritten.all()):
-        return "out was never written: the kernel stores nothing, or is not launched."
-    columns = unwritten.shape[-1]
-    by_row = unwritten.reshape(-1, columns)
-    rows = by_row.all(dim=1).nonzero().flatten()
-    if rows.numel():
-        return (
-            f"{_stretch('row', rows)} of out ({rows.numel()} of {by_row.shape[0]}) never written: "
-            "is the grid large enough, and does every program store its own rows?"
-        )
-    return (
-        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of out never written: "
-        "does the store cover the whole row, the last tile too?"
-    )
-
-
-def _stretch(axis: str, indices: torch.Tensor) -> str:
-    """ "Row 3", "Rows 3 to 7"."""
-    first, last = int(indices[0]), int(indices[-1])
-    return f"{axis.capitalize()} {first}" if first == last else f"{axis.capitalize()}s {first} to {last}"
-
-
-def _nan_sentence(finding: Finding) -> str:
-    rows = finding.comparison.bad_rows
-    total = finding.out.numel() // finding.out.shape[-1]
-    where = "every row" if len(rows) == total else f"{len(rows)} of {total} rows, first row {rows[0]}"
-    return f"NaN or Inf in {where} of case {finding.name}: an exp overflowed, inf was taken from inf, or 0 divided by 0."
-
-
-def _worst(finding: Finding) -> Diagnosis:
-    """Where no pattern fits: the worst cell, as got and as expected; for a hidden case its name alone."""
-    if finding.comparison is None or finding.comparison.worst is None:
-        return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
-    worst = finding.comparison.worst
-    index = ", ".join(map(str, worst.index))
-    sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(worst.got)}, expected {_show(worst.expected)}."
-    return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
-
-
-def _show(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
-
-
-def _detail(failed: Sequence[Finding]) -> str:
-    names = [finding.name for finding in failed]
-    return f"Failing: {_list(names[:8])}{' …' if len(names) > 8 else ''}."
-
-
-def _share(hard: Sequence[Finding], findings: Sequence[Finding]) -> str:
-    if len(hard) == len(findings):
-        return "In every case."
-    return f"In {len(hard)} of {len(findings)} cases: {_list([finding.name for finding in hard[:8]])}."
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{_list(names[:-1])} and {names[-1]}"

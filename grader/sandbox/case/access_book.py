@@ -17,6 +17,7 @@ import numpy as np
 
 from grader.sandbox.case.address_map import Access, Region
 from grader.sandbox.case.clocks import Clocks
+from grader.sandbox.case.entries import HOST, Entries
 from grader.sandbox.case.pages import Cells, Page, distinct
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.protocol import Facts, Race, Unwritten
@@ -24,12 +25,10 @@ from grader.sandbox.protocol import Facts, Race, Unwritten
 RELEASES = ("release", "acq_rel")
 ACQUIRES = ("acquire", "acq_rel")
 BLOCK_ALONE = "cta"  # a scope that reaches no other program
-_HOST = 1  # the entry of a fill
-_OWN = 2  # the first entry that a kernel can make
 
 
 class AccessBook:
-    """Entries are numbered over the whole case; those below `_base` were made by earlier launches, which are over.
+    """Told of a case's launches, programs and accesses as they happen.
 
     Args:
         line: the submission's line that runs now.
@@ -48,16 +47,12 @@ class AccessBook:
         self._loaded: set[str] = set()
         self._stored: set[str] = set()
         self._program = 0
-        self._base = _OWN
-        # by entry: the one before it on the same cells, who made it, when, in which line, doing what
-        self._before, self._entity, self._epoch, self._lines, self._kinds = [0, 0], [0, 0], [0, 0], [None, None], ["", ""]
-        self._cleared: set[int] = set()  # entries that are known to have happened before what the program does now
+        self._entries = Entries(self._clocks, line)
 
     def launch(self, programs: int) -> None:
         """A launch begins; all before it is over."""
         self._clocks.start(programs)
-        self._base = len(self._before)
-        self._cleared.clear()
+        self._entries.new_launch()
         for page in self._pages.values():
             if page.whole("clock").any():
                 page.write("clock", slice(None), 0)
@@ -65,7 +60,7 @@ class AccessBook:
     def enter(self, program: int) -> None:
         """A program runs from now on, or runs again."""
         self._program = program
-        self._cleared.clear()
+        self._entries.new_program()
 
     def leave(self) -> None:
         """The program that runs is over."""
@@ -79,7 +74,7 @@ class AccessBook:
     def filled(self, region: Region, address: int, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> None:
         """The host fills a view of scratch or `out`; launches before are over, those after have not begun."""
         page = self._page(region, itemsize)
-        page.write("stored", page.view(address, shape, strides, itemsize), _HOST)
+        page.write("stored", page.view(address, shape, strides, itemsize), HOST)
 
     def load(self, access: Access, *, weak: bool) -> None:
         """`weak`: an ordinary load, which the compiler may take for one of memory that nobody else changes."""
@@ -96,7 +91,7 @@ class AccessBook:
         against = ("stored", "changed") if weak else ("stored",)
         kind = "load" if weak else "volatile load"
         self._hold(page, cells, region, against, kind)
-        self._enter(page, "loaded" if weak else "watched", cells, kind, block=False)
+        self._enter(page, "loaded" if weak else "watched", cells, kind)
 
     def store(self, access: Access) -> None:
         region = access.region
@@ -108,7 +103,7 @@ class AccessBook:
             for column in ("loaded", "watched", "changed", "clock"):
                 if page.read(column, cells) is not None:
                     page.write(column, cells, 0)
-        page.write("stored", cells, self._entry(0, "store", block=access.addresses.size > 1))
+        page.write("stored", cells, self._entries.add(0, self._program, "store", block=access.addresses.size > 1))
 
     def atomic(self, access: Access, *, order: str, scope: str, done: np.ndarray | None = None) -> None:
         """An atomic operation. `done`: whether each lane stored, which a compare-and-swap may not; then it hands on nothing."""
@@ -124,7 +119,7 @@ class AccessBook:
             against = ("stored", "loaded", "watched", "changed") if local else ("stored", "loaded")
             kind = "atomic of scope cta" if local else kind
             self._hold(page, cells, region, against, kind)
-        self._enter(page, "stored" if local else "changed", cells, kind, block=False)
+        self._enter(page, "stored" if local else "changed", cells, kind)
         if self._clocks.programs > 1 and not local:
             self._hand_on(page, cells, order, done)
 
@@ -175,61 +170,29 @@ class AccessBook:
             if numbers is None:
                 continue
             for number in distinct(numbers):
-                other = self._unordered(number)
-                if other:
+                other = self._entries.unordered(number, self._program)
+                if other is not None:
                     self.race = Race(
                         name=region.name,
                         line=self._line(),
                         kind=kind,
                         program=self._program,
-                        other_line=self._lines[other],
-                        other_kind=self._kinds[other],
-                        other_program=self._entity[other] % self._clocks.programs,
+                        other_line=other.line,
+                        other_kind=other.kind,
+                        other_program=other.entity % self._clocks.programs,
                     )
                     return
 
-    def _unordered(self, number: int) -> int:
-        """The first entry of the chain that ends in `number` and that nothing orders before now; 0 if there is none."""
-        seen = []
-        while number >= self._base and number not in self._cleared:
-            if not self._clocks.knows(self._program, self._entity[number], self._epoch[number]):
-                return number
-            seen.append(number)
-            number = self._before[number]
-        self._cleared.update(seen)
-        return 0
-
-    def _entry(self, before: int, kind: str, *, block: bool) -> int:
-        entity, epoch = self._clocks.epoch(self._program, block=block) if self._clocks.programs else (0, 0)
-        line = self._line()
-        if before >= self._base:
-            if (self._entity[before], self._epoch[before], self._lines[before]) == (entity, epoch, line):
-                return before
-        else:
-            before = 0
-        for column, value in (
-            (self._before, before),
-            (self._entity, entity),
-            (self._epoch, epoch),
-            (self._lines, line),
-            (self._kinds, kind),
-        ):
-            column.append(value)
-        return len(self._before) - 1
-
-    def _enter(self, page: Page, column: str, cells: Cells, kind: str, *, block: bool) -> None:
+    def _enter(self, page: Page, column: str, cells: Cells, kind: str) -> None:
         """Put this access on top of those that the cells have."""
         numbers = page.read(column, cells)
-        if numbers is None:
-            page.write(column, cells, self._entry(0, kind, block=block))
-            return
-        present = distinct(numbers)
+        present = [0] if numbers is None else distinct(numbers)
         if len(present) == 1:
-            page.write(column, cells, self._entry(present[0], kind, block=block))
+            page.write(column, cells, self._entries.add(present[0], self._program, kind))
             return
         changed = numbers.copy()
         for number in present:
-            changed[numbers == number] = self._entry(number, kind, block=block)
+            changed[numbers == number] = self._entries.add(number, self._program, kind)
         page.write(column, cells, changed)
 
     def _hand_on(self, page: Page, cells: Cells, order: str, done: np.ndarray | None) -> None:

@@ -25,6 +25,8 @@ class Region:
     stop: int
     writable: bool
     scratch: bool = False  # made by the submission, for itself
+    itemsize: int = dataclasses.field(default=0, compare=False)  # bytes of an element; 0 where it is not known
+    by_block_pointer: bool = dataclasses.field(default=False, compare=False)  # how it is reached this time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +131,15 @@ class AddressMap:
             return f"{_ARTICLE[kind]} reaches into {region.name}, which has no elements."
         if distance > FAR:
             return f"{_ARTICLE[kind]} reaches memory far outside {region.name}."
+        if region.itemsize and itemsize != region.itemsize:
+            return (
+                f"{_ARTICLE[kind]} takes elements of {itemsize} bytes from {region.name}, whose elements have "
+                f"{region.itemsize}: the pointer was cast to another width."
+            )
         elements = -(-distance // itemsize)
         plural = "" if elements == 1 else "s"
-        return f"{_ARTICLE[kind]} reaches {elements} element{plural} {where} {region.name}."
+        how = " through a block pointer" if region.by_block_pointer else ""
+        return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}."
 
     def _nearest(self, address: int) -> Region | None:
         return min(self._regions, key=lambda region: max(region.start - address, address - region.stop), default=None)

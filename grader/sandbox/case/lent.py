@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import os
+import warnings
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from grader.sandbox.case.address_map import Region
 from grader.sandbox.protocol import LentTensor, extent
 
 _MAP_NORESERVE = 0x4000  # Linux; the mmap module has no name for it
+_LIBC = ctypes.CDLL(None, use_errno=True)
 POISON = 0xFF  # in every byte of scratch that nobody filled: NaN in each float format, -1 in each integer
 
 
@@ -47,6 +50,13 @@ class Memory:
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
         return cls(mmap.mmap(-1, max(size, 1), flags=flags, prot=mmap.PROT_READ))
 
+    def open_for_writing(self, start: int, stop: int) -> None:
+        """Make the pages of these bytes memory that may be written. The others stay as they are, and cost nothing."""
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        place, size = ctypes.c_void_p(self.address + first), ctypes.c_size_t(stop - first)
+        if _LIBC.mprotect(place, size, mmap.PROT_READ | mmap.PROT_WRITE):
+            raise OSError(ctypes.get_errno(), "mprotect")
+
     def poison(self) -> None:
         ctypes.memset(self.address, POISON, self.size)
 
@@ -65,10 +75,22 @@ class Memory:
         return flat.as_strided(shape, strides)
 
 
+def spread_out(tensor: torch.Tensor, strides: tuple[int, ...]) -> torch.Tensor:
+    """A copy of `tensor` whose cells lie `strides` apart: gigabytes of addresses, of which only what holds a cell is memory."""
+    shape, itemsize = tuple(tensor.shape), tensor.element_size()
+    memory = Memory.addresses(extent(shape, strides) * itemsize)
+    for row in itertools.product(*map(range, shape[:-1])):
+        start = sum(step * stride for step, stride in zip(row, strides, strict=False))
+        memory.open_for_writing(start * itemsize, (start + shape[-1]) * itemsize)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that most of it is not writable
+        return memory.tensor(offset=0, shape=shape, strides=strides, dtype=tensor.dtype).copy_(tensor)
+
+
 def region_of(name: str, tensor: torch.Tensor, *, writable: bool) -> Region:
     """Where `tensor` lies."""
     size = extent(tuple(tensor.shape), tuple(tensor.stride())) * tensor.element_size()
-    return Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable)
+    return Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable, itemsize=tensor.element_size())
 
 
 def stand_in(lent: LentTensor) -> torch.Tensor:

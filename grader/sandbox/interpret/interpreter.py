@@ -24,7 +24,7 @@ from triton.runtime import interpreter as stock
 from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.lent import Memory, region_of
+from grader.sandbox.case.lent import Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.interpret import launches as interpreted_launches
@@ -48,6 +48,10 @@ def _warm_kernel(in_ptr, out_ptr, scale):
     offs = tl.arange(0, 2)
     block = tl.load(in_ptr + offs, mask=offs < 2, other=0.0)
     tl.store(out_ptr + offs, tl.exp(block - tl.max(block, 0)) * scale / tl.sum(block, 0), mask=offs < 2)
+
+
+class ReturnedInsteadOfWritten(Exception):
+    """The entry function handed its answer back; it belongs into `out`."""
 
 
 class InterpretedRun:
@@ -87,6 +91,8 @@ class InterpretedRun:
             dtype = getattr(torch, lent.dtype)
             memory = memories[lent.buffer]
             tensor = memory.tensor(offset=lent.offset, shape=lent.shape, strides=lent.strides, dtype=dtype)
+            if lent.spread:
+                tensor = spread_out(tensor, lent.spread)
             if tensor.numel():
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
             arguments[lent.name] = tensor
@@ -99,10 +105,13 @@ class InterpretedRun:
             book.filled(region, fill.tensor.data_ptr(), *form)
 
         self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
+        before = _bits(arguments.get("out"))
         with current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)):
-            entry(**arguments)
+            returned = entry(**arguments)
         if self.first_fault is not None:
             raise self.first_fault
+        if isinstance(returned, torch.Tensor) and before is not None and torch.equal(before, _bits(arguments["out"])):
+            raise ReturnedInsteadOfWritten(f"{entry.__name__} returned a tensor and wrote nothing into out")
         traffic = addresses.traffic
         return {
             "kind": "done",
@@ -113,6 +122,11 @@ class InterpretedRun:
             "scratch_bytes": rules.scratch_bytes,
             "facts": dataclasses.asdict(book.facts(addresses.regions)),
         }
+
+
+def _bits(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """A copy of the tensor's cells as bytes, which are equal to themselves even where they are NaN."""
+    return None if tensor is None else tensor.detach().clone().reshape(-1).view(torch.uint8)
 
 
 @functools.cache

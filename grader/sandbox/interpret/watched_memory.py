@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,8 @@ def _remember_base(handle: type) -> None:
         pointers, masks = make(self, *args)
         region = self.base.attr.get(REGION)
         if region is not None:
-            pointers.attr[REGION] = region
+            blocked = handle is stock.BlockPointerHandle
+            pointers.attr[REGION] = dataclasses.replace(region, by_block_pointer=True) if blocked else region
         return pointers, masks
 
     handle.materialize_pointers = materialize_pointers

@@ -12,6 +12,7 @@ this process      Sandbox, Conversation: trusted, hold no submission's code
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -20,7 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grader.faults import SandboxError
@@ -52,6 +53,20 @@ def harden_this_process() -> None:
     """
     lockdown.hide_memory()
     lockdown.adopt_orphans()
+
+
+def start_ahead() -> Callable[[], Sandbox]:
+    """Harden this process and start its sandbox beside whatever it does next, importing torch for instance.
+
+    Returns:
+        A function that waits for the sandbox and gives it.
+
+    Raises:
+        OSError: the kernel refused the hardening.
+    """
+    harden_this_process()
+    pool = concurrent.futures.ThreadPoolExecutor(1, "sandbox")
+    return pool.submit(Sandbox).result
 
 
 def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (), main: str = REPLAYER_MAIN) -> Conversation:

@@ -11,7 +11,7 @@ from triton.runtime.errors import OutOfResources, PTXASError
 from grader.sandbox.case.address_map import AccessFault
 from grader.sandbox.case.current_case import kernel_code
 from grader.sandbox.case.refusals import Refused
-from grader.sandbox.protocol import TEXT_LIMIT, Fault
+from grader.sandbox.protocol import AT_IMPORT, TEXT_LIMIT, Fault
 
 FILENAME = "submission.py"  # the name under which a submission is compiled
 UNPRINTABLE = "an exception that cannot be printed"
@@ -38,6 +38,7 @@ def _fault_of(error: BaseException, *, stage: str, source: str) -> Fault:
     if isinstance(cause, AccessFault):
         stage = cause.stage
     elif isinstance(cause, Refused):
+        text = f"{text} {AT_IMPORT}" if stage == "import" and _own_lines(error) else text
         stage = "refused"
     elif stage == "run" and _is_compile_error(error, cause):
         stage = "compile"

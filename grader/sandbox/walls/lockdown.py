@@ -31,7 +31,9 @@ _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _STACK_MIB = 64
 _MOST_TASKS = 1 << 15
-MAPPED_BESIDES = 1 << 30  # bytes, for libraries, thread stacks and what malloc reserves
+# Bytes, for libraries, thread stacks and what malloc reserves, and for a tensor of 2³¹ elements of which a few are memory
+# (`grader.sandbox.case.lent.spread_out`). Its tables of pages are then 20 MiB at most.
+MAPPED_BESIDES = (1 << 30) + (9 << 30)
 # For a recorder's tensors, in which nothing lies: as large as a GPU's. Its tables of pages are then 1 GiB at most.
 MAPPED_BY_A_RECORDER = 1 << 39
 _HEADROOM_MIB = 256  # for thread stacks and fragments; the watchdog holds the limit itself, this stops a burst

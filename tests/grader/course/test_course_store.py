@@ -1,5 +1,7 @@
 """The tables: brought up from every revision, opened as safely as SQLite can be, never on a mount without locks."""
 
+import random
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -8,7 +10,9 @@ from alembic.script import ScriptDirectory
 
 from grader.course import Course, StoreError, attempts, schema
 from grader.course.mounts import file_system, require_locks
-from grader.course.store import metadata, open_engine, writing
+from grader.course.store import attempt_rows, metadata, open_engine, reports, writing
+from grader.course.summary import Summary
+from tests.grader.course import pretend_class as made
 from tests.grader.course.service import LAB
 
 MOUNTS = """\
@@ -40,6 +44,30 @@ def test_every_revision_leads_to_the_present_tables(service, revision):
         assert compare_metadata(context, metadata) == []
         names = sa.inspect(connection).get_table_names()
     assert {"course_attempts", "course_migrations"} <= set(names)
+
+
+def test_what_was_graded_before_the_gradebook_gets_its_summary(service):
+    """Revision 0004 reads every report once."""
+    service.lose_database(revision="0003")
+    graded = made.report(LAB, 8.0, random.Random(1), timed=True)
+    table = {column.name: column for column in metadata.tables["course_attempts"].columns}
+    old = {name: "" if isinstance(column.type, sa.String) else 0 for name, column in table.items()}
+    old = {name: value for name, value in old.items() if name not in ("regrade_of", "summary")}
+    old |= {"id": "one", "user": "ada", "lab": LAB, "mode": "submit", "state": "done", "cancel": False, "charged": True}
+    with service.engine.begin() as connection:
+        shadow = sa.table("course_attempts", *(sa.column(name, table[name].type) for name in old))
+        for attempt, same_as in (("one", None), ("two", "one")):
+            connection.execute(sa.insert(shadow).values(**old | {"id": attempt, "same_as": same_as}))
+        connection.execute(sa.insert(reports).values(attempt="one", report=graded.to_json(packed=True)))
+
+    schema.prepare(service.engine)
+
+    with service.engine.connect() as connection:
+        summaries = dict(connection.execute(sa.select(attempt_rows.c.id, attempt_rows.c.summary)).all())
+    assert {name: Summary.from_json(text) for name, text in summaries.items()} == {
+        "one": Summary.of(graded),
+        "two": Summary.of(graded),
+    }
 
 
 def test_sqlite_is_opened_safely(tmp_path):

@@ -7,7 +7,7 @@ from doubling_lab import lab
 
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.diagnosis.diagnose import diagnose
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.protocol import Done

@@ -4,7 +4,7 @@ import pytest
 import torch
 from doubling_lab import CASE, lab
 
-from grader.judge.case.inputs import gapped_strides, prepare
+from grader.judge.case.inputs import PAST_INT32, gapped_strides, prepare, spread_strides
 from grader.sandbox.protocol import contiguous_strides, extent
 from labs.declaration import Case
 
@@ -43,3 +43,17 @@ def test_gapped_strides_never_let_cells_meet(shape):
     assert strides[-1] == 1
     assert strides != contiguous_strides(shape)
     assert strides != gapped_strides(shape, 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 20, 32), (1, 3, 20, 32), (2, 1, 40, 16), (5, 64)])
+def test_spread_strides_pass_32_bits_in_one_axis_alone(shape):
+    strides = spread_strides(shape)
+    axis = next(axis for axis, size in enumerate(shape) if size >= 3)
+
+    assert strides[axis] < PAST_INT32 <= (shape[axis] - 1) * strides[axis]
+    assert strides[axis + 1 :] == contiguous_strides(shape)[axis + 1 :]
+
+
+def test_what_has_no_axis_of_three_steps_cannot_be_spread():
+    with pytest.raises(ValueError, match=r"shape=\(2, 64\) cannot be spread"):
+        spread_strides((2, 64))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from grader.course import answers, attempts
 from grader.course.archive import Archive, End
 from grader.course.gradebook import events
-from grader.course.gradebook.events import Event, Kind
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State
 from grader.course.store import attempt_rows as rows
@@ -49,7 +49,7 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
     try:
         if data["format"] > FORMAT:
             raise NotGradable(f"The dump has format {data['format']}; this installation reads up to {FORMAT}.")
-        decided = [Event.read(fields) for fields in data["events"]]
+        decided = [ClassEvent.read(fields) for fields in data["events"]]
         ended = [_attempt(fields) for fields in data["attempts"]]
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, NotGradable):
@@ -61,7 +61,7 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
         for event in events.in_order(event for event in decided if event.id not in stored):
             archive.keep_event(event)
             events.append(connection, event)
-            if event.kind is Kind.ANSWERS:
+            if event.kind is EventKind.ANSWERS:
                 answers.merge(connection, event.by, answers.told_by(event.data))
             counts["events"] += 1
         there = set(connection.execute(sa.select(rows.c.id)).scalars())

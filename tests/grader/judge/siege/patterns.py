@@ -84,9 +84,9 @@ def _attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
-def hostile_texts(pattern: str, size: int = TEXT_SIZE) -> Iterator[str]:
+def hostile_texts(pattern: str | bytes, size: int = TEXT_SIZE) -> Iterator[str]:
     """Texts that nearly match: each beginning of a match, then one character over and over, or that beginning again."""
-    for sample in _samples(parser.parse(pattern)):
+    for sample in _samples(parser.parse(pattern if isinstance(pattern, str) else pattern.decode("latin-1"))):
         for end in range(len(sample) + 1):
             begin = sample[:end]
             for again in dict.fromkeys([*sample[max(0, end - 1) : end + 1], " ", "a", "0", "\n"]):

@@ -14,7 +14,7 @@ from labs import load
 
 FOLDER = Path(__file__).parent / "attacks"
 LAB, CAUSAL = "lab02_safe_softmax", "lab06_causal"
-LONGEST_S = 60.0
+LONGEST_S = 75.0  # 60 s, and what it takes a busy machine to start and to end
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 CRASH = {Verdict.CRASHED}
@@ -162,7 +162,8 @@ def test_a_kernel_that_reads_nothing_of_what_the_answer_depends_on_is_refused(si
 
     assert report.verdict is Verdict.REFUSED
     assert "never read x" in report.diagnosis.sentence
-    assert [case.verdict for case in report.cases if case.name == "random"] == [Verdict.REFUSED]
+    assert {case.verdict for case in report.cases} == {Verdict.REFUSED}  # also where the answer is the same whatever x is
+    assert report.points.total == 0
 
 
 def test_what_remains_possible_on_the_cpu_is_known(siege_judge):

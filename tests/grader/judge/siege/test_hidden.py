@@ -14,9 +14,10 @@ from grader.judge.case import hidden
 from grader.judge.case.inputs import prepare
 from grader.judge.case.memory import OUT_FILL, still_filled
 from grader.judge.case.outcome import Outcome
+from grader.judge.cpu.again import look_again
 from grader.report import Verdict
 from grader.sandbox.process.ending import Ending, Reason
-from grader.sandbox.protocol import OF_A_CASE, Done, Fault
+from grader.sandbox.protocol import OF_A_CASE, Done, Facts, Fault
 from labs import load
 
 LAB = "lab02_safe_softmax"
@@ -209,3 +210,36 @@ def test_without_it_a_hidden_answer_is_told(monkeypatch):
     said = {report_of(lambda prepared: wrong(prepared, "nan"), seed=bytes([seed]) * 32)[0].diagnosis for seed in (1, 2)}
 
     assert len(said) == 2 or re.search(r"\d", said.pop().sentence)
+
+
+class Second:
+    """A runner of which only the second run matters."""
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def run(self, prepared, again):
+        return self.outcome(prepared)
+
+
+@pytest.mark.parametrize("mode", ["check", "submit"])
+@pytest.mark.parametrize("facts", [Facts(stores_scratch=True), Facts(configurations=2)], ids=["order", "in_turn"])
+@pytest.mark.parametrize("way", ["raises", "values"])
+def test_a_visible_case_that_runs_again_after_hidden_ones_tells_nothing(mode, facts, way):
+    """A kernel that is right in every case, and in the second run of a visible one says what it saw in between."""
+
+    def second(prepared):
+        if way == "raises":
+            return Outcome(fault=Fault(stage="run", error_type="E", text=MARK, raw=MARK, line=3))
+        return Outcome(snapshots=(Answer(torch.full(prepared.out_shape, float(NUMBER), dtype=torch.float32)),), done=Done())
+
+    attempt = Played(lambda prepared: dataclasses.replace(right(prepared), done=Done(facts=facts)), bytes(32))
+    cases = [each for each in attempt._prepare() if mode == "submit" or each.case.group == "visible"]
+    once = [attempt._judge(prepared, attempt.play(prepared)) for prepared in cases]
+    attempt._execute = lambda cases: Execution(cases=look_again(load(LAB).lab, Second(second), once))
+
+    report = attempt.grade()
+
+    said = report.to_json()
+    assert any(case.verdict not in (Verdict.PASSED,) for case in report.cases)
+    assert (MARK in said or str(NUMBER) in said) is (mode == "check")

@@ -1,0 +1,330 @@
+"""The single changes that bugs are made of: another scale, head, mask, length, or choice of lanes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+
+from grader.judge.diagnosis.accounts.attention import Attention
+from grader.judge.diagnosis.accounts.way import Way
+
+LN2 = math.log(2.0)
+
+
+def scaled_to(scale: Callable[[Attention], float]) -> Callable[[Attention], Attention]:
+    """The scores' factor is `scale(attention)`."""
+    return lambda a: a.but(softmax_scale=scale(a))
+
+
+SCALES = (
+    ("no_scale", "The scores are not multiplied by softmax_scale.", scaled_to(lambda a: 1.0)),
+    ("scale_twice", "softmax_scale is applied twice.", scaled_to(lambda a: a.softmax_scale**2)),
+    (
+        "scale_from_head_dim",
+        "The scores are scaled by 1/√head_dim; the argument softmax_scale, which may differ, is ignored.",
+        scaled_to(lambda a: a.query.shape[-1] ** -0.5),
+    ),
+    (
+        "scale_one_over_d",
+        "The scores are divided by head_dim; softmax_scale is not used.",
+        scaled_to(lambda a: 1.0 / a.query.shape[-1]),
+    ),
+    (
+        "scale_divided",
+        "The scores are divided by softmax_scale; they must be multiplied by it.",
+        scaled_to(lambda a: 1.0 / a.softmax_scale),
+    ),
+    (
+        "scale_root",
+        "The scores are multiplied by the root of softmax_scale.",
+        scaled_to(lambda a: a.softmax_scale**0.5),
+    ),
+    (
+        "scale_and_head_dim",
+        "The scores are multiplied by softmax_scale and by 1/√head_dim: that is one scale too many.",
+        scaled_to(lambda a: a.softmax_scale * a.query.shape[-1] ** -0.5),
+    ),
+    ("scores_doubled", "The scores count twice as much as they should.", scaled_to(lambda a: 2.0 * a.softmax_scale)),
+    ("scores_halved", "The scores count half as much as they should.", scaled_to(lambda a: 0.5 * a.softmax_scale)),
+    ("scores_negated", "The scores have the wrong sign.", scaled_to(lambda a: -a.softmax_scale)),
+    ("mean_of_value", "The answer is the mean of value: the scores have no part in it.", scaled_to(lambda a: 0.0)),
+)
+
+# What the old sums are multiplied by: exp(power · (m_old − m_new)).
+POWERS = (
+    (0.0, "is not multiplied by exp(m_old − m_new) when the maximum grows", "not_rescaled"),
+    (LN2, "is multiplied by 2^(m_old − m_new) when the maximum grows, while the weights are powers of e", "rescaled_base_two"),
+    (
+        1 / LN2,
+        "is multiplied by e^(m_old − m_new) when the maximum grows, while m and the weights are in base 2",
+        "rescaled_base_e",
+    ),
+    (-1.0, "is multiplied by exp(m_new − m_old) when the maximum grows: upside down", "rescaled_upside_down"),
+    (2.0, "is multiplied twice by exp(m_old − m_new) when the maximum grows", "rescaled_twice"),
+    (0.5, "is multiplied by the root of exp(m_old − m_new) when the maximum grows", "rescaled_by_root"),
+)
+
+
+def selections(key: str) -> Iterator[tuple[str, str, Way]]:
+    """The last key, or the first, left out of everything, of the sum, or of the product."""
+    for which, chosen in (("last", lambda lane, n: lane != n - 1), ("first", lambda lane, n: lane != 0)):
+        yield f"{which}_key_lost", f"The {which} {key} takes no part: a mask or loop is off by one.", Way(keys=chosen)
+        yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", Way(sum_keys=chosen)
+        sentence = f"The {which} {key} is in the sum l, but its numerator is not in the answer."
+        yield f"{which}_key_not_in_product", sentence, Way(product_keys=chosen)
+
+
+def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
+    """Whole tiles left out, of everything or of one of the two sums."""
+    if tile <= 0:
+        return
+    for name, what, chosen in (
+        ("tail_lost", f"the last, partial tile of {key}s ({tile} wide)", lambda lane, n: lane < n // tile * tile),
+        ("last_tile_lost", f"the last tile of {key}s ({tile} wide)", lambda lane, n: lane < (n - 1) // tile * tile),
+        ("first_tile_lost", f"the first tile of {key}s ({tile} wide)", lambda lane, n: lane >= tile),
+        ("first_tile_only", f"every tile of {key}s but the first ({tile} wide)", lambda lane, n: lane < tile),
+        ("middle_lost", f"every second tile of {key}s ({tile} wide)", lambda lane, n: lane // tile % 2 == 0),
+        (
+            "lone_key_lost",
+            f"the last {key}, where it is alone in its tile ({tile} wide),",
+            lambda lane, n: (lane < n - 1) | (n % tile != 1),
+        ),
+    ):
+        said = what[0].upper() + what[1:]
+        yield name, f"{said} takes no part.", Way(keys=chosen)
+        yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", Way(sum_keys=chosen)
+        yield f"{name}_in_product", f"{said} is in the sum l, but not in the answer.", Way(product_keys=chosen)
+
+
+def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
+    return torch.softmax(a.scores(), dim=-2)
+
+
+def _of(name: str, pick: Callable[[torch.Tensor, Attention], torch.Tensor]) -> Callable[[Attention], Attention]:
+    """Some of query, key, value are taken from elsewhere."""
+    return lambda a: a.but(**{part: pick(getattr(a, part), a) for part in name.split()})
+
+
+def _first(axis: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    return lambda x, a: x.narrow(axis, 0, 1).expand_as(x)
+
+
+def _exchanged(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """The strides of batch and head exchanged: (b, h) holds what lies at (h, b), or nothing where that is outside."""
+    batch, heads = x.shape[:2]
+    place = torch.arange(batch * heads)
+    source = place % heads * heads + place // heads
+    taken = x.flatten(0, 1)[source.clamp(max=batch * heads - 1)]
+    return taken.masked_fill((source >= batch * heads)[:, None, None], math.nan).view_as(x)
+
+
+def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """The program id split by the number of sequences: batch = pid % batch, head = pid // batch."""
+    batch, heads = x.shape[:2]
+    place = torch.arange(batch * heads)
+    return x.flatten(0, 1)[place % batch * heads + place // batch].view_as(x)
+
+
+def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    return lambda x, a: x.roll(-shift, dims=2)
+
+
+def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    for parts in ("query", "key", "value", "key value", "query key value"):
+        said = " and ".join(parts.rsplit(maxsplit=1)).replace("query key", "query, key")
+        short = parts.replace(" ", "_")
+        yield f"first_head_{short}", f"Every head reads {said} of head 0: the head's offset is missing.", _of(parts, _first(1))
+        yield (
+            f"first_batch_{short}",
+            f"Every sequence reads {said} of batch 0: the batch's offset is missing.",
+            _of(parts, _first(0)),
+        )
+        yield f"batch_head_swapped_{short}", f"Batch and head are exchanged in the address of {said}.", _of(parts, _exchanged)
+        sentence = f"The program id is split into batch and head by the number of sequences, not of heads ({said})."
+        yield f"split_by_batch_{short}", sentence, _of(parts, _split_by_batch)
+
+
+SOURCES = (
+    *_heads(),
+    ("key_as_value", "The weights multiply key, not value.", lambda a: a.but(value=a.key)),
+    ("value_as_key", "The scores are those of query and value, not of query and key.", lambda a: a.but(key=a.value)),
+    ("value_shifted", "Rows of value are read one row late.", _of("value", _following(1))),
+    ("value_shifted_back", "Rows of value are read one row early.", _of("value", _following(-1))),
+    ("key_shifted", "Rows of key are read one row late.", _of("key", _following(1))),
+)
+
+
+def _modulo(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """Query head h takes head h % heads_kv: the cache once for each query head."""
+    heads = a.query.shape[1]
+    return x[:, torch.arange(heads) % x.shape[1]]
+
+
+def _first_of_group(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    group = x.shape[1] // a.key.shape[1]
+    return x[:, torch.arange(x.shape[1]) // group * group]
+
+
+GROUPS = (
+    ("head_modulo", "Query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key value", _modulo)),
+    ("head_modulo_key", "For key, query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key", _modulo)),
+    (
+        "head_modulo_value",
+        "For value, query head h reads cache head h % num_heads_kv: it is h // group_size.",
+        _of("value", _modulo),
+    ),
+    ("first_query_of_group", "All query heads of a group use the group's first query.", _of("query", _first_of_group)),
+)
+
+
+def _behind(keys: int) -> Callable[[Attention], torch.Tensor]:
+    """The causal mask ends so many keys later."""
+    return lambda a: (a.distance() <= keys)[None, None] & _in_window(a, 0)
+
+
+def _in_window(a: Attention, more: int) -> torch.Tensor:
+    window = math.inf if a.window is None else a.window + more
+    return (a.distance() > -window)[None, None]
+
+
+def _top_left(a: Attention) -> torch.Tensor:
+    distance = a.distance() + a.keys - a.rows
+    seen = distance <= 0
+    return (seen if a.window is None else seen & (distance > -a.window))[None, None]
+
+
+def _all(a: Attention) -> torch.Tensor:
+    return torch.ones(1, 1, a.rows, a.keys, dtype=torch.bool)
+
+
+_CAUSAL = (
+    (
+        "diagonal_excluded",
+        "The diagonal is hidden: position i sees itself; its last visible key is i + seqlen_kv − seqlen_q, included.",
+        _behind(-1),
+    ),
+    ("one_key_too_many", "Each query sees one key of the future.", _behind(1)),
+    (
+        "top_left",
+        "The mask is aligned to the top-left corner: the last query must see all keys, j ≤ i + seqlen_kv − seqlen_q.",
+        _top_left,
+    ),
+    (
+        "past_hidden",
+        "The mask is turned round: queries see the future and not the past.",
+        lambda a: (a.distance() >= 0)[None, None],
+    ),
+)
+
+MASKS = {
+    "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),
+    "window": (
+        *_CAUSAL,
+        ("not_causal", "Queries see the future: only the window's older end is masked.", lambda a: _in_window(a, 0)),
+        ("window_ignored", "The window has no effect: every earlier key is seen.", lambda a: (a.distance() <= 0)[None, None]),
+        ("window_one_more", "The window is one key too wide.", lambda a: (a.distance() <= 0)[None, None] & _in_window(a, 1)),
+        ("window_one_less", "The window is one key too narrow.", lambda a: (a.distance() <= 0)[None, None] & _in_window(a, -1)),
+    ),
+}
+
+UNASKED_MASKS = (
+    (
+        "causal",
+        "A causal mask is applied (bottom right); in this lab every query sees every key.",
+        lambda a: (a.distance() <= 0)[None, None],
+    ),
+    ("causal_top_left", "A causal mask is applied (top left); in this lab every query sees every key.", _top_left),
+)
+
+LENGTHS = (
+    ("kv_len_ignored", "kv_len is ignored: the whole cache takes part.", lambda a: torch.full_like(a.kv_len, a.keys)),
+    (
+        "first_kv_len",
+        "Every sequence has the first one's kv_len.",
+        lambda a: a.kv_len[:1].expand_as(a.kv_len),
+    ),
+    (
+        "last_key_dropped",
+        "Key kv_len − 1, the last valid one, takes no part.",
+        lambda a: (a.kv_len - 1).clamp(min=0),
+    ),
+    (
+        "one_key_too_many",
+        "Key kv_len, which is not valid any more, takes part.",
+        lambda a: (a.kv_len + 1).clamp(max=a.keys),
+    ),
+)
+
+
+def rounded_up(a: Attention, *, tile: int) -> torch.Tensor:
+    return (-(-a.kv_len // tile) * tile).clamp(max=a.keys)
+
+
+def rounded_down(a: Attention, *, tile: int) -> torch.Tensor:
+    return a.kv_len // tile * tile
+
+
+def _times(part: str, factor: Callable[[Attention], torch.Tensor]) -> Callable[[Attention], Attention]:
+    return lambda a: a.but(**{part: getattr(a, part) * factor(a)})
+
+
+def _other_heads(part: str, pick: Callable[[int, int], torch.Tensor]) -> Callable[[Attention], Attention]:
+    """Query head h takes the scale of cache head `pick(heads, heads_kv)[h]`, in the place of its own."""
+
+    def change(a: Attention) -> Attention:
+        scale = getattr(a, f"{part}_scale")
+        heads = a.query.shape[1]
+        if scale.shape[0] == 1:
+            return a
+        ratio = scale[pick(heads, scale.shape[0])] / scale.repeat_interleave(heads // scale.shape[0], dim=0)
+        return a.but(**{part: a.by_head(getattr(a, part)) * ratio})
+
+    return change
+
+
+def quantised(names: dict[str, str]) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    """Scales left out, applied twice, exchanged, or of another head. `names`: of the arguments, by "key" and "value"."""
+    for part, other in (("key", "value"), ("value", "key")):
+        mine, theirs = names[part], names[other]
+        own = lambda a, part=part: getattr(a, f"{part}_scale")  # noqa: E731
+        its = lambda a, other=other: getattr(a, f"{other}_scale")  # noqa: E731
+        yield f"{part}_scale_missing", f"{mine} is never applied.", _times(part, lambda a, own=own: 1 / own(a))
+        yield f"{part}_scale_twice", f"{mine} is applied twice.", _times(part, own)
+        yield (
+            f"{part}_divided_by_scale",
+            f"{part} is divided by {mine}; it must be multiplied by it.",
+            _times(part, lambda a, own=own: own(a) ** -2),
+        )
+        yield (
+            f"{part}_other_scale",
+            f"{part} is multiplied by {theirs}; it has {mine}.",
+            _times(part, lambda a, own=own, its=its: its(a) / own(a)),
+        )
+        yield f"{part}_both_scales", f"{part} is multiplied by {theirs} as well as by {mine}.", _times(part, its)
+        for short, said, pick in (
+            ("first", "of head 0, for every head", lambda heads, kv: torch.zeros(heads, dtype=torch.long)),
+            (
+                "modulo",
+                "of head h % num_heads_kv for query head h; it is h // group_size",
+                lambda heads, kv: torch.arange(heads) % kv,
+            ),
+            (
+                "query_head",
+                "of the query head's number, not of its cache head's",
+                lambda heads, kv: torch.arange(heads).clamp(max=kv - 1),
+            ),
+            ("next", "of the next cache head", lambda heads, kv: (torch.arange(heads) // (heads // kv) + 1) % kv),
+        ):
+            yield f"{part}_scale_{short}_head", f"The {mine} that is used is that {said}.", _other_heads(part, pick)
+
+
+def value_scale(a: Attention) -> torch.Tensor:
+    """[1, heads, 1, 1]: by query head."""
+    scale = a.value_scale.expand(a.key.shape[1], 1, 1)
+    return scale.repeat_interleave(a.query.shape[1] // a.key.shape[1], dim=0)[None]
+
+
+def unscaled_value(a: Attention) -> Attention:
+    return a.but(value=a.value / a.value_scale)

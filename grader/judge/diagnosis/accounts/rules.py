@@ -1,0 +1,276 @@
+"""Bugs by name for each kind of lab, as answers that can be computed: each is the right way with one thing changed.
+
+A bug that depends on the width of a tile, or on a level, has an answer for each. The lab's own oracles stand beside these.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.weak import WeakIdKeyDictionary
+
+from grader.judge.diagnosis.accounts import changes
+from grader.judge.diagnosis.accounts.attention import READERS, Attention
+from grader.judge.diagnosis.accounts.way import Way, answer
+from labs.declaration import Inputs
+
+LN2 = math.log(2.0)
+NARROW = (16, 32, 64, 128, 256, -1, -16)  # tiles of keys; the next power of two, of at least 1 or 16, where it is below 0
+WIDE = (-1, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # tiles of columns, in the softmax labs
+LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504.0, -1e5, -1e6, -1e9)
+ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
+LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """A named bug: `way` is what it changes; `reader` brings the lab's inputs into one form."""
+
+    name: str
+    sentence: str
+    way: Way
+    reader: Callable[[Inputs], Attention]
+
+    def answer(self, given: Inputs) -> torch.Tensor:
+        """What a kernel with that bug gives."""
+        return answer(self.way, _read(self.reader, given))
+
+    def joined(self, other: Account) -> Account | None:
+        """Both bugs in one kernel; None where they cannot be together."""
+        way = self.way.joined(other.way)
+        if way is None:
+            return None
+        return Account(self.name, f"Two things are wrong. {self.sentence} And: {other.sentence}", way, self.reader)
+
+
+_kept = WeakIdKeyDictionary()  # by a tensor of the inputs: what they ask for, read once for all bugs
+
+
+def _read(reader: Callable[[Inputs], Attention], given: Inputs) -> Attention:
+    first = next(value for value in given.values() if isinstance(value, torch.Tensor))
+    if first not in _kept:
+        _kept[first] = reader(given)
+    return _kept[first]
+
+
+def accounts(kind: str) -> tuple[Account, ...]:
+    """Every bug that a kernel of that kind of lab is known to have; none for a kind that is not known."""
+    if kind not in READERS:
+        return ()
+    rows = _softmax() if kind == "softmax" else _attention(kind)
+    return tuple(Account(name, sentence, way, READERS[kind]) for name, sentence, way in rows)
+
+
+def _softmax() -> Iterator[tuple[str, str, Way]]:
+    yield from _row_of_scores("column", WIDE)
+    yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
+    yield (
+        "base_two_twice",
+        "log2(e) is in the exponent, but the exponential is e^x: use exp2, or leave log2(e) out.",
+        Way(base=1 / LN2),
+    )
+    for tile in (0, 2, 4, 8, 16, 32, -2, -4, -8, -16):
+        yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
+    yield (
+        "over_rows",
+        "The softmax runs down the columns: each column sums to 1, the rows do not.",
+        Way(after=(changes.down_columns,)),
+    )
+    yield from _sums("l", WIDE)
+
+
+def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
+    yield from _scales()
+    yield from _row_of_scores("key", NARROW)
+    yield from _sums("acc", NARROW)
+    yield from _sources(kind)
+    if kind in ("causal", "window"):
+        yield from _masks(kind)
+    elif kind == "prefill":
+        for name, sentence, seen in changes.UNASKED_MASKS:
+            yield name, sentence, Way(visible=seen)
+    else:
+        yield from _lengths()
+    if kind in _SCALES:
+        for name, sentence, change in changes.quantised(_SCALES[kind]):
+            yield name, sentence, Way(before=(change,))
+        for tile in NARROW:
+            sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed."
+            yield (
+                "value_scale_each_tile",
+                sentence,
+                Way(tile=tile, before=(changes.unscaled_value,), step_factor=changes.value_scale),
+            )
+
+
+_SCALES = {
+    "fp8": {"key": "key_scale", "value": "value_scale"},
+    "nvfp4": {"key": "key_global", "value": "value_global"},
+}
+
+
+def _scales() -> Iterator[tuple[str, str, Way]]:
+    for name, sentence, change in changes.SCALES:
+        yield name, sentence, Way(before=(change,))
+    yield "base_two", "The weights are powers of 2: the scores need log2(e) before exp2, or use exp.", Way(base=LN2)
+    yield (
+        "base_two_twice",
+        "log2(e) is in the scores, but the exponential is exp: use exp2, or leave log2(e) out.",
+        Way(base=1 / LN2),
+    )
+    sentence = "softmax_scale multiplies the answer, not the scores."
+    yield (
+        "scale_after",
+        sentence,
+        Way(before=(changes.scaled_to(lambda a: 1.0),), after=(lambda out, a: out * a.softmax_scale,)),
+    )
+
+
+_TILES = (16, 32, 64, 128)
+_UNSEEN_TILE = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
+_SHARED_BY_HEADS = "One maximum serves all query heads of a group: every head needs its own."
+_SHARED = "One maximum serves several rows: a row far below another underflows. Each row needs its own."
+
+
+def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    """Which keys take part, what stands beyond the end, what is subtracted, what it is divided by."""
+    yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
+    yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
+    yield from _underflowing(
+        "max_not_subtracted",
+        "The maximum is not subtracted before exp: scores above 88.7 overflow.",
+        Way(maximum="none"),
+    )
+    yield from _underflowing(
+        "max_of_absolute",
+        "The largest |score| is subtracted, not the largest score: rows of very negative scores underflow.",
+        Way(maximum="absolute"),
+    )
+    for tile in (0, *tiles):
+        sentence = "The row's smallest score is subtracted, not its largest."
+        yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan")
+    yield from _underflowing(
+        "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
+    )
+    for level in (0.0, -1.0, -10.0, -100.0, -1e3):
+        said = _level(level)
+        sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
+        yield from _underflowing("max_starts_at_zero", sentence, Way(start=level))
+    for name, sentence, way in changes.selections(key):
+        yield name, sentence, way
+    for tile in tiles:
+        for name, sentence, way in changes.tiled_selections(key, tile):
+            yield name, sentence, dataclasses.replace(way, tile=tile)
+        for level in LEVELS:
+            said = _level(level)
+            sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
+            yield "padding_takes_part", sentence, Way(tile=tile, padding=level)
+        sentence = (
+            f"Lanes beyond the last {key} count as 0 in the maximum, not in the sum: rows far below 0 underflow. "
+            "Load them as −inf."
+        )
+        yield from _underflowing("padding_in_maximum", sentence, Way(tile=tile, padding=0.0, padding_in="max"))
+        sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
+        yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
+        sentence = "What is subtracted is the first tile's maximum, not the running one."
+        yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan")
+        yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
+
+
+def _level(level: float) -> str:
+    """In a sentence, marked: where several levels fit alike, all that can be said is between which."""
+    return f"⟨{level:g}⟩"
+
+
+def _underflowing(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str, Way]]:
+    """Where all underflows a kernel divides 0 by 0, or sees to it that 0 comes out; and tl.dot may take numerators in fp16."""
+    for empty in ("nan", "zero"):
+        for narrow in ("", "product", "both"):
+            yield name, sentence, dataclasses.replace(way, empty=empty, narrow=narrow)
+
+
+def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    """What becomes of the old sums when the maximum grows."""
+    for tile in tiles:
+        for power, what, short in changes.POWERS:
+            if kept == "acc":
+                yield f"acc_{short}", f"l is right, but acc {what}.", Way(tile=tile, acc_power=power)
+                both = "nothing_rescaled" if power == 0.0 else f"both_{short}"
+                yield both, f"acc as well as l {what}.", Way(tile=tile, acc_power=power, sum_power=power)
+            sentence = f"The sum l {what}" + ("; acc is right." if kept == "acc" else ".")
+            yield ("sum_" + short), sentence, Way(tile=tile, sum_power=power)
+        if kept == "acc":
+            yield (
+                "acc_replaced",
+                "acc holds the last tile's part alone: add to it instead of replacing it.",
+                Way(tile=tile, fresh_acc=True),
+            )
+            sentence = "Only the last tile counts: l and acc are replaced in every step instead of updated."
+            yield "last_tile_only", sentence, Way(tile=tile, fresh_acc=True, fresh_sum=True)
+        yield (
+            "sum_of_last_tile",
+            "l holds the last tile's sum alone: add to it instead of replacing it.",
+            Way(tile=tile, fresh_sum=True),
+        )
+        sentence = "The maximum of the last tile replaces the running one: it must be the larger of both."
+        yield "max_replaced", sentence, Way(tile=tile, maximum="last")
+        yield "max_replaced", sentence, Way(tile=tile, maximum="last", unguarded=True)
+
+
+def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
+    for name, sentence, change in changes.SOURCES:
+        yield name, sentence, Way(before=(change,))
+    if kind in ("decode", "fp8", "nvfp4"):
+        for name, sentence, change in changes.GROUPS:
+            yield name, sentence, Way(before=(change,))
+        for lanes in LANES:
+            sentence = "Empty parts (splits) count as lse 0 in the merge: their weight must be 0, an lse of −inf."
+            yield "empty_parts_count", sentence, Way(extra=lanes)
+        for filled in (0, 16):
+            yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
+    else:
+        for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
+            yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
+
+
+def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
+    for name, sentence, seen in changes.MASKS[kind]:
+        yield name, sentence, Way(visible=seen)
+    for level in LEVELS:
+        said = _level(level)
+        sentence = (
+            f"Hidden scores are {said}, not −inf: rows without a visible key, and rows whose scores lie lower, take them."
+        )
+        yield "masked_with_number", sentence, Way(hidden=level)
+        if level < -1e3:
+            for base in (1.0, 1 / LN2):
+                yield "masked_with_number", sentence, Way(hidden=level, hidden_added=base)
+    sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
+    yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
+    sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."
+    yield from _underflowing("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
+    for tile, rows in itertools.product(_TILES, _TILES):
+        for empty in ("nan", "zero"):
+            way = Way(tile=tile, query_tile=rows, unguarded=True, empty=empty)
+            yield "fully_masked_tile", _UNSEEN_TILE, way
+    sentence = "A row that sees no key gives NaN: its sum l is 0, and 0 / 0 is NaN. It must be zero."
+    yield "no_visible_key", sentence, Way(empty="nan")
+
+
+def _lengths() -> Iterator[tuple[str, str, Way]]:
+    for name, sentence, length in changes.LENGTHS:
+        yield name, sentence, Way(kv_len=length)
+    for tile in NARROW:
+        sentence = (
+            f"Keys up to the next multiple of {tile} take part: kv_len is rounded up, and what lies beyond it is not masked."
+        )
+        yield "kv_len_rounded_up", sentence, Way(kv_len=functools.partial(changes.rounded_up, tile=tile))
+        sentence = f"Sequences end at a multiple of {tile}: kv_len is rounded down."
+        yield "kv_len_rounded_down", sentence, Way(kv_len=functools.partial(changes.rounded_down, tile=tile))
+    sentence = "A sequence without a key gives NaN: its sum l is 0, and 0 / 0 is NaN. Its row must be zero."
+    yield "no_keys", sentence, Way(empty="nan")

@@ -1,0 +1,235 @@
+"""A way to compute attention tile by tile, right as it stands; each field changed is one bug. Two changes are two bugs.
+
+exp is that of float32, so that what overflows or underflows on a device does so here; sums are exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+
+from grader.judge.diagnosis.accounts.attention import Attention
+
+INF = math.inf
+Change = Callable[[Attention], Attention]
+Seen = Callable[[Attention], torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Way:
+    """How a row is computed.
+
+    before: what is done to the inputs (another scale, another head).
+    tile: lanes a step; 0 for the whole row in one, −n for the next power of two, of at least n lanes.
+    visible: which keys are not hidden, [batch or 1, 1, rows, keys].
+    kv_len: keys of a sequence, [batch].
+    keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
+    hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
+        hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
+    extra: so many more keys of score 0 in maximum and sum.
+    maximum: running | none | absolute | minimum | first | last | rows | group | mean; start: where it begins.
+    row_tile: rows that share a maximum, the last of them filled up with scores of 0 (−n: n rows, filled up with −inf); 0 for
+        all of them.
+    acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)).
+    step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1].
+    fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
+    divisions: by l, at the end. base: weights are exp(base · (s − m)).
+    empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
+    unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before
+        the "product", as tl.dot takes them, or before "both" sums.
+    query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited. 0: all are.
+    after: what is done to the answer.
+    """
+
+    before: tuple[Change, ...] = ()
+    tile: int = 0
+    visible: Seen = Attention.visible
+    kv_len: Seen = lambda a: a.kv_len
+    keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    hidden: float = -INF
+    hidden_added: float = 0.0
+    hidden_in: str = "both"
+    padding: float = -INF
+    padding_in: str = "both"
+    extra: int = 0
+    maximum: str = "running"
+    row_tile: int = 0
+    start: float = -INF
+    acc_power: float = 1.0
+    sum_power: float = 1.0
+    step_factor: Callable[[Attention], torch.Tensor] | None = None
+    fresh_acc: bool = False
+    fresh_sum: bool = False
+    divisions: int = 1
+    base: float = 1.0
+    empty: str = "right"
+    unguarded: bool = False
+    narrow: str = ""
+    query_tile: int = 0
+    after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
+
+    @property
+    def changed(self) -> dict[str, object]:
+        """The fields that are not right, by name."""
+        fields = dataclasses.fields(self)
+        return {field.name: getattr(self, field.name) for field in fields if getattr(self, field.name) != field.default}
+
+    def joined(self, other: Way) -> Way | None:
+        """Both bugs at once; None where they change the same thing."""
+        mine, theirs = self.changed, other.changed
+        both = mine.keys() & theirs.keys()
+        if any(mine[name] != theirs[name] for name in both - {"before", "after"}):
+            return None
+        lists = {name: (*mine[name], *theirs[name]) for name in both & {"before", "after"}}
+        return Way(**{**mine, **theirs, **lists})
+
+
+def answer(way: Way, attention: Attention) -> torch.Tensor:
+    """What a kernel that computes in that way would give, float64, of the lab's shape."""
+    a = attention
+    for change in way.before:
+        a = change(a)
+    lanes = _Lanes(way, a)
+    total, product = _run(way, lanes)
+    for _ in range(way.divisions):
+        product = product / total
+    if way.empty != "nan":
+        no_key = ~lanes.inside.any(-1, keepdim=True) if way.hidden == -INF else total == 0
+        blind = total == 0 if way.empty == "zero" else no_key
+        product = product.masked_fill(blind, 0.0)
+    for change in way.after:
+        product = change(product, a)
+    return product.reshape(a.out_shape)
+
+
+class _Lanes:
+    """Scores and values by lane: the row filled up to whole tiles, hidden and padded lanes at their levels."""
+
+    def __init__(self, way: Way, a: Attention) -> None:
+        scores = a.scores()
+        kv_len = way.kv_len(a).clamp(max=a.keys)
+        keys = scores.shape[-1]
+        tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
+        self.tile, self.count = tile, -(-keys // tile) * tile
+        place = torch.arange(self.count)
+        fill = self.count - keys
+        scores = torch.nn.functional.pad(scores, (0, fill))
+        seen = torch.nn.functional.pad(way.visible(a), (0, fill))
+        valid = (place < kv_len[:, None])[:, None, None, :]
+        end = -(-kv_len // tile) * tile
+        beyond = (~valid) & (place < end[:, None])[:, None, None, :]
+        inside, hidden = valid & seen, valid & ~seen
+        self.inside, self.width = inside, keys
+        self.end = _ends(seen, way.query_tile) if way.query_tile else None
+        self.step_factor = way.step_factor(a) if way.step_factor else None
+        self.groups = a.key.shape[1] if a.key is not None else 1
+        levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
+        self.scores = torch.where(inside, scores, levels.double())
+        self.in_max = inside | (hidden & (way.hidden_in in ("both", "max"))) | (beyond & (way.padding_in in ("both", "max")))
+        self.in_sum = inside | (hidden & (way.hidden_in in ("both", "sum"))) | (beyond & (way.padding_in in ("both", "sum")))
+        self.in_product = inside | (hidden & (way.hidden_in == "both"))
+        if way.hidden_added:
+            added = (scores * way.hidden_added + way.hidden).float().double() / way.hidden_added
+            self.scores = torch.where(hidden, added, self.scores)
+        if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside
+        for chosen, names in (
+            (way.keys, ("in_max", "in_sum", "in_product")),
+            (way.sum_keys, ("in_sum",)),
+            (way.product_keys, ("in_product",)),
+        ):
+            if chosen is not None:
+                kept = chosen(place[None, :], kv_len[:, None])[:, None, None, :]
+                for name in names:
+                    setattr(self, name, getattr(self, name) & kept)
+        self.value = None
+        if a.value is not None:
+            value = torch.nn.functional.pad(a.by_head(a.value), (0, 0, 0, fill))
+            self.value = value.masked_fill(~valid.transpose(-1, -2), 0.0)
+
+
+def _ends(seen: torch.Tensor, rows: int) -> torch.Tensor:
+    """One past the last key that any row of a row's tile sees: [.., rows, 1]."""
+    last = torch.where(seen, torch.arange(1, seen.shape[-1] + 1), 0).amax(-1, keepdim=True)
+    filled = torch.nn.functional.pad(last, (0, 0, 0, -last.shape[-2] % rows)).unflatten(-2, (-1, rows))
+    return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., : last.shape[-2], :]
+
+
+def _exp(x: torch.Tensor) -> torch.Tensor:
+    return torch.exp(x.float()).double()
+
+
+def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
+    """l, and acc: without values, every numerator under the last maximum."""
+    shape = lanes.scores.shape
+    m = torch.full((*shape[:-1], 1), way.start, dtype=torch.float64)
+    total = torch.zeros_like(m)
+    acc = None if lanes.value is None else torch.zeros(*shape[:-1], lanes.value.shape[-1], dtype=torch.float64)
+    for start in range(0, lanes.count, lanes.tile):
+        at = slice(start, start + lanes.tile)
+        before = m, total, acc
+        old, m = m, _maximum(way, lanes, at, m, first=start == 0)
+        base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
+        power = _exp(way.base * (lanes.scores[..., at] - base))
+        alpha = {kept: _exp(kept * (old - base)) if kept else torch.ones_like(old) for kept in (way.acc_power, way.sum_power)}
+        power = power.half().double() if way.narrow == "both" else power
+        step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
+        total = step if way.fresh_sum else total * alpha[way.sum_power] + step
+        if acc is not None:
+            power = power.half().double() if way.narrow == "product" else power
+            step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
+            acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step
+            acc = acc if lanes.step_factor is None else acc * lanes.step_factor
+        if lanes.end is not None:
+            visited = lanes.end > start
+            m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))
+    if way.extra:
+        old, m = m, m.clamp(min=0.0)
+        total = total * _exp(old - m) + way.extra * _exp(-m)
+        acc = None if acc is None else acc * _exp(old - m)
+    if acc is None:
+        base = m.masked_fill(m == -INF, 0.0)
+        acc = _exp(way.base * (lanes.scores - base)).masked_fill(~lanes.in_product, 0.0)[..., : lanes.width]
+    return total, acc
+
+
+def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool) -> torch.Tensor:
+    """The number that is subtracted from now on."""
+    scores = lanes.scores[..., at].masked_fill(~lanes.in_max[..., at], -INF)
+    top = scores.amax(-1, keepdim=True)
+    match way.maximum:
+        case "none":
+            return torch.zeros_like(m)
+        case "absolute":
+            top = scores.abs().masked_fill(~lanes.in_max[..., at], -INF).amax(-1, keepdim=True)
+        case "minimum":
+            return scores.masked_fill(~lanes.in_max[..., at], INF).amin(-1, keepdim=True)
+        case "first":
+            return torch.maximum(m, top) if first else m
+        case "last":
+            return top
+        case "rows":
+            top = _over_rows(top, way.row_tile)
+        case "group":  # heads of a group, beside `row_tile` − that many of score 0
+            top = top.unflatten(1, (lanes.groups, -1)).amax(2, keepdim=True)
+            top = top.clamp(min=0.0 if way.row_tile else -INF).expand(-1, -1, m.shape[1] // lanes.groups, -1, -1).flatten(1, 2)
+        case "mean":
+            inside = lanes.in_max[..., at]
+            return scores.masked_fill(~inside, 0.0).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True)
+    return torch.maximum(m, top)
+
+
+def _over_rows(top: torch.Tensor, tile: int) -> torch.Tensor:
+    """The largest of the rows that share a tile, for each of them."""
+    rows = top.shape[-2]
+    if not tile:
+        return top.amax(-2, keepdim=True).expand_as(top)
+    fill = 0.0 if tile > 0 else -INF
+    filled = torch.nn.functional.pad(top, (0, 0, 0, -rows % abs(tile)), value=fill).unflatten(-2, (-1, abs(tile)))
+    return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., :rows, :]

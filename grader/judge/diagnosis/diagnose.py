@@ -1,0 +1,155 @@
+"""What is wrong with an attempt, from all its cases and what the kernel answered to our questions.
+
+What cannot be computed around comes first: a fault, a store outside; a matter of strides before the overrun that it explains.
+Then a rule that foretells everything that was seen. Where there is none, only facts are said, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.accounts.rules import accounts
+from grader.judge.diagnosis.oracles import Suspects
+from grader.judge.diagnosis.patterns import pattern, worst
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
+from grader.judge.diagnosis.probes.battery import questions
+from grader.judge.diagnosis.probes.layouts import LAYOUTS
+from grader.judge.diagnosis.probes.question import KernelQuestion
+from grader.judge.diagnosis.remarks import remarks
+from grader.judge.diagnosis.strides import strides
+from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
+from grader.report import Diagnosis, Fact, Picture, Verdict
+from labs.declaration import Lab
+
+FACTS = 3  # in a report, at most
+BY_VALUE = (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Diagnosed:
+    """One sentence, and what was measured."""
+
+    diagnosis: Diagnosis
+    facts: tuple[Fact, ...] = ()
+    picture: Picture | None = None
+
+
+class Inquiry:
+    """An attempt whose cases have been judged: what to ask of its kernel, and what is wrong with it.
+
+    Args:
+        findings: one for each case, in their order.
+    """
+
+    def __init__(self, lab: Lab, lab_id: str, findings: Sequence[Finding]) -> None:
+        self._lab, self._lab_id, self._findings = lab, lab_id, findings
+        self._failed = [finding for finding in findings if finding.failed]
+        self._of_strides = strides(findings)
+
+    @functools.cached_property
+    def _suspects(self) -> Suspects:
+        return Suspects(self._lab.oracles, accounts(self._lab.kind), self._findings)
+
+    def questions(self) -> Iterator[KernelQuestion]:
+        """What may tell more: nothing where the attempt is right, or ended before it gave an answer."""
+        failed = self._failed
+        if any(finding.verdict in ENDINGS for finding in failed):
+            return
+        if self._of_strides is not None:
+            yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
+        elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+            yield from questions(self._lab, self._lab_id)
+
+    def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
+        """Whether one rule is left: a few facts will do then."""
+        return self._of_strides is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
+
+    def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
+        """One diagnosis for the attempt.
+
+        Args:
+            answered: what the kernel answered to `questions`; () where it was asked nothing.
+        """
+        found = self._diagnosis(answered)
+        detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
+        readings = telling(answered)
+        return Diagnosed(
+            diagnosis=dataclasses.replace(found, detail=detail),
+            facts=tuple(reading.fact for reading in readings[:FACTS]),
+            picture=next((reading.picture for reading in readings if reading.picture is not None), None),
+        )
+
+    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis:
+        """What is wrong, without the remarks."""
+        lab, findings, failed = self._lab, self._findings, self._failed
+        if not failed:
+            return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
+        hard = [finding for finding in failed if finding.own is not None]
+        wrong = [finding for finding in failed if finding.own is None]
+        if failed[0].verdict not in BY_VALUE:
+            for symptom in lab.symptoms:
+                if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
+                    return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
+        if self._of_strides is not None:
+            return dataclasses.replace(self._of_strides, detail=_detail(failed))
+        if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
+            return dataclasses.replace(hard[0].own, detail=_share(hard, findings))
+        return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
+
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
+        """What is wrong with answers that are there."""
+        if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
+            return pattern(self._findings, wrong) or worst(wrong[0])
+        signs = functools.partial(confirmed, self._lab, self._findings)
+        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
+        if rule is not None:
+            own = any(oracle.name == rule[0] for oracle in self._lab.oracles)
+            symptom = None if own else signs(rule[0])
+            return (
+                Diagnosis(name=symptom.name, sentence=symptom.sentence)
+                if symptom
+                else Diagnosis(name=rule[0], sentence=rule[1])
+            )
+        answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
+        symptom = speaking(self._lab, self._findings, answers or None)
+        if symptom is not None:
+            return Diagnosis(name=symptom.name, sentence=symptom.sentence)
+        two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
+        if two is not None:
+            return Diagnosis(name=two[0], sentence=two[1])
+        facts = [reading.fact for reading in telling(answered)]
+        if facts:
+            return Diagnosis(name="measured", sentence=said(facts[0]))
+        return pattern(self._findings, wrong) or worst(wrong[0])
+
+
+def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:
+    return [finding for each in answered for finding in each.findings]
+
+
+def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
+    """What the cases alone say; no kernel is asked anything."""
+    return Inquiry(lab, "", findings).diagnose().diagnosis
+
+
+def said(fact: Fact) -> str:
+    """A fact as a sentence."""
+    return f"{fact.given[0].upper()}{fact.given[1:]}: {fact.got}; it should be {fact.expected}."
+
+
+def _line(failed: Sequence[Finding]) -> int | None:
+    return next((finding.own.line for finding in failed if finding.own and finding.own.line), None)
+
+
+def _detail(failed: Sequence[Finding]) -> str:
+    names = [finding.name for finding in failed]
+    return f"Failing: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}."
+
+
+def _share(hard: Sequence[Finding], findings: Sequence[Finding]) -> str:
+    if len(hard) == len(findings):
+        return "In every case."
+    return f"In {len(hard)} of {len(findings)} cases: {', '.join(finding.name for finding in hard[:8])}."

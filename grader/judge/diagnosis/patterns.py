@@ -1,0 +1,83 @@
+"""Patterns that any lab can show, and the worst cell where there is none: unwritten cells, ragged lengths, rows of NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from grader.judge.case.hidden import told_diagnosis
+from grader.judge.case.judged import Finding
+from grader.report import Diagnosis, Verdict
+
+
+def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
+    """What the failing cases share and no other has."""
+    passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
+    if all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):
+        return told_diagnosis(Diagnosis(sentence=unwritten_sentence(failed[0]), name="not_written"), failed[0])
+    ragged = [finding for finding in failed if _is_ragged(finding)]
+    if passed and len(ragged) == len(failed) and not any(_is_ragged(finding) for finding in passed):
+        first = f" (first: {failed[0].prepared.shape})" if failed[0].visible else ""
+        sentence = (
+            f"Only cases whose length is no multiple of a tile fail{first}: "
+            "look at the mask of the last tile, in the load as well as in the store."
+        )
+        return Diagnosis(sentence=sentence, name="ragged_tail")
+    if failed[0].verdict is Verdict.NOT_FINITE:
+        return told_diagnosis(Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite"), failed[0])
+    return None
+
+
+def _is_ragged(finding: Finding) -> bool:
+    """Whether the longest of the case's sizes is no multiple of 16, the smallest tile there is."""
+    return max(finding.prepared.sizes.values(), default=0) % 16 != 0
+
+
+def unwritten_sentence(finding: Finding) -> str:
+    """Which rows or columns of out nobody stored."""
+    unwritten = finding.unwritten
+    if bool(unwritten.all()):
+        return "out was never written: the kernel stores nothing, or is not launched."
+    columns = unwritten.shape[-1]
+    by_row = unwritten.reshape(-1, columns)
+    rows = by_row.all(dim=1).nonzero().flatten()
+    if rows.numel():
+        return (
+            f"{_stretch('row', rows)} of out ({rows.numel()} of {by_row.shape[0]}) never written: "
+            "is the grid large enough, and does every program store its own rows?"
+        )
+    return (
+        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of out never written: "
+        "does the store cover the whole row, the last tile too?"
+    )
+
+
+def _stretch(axis: str, indices: torch.Tensor) -> str:
+    """ "Row 3", "Rows 3 to 7"."""
+    first, last = int(indices[0]), int(indices[-1])
+    return f"{axis.capitalize()} {first}" if first == last else f"{axis.capitalize()}s {first} to {last}"
+
+
+def _nan_sentence(finding: Finding) -> str:
+    rows = finding.comparison.bad_rows
+    total = finding.out.numel() // finding.out.shape[-1]
+    where = "every row" if len(rows) == total else f"{len(rows)} of {total} rows, first row {rows[0]}"
+    return (
+        f"NaN or Inf in {where} of case {finding.name}: an exp overflowed, inf was taken from inf, 0 was divided by 0, "
+        "or memory was read that nobody wrote (scratch, or the gaps between rows)."
+    )
+
+
+def worst(finding: Finding) -> Diagnosis:
+    """Where no pattern fits: the worst cell, as got and as expected; for a hidden case its name alone."""
+    if finding.comparison is None or finding.comparison.worst is None:
+        return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
+    cell = finding.comparison.worst
+    index = ", ".join(map(str, cell.index))
+    sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
+    return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
+
+
+def _show(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"

@@ -1,0 +1,77 @@
+"""Questions are put to a kernel in a session of its own, within bounds of time and calls; it ends once enough is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading
+from grader.report import Verdict
+
+CALLS = 200
+SECONDS = 10.0
+BATCH = 24  # questions whose inputs are made at a time
+ENOUGH_FACTS = 3
+ENDINGS = (Verdict.TIME_LIMIT, Verdict.CRASHED, Verdict.MEMORY_LIMIT, Verdict.CANCELLED, Verdict.NOT_RUN)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AskedQuestion:
+    """A question that was asked. `reading` is None where every case of it is right, or nothing can be read."""
+
+    question: KernelQuestion
+    findings: tuple[Finding, ...]
+    reading: Reading | None
+
+
+Asked = Callable[[Sequence[PreparedCase], Callable[[], bool]], Iterable[Finding]]
+
+
+def ask(
+    questions: Iterable[KernelQuestion],
+    run: Asked,
+    *,
+    cancelled: Callable[[], bool],
+    enough: Callable[[Sequence[AskedQuestion]], bool] = lambda answered: False,
+) -> list[AskedQuestion]:
+    """Put the questions, in their order, for SECONDS and CALLS at most.
+
+    Args:
+        run: runs cases in one session after another, and yields a finding for each; it stops where it is told to.
+        enough: asked after each question with a reading once there are facts from ENOUGH_FACTS families of questions: whether
+            the rest may be left out.
+    """
+    deadline = time.monotonic() + SECONDS
+    stop = lambda: cancelled() or time.monotonic() > deadline  # noqa: E731
+    answered: list[AskedQuestion] = []
+    calls = 0
+    rest = iter(questions)
+    while not stop():
+        batch = list(itertools.islice(rest, BATCH))
+        if not batch:
+            break
+        findings = iter(run([case for question in batch for case in question.cases], stop))
+        for question in batch:
+            calls += len(question.cases)
+            own = tuple(itertools.islice(findings, len(question.cases)))
+            if len(own) < len(question.cases) or calls > CALLS or any(finding.verdict in ENDINGS for finding in own):
+                return answered
+            wrong = any(finding.failed for finding in own)
+            reading = question.read(own) if wrong else None
+            answered.append(AskedQuestion(question=question, findings=own, reading=reading))
+            if reading is not None and len(telling(answered)) >= ENOUGH_FACTS and enough(answered):
+                return answered
+    return answered
+
+
+def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
+    """Readings that are to be shown: the first of each family of questions, then the others."""
+    first: dict[str, Reading] = {}
+    for each in answered:
+        if each.reading is not None:
+            first.setdefault(each.question.family, each.reading)
+    return list(first.values())

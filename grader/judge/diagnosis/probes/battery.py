@@ -1,0 +1,43 @@
+"""Which questions a kernel of a lab is asked, the most telling first: basic ones before those that they would confuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from grader.judge.diagnosis.probes import columns, counts, heads, layouts, precision, products, slope, steps, tables, weights
+from grader.judge.diagnosis.probes.question import KernelQuestion
+from labs.declaration import Lab
+
+WIDEST = {"lab02_safe_softmax": 4096}  # columns; in lab 3 rows may be of any length
+UNLIMITED = 1 << 17
+
+
+def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
+    """Shape of the mask before counts, counts before steps, slope before what depends on the scores' size."""
+    kind = lab.kind
+    match kind:
+        case "":
+            return
+        case "scores":
+            yield from products.products(lab)
+            return
+        case "softmax":
+            yield from columns.columns(lab, WIDEST.get(lab_id, UNLIMITED))
+            return
+    for ask in (
+        tables.tables,
+        counts.equal_scores,
+        counts.lengths,
+        weights.small,
+        slope.slope,
+        heads.values_of_heads,
+        weights.heads,
+        steps.steps,
+        weights.levels,
+        layouts.layouts,
+        weights.rows,
+        counts.nan_beyond,
+        precision.large_values,
+        precision.close_scores,
+    ):
+        yield from ask(lab, kind)

@@ -1,0 +1,112 @@
+"""Questions to a softmax (labs 2 and 3): its output is the weights themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import drawn
+from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.weights import picture
+from grader.report import Fact
+from labs.declaration import Lab
+
+FP32 = torch.float32
+WIDTHS = (64, 1, 17, 100, 127, 128, 129, 257, 1000, 1024, 1025, 2049, 4096)
+WIDER = (8192, 8193, 20000)
+LAB2_WIDEST = 4096
+
+
+def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
+    """Everything that a softmax is asked, the most telling first. `widest`: columns that the lab allows."""
+    for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
+        yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
+    for cols in (*WIDTHS, *(WIDER if widest > LAB2_WIDEST else ())):
+        yield _equal(lab, cols)
+    for cols in (256, *((4096,) if widest == LAB2_WIDEST else (4096, 20480))):
+        yield from _steps(lab, cols)
+    for level in (-50.0, -200.0, 200.0, -5000.0, 1000.0):
+        for cols in (256, 250):
+            yield _asked(
+                lab, f"level_{level:g}_{cols}", drawn(5, 3, cols) * 0.5 + level, f"x near {number(level)}, {cols} columns"
+            )
+    yield _asked(lab, "rows_at_levels", drawn(6, 5, 64) + torch.linspace(-300, 300, 5)[:, None], "rows at x from −300 to 300")
+    for place, said in ((0, "first"), (-1, "last")):
+        x = torch.zeros(1, 2500)
+        x[0, place] = 180.0
+        yield _asked(lab, f"peak_{said}", x, f"2500 columns, the {said} stands 180 above the others")
+    for start, stop, said in ((0.3, 0.8, "middle half"), (0.0, 0.75, "first three quarters"), (0.75, 1.0, "last quarter")):
+        x = drawn(3, 2, 4096)
+        x[:, int(start * 4096) : int(stop * 4096)] = -torch.inf
+        yield _asked(lab, f"masked_{said.split()[0]}", x, f"4096 columns, the {said} −inf")
+    x = drawn(7, 5, 100)
+    plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
+    gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))
+    yield KernelQuestion(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("x",)))
+
+
+def _asked(lab: Lab, name: str, x: torch.Tensor, what: str) -> KernelQuestion:
+    case = prepared(lab, name, {"x": x}, FP32, what=what)
+    return KernelQuestion(name=name, cases=(case,), read=lambda found: _read(found, what))
+
+
+def _read(found: Sequence[Finding], what: str) -> Reading | None:
+    finding = found[0]
+    if finding.out is None or finding.expected is None:
+        return None
+    got, want = finding.out.double(), finding.expected.double()
+    off = (got - want).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
+    row, column = divmod(int(off.argmax()), got.shape[1])
+    if not bool(torch.isfinite(got[row]).all()):
+        bad = (~torch.isfinite(got).all(-1)).nonzero().flatten().tolist()
+        fact = Fact(
+            given=what,
+            got=f"NaN or Inf in row {bad[0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else ""),
+            expected="a row that sums to 1",
+        )
+    else:
+        sums = f"; the row sums to {number(got[row].sum())}" if abs(float(got[row].sum()) - 1) > 1e-3 else ""
+        fact = Fact(
+            given=what,
+            got=f"row {row}, column {column} is {number(got[row, column])}{sums}",
+            expected=number(want[row, column]),
+        )
+    return Reading(fact=fact, picture=picture(got, want, what))
+
+
+def _equal(lab: Lab, cols: int) -> KernelQuestion:
+    case = prepared(lab, f"equal_{cols}", {"x": torch.zeros(1, cols)}, FP32, what=f"{cols} equal columns")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        row = found[0].out.double().flatten()
+        what = f"{cols} equal columns" if cols > 1 else "one column"
+        if not bool(torch.isfinite(row).all()) or float(row.max()) <= 0:
+            return Reading(fact=Fact(given=what, got="NaN, Inf or zeros", expected=f"1 / {cols} each"))
+        lost = int((row <= 0).sum())
+        said = f"the sum counts {number(1 / float(row.max()))}" + (f"; {lost} have no weight" if lost else "")
+        return Reading(fact=Fact(given=what, got=said, expected=str(cols)))
+
+    return KernelQuestion(name=f"equal_{cols}", cases=(case,), read=read)
+
+
+def _steps(lab: Lab, cols: int) -> Iterator[KernelQuestion]:
+    half = torch.arange(cols) >= cols // 2
+    for height in (4.0, -4.0):
+        levels = torch.where(half, height, 0.0) if height > 0 else torch.where(half, 0.0, -height)
+        said = "0 in the first half and 4 in the second" if height > 0 else "4 in the first half and 0 in the second"
+        case = prepared(lab, f"step_{height:g}_{cols}", {"x": levels[None]}, FP32, what=f"{cols} columns, {said}")
+
+        def read(found: Sequence[Finding], what: str = f"{cols} columns, {said}") -> Reading | None:
+            finding = found[0]
+            if finding.out is None or finding.expected is None:
+                return None
+            first, second = (number(part.double().sum()) for part in finding.out.flatten().chunk(2))
+            wanted = " and ".join(number(part.double().sum()) for part in finding.expected.flatten().chunk(2))
+            return Reading(fact=Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted))
+
+        yield KernelQuestion(name=f"step_{height:g}_{cols}", cases=(case,), read=read)

@@ -1,0 +1,119 @@
+"""The effective count: with equal scores 1 / weight is the number of keys in the sum, at lengths around the edges of tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.report import Fact
+from labs.declaration import Lab
+
+LENGTHS = (64, 1, 15, 16, 17, 33, 63, 65, 100, 127, 129, 200, 257, 512)
+SIZES = (1, 0, 2, 16, 17, 31, 64, 65, 100, 127)  # kv_len of sequences in a cache of CACHE keys
+CACHE = 128
+HEAD_DIM = 64
+
+
+def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """One row over n keys of score 0."""
+    for keys in LENGTHS:
+        query, key = torch.zeros(1, 1, 1, HEAD_DIM), torch.zeros(1, 1, keys, HEAD_DIM)
+        given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25)
+        what = f"{keys} keys of equal score" if keys > 1 else "one key"
+        case = prepared(lab, f"equal_{keys}", given, FP16, what=what)
+        yield KernelQuestion(
+            name=f"equal_{keys}", cases=(case,), read=lambda found, keys=keys, what=what: _read(found, kind, keys, what)
+        )
+
+
+def _read(found: Sequence[Finding], kind: str, keys: int, what: str) -> Reading | None:
+    if found[0].out is None:
+        return None
+    return _counted(found[0].out.double().flatten(), kind, keys, keys, what)
+
+
+def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> Reading:
+    """`keys` should count, of `held` that the cache has."""
+    per = keys_a_channel(held, len(row))
+    places = torch.arange(len(row)) * per
+    row, places = row[places < held], places[places < held]
+    width = torch.clamp(held - places, max=per)
+    weights = row / unit(kind) / width
+    if not bool(torch.isfinite(weights).all()):
+        return Reading(fact=Fact(given=what, got="NaN or Inf", expected=f"weights of 1 / {keys}" if keys else "0"))
+    largest = float(weights.max())
+    if largest <= 0:
+        return Reading(fact=Fact(given=what, got="no key has a weight", expected=f"weights of 1 / {keys}" if keys else "0"))
+    inside = places < keys
+    lost = places[inside & (weights.abs() < 1e-4 * largest)].tolist()
+    taken = places[~inside & (weights.abs() > 1e-4 * largest)].tolist()
+    count = number(1 / largest)
+    said = f"the sum counts {count} keys"
+    if lost:
+        said += f"; without a weight: key{'s' if len(lost) > 1 else ''} {several(lost)}"
+    if taken:
+        said += f"; keys {several(taken)} beyond the end have one"
+    uneven = weights[inside & (weights > 1e-4 * largest)]
+    if len(uneven) > 1 and float(uneven.min()) < 0.98 * largest:
+        low = int(torch.where(inside, weights, torch.inf).argmin())
+        high = int(places[weights.argmax()])
+        said = f"weights from {number(weights[low])} (key {int(places[low])}) to {number(largest)} (key {high})"
+        return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
+    return Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
+
+
+def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """kv_len: one sequence alone, and many in one cache, in both orders."""
+    if kind not in ("decode", "fp8", "nvfp4"):
+        return
+    alone = [[length] for length in (65, 64, 1, 127)]
+    for lens in (*alone, list(SIZES), list(reversed(SIZES))):
+        batch = len(lens)
+        query, key = torch.zeros(batch, 1, 1, CACHE), torch.zeros(batch, 1, CACHE, CACHE)
+        given = arguments(kind, query, key, identity(kind, batch, 1, CACHE, CACHE), scale=0.25, kv_len=lens)
+        what = (
+            f"kv_len {lens[0]} of {CACHE}, equal scores"
+            if batch == 1
+            else f"sequences of different kv_len, of {CACHE}, equal scores"
+        )
+        case = prepared(lab, f"kv_len_{lens[0]}_{batch}", given, FP16, what=what)
+        yield KernelQuestion(
+            name=f"kv_len_{lens[0]}_{batch}",
+            cases=(case,),
+            read=lambda found, lens=lens, what=what: _read_lengths(found, kind, lens, what),
+        )
+
+
+def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: str) -> Reading | None:
+    """The first sequence whose row is not as it should be."""
+    finding = found[0]
+    if finding.out is None or finding.expected is None or not finding.comparison.bad_rows:
+        return None
+    batch = finding.comparison.bad_rows[0]
+    given = (
+        what if len(lens) == 1 else f"sequences of kv_len {', '.join(map(str, lens))}: number {batch}, of {lens[batch]} keys"
+    )
+    return _counted(finding.out.double().reshape(len(lens), -1)[batch], kind, lens[batch], CACHE, given)
+
+
+def nan_beyond(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """NaN in key or in value past kv_len; nothing else changes."""
+    if kind not in ("decode", "fp8", "nvfp4"):
+        return
+    for name in ("key", "value"):
+        parts = {"key": torch.zeros(1, 1, CACHE, HEAD_DIM), "value": torch.ones(1, 1, CACHE, HEAD_DIM)}
+        parts[name][:, :, 70:] = torch.nan
+        given = arguments(kind, torch.zeros(1, 1, 1, HEAD_DIM), parts["key"], parts["value"], scale=0.25, kv_len=[70])
+        what = f"kv_len 70 of {CACHE}; {name} is NaN beyond it"
+        case = prepared(lab, f"nan_beyond_{name}", given, FP16, what=what)
+
+        def read(found: Sequence[Finding], what: str = what) -> Reading | None:
+            if found[0].out is None or bool(torch.isfinite(found[0].out).all()):
+                return None
+            return Reading(fact=Fact(given=what, got="NaN in out", expected="1: what lies beyond kv_len has no weight"))
+
+        yield KernelQuestion(name=f"nan_beyond_{name}", cases=(case,), read=read)

@@ -1,0 +1,90 @@
+"""Questions to lab 1: scores are linear in query and in key, so one-hot queries show which components enter, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import drawn
+from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.report import Fact
+from labs.declaration import Lab
+
+FP32 = torch.float32
+
+
+def products(lab: Lab) -> Iterator[KernelQuestion]:
+    """Everything that lab 1 is asked, the most telling first."""
+    for head_dim in (64, 32, 80, 17, 1, 128, 129, 200):
+        yield _components(lab, head_dim)
+    yield from _scales(lab)
+    for keys in (64, 1, 17, 65, 127, 129, 300):
+        yield _keys(lab, keys)
+    given = {"query": drawn(1, 64), "key": drawn(2, 100, 64), "softmax_scale": 0.25}
+    plain = prepared(lab, "contiguous", given, FP32, what="contiguous")
+    gaps = prepared(lab, "gaps_in_key", given, FP32, what="key with gaps", strided=("key",))
+    yield KernelQuestion(name=LAYOUTS, cases=(plain, gaps), read=lambda found: read_layouts(found, ("key",)))
+
+
+def _components(lab: Lab, head_dim: int) -> KernelQuestion:
+    """Key j is the j-th unit vector and query is 1, 2, 3 …: out[j] is what component j adds."""
+    query = torch.arange(1, head_dim + 1).float()
+    case = prepared(lab, f"components_{head_dim}", {"query": query, "key": torch.eye(head_dim), "softmax_scale": 1.0}, FP32)
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        out = found[0].out.double()
+        given = f"head_dim {head_dim}, query 1, 2, 3 …, key j the j-th unit vector"
+        lost = (out == 0).nonzero().flatten().tolist()
+        if lost:
+            said = f"component{'s' if len(lost) > 1 else ''} {several(lost)} add{'' if len(lost) > 1 else 's'} nothing"
+            return Reading(fact=Fact(given=given, got=said, expected="each adds query[j]"))
+        place = int((out - query.double()).abs().nan_to_num(nan=torch.inf).argmax())
+        return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=number(query[place])))
+
+    return KernelQuestion(name=f"components_{head_dim}", cases=(case,), read=read)
+
+
+def _scales(lab: Lab) -> Iterator[KernelQuestion]:
+    steps = ((0.1, 64), (0.3, 64), (0.1, 32))
+    cases = tuple(
+        prepared(
+            lab, f"scale_{scale:g}_{dim}", {"query": torch.ones(dim), "key": torch.ones(64, dim), "softmax_scale": scale}, FP32
+        )
+        for scale, dim in steps
+    )
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if any(finding.out is None for finding in found):
+            return None
+        got = [float(finding.out.double()[3]) / dim for finding, (_, dim) in zip(found, steps, strict=True)]
+        if all(abs(value / scale - 1) < 0.01 for value, (scale, _) in zip(got, steps, strict=True)):
+            return None
+        said = "; ".join(
+            f"{number(value)} at softmax_scale {scale}, head_dim {dim}" for value, (scale, dim) in zip(got, steps, strict=True)
+        )
+        expected = ", ".join(str(scale) for scale, _ in steps)
+        return Reading(fact=Fact(given="query and key all 1: out / head_dim", got=said, expected=expected))
+
+    yield KernelQuestion(name="scale", cases=cases, read=read)
+
+
+def _keys(lab: Lab, keys: int) -> KernelQuestion:
+    """Key j scores j + 1: whose score stands where?"""
+    key = (torch.arange(keys)[:, None] + 1.0) * torch.ones(32)
+    query = torch.full((32,), 1 / 32)
+    case = prepared(lab, f"keys_{keys}", {"query": query, "key": key, "softmax_scale": 1.0}, FP32)
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        out = found[0].out.double()
+        place = int(((out - torch.arange(keys) - 1).abs().nan_to_num(nan=torch.inf) > 1e-3).int().argmax())
+        given = f"{keys} keys, key j scores j + 1"
+        return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=str(place + 1)))
+
+    return KernelQuestion(name=f"keys_{keys}", cases=(case,), read=read)

@@ -1,0 +1,61 @@
+"""A question to a kernel: inputs of ours, and how the answers are read. Nothing of it is secret."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.judged import Finding
+from grader.report import Fact, Picture
+from labs.declaration import Case, Lab
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What the answers to a question say: a fact, and a picture where there is one."""
+
+    fact: Fact
+    picture: Picture | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KernelQuestion:
+    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
+
+    name: str
+    cases: tuple[PreparedCase, ...]
+    read: Callable[[Sequence[Finding]], Reading | None]
+
+    @property
+    def family(self) -> str:
+        """Questions of one sort, at different sizes."""
+        return self.name.partition("_")[0]
+
+
+def prepared(
+    lab: Lab, name: str, inputs: dict[str, Any], dtype: torch.dtype, *, what: str = "", strided: tuple[str, ...] = ()
+) -> PreparedCase:
+    """A case of ours. `what` tells a person what its inputs are."""
+    case = Case(name=name, values=what, sizes={}, dtype=dtype, strided=strided)
+    return PreparedCase(case, {}, inputs, tuple(lab.out_shape(inputs)), lab.out_dtype(inputs, dtype))
+
+
+def number(value: float) -> str:
+    """Four digits, for a sentence."""
+    return f"{float(value):.4g}".replace("-", "−", 1) if float(value) < 0 else f"{float(value):.4g}"
+
+
+def several(places: Sequence[int]) -> str:
+    """[3, 4, 5, 9] → "3 to 5, 9"; at most four runs."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][1] + 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    said = [str(first) if first == last else f"{first} to {last}" for first, last in runs[:4]]
+    return ", ".join(said) + (" …" if len(runs) > 4 else "")

@@ -1,0 +1,267 @@
+"""How a quantised cache is decoded: every code, every block scale and each scale, read where one key has all the weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.report import Fact, Picture
+from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
+from labs.declaration import Inputs, Lab
+
+FP16 = torch.float16
+ONE = {"fp8": 0x38, "nvfp4": 2}  # the code of 1
+SCALE_OF_ONE = 0x38
+SHOWN = 16  # codes of a table that are drawn, at most
+
+
+def tables(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """Decode tables of value and of key, then the scales."""
+    if kind == "fp8":
+        yield from _fp8_codes(lab)
+    elif kind == "nvfp4":
+        yield from _nvfp4_codes(lab)
+        yield from _nvfp4_places(lab)
+        yield from _nvfp4_blocks(lab)
+        yield from _nvfp4_scale_codes(lab)
+    if kind in ONE:
+        yield from _scales(lab, kind)
+
+
+def _pack(nibbles: torch.Tensor) -> torch.Tensor:
+    return (nibbles[..., 0::2] | nibbles[..., 1::2] << 4).to(torch.uint8).contiguous()
+
+
+def _raw(kind: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **scales: torch.Tensor | float) -> Inputs:
+    """Arguments from codes as they are. query: [batch, heads, head_dim]; key, value: codes, a nibble a channel in NVFP4."""
+    batch, heads, keys, head_dim = value.shape
+    given: dict[str, object] = {"query": query.to(FP16)}
+    if kind == "fp8":
+        one = torch.ones(heads)
+        given |= {"key": key, "value": value}
+        given |= {name: scales.get(name, one).clone() for name in ("key_scale", "value_scale")}
+    else:
+        blocks = torch.full((batch, heads, keys, head_dim // BLOCK), SCALE_OF_ONE, dtype=torch.uint8)
+        for name, codes in (("key", key), ("value", value)):
+            given[f"{name}_codes"] = _pack(codes)
+            given[f"{name}_scales"] = scales.get(f"{name}_scales", blocks).clone()
+            given[f"{name}_global"] = torch.tensor([float(scales.get(f"{name}_global", 1.0))])
+    given["kv_len"] = torch.full((batch,), keys, dtype=torch.int32)
+    given["softmax_scale"] = 1.0
+    return given
+
+
+def _codes(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.uint8)
+
+
+def _fp8_codes(lab: Lab) -> Iterator[KernelQuestion]:
+    """One key: out is value, so that all codes of value are read at once. Key's are read as the score of one key beside a 0."""
+    codes = torch.arange(256, dtype=torch.uint8)
+    codes = torch.where((codes & 0x7F) == 0x7F, 0, codes)
+    value = codes.reshape(2, 1, 1, 128)
+    given = _raw("fp8", torch.zeros(2, 1, 128), _codes((2, 1, 1, 128)), value)
+    yield _table(lab, "fp8_value_codes", given, "value", codes, decode_e4m3(codes), "02x")
+    yield _key_table(lab, "fp8", codes, decode_e4m3(codes), "02x")
+
+
+def _nvfp4_codes(lab: Lab) -> Iterator[KernelQuestion]:
+    codes = torch.arange(16, dtype=torch.uint8)
+    value = codes.repeat_interleave(2).reshape(1, 1, 1, 32)  # each code in a low and in a high nibble
+    given = _raw("nvfp4", torch.zeros(1, 1, 32), _codes((1, 1, 1, 32)), value)
+    yield _table(
+        lab, "nvfp4_value_codes", given, "value", codes.repeat_interleave(2), decode_e2m1(codes.repeat_interleave(2)), "04b"
+    )
+    yield _key_table(lab, "nvfp4", codes, decode_e2m1(codes), "04b")
+
+
+def _table(
+    lab: Lab, name: str, given: Inputs, tensor: str, codes: torch.Tensor, numbers: torch.Tensor, form: str
+) -> KernelQuestion:
+    case = prepared(lab, name, given, FP16, what=f"one key, every code of {tensor}")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
+
+    return KernelQuestion(name=name, cases=(case,), read=read)
+
+
+def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, form: str) -> KernelQuestion:
+    """A sequence holds a key of zeros and keys of codes of like size: ln(w / w of the zeros) is a key's score, at most 3."""
+    order = numbers.abs().argsort(stable=True)
+    together, head_dim = 16, 32
+    groups = order.reshape(-1, together)
+    count = len(groups)
+    key = _codes((count, 1, together + 1, head_dim))
+    key[:, 0, 1:, 0] = codes[groups]
+    value = _codes((count, 1, together + 1, head_dim))
+    value[:, 0, range(together + 1), range(together + 1)] = ONE[kind]
+    reach = 3.0 / numbers[groups].abs().amax(-1).clamp(min=2.0**-9)
+    query = torch.zeros(count, 1, head_dim)
+    query[:, 0, 0] = reach.to(FP16).float()
+    given = _raw(kind, query, key, value)
+    name = f"{kind}_key_codes"
+    case = prepared(lab, name, given, FP16, what="keys of a code in channel 0 beside a key of zeros")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        weight = found[0].out.double()[:, 0, : together + 1]
+        score = torch.log(weight[:, 1:] / weight[:, :1])
+        got = torch.empty(len(codes), dtype=torch.double)
+        got[groups] = score / query[:, 0, :1].double()
+        error = torch.empty_like(got)
+        error[groups] = (0.02 / query[:, 0, :1].double()).expand(-1, together)
+        near = (got - numbers.double()).abs() < error
+        return _decoded(torch.where(near, numbers.double(), got), numbers.double(), codes, "key", form)
+
+    return KernelQuestion(name=name, cases=(case,), read=read)
+
+
+def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tensor: str, form: str) -> Reading | None:
+    """The codes that come out as something else, and how many."""
+    same = (got - numbers).abs() <= 4e-3 * numbers.abs() + 1e-6
+    bad = (~same).nonzero().flatten().tolist()
+    if not bad:
+        return None
+    shown = bad[:: max(1, len(bad) // 3)][:3]
+    said = "; ".join(f"{int(codes[place]):{form}} as {number(got[place])}" for place in shown)
+    wanted = "; ".join(f"{int(codes[place]):{form}} as {number(numbers[place])}" for place in shown)
+    given = f"codes of {tensor}" + (f", {len(bad)} of {len(codes)} differ" if len(bad) > len(shown) else "")
+    drawn = bad[:: max(1, -(-len(bad) // SHOWN))][:SHOWN]
+    picture = Picture(
+        kind="table",
+        title=f"What codes of {tensor} are decoded as",
+        columns=tuple(f"{int(codes[place]):{form}}" for place in drawn),
+        got=(tuple(_cell(got[place]) for place in drawn),),
+        expected=(tuple(_cell(numbers[place]) for place in drawn),),
+    )
+    return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture)
+
+
+def _cell(x: torch.Tensor) -> float | None:
+    value = float(x)
+    return float(f"{value:.4g}") if abs(value) < 1e9 else None
+
+
+def _nvfp4_places(lab: Lab) -> Iterator[KernelQuestion]:
+    """Sequence c has a 1 in channel c of value alone: in which channel does it arrive?"""
+    channels = 32
+    value = _codes((channels, 1, 1, channels))
+    value[range(channels), 0, 0, range(channels)] = ONE["nvfp4"]
+    given = _raw("nvfp4", torch.zeros(channels, 1, channels), _codes(tuple(value.shape)), value)
+    case = prepared(lab, "nvfp4_places", given, FP16, what="one key, one channel of value is 1")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        arrive = [(row.abs() > 0.4).nonzero().flatten().tolist() for row in found[0].out.double()[:, 0]]
+        wrong = [channel for channel, places in enumerate(arrive) if places != [channel]]
+        if not wrong:
+            return None
+        said = "; ".join(f"channel {channel} arrives in {several(arrive[channel]) or 'none'}" for channel in wrong[:3])
+        return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
+
+    yield KernelQuestion(name="nvfp4_places", cases=(case,), read=read)
+
+
+def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
+    """All codes 1, block g with the scale 2^g: which scale does each channel get?"""
+    channels = 64
+    blocks = channels // BLOCK
+    scales = torch.tensor([SCALE_OF_ONE + 8 * g for g in range(blocks)], dtype=torch.uint8).reshape(1, 1, 1, -1)
+    value = torch.full((1, 1, 1, channels), ONE["nvfp4"], dtype=torch.uint8)
+    for tensor in ("value", "key"):
+        given = _raw("nvfp4", torch.zeros(1, 1, channels), _codes(tuple(value.shape)), value, **{f"{tensor}_scales": scales})
+        case = prepared(lab, f"nvfp4_blocks_{tensor}", given, FP16, what=f"block scales of {tensor} 1, 2, 4, 8")
+
+        def read(found: Sequence[Finding], tensor: str = tensor) -> Reading | None:
+            if found[0].out is None:
+                return None
+            got = found[0].out.double().flatten()
+            want = 2.0 ** (torch.arange(channels) // BLOCK) if tensor == "value" else torch.ones(channels)
+            bad = ((got / want - 1).abs() > 0.02).nonzero().flatten().tolist()
+            if not bad:
+                return None
+            shown = bad[:: max(1, len(bad) // 3)][:3]
+            said = "; ".join(f"channel {channel} comes out as {number(got[channel])}" for channel in shown)
+            expected = ", ".join(number(want[channel]) for channel in shown)
+            return Reading(
+                fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
+            )
+
+        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
+
+
+def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
+    """All codes 1, every code of a block scale of value."""
+    codes = torch.arange(128, dtype=torch.uint8)
+    codes[-1] = SCALE_OF_ONE
+    value = torch.full((16, 1, 1, 128), ONE["nvfp4"], dtype=torch.uint8)
+    given = _raw("nvfp4", torch.zeros(16, 1, 128), _codes(tuple(value.shape)), value, value_scales=codes.reshape(16, 1, 1, 8))
+    case = prepared(lab, "nvfp4_scale_codes", given, FP16, what="one key, every code of a block scale of value")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        got = found[0].out.double()[:, 0, ::BLOCK].flatten()
+        return _decoded(got, decode_e4m3(codes).double(), codes, "value's block scales", "02x")
+
+    yield KernelQuestion(name="nvfp4_scale_codes", cases=(case,), read=read)
+
+
+def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """Each head with a scale of its own, or each tensor; first with one key, then with many tiles of equal keys."""
+    heads, group, head_dim = 4, 2, 32
+    names = ("key_scale", "value_scale") if kind == "fp8" else ("key_global", "value_global")
+    for keys in (1, 150):
+        value = torch.full((1, heads, keys, head_dim), ONE[kind], dtype=torch.uint8)
+        for name in names:
+            scale = 2.0 ** torch.arange(1, heads + 1) if kind == "fp8" else 4.0
+            given = _raw(kind, torch.zeros(1, heads * group, head_dim), _codes(tuple(value.shape)), value, **{name: scale})
+            said = "2, 4, 8, 16 by head" if kind == "fp8" else "4"
+            what = f"{keys} keys alike, value codes 1, {name} {said}" if keys > 1 else f"one key, value codes 1, {name} {said}"
+            case = prepared(lab, f"{name}_{keys}", given, FP16, what=what)
+            yield KernelQuestion(name=f"{name}_{keys}", cases=(case,), read=lambda found, what=what: _read_heads(found, what))
+    # key's scale, where it should be: one key of 1 beside a 0
+    key = _codes((1, heads, 2, head_dim))
+    key[:, :, 0, 0] = ONE[kind]
+    value = _codes((1, heads, 2, head_dim))
+    value[:, :, 0] = ONE[kind]
+    query = torch.zeros(1, heads * group, head_dim)
+    query[..., 0] = 0.125
+    scale = 2.0 ** torch.arange(1, heads + 1) if kind == "fp8" else 4.0
+    given = _raw(kind, query, key, value, **{names[0]: scale})
+    what = f"a key of query · key 1/8 beside a zero, {names[0]} " + ("2, 4, 8, 16 by head" if kind == "fp8" else "4")
+    case = prepared(lab, f"{names[0]}_score", given, FP16, what=what)
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None:
+            return None
+        weight = found[0].out.double()[0, :, 0]
+        score = torch.log(weight / (1 - weight))
+        want = 0.125 * (scale.repeat_interleave(group) if kind == "fp8" else torch.full((heads * group,), 4.0))
+        bad = (~((score - want).abs() < 0.03 * want.clamp(min=0.5))).nonzero().flatten().tolist()
+        if not bad:
+            return None
+        said = "; ".join(f"query head {head} scores {number(score[head])}" for head in bad[:3])
+        return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))
+
+    yield KernelQuestion(name=f"{names[0]}_score", cases=(case,), read=read)
+
+
+def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
+    finding = found[0]
+    if finding.out is None or finding.expected is None:
+        return None
+    got, want = finding.out.double()[0, :, 0], finding.expected.double()[0, :, 0]
+    bad = (~((got - want).abs() <= 0.01 * want.abs())).nonzero().flatten().tolist()
+    if not bad:
+        return None
+    said = "; ".join(f"query head {head} gives {number(got[head])}" for head in bad[:3])
+    return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))

@@ -1,0 +1,138 @@
+"""The effective weights: attention is linear in value, so with columns of the identity the output is the weights themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, drawn, identity, keys_a_channel, unit
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.report import Fact, Picture
+from labs.declaration import Lab
+
+SCALE = 0.25
+PICTURE_SIDE = 32  # rows and columns of a picture, at most
+
+
+def small(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """Few keys at drawn scores: square, wide and tall."""
+    for rows, keys in ((12, 12), (12, 20), (20, 12), (5, 40)):
+        if kind in ("decode", "fp8", "nvfp4"):
+            rows = 1
+        query, key = drawn(11, 1, 1, rows, 64), drawn(12, 1, 1, keys, 64)
+        what = f"{rows} queries, {keys} keys" if rows > 1 else f"one query, {keys} keys"
+        window = {"window": 7} if kind == "window" else {}
+        yield _weighed(lab, kind, f"weights_{rows}_{keys}", query, key, what + (", window 7" if window else ""), **window)
+
+
+def levels(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """All scores near one number; heads or rows at numbers of their own; one key far above the rest."""
+    many = kind not in ("decode", "fp8", "nvfp4")
+    noise = 0.0 if kind in ("fp8", "nvfp4") else 0.5
+    for level in (-200.0, 200.0, -20.0, -5000.0, 1000.0):
+        for keys in (64, 50):
+            rows = torch.ones(4 if many else 1)
+            query, key = at_levels(rows, torch.full((keys,), level), 64, noise=noise)
+            what = f"all scores near {number(level)}, {keys} keys"
+            yield _weighed(lab, kind, f"level_{level:g}_{keys}", query, key, what)
+    if many:
+        query, key = at_levels(torch.linspace(-300, 300, 8) / 8, torch.full((64,), 8.0), 64, noise=noise)
+        yield _weighed(lab, kind, "rows_at_levels", query, key, "rows at scores from −300 to 300, 64 keys")
+    else:
+        one, key = at_levels(torch.ones(1), torch.full((64,), 1.0), 64, noise=noise)
+        query = torch.cat([one * level for level in (300.0, -300.0, 0.0, 150.0)], dim=1)
+        yield _weighed(lab, kind, "heads_at_levels", query, key, "the heads of a group at scores near 300, −300, 0, 150")
+    for place, said in ((0, "first"), (-1, "last")):
+        score = torch.zeros(200)
+        score[place] = 180.0
+        query, key = at_levels(torch.ones(1), score, 64)
+        yield _weighed(lab, kind, f"peak_{said}", query, key, f"200 keys, the {said} scores 180 more than the others")
+
+
+def heads(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """Several sequences and heads at once, as many of both and not."""
+    for batch, kv_heads, group in ((3, 3, 1), (2, 3, 1), (2, 2, 3), (2, 2, 4), (1, 2, 5)):
+        if kind not in ("decode", "fp8", "nvfp4") and group > 1:
+            continue
+        rows = 1 if kind in ("decode", "fp8", "nvfp4") else 5
+        query, key = drawn(21, batch, kv_heads * group, rows, 32), drawn(22, batch, kv_heads, 8, 32)
+        size = f"{kv_heads} cache heads of {group} query heads each" if group > 1 else f"{kv_heads} heads"
+        yield _weighed(lab, kind, f"heads_{batch}_{kv_heads}_{group}", query, key, f"batch {batch}, {size}, 8 keys")
+
+
+def rows(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """Numbers of queries around the edges of tiles."""
+    if kind in ("decode", "fp8", "nvfp4"):
+        return
+    for count in (1, 15, 17, 63, 65, 130):
+        query, key = drawn(31, 1, 2, count, 32), drawn(32, 1, 2, 24, 32)
+        yield _weighed(lab, kind, f"queries_{count}", query, key, f"{count} queries, 24 keys, 2 heads")
+
+
+def _weighed(
+    lab: Lab, kind: str, name: str, query: torch.Tensor, key: torch.Tensor, what: str, **more: object
+) -> KernelQuestion:
+    batch, kv_heads, keys, head_dim = key.shape
+    value = identity(kind, batch, kv_heads, keys, head_dim)
+    given = arguments(kind, query, key, value, scale=SCALE, **more)
+    case = prepared(lab, name, given, FP16, what=what)
+    return KernelQuestion(name=name, cases=(case,), read=lambda found: read_weights(found, kind, keys, what))
+
+
+def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> Reading | None:
+    """The weight that is farthest off, and all of the first head's where they are few."""
+    finding = found[0]
+    if finding.out is None or finding.expected is None:
+        return None
+    per = keys_a_channel(keys, finding.out.shape[-1])
+    channels = -(-keys // per)
+    got, wanted = (x[..., :channels].double() / unit(kind) for x in (finding.out, finding.expected))
+    rows = got.reshape(-1, channels)
+    off = (got - wanted).abs().nan_to_num(nan=torch.inf, posinf=torch.inf).reshape(-1, channels)
+    flat = int(off.argmax())
+    row, channel = divmod(flat, channels)
+    place = where(tuple(got.shape[:-1]), row, decodes=kind in ("decode", "fp8", "nvfp4"))
+    if not bool(torch.isfinite(rows[row]).all()):
+        bad = (~torch.isfinite(rows).all(-1)).nonzero().flatten().tolist()
+        said = f"NaN or Inf in {place}" + (f" and {len(bad) - 1} more rows" if len(bad) > 1 else "")
+        fact = Fact(given=what, got=said, expected="weights that sum to 1")
+    else:
+        first = channel * per
+        which = f"key {first}" if per == 1 else f"keys {several(list(range(first, min(first + per, keys))))}"
+        fact = Fact(
+            given=what,
+            got=f"{place} gives {which} the weight {number(rows[row, channel])}",
+            expected=number(wanted.reshape(-1, channels)[row, channel]),
+        )
+    return Reading(fact=fact, picture=picture(got, wanted, what))
+
+
+def picture(got: torch.Tensor, wanted: torch.Tensor, what: str) -> Picture | None:
+    """Got and wanted weights of the first head that differs, where they are small enough to be shown."""
+    rows, columns = got.shape[-2:] if got.dim() == 4 else (got.shape[-2], got.shape[-1])
+    heads_got, heads_wanted = got.reshape(-1, rows, columns), wanted.reshape(-1, rows, columns)
+    if rows > PICTURE_SIDE or columns > PICTURE_SIDE:
+        return None
+    off = (heads_got - heads_wanted).abs().nan_to_num(nan=torch.inf).amax(dim=(1, 2))
+    worst = int(off.argmax())
+    return Picture(kind="weights", title=what, got=_cells(heads_got[worst]), expected=_cells(heads_wanted[worst]))
+
+
+def _cells(x: torch.Tensor) -> tuple[tuple[float | None, ...], ...]:
+    return tuple(tuple(round(cell, 4) if abs(cell) < 1e6 else None for cell in row) for row in x.tolist())
+
+
+def where(lead: tuple[int, ...], row: int, *, decodes: bool) -> str:
+    """ "query 3 of batch 0, head 1": the row of that number in the flattened out."""
+    index = []
+    for size in reversed(lead):
+        index.append(row % size)
+        row //= size
+    index = index[::-1]
+    if decodes:
+        batch, head = index
+        return "the query" if lead == (1, 1) else f"batch {batch}, head {head}"
+    batch, head, query = index
+    return f"query {query}" if lead[:2] == (1, 1) else f"query {query} of batch {batch}, head {head}"

@@ -1,0 +1,50 @@
+"""Whose strides are used for what, seen from cases that lay one tensor out with gaps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from grader.judge.case.judged import Finding
+from grader.report import Diagnosis, Verdict
+
+_OUTSIDE = re.compile(r"(?:past the end of|before the start of|far outside) (\w+)")
+
+
+def strides(findings: Sequence[Finding]) -> Diagnosis | None:
+    """Where contiguous tensors are right and every view is not: the tensor, and whose strides it is addressed with.
+
+    A load that leaves `value` as soon as `key` alone has gaps takes key's strides for value.
+    """
+    failed = [finding for finding in findings if finding.failed]
+    passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
+    if not passed or not failed or not all(finding.prepared.case.strided for finding in failed):
+        return None
+    in_view = [finding for finding in failed if finding.visible]
+    for finding in in_view:
+        gapped = finding.prepared.case.strided
+        found = _OUTSIDE.search(finding.own.sentence) if finding.own is not None else None
+        other = found.group(1) if found else "out" if finding.verdict is Verdict.NOT_WRITTEN else ""
+        if len(gapped) == 1 and other and other != gapped[0]:
+            sentence = f"{other} is addressed with the strides of {gapped[0]}: right only where both are laid out alike."
+            return Diagnosis(sentence=sentence, name="strides", line=finding.own.line if finding.own else None)
+    names = sorted({name for finding in in_view for name in finding.prepared.case.strided})
+    names = (
+        sorted({finding.prepared.case.strided[0] for finding in in_view if len(finding.prepared.case.strided) == 1}) or names
+    )
+    if not names:
+        sentence = (
+            "Right for contiguous tensors, wrong for a view, whose rows have gaps between them. "
+            "Use stride(…) for every axis instead of the shape."
+        )
+        return Diagnosis(sentence=sentence, name="strides")
+    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
+    sentence = (
+        f"Right for contiguous tensors, wrong for a view: {gaps} there. "
+        f"Use {names[0]}.stride(…) for every axis instead of the shape."
+    )
+    return Diagnosis(sentence=sentence, name="strides")
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,100 @@
+"""Patterns over cases that a lab declares: which fail and which do not. They predict no number, so that facts can deny them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from grader.judge.case.judged import Finding
+from grader.report import Verdict
+from labs.declaration import Lab, Symptom
+
+_OF_HEADS = ("first_head", "first_batch", "batch_head_swapped", "split_by_batch")
+
+# A symptom of that name is one of these bugs, which can be computed.
+SAME_BUG = {
+    "one_max_for_all_rows": ("max_of_rows",),
+    "max_starts_at_zero": ("max_starts_at_zero", "max_of_absolute"),
+    "head_offset": tuple(f"{name}_{parts}" for name in _OF_HEADS for parts in ("key", "key_value", "query_key_value")),
+    "window_alignment": ("top_left",),
+    "masked_first_block": ("fully_masked_tile",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a symptom needs of the answers to our questions, by the beginnings of their names: some question of each of `wrong`
+    is answered wrongly, and none of `right`, which would deny it.
+    """
+
+    right: tuple[str, ...]
+    wrong: tuple[str, ...] = ()
+
+
+_PLAIN = ("weights_", "equal_", "slope", "step_", "climb", "fall")
+NEEDS = {
+    "max_not_subtracted": Needs((*_PLAIN, "level_-20_", "level_-50"), ("level_200", "level_1000")),
+    "max_starts_at_zero": Needs((*_PLAIN, "level_200", "level_1000"), ("level_-200_64", "level_-200_256")),
+    "one_max_for_all_rows": Needs((*_PLAIN, "level_"), ("rows_at_levels",)),
+    "shared_maximum": Needs((*_PLAIN, "level_200", "level_1000"), ("heads_at_levels",)),
+    "minimum_subtracted": Needs(("equal_64", "equal_128"), ("level_", "rows_at")),
+    "max_replaced": Needs((*_PLAIN, "level_", "peak_last"), ("peak_first",)),
+    "nothing_rescaled": Needs(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("climb",)),
+    "sum_not_rescaled": Needs(("weights_", "equal_", "slope", "step_-4", "fall", "level_"), ("step_4",)),
+    "acc_in_fp16": Needs((*_PLAIN, "level_"), ("large_value",)),
+    "fp16_sum": Needs((*_PLAIN, "level_"), ("large_value",)),
+    "head_offset": Needs(("weights_", "equal_", "slope"), ("heads_", "values_")),
+    "fully_masked_tile": Needs(("equal_", "slope", "step_"), ("weights_12_20", "queries_", "weights_20_12", "weights_5_40")),
+    "no_visible_key": Needs(("equal_", "slope", "step_", "weights_12_12", "weights_12_20"), ("weights_20_12",)),
+    "no_keys": Needs((*_PLAIN, "level_"), ("kv_len_",)),
+    "nan_beyond_kv_len": Needs((*_PLAIN, "level_"), ("nan_beyond",)),
+    "empty_split": Needs((*_PLAIN,), ("kv_len_",)),
+    "merge_weights": Needs(("equal_64", "equal_512"), ("step_", "climb")),
+    "window_alignment": Needs(("weights_12_12",), ("weights_12_20",)),
+}
+
+
+def speaking(lab: Lab, findings: Sequence[Finding], answers: Mapping[str, bool] | None) -> Symptom | None:
+    """The first symptom that holds and that no fact denies.
+
+    Args:
+        answers: by the names of the questions that were asked, whether they were answered rightly; None where none was.
+    """
+    for symptom in lab.symptoms:
+        if holds(symptom, findings) and not denied(symptom, answers):
+            return symptom
+    return None
+
+
+def denied(symptom: Symptom, answers: Mapping[str, bool] | None) -> bool:
+    """Whether the answers are not what the symptom needs. Of one that needs nothing they say nothing."""
+    if answers is None or symptom.name not in NEEDS:
+        return False
+    needs = NEEDS[symptom.name]
+    if any(not right and name.startswith(needs.right) for name, right in answers.items()):
+        return True
+    seen = [right for name, right in answers.items() if name.startswith(needs.wrong)]
+    return bool(needs.wrong) and bool(seen) and all(seen)
+
+
+def confirmed(lab: Lab, findings: Sequence[Finding], name: str) -> Symptom | None:
+    """The symptom that holds and is the bug of that name, which has been foretold: the lab puts it in its own words."""
+    for symptom in lab.symptoms:
+        if name in (symptom.name, *SAME_BUG.get(symptom.name, ())) and holds(symptom, findings):
+            return symptom
+    return None
+
+
+def holds(symptom: Symptom, findings: Sequence[Finding]) -> bool:
+    """At least one of `failing` ran and failed, all that ran did, and none of `passing` failed."""
+    ran = [finding for finding in findings if finding.verdict is not Verdict.NOT_RUN]
+    concerned = [finding for finding in ran if _matches(finding.name, symptom.failing)]
+    if not concerned or not all(finding.failed for finding in concerned):
+        return False
+    if symptom.verdicts and not all(str(finding.verdict) in symptom.verdicts for finding in concerned):
+        return False
+    return not any(finding.failed for finding in ran if _matches(finding.name, symptom.passing))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])) for pattern in patterns)

@@ -1,0 +1,83 @@
+"""A mutant: a right answer with one thing changed, which it carries with it; and how the changed file is made."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import hashlib
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Place:
+    """What an operator would change: the source from (line, column) to (end_line, end_column), and what to put there instead.
+    Lines from 1, columns in bytes from 0, as `ast` counts them.
+    """
+
+    operator: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    new: str
+
+    @classmethod
+    def of(cls, operator: str, node: ast.AST, new: str | ast.AST) -> Place:
+        text = new if isinstance(new, str) else ast.unparse(new)
+        return cls(
+            operator=operator,
+            line=node.lineno,
+            column=node.col_offset,
+            end_line=node.end_lineno,
+            end_column=node.end_col_offset,
+            new=text,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One change of one right answer."""
+
+    lab: str
+    base: str  # the right answer, as the lab's folder names it
+    operator: str
+    line: int
+    old: str
+    new: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """Lab, base, operator, and a digest of the changed line and of the change: the same wherever that line stands."""
+        line = self.source.splitlines()[min(self.line, self.source.count("\n")) - 1].strip()
+        digest = hashlib.blake2b(f"{self.old}\0{self.new}\0{line}".encode(), digest_size=4).hexdigest()
+        return f"{self.lab.partition('_')[0]}/{self.base}:{self.operator}:{digest}"
+
+    def __str__(self) -> str:
+        return f"{self.lab}/{self.base}, line {self.line}, {self.operator}: {self.old!r} -> {self.new!r}"
+
+
+def changed(lab: str, base: str, source: str, place: Place) -> Mutant | None:
+    """The mutant; None where what stands there would stay as it is, or the file would be no Python."""
+    data = source.encode()
+    starts = [0]
+    for line in data.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    first, last = starts[place.line - 1] + place.column, starts[place.end_line - 1] + place.end_column
+    old = data[first:last].decode()
+    mutated = (data[:first] + place.new.encode() + data[last:]).decode()
+    if _tree(old) == _tree(place.new):
+        return None
+    try:
+        compile(mutated, base, "exec", dont_inherit=True)
+    except SyntaxError:
+        return None
+    told = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
+    return Mutant(lab=lab, base=base, source=mutated, **told)
+
+
+def _tree(piece: str) -> str:
+    """A piece of source as Python reads it; the piece itself where it is none alone."""
+    try:
+        return ast.dump(ast.parse(piece.strip()))
+    except SyntaxError:
+        return piece
