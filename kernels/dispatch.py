@@ -175,7 +175,7 @@ def backward_plan(
         return _backward_plan((64, 64, 4, 1), (64, 64, 4, 1))
     if dtype == torch.float32:
         queries, keys = BACKWARD_FLOAT32[narrow]
-        return _backward_plan(queries, (16, 16, 4, 1) if not narrow and here.capability in (86, 89) else keys)
+        return _backward_plan(queries, (16, 32, 8, 1) if not narrow and here.capability <= 80 else keys)
     if here.capability < 80:
         return _backward_plan(*BACKWARD_TURING[narrow])
     if here.capability == 90:
@@ -188,8 +188,8 @@ def backward_plan(
 # Whether head_dim is 64 or less -> block_m, block_n, warps and stages of the two kernels.
 BACKWARD_HOPPER = {False: ((128, 64, 8, 3), (64, 64, 4, 2)), True: ((64, 64, 4, 3), (64, 64, 4, 2))}
 BACKWARD = {False: ((64, 32, 4, 2), (32, 64, 8, 2)), True: ((128, 32, 8, 2), (32, 128, 8, 2))}
-BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 32, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
-BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (32, 32, 8, 1))}
+BACKWARD_FLOAT32 = {False: ((16, 16, 8, 1), (16, 16, 4, 1)), True: ((32, 32, 8, 1), (16, 32, 8, 1))}
+BACKWARD_TURING = {False: ((16, 16, 8, 1), (16, 16, 8, 1)), True: ((32, 32, 8, 1), (16, 16, 8, 1))}
 
 
 def _backward_plan(
@@ -250,6 +250,8 @@ def decode_plan(
     if interpreting:
         return DecodePlan(block_n=64, num_warps=4, num_stages=1, num_kv_splits=3 if seqlen_kv > 64 else 1)
     few, more, many = DECODE_TILES[cache]
+    if cache == "half" and here.capability not in (80, 90):
+        many = more  # the widest tiles need more than the others' 100 KB of shared memory
     block_n, num_warps, num_stages, programs = few if pairs < here.num_sms else more if pairs <= 4 * here.num_sms else many
     if here.capability < 80:  # no matrix instructions, no asynchronous copies; with four warps NVFP4 would spill
         block_n, num_warps, num_stages = 32, 8 if cache == "nvfp4" else 4, 1

@@ -89,8 +89,8 @@ def _dquery_kernel(
     stride_key_b, stride_key_h, stride_key_n,
     stride_value_b, stride_value_h, stride_value_n,
     stride_dout_b, stride_dout_h, stride_dout_m,
-    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr, DESCRIBED: tl.constexpr,
-    NUM_STAGES: tl.constexpr,
+    HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, ROWS_TOGETHER: tl.constexpr,
+    CAUSAL: tl.constexpr, DESCRIBED: tl.constexpr, NUM_STAGES: tl.constexpr,
 ):  # fmt: skip
     """One program = BLOCK_M query rows of one head. Grid: (query tiles, num_heads_q, batch)."""
     # Under a causal mask the last tiles have the most keys: they start first, so that none is left alone at the end.
@@ -116,10 +116,12 @@ def _dquery_kernel(
     lse = tl.load(lse_ptr + row, mask=mask_m, other=float("inf"))
     # exp2(anything - inf) is 0: rows beyond the last and rows with no visible key, whose lse is -inf, give nothing
     lse_log2 = tl.where(lse == -float("inf"), float("inf"), lse / LN_2)
-    # for the second kernel: whole tiles, so that it needs no mask
-    padded = tl.num_programs(0).to(tl.int64) * BLOCK_M
-    tl.store(rows_ptr + pair * 2 * padded + rows, lse_log2)
-    tl.store(rows_ptr + (pair * 2 + 1) * padded + rows, delta)
+    # for the second kernel: whole tiles of its own, so that it needs no mask, of lse and delta in turn: one address for both
+    place = (
+        rows_ptr + pair * 2 * tl.num_programs(0) * BLOCK_M + rows // ROWS_TOGETHER * 2 * ROWS_TOGETHER + rows % ROWS_TOGETHER
+    )
+    tl.store(place, lse_log2)
+    tl.store(place + ROWS_TOGETHER, delta)
 
     last_visible = tl.zeros([BLOCK_M], tl.int32) + seqlen_kv - 1
     stop = seqlen_kv
@@ -149,7 +151,7 @@ def _dquery_kernel(
 
 @triton.jit
 def _over_queries(
-    dkey, dvalue, key, value, query_source, dout_source, lse_ptr, delta_ptr, batch, head, start, stop,
+    dkey, dvalue, key, value, query_source, dout_source, rows_ptr, batch, head, start, stop,
     scale_log2, stride_query_b, stride_query_h, stride_query_m, stride_dout_b, stride_dout_h, stride_dout_m,
     first_seen, seqlen_q,
     HEAD_DIM: tl.constexpr, BLOCK_M: tl.constexpr, MASKED: tl.constexpr, DESCRIBED: tl.constexpr, NUM_STAGES: tl.constexpr,
@@ -163,18 +165,18 @@ def _over_queries(
             query_source, batch, head, start_m, seqlen_q, stride_query_b, stride_query_h, stride_query_m,
             BLOCK_M, HEAD_DIM, True, DESCRIBED,
         )  # fmt: skip
-        lse_log2 = tl.load(lse_ptr + start_m + offs_m)
+        lse_log2 = tl.load(rows_ptr + 2 * start_m + offs_m)
         scores = tl.dot(key, query.T, input_precision=FP32_DOT) * scale_log2
-        if MASKED:
-            scores = tl.where((start_m + offs_m)[None, :] >= first_seen[:, None], scores, -float("inf"))
         probs = tl.exp2(scores - lse_log2[None, :])
+        if MASKED:
+            probs = tl.where(offs_m[None, :] >= (first_seen - start_m)[:, None], probs, 0.0)
         dout = _tile(
             dout_source, batch, head, start_m, seqlen_q, stride_dout_b, stride_dout_h, stride_dout_m,
             BLOCK_M, HEAD_DIM, True, DESCRIBED,
         )  # fmt: skip
         dvalue = tl.dot(probs.to(dout.dtype), dout, dvalue, input_precision=FP32_DOT)
         dprobs = tl.dot(value, dout.T, input_precision=FP32_DOT)
-        delta = tl.load(delta_ptr + start_m + offs_m)
+        delta = tl.load(rows_ptr + 2 * start_m + BLOCK_M + offs_m)
         dscores = probs * (dprobs - delta[None, :])
         dkey = tl.dot(dscores.to(query.dtype), query, dkey, input_precision=FP32_DOT)
     return dkey, dvalue
@@ -218,10 +220,10 @@ def _dkey_dvalue_kernel(
     dvalue = tl.zeros([BLOCK_N, HEAD_DIM], tl.float32)
     for place in range(GROUP_SIZE):
         head = tl.program_id(1) * GROUP_SIZE + place
-        lse_ptr = rows_ptr + (batch * tl.num_programs(1) * GROUP_SIZE + head) * 2 * padded
+        head_rows_ptr = rows_ptr + (batch * tl.num_programs(1) * GROUP_SIZE + head) * 2 * padded
         # Under a causal mask every tile is masked: a second loop, for tiles that need none, costs registers that are not there.
         dkey, dvalue = _over_queries(
-            dkey, dvalue, key, value, query_source, dout_source, lse_ptr, lse_ptr + padded,
+            dkey, dvalue, key, value, query_source, dout_source, head_rows_ptr,
             tl.program_id(2), head, start, seqlen_q,
             scale_log2, stride_query_b, stride_query_h, stride_query_m, stride_dout_b, stride_dout_h, stride_dout_m,
             first_seen, seqlen_q, HEAD_DIM, BLOCK_M, CAUSAL, DESCRIBED, NUM_STAGES,
@@ -302,7 +304,8 @@ def flash_attention_backward(
     by_tile = _descriptor if described else lambda tensor, rows: tensor
     _dquery_kernel[(tiles_m, num_heads_q, batch)](
         query, by_tile(key, plan.queries.block_n), by_tile(value, plan.queries.block_n), out, lse, dout, dlse, dquery, rows,
-        scale_log2, seqlen_q, seqlen_kv, group_size, *strides, **constants, **plan.queries.constants(),
+        scale_log2, seqlen_q, seqlen_kv, group_size, *strides,
+        ROWS_TOGETHER=plan.keys.block_m, **constants, **plan.queries.constants(),
     )  # fmt: skip
     _dkey_dvalue_kernel[(triton.cdiv(seqlen_kv, plan.keys.block_n), num_heads_kv, batch)](
         by_tile(query, plan.keys.block_m), key, value, by_tile(dout, plan.keys.block_m), rows, dkey, dvalue,

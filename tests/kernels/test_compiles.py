@@ -85,7 +85,7 @@ def test_compiles_without_spills(uses, capability):
 
 
 def decode_many(kind):
-    """Of 256 caches, by one of the kernels that have a form of their own on Hopper."""
+    """Of 256 caches: more than four a multiprocessor on an L4."""
     query, kv_len = of(32, 32, 128, dtype=torch.bfloat16), of(32, dtype=torch.int32)
     if kind == "fp8":
         codes, scale = of(32, 8, 16384, 128, dtype=torch.uint8), of(8, dtype=torch.float32)
@@ -94,6 +94,9 @@ def decode_many(kind):
         codes, scales = (of(32, 8, 16384, width, dtype=torch.uint8) for width in (64, 8))
         cache = (codes, scales, of(1, dtype=torch.float32))
         decode_attention_nvfp4(query, *cache, *cache, kv_len, check_kv_len=False)
+    elif kind == "half":
+        cache = of(32, 8, 16384, 128, dtype=torch.bfloat16)
+        decode_attention(query, cache, cache, kv_len, check_kv_len=False)
     else:
         pages = of(8192, 8, 64, 128, dtype=torch.bfloat16)
         decode_attention_paged(query, pages, pages, of(32, 256, dtype=torch.int32), kv_len, check_kv_len=False)
@@ -111,11 +114,13 @@ def test_hopper_decodes_by_its_own_kernel_and_only_loads(kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged"])
-def test_other_gpus_decode_by_triton(kind):
-    names = [binary.kernel for binary in compile_launches(lambda: decode_many(kind), 89)]
+@pytest.mark.parametrize("kind", ["fp8", "nvfp4", "paged", "half"])
+def test_other_gpus_decode_by_triton_and_have_room(kind):
+    (binary,) = compile_launches(lambda: decode_many(kind), 89)
 
-    assert names == [f"_decode_{kind}_kernel"]
+    assert binary.kernel == ("_decode_kernel" if kind == "half" else f"_decode_{kind}_kernel")
+    assert binary.spill_bytes == 0
+    assert binary.shared_bytes <= SHARED_MEMORY_LIMIT[89]
 
 
 @pytest.mark.slow
