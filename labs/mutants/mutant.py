@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import hashlib
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,9 @@ class Place:
     new: str
 
     @classmethod
-    def of(cls, operator: str, node: ast.AST, new: str | ast.AST) -> Place:
+    def of(cls, operator: str, node: ast.expr | ast.stmt, new: str | ast.AST) -> Place:
         text = new if isinstance(new, str) else ast.unparse(new)
+        assert node.end_lineno is not None and node.end_col_offset is not None  # ast.parse sets them
         return cls(
             operator=operator,
             line=node.lineno,
@@ -71,7 +73,7 @@ def changed(lab: str, base: str, source: str, place: Place) -> Mutant | None:
         compile(mutated, base, "exec", dont_inherit=True)
     except SyntaxError:
         return None
-    told = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
+    told: dict[str, Any] = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
     return Mutant(lab=lab, base=base, source=mutated, **told)
 
 

@@ -115,7 +115,9 @@ def calls(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
         if keyword.arg == "axis" and isinstance(keyword.value, ast.Constant) and keyword.value.value in (0, 1):
             yield Place.of("axis exchanged", keyword.value, str(1 - keyword.value.value))
     if name in ("program_id", "num_programs") and node.args and isinstance(node.args[0], ast.Constant):
-        yield Place.of("program id exchanged", node.args[0], str(1 - min(node.args[0].value, 1)))
+        axis = node.args[0].value
+        assert isinstance(axis, int)
+        yield Place.of("program id exchanged", node.args[0], str(1 - min(axis, 1)))
         yield Place.of("program id left out", node, "0" if name == "program_id" else "1")
     if name == "range" and node.args:
         yield from _ranges(node)

@@ -41,4 +41,7 @@ def _begin() -> None:
 
 def _try(mutant: Mutant, until: float) -> Tried | None:
     """None once it is too late."""
-    return None if time.time() > until else tried(_sandbox, mutant)
+    if time.time() > until:
+        return None
+    assert _sandbox is not None  # `_begin` made it
+    return tried(_sandbox, mutant)

@@ -96,7 +96,9 @@ class Inquiry:
         if self._of_strides is not None:
             return dataclasses.replace(self._of_strides, detail=_detail(failed))
         if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
-            return dataclasses.replace(hard[0].own, detail=_share(hard, findings))
+            own = hard[0].own
+            assert own is not None
+            return dataclasses.replace(own, detail=_share(hard, findings))
         return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
 
     def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:

@@ -38,9 +38,14 @@ _LEVEL = re.compile(r"⟨([^⟩]*)⟩")
 class Bug(Protocol):
     """A named wrong answer: an oracle of the lab, or an account that any lab of its kind shares."""
 
-    name: str
-    sentence: str
-    answer: Callable[[Inputs], torch.Tensor]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sentence(self) -> str: ...
+
+    @property
+    def answer(self) -> Callable[[Inputs], torch.Tensor]: ...
 
 
 class Evidence:
@@ -84,6 +89,7 @@ def _size(finding: Finding) -> int:
 
 def on_cpu(finding: Finding) -> Finding:
     """The same case where rules are computed; a GPU's cases and those that are asked in the interpreter meet there."""
+    assert finding.out is not None
     if finding.out.device.type == "cpu":
         return finding
     inputs = {name: x.cpu() if isinstance(x, torch.Tensor) else x for name, x in finding.prepared.inputs.items()}
@@ -97,7 +103,8 @@ class Suspects:
     def __init__(self, oracles: Sequence[Oracle], known: Sequence[Account], findings: Sequence[Finding]) -> None:
         self._known, self._evidence = known, Evidence(findings)
         seen = self._evidence
-        self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in (oracles, known)]
+        kinds: tuple[Sequence[Bug], ...] = (oracles, known)
+        self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in kinds]
 
     def left(self, asked: Sequence[Finding]) -> list[Bug]:
         """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
@@ -174,6 +181,7 @@ def _spread(findings: list[Finding], most: int) -> list[Finding]:
 def fits(rule: Bug, finding: Finding) -> bool | None:
     """True where the rule explains the case, False where it does not, None where it cannot be told from the truth."""
     comparison = finding.comparison
+    assert comparison is not None and finding.out is not None
     to_rule = _distance(rule, finding)
     if comparison.verdict is Verdict.NOT_FINITE:
         if to_rule > FIT_LIMITS * comparison.limit:
@@ -186,6 +194,7 @@ def fits(rule: Bug, finding: Finding) -> bool | None:
 
 def _agrees(rule: Bug, finding: Finding) -> bool:
     """Whether the rule is right where the kernel is."""
+    assert finding.comparison is not None
     return _distance(rule, finding) <= FIT_LIMITS * finding.comparison.limit
 
 
@@ -193,6 +202,7 @@ def _distance(rule: Bug, finding: Finding) -> float:
     """`relative_distance` of out to the rule's answer. Beside cells that overflow in out's type a row's size is that of all
     its cells, since what rounding does to it comes from them.
     """
+    assert finding.out is not None
     answer = rule.answer(finding.prepared.inputs).double()
     slack = getattr(rule, "row_slack", 0.0)
     if slack:
@@ -210,6 +220,7 @@ def _distance(rule: Bug, finding: Finding) -> float:
 
 def _as_out(rule: Bug, finding: Finding) -> torch.Tensor:
     """The rule's answer to that case, rounded as `out` is."""
+    assert finding.out is not None
     return rule.answer(finding.prepared.inputs).to(finding.out.dtype).double()
 
 

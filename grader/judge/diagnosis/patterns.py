@@ -37,6 +37,7 @@ def _is_ragged(finding: Finding) -> bool:
 def unwritten_sentence(finding: Finding) -> str:
     """Which rows or columns of out nobody stored."""
     unwritten = finding.unwritten
+    assert unwritten is not None
     if bool(unwritten.all()):
         return "out was never written: the kernel stores nothing, or is not launched."
     columns = unwritten.shape[-1]
@@ -60,6 +61,7 @@ def _stretch(axis: str, indices: torch.Tensor) -> str:
 
 
 def _nan_sentence(finding: Finding) -> str:
+    assert finding.comparison is not None and finding.out is not None
     rows = finding.comparison.bad_rows
     total = finding.out.numel() // finding.out.shape[-1]
     where = "every row" if len(rows) == total else f"{len(rows)} of {total} rows, first row {rows[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from grader.judge.case.judged import Finding
@@ -16,6 +17,7 @@ def remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         if not finding.visible or finding.verdict is not Verdict.PASSED or finding.done is None:
             continue
+        assert finding.out is not None  # it was right
         spent[finding.name] = Spent(
             inputs=finding.prepared.inputs,
             out_bytes=finding.out.nbytes,
@@ -25,5 +27,5 @@ def remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
             hidden_keys=finding.done.facts.hidden_keys,
             loaded_keys=finding.done.facts.loaded_keys,
         )
-    said = (spared("habit", lambda habit=habit: habit(spent), "") for habit in lab.habits)
+    said = (spared("habit", functools.partial(habit, spent), "") for habit in lab.habits)
     return [remark for remark in said if remark]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -35,26 +36,51 @@ class Attention:
     key_scale: torch.Tensor | None = None  # what key and value have been multiplied by, [heads_kv or 1, 1, 1]
     value_scale: torch.Tensor | None = None
 
-    def but(self, **changes: object) -> Attention:
+    def but(self, **changes: Any) -> Attention:
         return dataclasses.replace(self, **changes)
 
     @property
     def keys(self) -> int:
-        return self.x.shape[-1] if self.x is not None else self.key.shape[2]
+        if self.x is not None:
+            return self.x.shape[-1]
+        assert self.key is not None
+        return self.key.shape[2]
 
     @property
     def rows(self) -> int:
-        return self.x.shape[0] if self.x is not None else self.query.shape[2]
+        if self.x is not None:
+            return self.x.shape[0]
+        assert self.query is not None
+        return self.query.shape[2]
+
+    @property
+    def heads(self) -> int:
+        """Of query; the softmax labs have none."""
+        assert self.query is not None
+        return self.query.shape[1]
+
+    @property
+    def heads_kv(self) -> int:
+        """Of key and value; the softmax labs have none."""
+        assert self.key is not None
+        return self.key.shape[1]
+
+    @property
+    def head_dim(self) -> int:
+        """Of query and key; the softmax labs have none."""
+        assert self.query is not None
+        return self.query.shape[-1]
 
     def scores(self) -> torch.Tensor:
         """[batch, heads, rows, keys]; what is hidden is scored like the rest."""
         if self.x is not None:
             return self.x[None, None]
+        assert self.query is not None and self.key is not None
         return self.query @ self.by_head(self.key).transpose(-1, -2) * self.softmax_scale
 
     def by_head(self, cached: torch.Tensor) -> torch.Tensor:
         """Key or value once for each query head."""
-        group = self.query.shape[1] // cached.shape[1]
+        group = self.heads // cached.shape[1]
         return cached if group == 1 else cached.repeat_interleave(group, dim=1)
 
     def distance(self) -> torch.Tensor:
@@ -77,12 +103,21 @@ def _softmax(given: Inputs) -> Attention:
     return Attention(x=x, kv_len=torch.tensor([x.shape[1]]), out_shape=tuple(x.shape))
 
 
-def _prefill(given: Inputs, **more: object) -> Attention:
+def _prefill(given: Inputs, *, causal: bool = False, window: int | None = None) -> Attention:
     query, key, value = (given[name].double() for name in ("query", "key", "value"))
     kv_len = torch.full((key.shape[0],), key.shape[2])
     scale = given["softmax_scale"]
     shape = tuple(query.shape)
-    return Attention(query=query, key=key, value=value, kv_len=kv_len, softmax_scale=scale, out_shape=shape, **more)
+    return Attention(
+        query=query,
+        key=key,
+        value=value,
+        kv_len=kv_len,
+        softmax_scale=scale,
+        out_shape=shape,
+        causal=causal,
+        window=window,
+    )
 
 
 def _decode(given: Inputs, key: torch.Tensor, value: torch.Tensor) -> Attention:

@@ -24,12 +24,12 @@ SCALES = (
     (
         "scale_from_head_dim",
         "The scores are scaled by 1/√head_dim; the argument softmax_scale, which may differ, is ignored.",
-        scaled_to(lambda a: a.query.shape[-1] ** -0.5),
+        scaled_to(lambda a: a.head_dim**-0.5),
     ),
     (
         "scale_one_over_d",
         "The scores are divided by head_dim; softmax_scale is not used.",
-        scaled_to(lambda a: 1.0 / a.query.shape[-1]),
+        scaled_to(lambda a: 1.0 / a.head_dim),
     ),
     (
         "scale_divided",
@@ -44,7 +44,7 @@ SCALES = (
     (
         "scale_and_head_dim",
         "The scores are multiplied by softmax_scale and by 1/√head_dim: that is one scale too many.",
-        scaled_to(lambda a: a.softmax_scale * a.query.shape[-1] ** -0.5),
+        scaled_to(lambda a: a.softmax_scale * a.head_dim**-0.5),
     ),
     ("scores_doubled", "The scores count twice as much as they should.", scaled_to(lambda a: 2.0 * a.softmax_scale)),
     ("scores_halved", "The scores count half as much as they should.", scaled_to(lambda a: 0.5 * a.softmax_scale)),
@@ -158,12 +158,12 @@ SOURCES = (
 
 def _modulo(x: torch.Tensor, a: Attention) -> torch.Tensor:
     """Query head h takes head h % heads_kv: the cache once for each query head."""
-    heads = a.query.shape[1]
+    heads = a.heads
     return x[:, torch.arange(heads) % x.shape[1]]
 
 
 def _first_of_group(x: torch.Tensor, a: Attention) -> torch.Tensor:
-    group = x.shape[1] // a.key.shape[1]
+    group = x.shape[1] // a.heads_kv
     return x[:, torch.arange(x.shape[1]) // group * group]
 
 
@@ -275,7 +275,7 @@ def _other_heads(part: str, pick: Callable[[int, int], torch.Tensor]) -> Callabl
 
     def change(a: Attention) -> Attention:
         scale = getattr(a, f"{part}_scale")
-        heads = a.query.shape[1]
+        heads = a.heads
         if scale.shape[0] == 1:
             return a
         ratio = scale[pick(heads, scale.shape[0])] / scale.repeat_interleave(heads // scale.shape[0], dim=0)
@@ -287,44 +287,53 @@ def _other_heads(part: str, pick: Callable[[int, int], torch.Tensor]) -> Callabl
 def quantised(names: dict[str, str]) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
     """Scales left out, applied twice, exchanged, or of another head. `names`: of the arguments, by "key" and "value"."""
     for part, other in (("key", "value"), ("value", "key")):
-        mine, theirs = names[part], names[other]
-        own = lambda a, part=part: getattr(a, f"{part}_scale")  # noqa: E731
-        its = lambda a, other=other: getattr(a, f"{other}_scale")  # noqa: E731
-        yield f"{part}_scale_missing", f"{mine} is never applied.", _times(part, lambda a, own=own: 1 / own(a))
-        yield f"{part}_scale_twice", f"{mine} is applied twice.", _times(part, own)
-        yield (
-            f"{part}_divided_by_scale",
-            f"{part} is divided by {mine}; it must be multiplied by it.",
-            _times(part, lambda a, own=own: own(a) ** -2),
-        )
-        yield (
-            f"{part}_other_scale",
-            f"{part} is multiplied by {theirs}; it has {mine}.",
-            _times(part, lambda a, own=own, its=its: its(a) / own(a)),
-        )
-        yield f"{part}_both_scales", f"{part} is multiplied by {theirs} as well as by {mine}.", _times(part, its)
-        for short, said, pick in (
-            ("first", "of head 0, for every head", lambda heads, kv: torch.zeros(heads, dtype=torch.long)),
-            (
-                "modulo",
-                "of head h % num_heads_kv for query head h; it is h // group_size",
-                lambda heads, kv: torch.arange(heads) % kv,
-            ),
-            (
-                "query_head",
-                "of the query head's number, not of its cache head's",
-                lambda heads, kv: torch.arange(heads).clamp(max=kv - 1),
-            ),
-            ("next", "of the next cache head", lambda heads, kv: (torch.arange(heads) // (heads // kv) + 1) % kv),
-        ):
-            yield f"{part}_scale_{short}_head", f"The {mine} that is used is that {said}.", _other_heads(part, pick)
+        yield from _scales_of(part, other, mine=names[part], theirs=names[other])
+
+
+def _scale_of(part: str) -> Callable[[Attention], torch.Tensor]:
+    return lambda a: getattr(a, f"{part}_scale")
+
+
+def _scales_of(part: str, other: str, *, mine: str, theirs: str) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    """What `quantised` says of one of the two, whose scale is the argument `mine`; the other's is `theirs`."""
+    own, its = _scale_of(part), _scale_of(other)
+    yield f"{part}_scale_missing", f"{mine} is never applied.", _times(part, lambda a: 1 / own(a))
+    yield f"{part}_scale_twice", f"{mine} is applied twice.", _times(part, own)
+    yield (
+        f"{part}_divided_by_scale",
+        f"{part} is divided by {mine}; it must be multiplied by it.",
+        _times(part, lambda a: own(a) ** -2),
+    )
+    yield (
+        f"{part}_other_scale",
+        f"{part} is multiplied by {theirs}; it has {mine}.",
+        _times(part, lambda a: its(a) / own(a)),
+    )
+    yield f"{part}_both_scales", f"{part} is multiplied by {theirs} as well as by {mine}.", _times(part, its)
+    for short, said, pick in (
+        ("first", "of head 0, for every head", lambda heads, kv: torch.zeros(heads, dtype=torch.long)),
+        (
+            "modulo",
+            "of head h % num_heads_kv for query head h; it is h // group_size",
+            lambda heads, kv: torch.arange(heads) % kv,
+        ),
+        (
+            "query_head",
+            "of the query head's number, not of its cache head's",
+            lambda heads, kv: torch.arange(heads).clamp(max=kv - 1),
+        ),
+        ("next", "of the next cache head", lambda heads, kv: (torch.arange(heads) // (heads // kv) + 1) % kv),
+    ):
+        yield f"{part}_scale_{short}_head", f"The {mine} that is used is that {said}.", _other_heads(part, pick)
 
 
 def value_scale(a: Attention) -> torch.Tensor:
     """[1, heads, 1, 1]: by query head."""
-    scale = a.value_scale.expand(a.key.shape[1], 1, 1)
-    return scale.repeat_interleave(a.query.shape[1] // a.key.shape[1], dim=0)[None]
+    assert a.value_scale is not None
+    scale = a.value_scale.expand(a.heads_kv, 1, 1)
+    return scale.repeat_interleave(a.heads // a.heads_kv, dim=0)[None]
 
 
 def unscaled_value(a: Attention) -> Attention:
+    assert a.value is not None and a.value_scale is not None
     return a.but(value=a.value / a.value_scale)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -74,7 +75,7 @@ class Way:
     after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
 
     @property
-    def changed(self) -> dict[str, object]:
+    def changed(self) -> dict[str, Any]:
         """The fields that are not right, by name."""
         fields = dataclasses.fields(self)
         return {field.name: getattr(self, field.name) for field in fields if getattr(self, field.name) != field.default}
@@ -102,8 +103,8 @@ def answer(way: Way, attention: Attention) -> torch.Tensor:
         no_key = ~lanes.inside.any(-1, keepdim=True) if way.hidden == -INF else total == 0
         blind = total == 0 if way.empty == "zero" else no_key
         product = product.masked_fill(blind, 0.0)
-    for change in way.after:
-        product = change(product, a)
+    for finish in way.after:
+        product = finish(product, a)
     return product.reshape(a.out_shape)
 
 
@@ -127,7 +128,7 @@ class _Lanes:
         self.inside, self.width = inside, keys
         self.end = _ends(seen, way.query_tile) if way.query_tile else None
         self.step_factor = way.step_factor(a) if way.step_factor else None
-        self.groups = a.key.shape[1] if a.key is not None else 1
+        self.groups = a.heads_kv if a.key is not None else 1
         levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
         self.scores = torch.where(inside, scores, levels.double())
         self.in_max = inside | (hidden & (way.hidden_in in ("both", "max"))) | (beyond & (way.padding_in in ("both", "max")))
@@ -181,7 +182,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         power = power.half().double() if way.narrow == "both" else power
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
         total = step if way.fresh_sum else total * alpha[way.sum_power] + step
-        if acc is not None:
+        if acc is not None and lanes.value is not None:  # both or neither
             power = power.half().double() if way.narrow == "product" else power
             step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
             acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step

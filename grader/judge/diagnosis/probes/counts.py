@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -26,7 +27,7 @@ def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         what = f"{keys} keys of equal score" if keys > 1 else "one key"
         case = prepared(lab, f"equal_{keys}", given, FP16, what=what)
         yield KernelQuestion(
-            name=f"equal_{keys}", cases=(case,), read=lambda found, keys=keys, what=what: _read(found, kind, keys, what)
+            name=f"equal_{keys}", cases=(case,), read=functools.partial(_read, kind=kind, keys=keys, what=what)
         )
 
 
@@ -84,14 +85,17 @@ def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         yield KernelQuestion(
             name=f"kv_len_{lens[0]}_{batch}",
             cases=(case,),
-            read=lambda found, lens=lens, what=what: _read_lengths(found, kind, lens, what),
+            read=functools.partial(_read_lengths, kind=kind, lens=lens, what=what),
         )
 
 
 def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: str) -> Reading | None:
     """The first sequence whose row is not as it should be."""
     finding = found[0]
-    if finding.out is None or finding.expected is None or not finding.comparison.bad_rows:
+    if finding.out is None or finding.expected is None:
+        return None
+    assert finding.comparison is not None
+    if not finding.comparison.bad_rows:
         return None
     batch = finding.comparison.bad_rows[0]
     given = (

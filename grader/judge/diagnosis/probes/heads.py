@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -29,7 +30,7 @@ def values_of_heads(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         yield KernelQuestion(
             name=f"values_{batch}_{heads}",
             cases=(case,),
-            read=lambda found, heads=heads, group=group, what=what: _read(found, heads, group, what),
+            read=functools.partial(_read, heads=heads, group=group, what=what),
         )
 
 

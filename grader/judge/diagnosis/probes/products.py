@@ -59,9 +59,10 @@ def _scales(lab: Lab) -> Iterator[KernelQuestion]:
     )
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if any(finding.out is None for finding in found):
+        outs = [finding.out for finding in found if finding.out is not None]
+        if len(outs) < len(found):
             return None
-        got = [float(finding.out.double()[3]) / dim for finding, (_, dim) in zip(found, steps, strict=True)]
+        got = [float(out.double()[3]) / dim for out, (_, dim) in zip(outs, steps, strict=True)]
         if all(abs(value / scale - 1) < 0.01 for value, (scale, _) in zip(got, steps, strict=True)):
             return None
         said = "; ".join(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.report import Fact, Picture
-from labs.declaration import Case, Lab
+from labs.declaration import Case, Inputs, Lab
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class KernelQuestion:
 
 
 def prepared(
-    lab: Lab, name: str, inputs: dict[str, Any], dtype: torch.dtype, *, what: str = "", strided: tuple[str, ...] = ()
+    lab: Lab, name: str, inputs: Inputs, dtype: torch.dtype, *, what: str = "", strided: tuple[str, ...] = ()
 ) -> PreparedCase:
     """A case of ours. `what` tells a person what its inputs are."""
     case = Case(name=name, values=what, sizes={}, dtype=dtype, strided=strided)

@@ -36,8 +36,9 @@ def _products() -> torch.Tensor:
 
 
 def _read(found: Sequence[Finding]) -> Reading | None:
-    measured = [measure(finding) for finding in found]
-    if any(value is None for value in measured):
+    slopes = [measure(finding) for finding in found]
+    measured = [value for value in slopes if value is not None]
+    if len(measured) < len(slopes):
         return None
     wrong = [place for place, (scale, _) in enumerate(STEPS) if abs(measured[place] / scale - 1) > 0.02]
     if not wrong:

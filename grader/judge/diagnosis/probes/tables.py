@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -38,7 +40,7 @@ def _pack(nibbles: torch.Tensor) -> torch.Tensor:
 def _raw(kind: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **scales: torch.Tensor | float) -> Inputs:
     """Arguments from codes as they are. query: [batch, heads, head_dim]; key, value: codes, a nibble a channel in NVFP4."""
     batch, heads, keys, head_dim = value.shape
-    given: dict[str, object] = {"query": query.to(FP16)}
+    given: dict[str, Any] = {"query": query.to(FP16)}
     if kind == "fp8":
         one = torch.ones(heads)
         given |= {"key": key, "value": value}
@@ -218,16 +220,17 @@ def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
 def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Each head with a scale of its own, or each tensor; first with one key, then with many tiles of equal keys."""
     heads, group, head_dim = 4, 2, 32
+    by_head = 2.0 ** torch.arange(1, heads + 1)
+    scale = by_head if kind == "fp8" else 4.0
     names = ("key_scale", "value_scale") if kind == "fp8" else ("key_global", "value_global")
     for keys in (1, 150):
         value = torch.full((1, heads, keys, head_dim), ONE[kind], dtype=torch.uint8)
         for name in names:
-            scale = 2.0 ** torch.arange(1, heads + 1) if kind == "fp8" else 4.0
             given = _raw(kind, torch.zeros(1, heads * group, head_dim), _codes(tuple(value.shape)), value, **{name: scale})
             said = "2, 4, 8, 16 by head" if kind == "fp8" else "4"
             what = f"{keys} keys alike, value codes 1, {name} {said}" if keys > 1 else f"one key, value codes 1, {name} {said}"
             case = prepared(lab, f"{name}_{keys}", given, FP16, what=what)
-            yield KernelQuestion(name=f"{name}_{keys}", cases=(case,), read=lambda found, what=what: _read_heads(found, what))
+            yield KernelQuestion(name=f"{name}_{keys}", cases=(case,), read=functools.partial(_read_heads, what=what))
     # key's scale, where it should be: one key of 1 beside a 0
     key = _codes((1, heads, 2, head_dim))
     key[:, :, 0, 0] = ONE[kind]
@@ -235,7 +238,6 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     value[:, :, 0] = ONE[kind]
     query = torch.zeros(1, heads * group, head_dim)
     query[..., 0] = 0.125
-    scale = 2.0 ** torch.arange(1, heads + 1) if kind == "fp8" else 4.0
     given = _raw(kind, query, key, value, **{names[0]: scale})
     what = f"a key of query · key 1/8 beside a zero, {names[0]} " + ("2, 4, 8, 16 by head" if kind == "fp8" else "4")
     case = prepared(lab, f"{names[0]}_score", given, FP16, what=what)
@@ -245,7 +247,7 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
             return None
         weight = found[0].out.double()[0, :, 0]
         score = torch.log(weight / (1 - weight))
-        want = 0.125 * (scale.repeat_interleave(group) if kind == "fp8" else torch.full((heads * group,), 4.0))
+        want = 0.125 * (by_head.repeat_interleave(group) if kind == "fp8" else torch.full((heads * group,), 4.0))
         bad = (~((score - want).abs() < 0.03 * want.clamp(min=0.5))).nonzero().flatten().tolist()
         if not bad:
             return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, drawn, identity, keys_a_channel, unit
+from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, at_levels, drawn, identity, keys_a_channel, unit
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact, Picture
 from labs.declaration import Lab
@@ -23,8 +23,9 @@ def small(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
             rows = 1
         query, key = drawn(11, 1, 1, rows, 64), drawn(12, 1, 1, keys, 64)
         what = f"{rows} queries, {keys} keys" if rows > 1 else f"one query, {keys} keys"
-        window = {"window": 7} if kind == "window" else {}
-        yield _weighed(lab, kind, f"weights_{rows}_{keys}", query, key, what + (", window 7" if window else ""), **window)
+        window = 7 if kind == "window" else WIDE_OPEN
+        what += f", window {window}" if kind == "window" else ""
+        yield _weighed(lab, kind, f"weights_{rows}_{keys}", query, key, what, window=window)
 
 
 def levels(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -72,11 +73,11 @@ def rows(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 
 
 def _weighed(
-    lab: Lab, kind: str, name: str, query: torch.Tensor, key: torch.Tensor, what: str, **more: object
+    lab: Lab, kind: str, name: str, query: torch.Tensor, key: torch.Tensor, what: str, *, window: int = WIDE_OPEN
 ) -> KernelQuestion:
     batch, kv_heads, keys, head_dim = key.shape
     value = identity(kind, batch, kv_heads, keys, head_dim)
-    given = arguments(kind, query, key, value, scale=SCALE, **more)
+    given = arguments(kind, query, key, value, scale=SCALE, window=window)
     case = prepared(lab, name, given, FP16, what=what)
     return KernelQuestion(name=name, cases=(case,), read=lambda found: read_weights(found, kind, keys, what))
 
