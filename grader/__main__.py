@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from grader import class_commands, gradescope, remote, terminal_grading
 from grader.faults import NotGradable
 from grader.report import Report
-from grader.sandbox.process.door import start_ahead
 from grader.sandbox.record.gpus import GPUS
 from grader.terminal import ProgressLine, render
 from grader.terminal_show import WHATS, show
@@ -197,6 +196,8 @@ def _selftest(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace) -> int:
     _check_target(options.target)
+    from grader.sandbox.process.door import start_ahead
+
     source, starting = terminal_grading.read(options.file), start_ahead()
     lab_id = _lab_id(options.lab)
     from grader.judge import Judge

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from grader import wording
 from grader.faults import NotGradable
 from grader.report import Report, Verdict
-from grader.sandbox.process.door import start_ahead
 from grader.terminal import ProgressLine, render
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ def grade(
     if len(options.files) > 1 and (options.json or options.gradescope):
         raise NotGradable("--json and --gradescope write one report: give one FILE with them.")
     sources = {path: read(path) for path in options.files}
+    from grader.sandbox.process.door import start_ahead  # the other commands need the standard library alone
+
     starting = start_ahead()
     lab = lab_id(options.lab)
     from grader.judge import Judge

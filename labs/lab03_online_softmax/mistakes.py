@@ -276,7 +276,7 @@ MISTAKES = (
         name="sum_not_rescaled_small_tile",
         verdict="wrong_answer",
         what="The old sum keeps the scale of an old maximum, in tiles of 512 columns.",
-        diagnosis="old sum is not rescaled",
+        diagnosis="l is not multiplied by exp(m_old − m_new)",
         base="honest/starter_completed.py",
         edits=(
             Edit(

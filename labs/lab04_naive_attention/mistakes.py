@@ -160,7 +160,7 @@ MISTAKES = (
         name="padding_takes_part",
         verdict="wrong_answer",
         what="The row of scores is padded with 0.",
-        diagnosis="Keys past the end take part",
+        diagnosis="Lanes beyond the last key count as scores of 0",
         base="honest/whole_rows.py",
         edits=(
             Edit(

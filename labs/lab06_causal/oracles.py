@@ -57,10 +57,10 @@ def _within_tiles(given: Inputs, *, tile: int, skips: bool = True) -> torch.Tens
     return attend(given, visible & reached if skips else visible)
 
 
-def _before_the_diagonal(given: Inputs, *, tile: int) -> torch.Tensor:
-    """The loop `range(0, end − tile, tile)`, where end is what the tile of queries sees."""
+def _before_the_diagonal(given: Inputs, *, queries: int, tile: int) -> torch.Tensor:
+    """The loop `range(0, end − tile, tile)`, where end is what the tile of `queries` queries sees."""
     seqlen_q, seqlen_kv = given["query"].shape[-2], given["key"].shape[-2]
-    end = ((torch.arange(seqlen_q) // tile + 1) * tile + seqlen_kv - seqlen_q).clamp(max=seqlen_kv)
+    end = ((torch.arange(seqlen_q) // queries + 1) * queries + seqlen_kv - seqlen_q).clamp(max=seqlen_kv)
     whole = ((end - tile).clamp(min=0) + tile - 1) // tile * tile
     return attend(given, (distance(given) <= 0) & (torch.arange(seqlen_kv)[None, :] < whole[:, None]))
 
@@ -91,6 +91,7 @@ def _by_tile(name: str, sentence: str, answer: Callable[..., torch.Tensor]) -> t
 
 
 MASK_OF_THE_TILE = "The mask compares a key's position inside its tile with a query's: add the tiles' first positions to both."
+DIAGONAL = "The tile on the diagonal is skipped: the loop must reach the last key that any query of the tile sees."
 
 ORACLES = (
     Oracle(
@@ -153,10 +154,10 @@ ORACLES = (
     ),
     *_by_tile("mask_of_the_tile", MASK_OF_THE_TILE, _within_tiles),
     *_by_tile("mask_of_the_tile", MASK_OF_THE_TILE, functools.partial(_within_tiles, skips=False)),
-    *_by_tile(
-        "diagonal_tile_skipped",
-        "The tile on the diagonal is skipped: the loop must reach the last key that any query of the tile sees.",
-        _before_the_diagonal,
+    *(
+        oracle
+        for queries in TILES
+        for oracle in _by_tile("diagonal_tile_skipped", DIAGONAL, functools.partial(_before_the_diagonal, queries=queries))
     ),
     *_by_tile(
         "acc_not_rescaled",

@@ -211,7 +211,7 @@ MISTAKES = (
         name="divided_twice",
         verdict="wrong_answer",
         what="Divides at the end and once more when it stores.",
-        diagnosis="divided twice",
+        diagnosis="divided by its sum l twice",
         base="honest/no_split.py",
         edits=(
             Edit(
@@ -274,7 +274,7 @@ MISTAKES = (
         name="last_key_dropped",
         verdict="wrong_answer",
         what="Ends one key early.",
-        diagnosis="without the last key",
+        diagnosis="The last key takes no part",
         base="honest/no_split.py",
         edits=(Edit("mask_n = rows < kv_len", "mask_n = rows < kv_len - 1"),),
     ),

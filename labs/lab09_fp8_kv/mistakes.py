@@ -167,7 +167,7 @@ MISTAKES = (
         name="last_key_dropped",
         verdict="wrong_answer",
         what="Ends one key early.",
-        diagnosis="without the last key",
+        diagnosis="The last key takes no part",
         base="honest/bit_arithmetic.py",
         edits=(Edit("mask_n = rows < kv_len", "mask_n = rows < kv_len - 1"),),
     ),

@@ -51,15 +51,5 @@ def test_no_hints_after_a_pass_nor_for_an_unknown_lab():
     assert steps(dataclasses.replace(reports.wrong(), lab="lab99"), SOURCE) == ()
 
 
-def test_a_pass_with_a_cause_of_its_own_has_its_ladder():
-    slow = dataclasses.replace(
-        reports.passed(),
-        lab="lab06_causal",
-        diagnosis=Diagnosis(sentence="hidden tiles are computed", name="hidden_tiles_computed"),
-    )
-
-    assert len(steps(slow, "x = 1")) == 4
-
-
 def test_a_backtick_of_the_learners_does_not_end_the_code():
     assert where("x = '`<b>`'", "`x`", 1) == "Line 1: `x = ''<b>''`"

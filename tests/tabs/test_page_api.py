@@ -57,7 +57,7 @@ def test_submit_status_report(client, course):
     course.finish(sent["attempt"], reports.wrong())
     report = client.predict(*asked, api_name="/report")
     assert report["verdict"] == "wrong_answer"
-    assert list(report)[:7] == ["lab", "title", "mode", "device", "verdict", "diagnosis", "points"]
+    assert list(report)[:7] == ["lab", "title", "mode", "device", "verdict", "diagnosis", "facts"]
 
 
 def test_a_token_keeps_its_owner(client, course):

@@ -48,7 +48,9 @@ NEEDS = {
     "no_visible_key": Needs(("equal_", "slope", "step_", "weights_12_12", "weights_12_20"), ("weights_20_12",)),
     "no_keys": Needs((*_PLAIN, "level_"), ("kv_len_",)),
     "nan_beyond_kv_len": Needs((*_PLAIN, "level_"), ("nan_beyond",)),
-    "empty_split": Needs((*_PLAIN,), ("kv_len_",)),
+    "empty_split": Needs(
+        ("equal_64", "equal_512", "slope", "step_", "climb", "fall"), ("kv_len_", "equal_1")
+    ),  # few keys leave splits empty
     "merge_weights": Needs(("equal_64", "equal_512"), ("step_", "climb")),
     "window_alignment": Needs(("weights_12_12",), ("weights_12_20",)),
 }

@@ -1,6 +1,6 @@
 """Every tile of keys for every query: right, and slow: tiles above the diagonal are computed for nothing.
 
-Habit: Tiles that are hidden entirely are computed
+Habit: Tiles that are hidden entirely are loaded
 """
 
 import torch

@@ -1,4 +1,7 @@
-"""Every tile of keys for every query: right, and slow."""
+"""Every tile of keys for every query: right, and slow.
+
+Habit: Tiles that are hidden entirely are loaded
+"""
 
 import torch
 import triton
