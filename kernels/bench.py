@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -116,11 +117,11 @@ def bench_softmax() -> Iterator[dict]:
         x = torch.randn((1 << 28) // cols, cols, device="cuda")
         out = torch.empty_like(x)
         checked(softmax_online(x, out), {"torch": lambda x=x: torch.softmax(x, dim=-1)})
-        functions = {
-            "ours": lambda x=x, out=out: softmax_online(x, out),
-            "copy": lambda x=x, out=out: out.copy_(x),
-            "torch": lambda x=x: torch.softmax(x, dim=-1),
-            "torch.compile": lambda x=x: compiled(x),
+        functions: dict[str, Callable[[], object]] = {
+            "ours": partial(softmax_online, x, out),
+            "copy": partial(out.copy_, x),
+            "torch": partial(torch.softmax, x, dim=-1),
+            "torch.compile": partial(compiled, x),
         }
         times = measure_together(functions, repetitions=10)
         # five operations an element: maximum, difference, exponential, sum, quotient
@@ -153,11 +154,10 @@ def bench_backward() -> Iterator[dict]:
         query, key, value, dout = (torch.randn(shape, device="cuda").bfloat16() for _ in range(4))
         out, lse = flash_attention(query, key, value, causal=causal)
         rivals = backward_rivals(query, key, value, dout, causal=causal)
-        given = (query, key, value, out, lse, dout)
-        ours = lambda g=given, c=causal: flash_attention_backward(*g, causal=c)  # noqa: E731
+        ours = partial(flash_attention_backward, query, key, value, out, lse, dout, causal=causal)
         for index in range(3):
             checked(ours()[index], {name: lambda f=rival, i=index: f()[i] for name, rival in rivals.items()})
-        times = measure_together({"ours": ours} | rivals, repetitions=8)
+        times = measure_together({"ours": ours, **rivals}, repetitions=8)
         flops = 10 * TOKENS * HIDDEN * seqlen / (2 if causal else 1)
         name = f"backward {head_dim} {'causal' if causal else 'full'} {seqlen}"
         yield row(name, times, target=target, flops=flops, bytes_moved=8 * query.nbytes)
@@ -210,8 +210,8 @@ def bench_quantised() -> Iterator[dict]:
         half = lambda q=query, k=key, v=value, n=kv_len: decode_attention(q, k, v, n, check_kv_len=False)[0]  # noqa: E731
         if kind == "FP8":
             (key8, key_scale), (value8, value_scale) = quantize_fp8(key), quantize_fp8(value)
-            cache = (key8, value8, key_scale, value_scale)
-            quantised = decode_attention_fp8
+            cache: tuple[torch.Tensor, ...] = (key8, value8, key_scale, value_scale)
+            quantised: Callable[..., tuple[torch.Tensor, torch.Tensor]] = decode_attention_fp8
         else:
             cache = (*_quantised_by_sequence(key), *_quantised_by_sequence(value))
             quantised = decode_attention_nvfp4
@@ -242,10 +242,11 @@ def bench_paged() -> Iterator[dict]:
         order = torch.randperm(pages, device="cuda")
         table = order.argsort().view(batch, -1).int()
         # [batch, heads, pages, page_size, head_dim] -> [pages of all sequences, heads, page_size, head_dim], shuffled
-        paged = [
+        key_pages, value_pages = (
             cache.unflatten(2, (-1, page_size)).transpose(1, 2).flatten(0, 1)[order].contiguous() for cache in (key, value)
-        ]
-        ours = lambda q=query, p=paged, t=table, n=kv_len: decode_attention_paged(q, *p, t, n, check_kv_len=False)[0]  # noqa: E731
+        )
+        given = (query, key_pages, value_pages, table, kv_len)
+        ours = lambda g=given: decode_attention_paged(*g, check_kv_len=False)[0]  # noqa: E731
         whole = lambda q=query, k=key, v=value, n=kv_len: decode_attention(q, k, v, n, check_kv_len=False)[0]  # noqa: E731
         checked(ours(), {"the contiguous cache": whole})
         times = measure_together({"ours": ours, "contiguous": whole})

@@ -6,10 +6,13 @@ counted. It is read, as the judge does, and not overwritten: what was written an
 the timed kernel reads, and the kernel pays for up to 60 MB that it has nothing to do with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+
+Name = TypeVar("Name", bound=Hashable)
 
 FLUSH_BYTES = 512 << 20
 FLUSHES = 6  # about 0.7 ms: longer than the host takes to check arguments and launch
@@ -23,14 +26,14 @@ class Timing:
     high_us: float  # 80th percentile
 
 
-def measure_together(functions: dict[str, Callable[[], object]], *, repetitions: int = 25) -> dict[str, Timing]:
+def measure_together(functions: Mapping[Name, Callable[[], object]], *, repetitions: int = 25) -> dict[Name, Timing]:
     """Time each function ``repetitions`` times, in turns, after two calls that are not counted."""
     flush = torch.zeros(FLUSH_BYTES // 4, dtype=torch.float32, device="cuda")
     for function in functions.values():
         function()
         function()
     torch.cuda.synchronize()
-    events = {name: [] for name in functions}
+    events: dict[Name, list[tuple[torch.cuda.Event, torch.cuda.Event]]] = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():
             for _ in range(FLUSHES):

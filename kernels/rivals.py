@@ -8,6 +8,7 @@ A rival that stays under half of what is published of it is not what it is known
 
 from collections.abc import Callable
 from math import gcd
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,7 @@ def attention_rivals(
     if (fa3 := flash_attention_3(over_a_cache=query.shape[2] == 1)) is not None:
         # it wants [batch, seqlen, heads, head_dim]
         rows = [tensor.transpose(1, 2).contiguous() for tensor in (query, key, value)]
-        extra = {"causal": causal}
+        extra: dict[str, Any] = {"causal": causal}
         if query.shape[2] == 1:
             lengths = torch.full((query.shape[0],), key.shape[2], dtype=torch.int32, device=query.device)
             extra |= {"cache_seqlens": lengths, "num_splits": 0}  # 0: its own choice
@@ -56,9 +57,9 @@ def backward_rivals(
     """By name, functions of no arguments that compute the gradients alone: the forward pass is done once, here."""
     candidates = {}
     for name in ("FlashAttention-2", "cuDNN"):
-        leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
+        q, k, v = leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
         try:
-            out = _sdpa(BACKENDS[name], *leaves, causal)()
+            out = _sdpa(BACKENDS[name], q, k, v, causal)()
         except RuntimeError:  # no such kernel for these shapes
             continue
         candidates[name] = lambda o=out, n=leaves: torch.autograd.grad(o, n, dout, retain_graph=True)

@@ -105,8 +105,8 @@ def decode_call(kind: str, batch: int, tokens: int) -> Callable[[DecodePlan], ob
         scale = torch.ones(HEADS_KV, device="cuda")
         cache = (codes(HEAD_DIM), codes(HEAD_DIM), scale, scale)
         return lambda plan: decode_attention_fp8(query, *cache, kv_len, check_kv_len=False, plan=plan)
-    cache = (codes(HEAD_DIM // 2), codes(HEAD_DIM // 16), one, codes(HEAD_DIM // 2), codes(HEAD_DIM // 16), one)
-    return lambda plan: decode_attention_nvfp4(query, *cache, kv_len, check_kv_len=False, plan=plan)
+    packed = (codes(HEAD_DIM // 2), codes(HEAD_DIM // 16), one, codes(HEAD_DIM // 2), codes(HEAD_DIM // 16), one)
+    return lambda plan: decode_attention_nvfp4(query, *packed, kv_len, check_kv_len=False, plan=plan)
 
 
 def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan | HopperDecodePlan]:
@@ -115,7 +115,9 @@ def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan |
     """
     here = device_of(torch.device("cuda", 0))
     candidates = [(*tile, programs) for tile in TILES[kind] for programs in PROGRAMS[kind]]
-    plans = {candidate: cut_cache(here, batch * HEADS_KV, tokens, *candidate) for candidate in candidates}
+    plans: dict[tuple, DecodePlan | HopperDecodePlan] = {
+        candidate: cut_cache(here, batch * HEADS_KV, tokens, *candidate) for candidate in candidates
+    }
     if here.capability == 90:
         for tile in HOPPER_TILES.get(kind, ()):
             plans["hopper", *tile] = cut_cache_hopper(here, batch * HEADS_KV, tokens, *tile)
@@ -125,7 +127,7 @@ def decode_plans(kind: str, batch: int, tokens: int) -> dict[tuple, DecodePlan |
 def softmax_plans(cols: int) -> dict[object, SoftmaxPlan]:
     """By name, or for rows in a cluster by the line of ``dispatch.CLUSTER_PIECE``."""
     here = device_of(torch.device("cuda", 0))
-    plans = {}
+    plans: dict[object, SoftmaxPlan] = {}
     for block, num_warps, stages in ((2048, 8, 3), (4096, 8, 3), (4096, 16, 3), (8192, 16, 2)):
         plans[f"two passes {block}x{num_warps}w{stages}s"] = SoftmaxPlan(
             kernel="two passes", block=block, num_warps=num_warps, programs=here.num_sms, num_stages=stages
@@ -190,7 +192,7 @@ def compared(what: str, functions: dict, repetitions: int) -> dict:
         except (RuntimeError, ValueError) as refusal:  # too much shared memory, or too many programs to be resident at once
             print(f"  {name}: {str(refusal)[:90]}")
     times = {name: timing.median_us for name, timing in measure_together(runnable, repetitions=repetitions).items()}
-    fastest = sorted(times, key=times.get)
+    fastest = sorted(times, key=times.__getitem__)
     print(f"{what}: " + ", ".join(f"{name} {times[name]:.1f}" for name in fastest[:SHOWN]), flush=True)
     return times
 
@@ -217,7 +219,9 @@ def main() -> int:
     print(f"{torch.cuda.get_device_name()}: {HEADS_Q}/{HEADS_KV} heads, head_dim {HEAD_DIM}; us", flush=True)
     num_sms = device_of(torch.device("cuda", 0)).num_sms
     for kind in kinds:
-        few, more, many = [], [], []
+        few: list[dict] = []
+        more: list[dict] = []
+        many: list[dict] = []
         for batch, tokens in SHAPES:
             call = decode_call(kind, batch, tokens)
             plans = decode_plans(kind, batch, tokens)
@@ -232,8 +236,8 @@ def main() -> int:
         for cols in COLUMNS:
             x = torch.randn((1 << 28) // cols, cols, device="cuda")
             out = torch.empty_like(x)
-            plans = softmax_plans(cols)
-            functions = {name: lambda p=plan, x=x, o=out: softmax_online(x, o, plan=p) for name, plan in plans.items()}
+            candidates = softmax_plans(cols)
+            functions = {name: lambda p=plan, x=x, o=out: softmax_online(x, o, plan=p) for name, plan in candidates.items()}
             measured.append(compared(f"softmax {cols}", functions | {"copy": lambda x=x, o=out: o.copy_(x)}, 7))
         clusters = [{name: time for name, time in times.items() if isinstance(name, tuple)} for times in measured]
         if any(clusters):  # only Hopper has them

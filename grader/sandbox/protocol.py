@@ -71,6 +71,11 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SightOf:
     """What the judge may ask of a case: query row i of `queries` sees rows i + `first` to i + `last` of `keys`.
@@ -106,10 +111,7 @@ class LentCase:
     @classmethod
     def of(cls, message: dict[str, Any]) -> LentCase:
         """The session's side: from a `case` message."""
-        tensors = tuple(
-            LentTensor(**{key: tuple(each) if isinstance(each, list) else each for key, each in item.items()})
-            for item in message["tensors"]
-        )
+        tensors = tuple(LentTensor(**_with_tuples(item)) for item in message["tensors"])
         sight = message.get("sight")
         return cls(
             tensors=tensors,

@@ -152,10 +152,10 @@ class AccessBook:
         if self.unwritten is not None:
             return
         stored, changed = page.read("stored", cells), page.read("changed", cells)
-        if stored is None and changed is None:
-            nobody = True
-        elif stored is None or changed is None:
-            nobody = not (changed if stored is None else stored).all()
+        if stored is None:
+            nobody = changed is None or not changed.all()
+        elif changed is None:
+            nobody = not stored.all()
         else:
             nobody = not (stored | changed).all()
         if nobody:
@@ -187,7 +187,7 @@ class AccessBook:
         """Put this access on top of those that the cells have."""
         numbers = page.read(column, cells)
         present = [0] if numbers is None else distinct(numbers)
-        if len(present) == 1:
+        if numbers is None or len(present) == 1:
             page.write(column, cells, self._entries.add(present[0], self._program, kind))
             return
         changed = numbers.copy()

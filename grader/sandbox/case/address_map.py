@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+from typing import NoReturn
 
 import numpy as np
 
@@ -116,7 +117,7 @@ class AddressMap:
             self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
         return Access(active, low, high, itemsize, region)
 
-    def _fail(self, fault: AccessFault) -> None:
+    def _fail(self, fault: AccessFault) -> NoReturn:
         self.first_fault = self.first_fault or fault
         raise fault
 

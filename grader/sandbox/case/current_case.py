@@ -5,13 +5,15 @@ One process runs one case at a time, in one thread; outside the entry function t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FunctionType
-from typing import Any
+from types import CodeType
+from typing import Any, TypeVar
 
 from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.refusals import HostRules, Refused
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 kernel_code: set[CodeType] = set()  # of the functions below whose frames a kernel of the submission runs
 
@@ -62,7 +64,7 @@ def is_there() -> bool:
     return _rules is not None
 
 
-def runs_kernels(function: FunctionType) -> FunctionType:
+def runs_kernels(function: _Function) -> _Function:
     """A decorator: what is raised below a call of `function` was raised by a kernel."""
     kernel_code.add(function.__code__)
     return function

@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -277,7 +278,7 @@ def _readable(func: Any) -> str:
 
 def own_line() -> int | None:
     """The line of the submission that runs now; None where none does."""
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename != "submission.py":
         frame = frame.f_back
     return frame.f_lineno if frame else None

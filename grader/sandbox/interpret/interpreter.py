@@ -75,7 +75,9 @@ class InterpretedRun:
     @property
     def first_fault(self) -> Exception | None:
         """What went wrong first in the current case, even where the submission caught it."""
-        return self._rules and (self._rules.addresses.first_fault or self._rules.first_refusal)
+        if self._rules is None:
+            return None
+        return self._rules.addresses.first_fault or self._rules.first_refusal
 
     def run(self, entry: Callable[..., Any], case: LentCase) -> dict[str, Any]:
         """Call the entry function on the lent tensors.
@@ -101,6 +103,7 @@ class InterpretedRun:
 
         def filled(fill: ScratchFill) -> None:
             region = addresses.find(fill.tensor.data_ptr())
+            assert region is not None  # the rules let only cells of scratch and `out` be filled
             form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
             book.filled(region, fill.tensor.data_ptr(), *form)
 

@@ -98,7 +98,7 @@ def _remember_region(name: str) -> None:
     setattr(_Builder, name, remembering)
 
 
-def _remember_base(handle: type) -> None:
+def _remember_base(handle: Any) -> None:
     make = handle.materialize_pointers
 
     def materialize_pointers(self: Any, *args: Any) -> Any:

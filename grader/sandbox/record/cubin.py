@@ -79,7 +79,7 @@ def _facts(data: bytes) -> CubinFacts:
             whole[number][symbol] = amount
     if len(whole[_REGISTERS]) > _KERNEL_LIMIT:
         raise CubinError(f"the cubin has more than {_KERNEL_LIMIT} kernels")
-    named = {symbol: name for symbol in whole[_REGISTERS] if (name := _function(data, sections, symbol)) is not None}
+    named = {symbol: raw for symbol in whole[_REGISTERS] if (raw := _function(data, sections, symbol)) is not None}
     of_each = [sections.get(b".nv.info." + name) for name in named.values()]
     read_bytes = sum(section.size for section in (sections.get(b".nv.info"), *of_each) if section is not None)
     if read_bytes > _ATTRIBUTES_LIMIT:

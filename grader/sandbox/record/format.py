@@ -203,13 +203,13 @@ class _Parser:
         sizes = _items(item["grid"], 3, "grid")
         if len(sizes) != 3:
             raise RecordError("a grid has three numbers")
-        grid = tuple(_integer(size, 1, limit, "grid") for size, limit in zip(sizes, GRID_LIMITS, strict=True))
-        if grid[0] * num_ctas > GRID_LIMITS[0]:
+        x, y, z = (_integer(size, 1, limit, "grid") for size, limit in zip(sizes, GRID_LIMITS, strict=True))
+        if x * num_ctas > GRID_LIMITS[0]:
             raise RecordError("a grid has too many blocks")
         launch = Launch(
             binary=_integer(item["binary"], 0, len(self._kernels) - 1, "binary"),
             kernel=_match(_KERNEL_NAME, item["kernel"], "kernel name"),
-            grid=grid,
+            grid=(x, y, z),
             num_warps=_integer(item["num_warps"], 1, 32, "num_warps"),
             num_ctas=num_ctas,
             shared_bytes=_integer(item["shared_bytes"], 0, self._shared_limit, "shared_bytes"),

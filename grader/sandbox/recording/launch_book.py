@@ -56,6 +56,7 @@ class LaunchBook:
         """Write a fill down, one command for each contiguous run of cells."""
         pattern = pattern_of(fill.value, fill.tensor.dtype)
         buffer, start = self.place(fill.tensor)
+        assert buffer is not None  # the rules let only cells of scratch and `out` be filled
         runs = list(_runs(fill.tensor))
         if len(runs) > FILL_RUNS:
             raise self.rules.refuse(f"a fill of a strided view in {len(runs)} pieces cannot be recorded; fill whole rows.")

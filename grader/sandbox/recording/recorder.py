@@ -48,7 +48,7 @@ class RecordedRun:
     @property
     def first_fault(self) -> Exception | None:
         """The first refusal of the current case, even where the submission caught it."""
-        return self._rules and self._rules.first_refusal
+        return None if self._rules is None else self._rules.first_refusal
 
     def run(self, entry: Callable[..., Any], case: LentCase) -> bytes:
         """Call the entry function on stand-ins of the lent tensors.
@@ -85,13 +85,7 @@ def _install() -> None:
     if triton.knobs.runtime.interpret:
         raise RuntimeError("triton must be imported without TRITON_INTERPRET")
     PretendedDriver.launcher_cls = Launcher
-    load_utils = PretendedDriver.__init__
-
-    def with_our_utils(self: PretendedDriver, gpu: Gpu) -> None:
-        load_utils(self, gpu)
-        self.utils = Utils(self.utils)
-
-    PretendedDriver.__init__ = with_our_utils
+    PretendedDriver.utils_cls = Utils
     triton.runtime.driver.set_active(PretendedDriver(triton.runtime.driver.active.gpu))
     triton.knobs.runtime.kernel_load_end_hook.add(keep_ptx)
     Autotuner.run = configurations.run

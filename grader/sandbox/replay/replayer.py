@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from grader.sandbox import protocol
@@ -152,6 +153,7 @@ def main(*, command_fd: int, reply_fd: int) -> None:
                 session = _Session(message["ordinal"])
                 answer = {"kind": "opened", "l2_bytes": session.context.l2_bytes}
             elif kind == "record":
+                assert session is not None
                 blob = protocol.read_exactly(command_fd, message.pop("size"))
                 answer = session.record(message["name"], message["arguments"], blob)
             else:
@@ -163,7 +165,7 @@ def main(*, command_fd: int, reply_fd: int) -> None:
         protocol.write_all(reply_fd, protocol.encode(answer))
 
 
-_METHODS = {
+_METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     "bind": _Session.bind,
     "release": _Session.release,
     "run": _Session.run,

@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from grader.sandbox import protocol
 
@@ -183,7 +184,7 @@ def answer_each(operations: dict[str, Callable[[str], None]], *, done: str, comm
             return
         try:
             operations[message["operation"]](message["place"])
-            answer = {"kind": done}
+            answer: dict[str, Any] = {"kind": done}
         except Exception as error:
             text = {"error_type": type(error).__name__, "text": str(error)[:500]}
             answer = {"kind": "fault", "stage": "run", "line": None, "raw": "", **text}

@@ -113,14 +113,14 @@ def run(sandbox: Sandbox | None = None, *, without: tuple[str, ...] = ()) -> Sel
     try:
         if platform.system() != "Linux":
             raise SandboxError(f"{platform.system()} has neither Landlock nor seccomp")
-        own = None if sandbox else Sandbox()
+        used = sandbox or Sandbox()
         try:
             for kind in (Kind.INTERPRET, Kind.RECORD):
-                rows += _ask(sandbox or own, kind, without)
-            rows += _limits(sandbox or own, without)
+                rows += _ask(used, kind, without)
+            rows += _limits(used, without)
         finally:
-            if own:
-                own.close()
+            if used is not sandbox:
+                used.close()
     except SandboxError as error:
         reason = f"The sandbox does not start: {str(error).strip().splitlines()[-1]}"
         return SelfTest(False, tuple(rows), reason, time.monotonic() - begin)

@@ -114,7 +114,8 @@ class _Session:
             self._entry = reading.entry_of(module, self._entry_name, self._arguments)
         except BaseException as error:
             return fault_of(rules.first_refusal or error, stage=stage, source=self._source)
-        return rules.first_refusal and fault_of(rules.first_refusal, stage=stage, source=self._source)
+        refusal = rules.first_refusal
+        return None if refusal is None else fault_of(refusal, stage=stage, source=self._source)
 
     def run(self, message: dict[str, Any]) -> dict[str, Any] | Fault | bytes:
         """One case: what to answer."""
