@@ -26,6 +26,8 @@ from grader.terminal import ProgressLine, render
 from grader.terminal_show import WHATS, show
 
 if TYPE_CHECKING:
+    from grader.judge.gpu.selftest import GpuSelfTest
+    from grader.sandbox.selftest.walls import SelfTest
     from labs import LabFolder
 
 
@@ -186,7 +188,7 @@ def _selftest(options: argparse.Namespace) -> int:
     from grader.judge import Judge
 
     with Judge(device=options.device) as judge:
-        results = [judge.self_test()]
+        results: list[SelfTest | GpuSelfTest] = [judge.self_test()]
         if options.device == "cuda":
             results.append(judge.gpu_self_test())
     for result in results:

@@ -111,6 +111,12 @@ class CaseResult:
     traffic: Traffic | None = None
     duration_ms: float = 0.0
 
+    @property
+    def counted(self) -> Traffic:
+        """The bytes of a case of which they were counted."""
+        assert self.traffic is not None
+        return self.traffic
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Diagnosis:

@@ -44,8 +44,8 @@ def check_source(source: bytes | str) -> str:
         ) from None
     if not text.strip():
         raise NotGradable("The source is empty; expected a Python file that defines the lab's entry function.")
-    for number, line in enumerate(_LINE_END.split(text, maxsplit=2)[:2], start=1):
-        cookie = _CODING_COOKIE.match(line)
+    for number, written in enumerate(_LINE_END.split(text, maxsplit=2)[:2], start=1):
+        cookie = _CODING_COOKIE.match(written)
         if cookie and not _is_utf8(cookie[1]):
             raise NotGradable(
                 f"Line {number} of the source declares the encoding {cookie[1]!r:.40}; expected UTF-8, or no declaration."

@@ -160,7 +160,7 @@ def _bytes_and_memory(pen: Pen, report: Report) -> None:
     if not cases:
         return
     largest = cases[0]
-    traffic = largest.traffic
+    traffic = largest.counted
     top = max(traffic.moved_bytes, traffic.ideal_bytes) or 1
     pen.title("Bytes moved")
     pen.line(f"{clean(largest.name)}  {pen.paint(clean(largest.shape), 'muted')}")
@@ -168,8 +168,8 @@ def _bytes_and_memory(pen: Pen, report: Report) -> None:
     ratio = wording.times(traffic.moved_bytes / traffic.ideal_bytes)
     pen.line(f"{'minimum':<12} {ideal}  {wording.byte_size(traffic.ideal_bytes)}")
     pen.line(f"{'yours':<12} {pen.paint(moved, 'accent')}  {wording.byte_size(traffic.moved_bytes)}, {ratio} the minimum")
-    most = max(cases, key=lambda case: case.traffic.scratch_bytes)
-    scratch = most.traffic.scratch_bytes
+    most = max(cases, key=lambda case: case.counted.scratch_bytes)
+    scratch = most.counted.scratch_bytes
     pen.title("Memory")
     pen.prose(f"{wording.byte_size(scratch)} of extra memory at most, in {most.name}." if scratch else "No extra memory.")
 

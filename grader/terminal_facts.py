@@ -34,8 +34,8 @@ def _picture(pen: Pen, picture: Picture) -> None:
     if not both or 2 * len(both[0][0]) + 6 > pen.width:
         return
     pen.line(f"  {wording.FACT_COLUMNS[1]:<{len(both[0][0]) + 4}}{wording.FACT_COLUMNS[2]}", "muted")
-    for got, expected in both:
-        pen.line(f"  {pen.paint(got, 'wrong')}    {pen.paint(expected, 'right')}")
+    for got_row, expected_row in both:
+        pen.line(f"  {pen.paint(got_row, 'wrong')}    {pen.paint(expected_row, 'right')}")
 
 
 def _shaded(cells: Cells) -> list[str]:

@@ -36,7 +36,8 @@ class Pen:
 
     def flow(self, words: Iterable[tuple[str, str]], indent: int) -> None:
         """(text, role) side by side, as many on a line as fit."""
-        row, used = [], indent
+        row: list[str] = []
+        used = indent
         for text, role in words:
             if row and used + len(text) + 2 > self.width - MARGIN:
                 self.line(" " * indent + "  ".join(row))

@@ -166,7 +166,7 @@ def failed_in_view(report: Report) -> tuple[CaseResult, ...]:
 def counted(report: Report) -> tuple[CaseResult, ...]:
     """The cases in view whose bytes were counted, the largest first."""
     seen = [case for case in report.cases if case.group != "hidden" and case.traffic and case.traffic.ideal_bytes > 0]
-    return tuple(sorted(seen, key=lambda case: -case.traffic.ideal_bytes))
+    return tuple(sorted(seen, key=lambda case: -case.counted.ideal_bytes))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

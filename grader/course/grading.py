@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import sqlalchemy as sa
 from dbos import DBOS
@@ -63,6 +63,15 @@ class WallsDown(SandboxError):
     """The self-test did not pass; the text says why."""
 
 
+class Shown(TypedDict):
+    """How far an attempt is, as its row shows it."""
+
+    phase: str
+    done: int
+    total: int
+    case: str
+
+
 class Watch:
     """The two callbacks that a judge gets: progress goes to the row, and the row says whether to stop."""
 
@@ -71,7 +80,7 @@ class Watch:
         self._taken = taken
         self._stopping = stopping
         self._looked = 0.0
-        self._shown = {"phase": "starting", "done": 0, "total": 0, "case": ""}
+        self._shown: Shown = {"phase": "starting", "done": 0, "total": 0, "case": ""}
         self.fenced = False
         self.cancel = taken.cancel
 
@@ -217,7 +226,7 @@ class Grader:
             return self._end(taken, State.CANCELLED, charged=True)
         if stopped and self.stopping.is_set():
             self._hand_back(taken)
-        if stopped:
+        if report is None or stopped:
             again = fault is OUR_FAULT and self._failed_before(taken)
             return self._end(taken, State.SYSTEM_ERROR, fault=AGAIN if again else fault, charged=again)
         return self._end(taken, State.DONE, charged=report.costs_attempt, report=report)

@@ -112,8 +112,8 @@ class Judge:
         if self._gpu is None:
             raise GraderError('replaying needs Judge(device="cuda")')
         asked, recorded = carried.unpack(records, self._gpu.target)
-        options = {"progress": progress, "cancelled": lambda: False}
-        return carried.CarriedAttempt(recorded, self._gpu, self._sandbox, asked, **options).grade()
+        attempt = carried.CarriedAttempt(recorded, self._gpu, self._sandbox, asked, progress=progress, cancelled=lambda: False)
+        return attempt.grade()
 
     def gpu_self_test(self) -> gpu_selftest.GpuSelfTest:
         """Whether this machine's GPU can be graded on."""

@@ -149,7 +149,7 @@ class Attempt(abc.ABC):
         plain = Diagnosed(diagnosis=Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict)))
         inquiry = Inquiry(self._lab, self._request.folder.id, findings)
         with self._marked("ask"):
-            answered = spared("questions", lambda: self._ask(inquiry), [])
+            answered: list[AskedQuestion] = spared("questions", lambda: self._ask(inquiry), [])
         with self._marked("diagnose"):
             diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered), plain)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
@@ -228,10 +228,11 @@ class Attempt(abc.ABC):
 
     def _listings(self, recorded: RecordedCase, given_up: Callable[[], bool] | None = None) -> tuple[Listing, ...]:
         """The code of the recorded kernels; SASS, which takes most of a second, for a Submit alone."""
-        if recorded.record is None:
+        record = recorded.record
+        if record is None:
             return ()
         disassembles = self._sandbox if self._request.mode == "submit" else None
-        return spared("listings", lambda: listings_of(recorded.record, disassembles, given_up or self._cancelled), ())
+        return spared("listings", lambda: listings_of(record, disassembles, given_up or self._cancelled), ())
 
     def _where_tensors_are(self) -> torch.device:
         """A context in which a lab's functions make new tensors beside the inputs."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import Layout, lay_out
 from grader.judge.case.outcome import Briefing, answer_to_load, case_message, fault_in
-from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
+from grader.sandbox.process.door import Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Fault
 from grader.sandbox.record.commands import Record
 from grader.sandbox.record.format import RecordError, parse
@@ -44,7 +44,7 @@ class Recorder:
     def __init__(self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> None:
         self._submission = submission
         self._cancelled = cancelled
-        self._session: Conversation | None = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=3 * RECORD_LIMIT_S))
+        self._session = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=3 * RECORD_LIMIT_S))
         self.failed: RecordedCase | None = None
         try:
             self._receive()  # ready
@@ -143,7 +143,7 @@ def record_all(
         timed: so many cases at the end are timed: there the fastest configuration is chosen, so they need all.
     """
     sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
-    results: list[RecordedCase | None] = [None] * len(cases)
+    results: dict[int, RecordedCase] = {}
     tested = len(cases) - timed
     waiting = iter(list(enumerate(cases))[:tested])
 
@@ -151,7 +151,7 @@ def record_all(
         with start_recorder(sandbox, submission, cancelled) as recording:
             for index, prepared in indexed:
                 results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
-                progress(sum(result is not None for result in results))
+                progress(len(results))
 
     # What compiles every configuration takes longest and may take too long: it starts at once, in a session of its own.
     with concurrent.futures.ThreadPoolExecutor(sessions + timed) as pool:
@@ -159,7 +159,7 @@ def record_all(
         together = [pool.submit(work, waiting, sharing=True) for _ in range(sessions if tested else 0)]
         for finished in alone + together:
             finished.result()
-    return results
+    return [results[index] for index in range(len(cases))]
 
 
 def record_largest(

@@ -67,8 +67,8 @@ def costs(report: Report) -> dict[str, Any]:
     case, heaviest = counted[0], max(report.anatomy, key=lambda kernel: kernel.registers)
     return {
         "case": case.name,
-        "bytes": round(case.traffic.moved_bytes / case.traffic.ideal_bytes, 2),
-        "scratch": max(one.traffic.scratch_bytes for one in counted),
+        "bytes": round(case.counted.moved_bytes / case.counted.ideal_bytes, 2),
+        "scratch": max(one.counted.scratch_bytes for one in counted),
         "kernels": len({kernel.kernel for kernel in report.anatomy}),
         "registers": heaviest.registers,
         "occupancy": round(heaviest.occupancy, 2),
@@ -97,7 +97,8 @@ def code_of(lab_id: str, design: str) -> str:
 
 def compared(lab_id: str, design: str, yours: str) -> str:
     """That design's file, and what is different in it from `yours`, as HTML."""
-    code, name = code_of(lab_id, design), dict(map(reversed, designs(lab_id)))[design]
+    code = code_of(lab_id, design)
+    name = {known: says for says, known in designs(lab_id)}[design]
     lines = list(difflib.unified_diff(yours.splitlines(), code.splitlines(), "yours", name, n=2, lineterm=""))[2:]
     rows = "".join(f'<span class="{_kind(line)}">{escape(line)}\n</span>' for line in lines)
     difference = f'<pre class="diff" tabindex="0">{rows}</pre>' if rows else "<p>Line for line what you wrote.</p>"

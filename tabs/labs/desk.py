@@ -7,6 +7,7 @@ else, so a reload, a second window or a restart of the server shows the same.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -108,20 +109,19 @@ class Desk:
         """One attempt as it stands now. `letter`: the report whole and without hints, for a page that has no editor."""
         try:
             status = self.course.status(attempt_id, user=user.id)
-            known = {"attempt": attempt_id, "lab": status.lab}
+            view = functools.partial(View, attempt=attempt_id, lab=status.lab)
             if status.is_open:
                 off_reason = self.off_reason() if status.state is State.QUEUED else ""
-                return View(state=states.live(status, time.time(), off_reason), live=True, **known)
+                return view(state=states.live(status, time.time(), off_reason), live=True)
             report = self.course.report(attempt_id, user=user.id)
             if report is None or letter:
-                return View(state=self._ended(status), report=render(report) if report else "", **known)
+                return view(state=self._ended(status), report=render(report) if report else "")
             source = self.course.source(attempt_id, user=user.id)
-            return View(
+            return view(
                 state=self._ended(status),
                 headline=headline(report, self._onward(report)),
                 report=render(report, steps(report, source), head=False, read=explained(report.diagnosis.name, report.lab)),
                 marks=marks(report, source),
-                **known,
             )
         except AttemptNotFound:
             return View(state=states.gone())
@@ -144,10 +144,10 @@ class Desk:
     def newest(self, lab_id: str, user: User | None) -> View:
         """What a page shows that has just been opened: the newest attempt, nothing yet, or why grading is off."""
         status = self.course.latest(user.id, lab_id) if user else None
-        if status is not None and status.is_open:
+        if user is not None and status is not None and status.is_open:
             return self.look(status.id, user)
         nothing = View(state=states.nothing_yet(labs.load(lab_id).lab.title), lab=lab_id)
-        view = self.look(status.id, user) if status else nothing
+        view = self.look(status.id, user) if user is not None and status is not None else nothing
         reason = self.off_reason()
         return dataclasses.replace(view, state=states.off(reason), live=True) if reason else view
 
@@ -191,8 +191,8 @@ class Desk:
 
         Empty where they are not open to the user.
         """
-        open_to_them = dict(map(reversed, self.designs(lab_id, user)))
-        if not open_to_them or (design is not None and design not in open_to_them):
+        open_to_them = {known for _, known in self.designs(lab_id, user)}
+        if user is None or not open_to_them or (design is not None and design not in open_to_them):
             return ""
         mine = self.course.history(user=user.id, lab_id=lab_id)
         passed = next((one.id for one in mine if one.mode == "submit" and one.verdict == Verdict.PASSED), None)

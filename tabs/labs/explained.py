@@ -130,7 +130,7 @@ def place_of(name: str, lab_id: str) -> Place | None:
     if found is not None:
         return found
     lab = labs.load(lab_id).lab
-    own = any(one.name == name for one in (*lab.oracles, *lab.symptoms))
+    own = name in {*(oracle.name for oracle in lab.oracles), *(symptom.name for symptom in lab.symptoms)}
     tab = next((tab for tab in (lab.needs if own else (TRITON,)) if tab in titles_of_tabs()), None)
     return Place(names=re.escape(name), tab=tab, shows="") if tab else None
 

@@ -90,7 +90,7 @@ def bandwidth_bars(timing: Timing) -> str:
 
 def bytes_bars(case: CaseResult) -> str:
     """Bytes that the attempt moved, against the least that this case needs."""
-    traffic = case.traffic
+    traffic = case.counted
     top = max(traffic.moved_bytes, traffic.ideal_bytes) or 1
     kinds = [f"{wording.byte_size(traffic.loaded_bytes)} loaded", f"{wording.byte_size(traffic.stored_bytes)} stored"]
     if traffic.atomic_bytes:

@@ -30,11 +30,11 @@ def _memory(report: Report) -> str:
     cases = wording.counted(report)
     if not cases:
         return ""
-    most = max(cases, key=lambda case: case.traffic.scratch_bytes)
-    if most.traffic.scratch_bytes == 0:
+    most = max(cases, key=lambda case: case.counted.scratch_bytes)
+    if most.counted.scratch_bytes == 0:
         text = "No extra memory: nothing was allocated beside the inputs and <code>out</code>."
     else:
-        text = f"{wording.byte_size(most.traffic.scratch_bytes)} of extra memory at most, in <code>{escape(most.name)}</code>."
+        text = f"{wording.byte_size(most.counted.scratch_bytes)} of extra memory at most, in <code>{escape(most.name)}</code>."
     return section("memory", "Memory", f"<p>{text}</p>")
 
 

@@ -54,11 +54,12 @@ def listings_of(record: Record, sandbox: Sandbox | None, cancelled: Callable[[],
     left = {"ptx": TEXT_LIMIT, "sass": TEXT_LIMIT}
     made = []
     for (binary, kernel), text in zip(launched, sass, strict=True):
-        shown = {"ptx": readable_ptx(binary.ptx), "sass": readable_sass(text)}
-        for name, lines in shown.items():
+        shown: dict[str, str] = {}
+        for name, lines in (("ptx", readable_ptx(binary.ptx)), ("sass", readable_sass(text))):
             shown[name] = _cut(lines, left[name])
             left[name] -= _size(shown[name])
-        made.append(Listing(kernel=kernel, target=record.target, note="" if text else why or UNREADABLE, **shown))
+        note = "" if text else why or UNREADABLE
+        made.append(Listing(kernel=kernel, target=record.target, ptx=shown["ptx"], sass=shown["sass"], note=note))
     return tuple(made)
 
 

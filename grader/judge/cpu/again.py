@@ -16,6 +16,7 @@ from grader.judge.cpu.runner import CpuRunner
 from grader.judge.diagnosis.races import IN_TURN, ORDER
 from grader.judge.judging import judge
 from grader.report import Diagnosis, Verdict
+from grader.sandbox.protocol import Facts
 from labs.declaration import Lab
 
 ENOUGH_CELLS = 64  # of `out`: in a case of fewer a wrong answer may look right
@@ -26,7 +27,7 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
     cases = list(cases)
     if any(judged.verdict is not Verdict.PASSED for judged in cases):
         return cases
-    small = _smallest(judged for judged in cases if judged.outcome.done.facts.stores_scratch)
+    small = _smallest(judged for judged in cases if _facts(judged).stores_scratch)
     if small is not None:
         outcome = runner.run(small.prepared, Again(other_order=True))
         finding = judge(lab, small.prepared, outcome)
@@ -36,7 +37,7 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
             verdict = Verdict.RACE if wrong else finding.verdict
             _replace(cases, small, outcome, dataclasses.replace(finding, verdict=verdict, own=fixed or finding.own), fixed)
             return cases
-    tuned = _smallest(judged for judged in cases if judged.outcome.done.facts.configurations > 1)
+    tuned = _smallest(judged for judged in cases if _facts(judged).configurations > 1)
     if tuned is not None:
         outcome = runner.run(tuned.prepared, Again(in_turn=True))
         finding = judge(lab, tuned.prepared, outcome)
@@ -46,10 +47,22 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
     return cases
 
 
+def _facts(passed: Judged) -> Facts:
+    """What the interpreter saw of a case that came to its end."""
+    assert passed.outcome.done is not None
+    return passed.outcome.done.facts
+
+
+def _cells(passed: Judged) -> int:
+    """How many `out` has."""
+    assert passed.finding.out is not None
+    return passed.finding.out.numel()
+
+
 def _smallest(cases: Iterable[Judged]) -> Judged | None:
     """The visible case that ran fastest, among those whose `out` has enough cells where there are such."""
     visible = [judged for judged in cases if judged.visible]
-    large = [judged for judged in visible if judged.finding.out.numel() >= ENOUGH_CELLS]
+    large = [judged for judged in visible if _cells(judged) >= ENOUGH_CELLS]
     return min(large or visible, key=lambda judged: judged.outcome.duration_ms, default=None)
 
 

@@ -73,9 +73,10 @@ class CpuAttempt(Attempt):
         Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
         """
         outcome = Outcome(fault=recorded.fault, ending=recorded.ending, limit_s=self._lab.cpu_limit_s)
-        if recorded.record is not None:
-            execution.anatomy = spared("anatomy", lambda: anatomy_of(recorded.record), ())
-            if any(recorded.record.every_launch()):
+        record = recorded.record
+        if record is not None:
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(record), ())
+            if any(record.every_launch()):
                 return
             outcome = Outcome(fault=Fault(stage="refused", error_type="NoLaunch", text=NO_LAUNCH))
         elif _given_up(recorded):

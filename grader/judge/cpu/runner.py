@@ -83,7 +83,7 @@ class CpuRunner:
         limit_s = self._limit_s
         started = time.perf_counter()
         try:
-            self._session.send(case_message(prepared, layout, self._submission.lab, again))
+            self._live_session.send(case_message(prepared, layout, self._submission.lab, again))
             kind, fields = self._receive(limit_s)
         except Ended as ended:
             self._retire()
@@ -102,13 +102,18 @@ class CpuRunner:
         return (bytes(self._output) + current).decode("utf-8", errors="replace")
 
     @property
+    def _live_session(self) -> Conversation:
+        assert self._session is not None
+        return self._session
+
+    @property
     def _limit_s(self) -> float:
         """What the next case may take."""
         return min(CASE_LIMIT_S, max(AFTER_TIME_OUT_S, PACE * self._longest_s)) if self._timed_out else CASE_LIMIT_S
 
     def _receive(self, limit_s: float | None = None) -> tuple[str, dict[str, Any]]:
         left = min(limit_s or CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
-        return self._session.receive(left, cancelled=self._cancelled)
+        return self._live_session.receive(left, cancelled=self._cancelled)
 
     def _stopped_by(self, stopped: Fault | Ending) -> Outcome:
         if isinstance(stopped, Fault):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from grader.faults import GraderError
-from grader.judge.attempt import Attempt, Execution, Progress
+from grader.judge.attempt import Attempt, Execution, Progress, Request
 from grader.judge.binaries.anatomy import anatomy_of
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
@@ -55,7 +55,9 @@ class ThisGpu:
     def ours(self, folder: LabFolder) -> Ours:
         """Records of the lab's reference, of a copy and of a reader."""
         if folder.id not in self._ours:
-            reference = self._record(folder.lab, folder.solution, folder.lab.performance.case)
+            performance = folder.lab.performance
+            assert performance is not None  # else nothing of the lab is timed
+            reference = self._record(folder.lab, folder.solution, performance.case)
             copy = self._record(COPY_LAB, SOURCE, COPY_CASE)
             read = self._record(READ_LAB, SOURCE, read_case(self._l2_bytes))
             self._ours[folder.id] = Ours(reference=reference, copy=copy, read=read)
@@ -80,8 +82,16 @@ class GpuAttempt(Attempt):
 
     device_kind = "cuda"
 
-    def __init__(self, gpu: ThisGpu, *arguments: object, **options: object) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        gpu: ThisGpu,
+        sandbox: Sandbox,
+        request: Request,
+        *,
+        progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        super().__init__(sandbox, request, progress=progress, cancelled=cancelled)
         self._gpu = gpu
         self._no_bench = ""
 
@@ -120,8 +130,9 @@ class GpuAttempt(Attempt):
 
             def open_replayers() -> None:
                 with contextlib.suppress(ReplayFault, ReplayEnded):  # tried again, and told of, when they are needed
-                    for part in ("beside", "alone") if bench is not None else ():
-                        bench.get_ready(part)
+                    if bench is not None:
+                        bench.get_ready("beside")
+                        bench.get_ready("alone")
 
             steps = [runner.get_ready, make_bench, open_replayers] if timed else [runner.get_ready]
             looking = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._interpret)
@@ -138,8 +149,9 @@ class GpuAttempt(Attempt):
                 seen = looking.result()
             execution = self._locked(lock, runner, bench, cases, recorded, seen)
             execution.listings = listings.result()
-        if shown.record is not None:
-            execution.anatomy = spared("anatomy", lambda: anatomy_of(shown.record), ())
+        record = shown.record
+        if record is not None:
+            execution.anatomy = spared("anatomy", lambda: anatomy_of(record), ())
         return execution
 
     def _locked(
@@ -226,7 +238,11 @@ class GpuAttempt(Attempt):
         if any(judged.verdict is not Verdict.PASSED for judged in execution.cases if judged.visible):
             return
         if theirs.record is None:
-            what = theirs.fault.text if theirs.fault else theirs.ending.reason
+            if theirs.fault is not None:
+                what = theirs.fault.text
+            else:
+                assert theirs.ending is not None
+                what = theirs.ending.reason
             execution.timing_note = f"The timed case could not be recorded: {what}"
             return
         self._progress(Progress("timing"))

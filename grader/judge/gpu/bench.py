@@ -70,7 +70,7 @@ class Bench:
         self._draws = 0
         self._ready: dict[str, Replayer] = {}
         self._watched: tuple[int, PreparedCase] | None = None
-        self.seconds: collections.Counter[str] = collections.Counter()
+        self.seconds: dict[str, float] = collections.defaultdict(float)
         self._buffers = contextlib.ExitStack()
         try:
             self._allocate(ours)
@@ -80,7 +80,9 @@ class Bench:
 
     def _allocate(self, ours: Ours) -> None:
         lab, seed = self._lab, self._seed
-        self.prepared = self._drawn(lab.performance.case)
+        assert lab.performance is not None and ours.reference.record is not None
+        self._case = lab.performance.case
+        self.prepared = self._drawn(self._case)
         layout = self._layout = lay_out(self.prepared)
         l2_bytes = torch.cuda.get_device_properties(0).L2_cache_size
         count = number_of_sets(layout.inputs_bytes + layout.out_bytes, l2_bytes)
@@ -96,7 +98,7 @@ class Bench:
             self._expecting.sets.append({name: bases[buffer] + offset for name, (buffer, offset) in places(layout).items()})
         # What the size of a score adds to fp16's and bf16's limits is nothing beside their rounding, and costs n² numbers.
         scale = lab.score_scale(self.prepared.inputs) if self.prepared.out_dtype is torch.float32 else 0.0
-        self._limit = EXPECTED_SLACK * limit_for(self.prepared.out_dtype, scale, lab.performance.case.limit)
+        self._limit = EXPECTED_SLACK * limit_for(self.prepared.out_dtype, scale, self._case.limit)
 
     def get_ready(self, part: str) -> None:
         """Start the replayer of `part`, "beside" or "alone", and hand it what is ours."""
@@ -214,7 +216,7 @@ class Bench:
         with self._timing("renew"):
             watched = secrets.randbelow(len(self._sets))
             for index, each in enumerate(self._sets):
-                drawn = self._drawn(self._lab.performance.case)
+                drawn = self._drawn(self._case)
                 each.lend(drawn.inputs)
                 if index == watched:
                     self._watched = index, drawn
@@ -241,9 +243,11 @@ class Bench:
                 comparison = compare(got, want, self._limit)
                 if comparison.verdict is not Verdict.PASSED:
                     worst = comparison.worst
+                    assert worst is not None
                     raise WrongWhileTimed(
                         f"a timed output is wrong at {list(worst.index)}: {worst.got}, expected {worst.expected}"
                     )
+            assert self._watched is not None
             index, drawn = self._watched
             for lent in self._layout.inputs:
                 now, then = self._sets[index].inputs.view(lent), drawn.inputs[lent.name]

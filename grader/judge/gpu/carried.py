@@ -17,12 +17,12 @@ from collections.abc import Callable
 import torch
 
 from grader.faults import NotGradable
-from grader.judge.attempt import Request
+from grader.judge.attempt import Progress, Request
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing
-from grader.judge.gpu.attempt import NOTHING, GpuAttempt
+from grader.judge.gpu.attempt import NOTHING, GpuAttempt, ThisGpu
 from grader.judge.recording import RecordedCase, held_against, record_all, scratch_limit
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
@@ -136,8 +136,17 @@ def _prepared(lab: Lab, case: Case, request: Request) -> PreparedCase:
 class CarriedAttempt(GpuAttempt):
     """An attempt whose records came in a file: no session is started, since there is no source."""
 
-    def __init__(self, recorded: dict[str, RecordedCase], *arguments: object, **options: object) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(
+        self,
+        recorded: dict[str, RecordedCase],
+        gpu: ThisGpu,
+        sandbox: Sandbox,
+        request: Request,
+        *,
+        progress: Callable[[Progress], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        super().__init__(gpu, sandbox, request, progress=progress, cancelled=cancelled)
         self._recorded = recorded
 
     def _prepare(self) -> list[PreparedCase]:

@@ -82,12 +82,14 @@ class GpuRunner:
             lent.close()
 
     def _replay(self, prepared: PreparedCase, recorded: RecordedCase, lent: DeviceSet) -> Outcome:
-        replayer, snapshots, changed = self._replayer, [], set()
+        replayer, record = self._replayer, recorded.record
+        assert replayer is not None and record is not None
+        snapshots, changed = [], set()
         lent.lend(prepared.inputs)
         as_lent = lent.inputs.bytes.clone()
         torch.cuda.synchronize()
         replayer.load("case", recorded.blob, self._lab.arguments, [lent])
-        for alternative in range(most_alternatives(recorded.record)):
+        for alternative in range(most_alternatives(record)):
             if alternative:
                 lent.lend(prepared.inputs)
                 torch.cuda.synchronize()
@@ -96,7 +98,7 @@ class GpuRunner:
             snapshots.append(snapshot)
             changed.update(snapshot.changed_inputs(as_lent))
         replayer.release("case")
-        done = Done(scratch_bytes=recorded.record.scratch_bytes)
+        done = Done(scratch_bytes=record.scratch_bytes)
         return Outcome(snapshots=tuple(snapshots), changed=tuple(sorted(changed)), done=done)
 
     def _after_a_fault(self) -> None:

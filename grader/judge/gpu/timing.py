@@ -34,8 +34,10 @@ def measure(lab: Lab, bench: Bench, theirs: RecordedCase) -> Timing:
         ReplayFault, ReplayEnded: a kernel or the replayer failed while it was timed.
     """
 
+    performance = _performance(lab)
+
     def known(samples: dict[str, Samples]) -> bool:
-        return enough(_counted(lab.performance, samples))
+        return enough(_counted(performance, samples))
 
     why = ""
     for _ in range(TRIES):
@@ -45,10 +47,23 @@ def measure(lab: Lab, bench: Bench, theirs: RecordedCase) -> Timing:
         except Implausible as implausible:
             why = str(implausible)
             continue
-        why = _disturbance(lab.performance, beside, alone)
+        why = _disturbance(performance, beside, alone)
         if not why:
             return _timing(lab, bench.prepared, beside)
     raise TimingRefused(f"{why} In {TRIES} tries no ratio could be trusted.")
+
+
+def _performance(lab: Lab) -> Performance:
+    """Of a lab that has a timed case; nothing is timed of any other."""
+    assert lab.performance is not None
+    return lab.performance
+
+
+def _copied_cells() -> int:
+    """What one copy reads, in cells of float32."""
+    cells = COPY_CASE.sizes["cells"]
+    assert isinstance(cells, int)  # the roof's case is not drawn
+    return cells
 
 
 def _counted(performance: Performance, samples: dict[str, Samples]) -> Samples:
@@ -75,7 +90,7 @@ def _timing(lab: Lab, prepared: PreparedCase, samples: dict[str, Samples]) -> Ti
         TimingRefused: faster than the hardware can be.
     """
     submission, reference, copy = samples["submission"], samples["reference"], samples["copy"]
-    performance = lab.performance
+    performance = _performance(lab)
     moved = int(lab.ideal_bytes(prepared.inputs))
     flops = performance.flops(prepared.sizes) if performance.flops else 0.0
     least = int((lab.least_bytes or lab.ideal_bytes)(prepared.inputs))
@@ -85,7 +100,7 @@ def _timing(lab: Lab, prepared: PreparedCase, samples: dict[str, Samples]) -> Ti
             f"{submission.median:.4g} ms is faster than this GPU can move {least:,} bytes or do {flops:.3g} operations "
             f"({peak.floor_ms(least, flops):.4g} ms)."
         )
-    copied = 2 * COPY_CASE.sizes["cells"] * 4
+    copied = 2 * _copied_cells() * 4
     to_reference, to_copy = ratios(reference, submission), ratios(copy, submission)
     tflops = flops / submission.median / 1e9
     roof_share = to_copy.median * moved / copied

@@ -104,12 +104,11 @@ def _worst_cell(out: torch.Tensor, expected: torch.Tensor, wrong_finite: torch.T
         flat = int(wrong_finite.flatten().int().argmax())
     else:
         flat = int(torch.nan_to_num(excess, nan=torch.inf).flatten().argmax())
-    index, rest = [], flat
+    backwards, rest = [], flat
     for size in reversed(out.shape):
-        index.append(rest % size)
+        backwards.append(rest % size)
         rest //= size
-    index = tuple(reversed(index))
-    return Cell(index=index, got=_number(out.flatten()[flat]), expected=_number(expected.flatten()[flat]))
+    return Cell(index=tuple(reversed(backwards)), got=_number(out.flatten()[flat]), expected=_number(expected.flatten()[flat]))
 
 
 def _number(value: torch.Tensor) -> float | str:
