@@ -250,6 +250,7 @@ def test_every_setting_that_is_read_stands_in_readme():
     assert {row for row in rows if row.startswith("GRADER_")} <= read
 
 
+@pytest.mark.process  # numpy asks the machine when it is first imported
 def test_defaults_in_readme_are_those_of_the_code(monkeypatch):
     for name in [name for name in os.environ if name.startswith("GRADER_")]:
         monkeypatch.delenv(name)

@@ -27,7 +27,7 @@ LARGE = [] if interpreting() else [
 ]  # fmt: skip
 
 # The Gluon kernel with plans of its own: num_heads_q, num_heads_kv, seqlen_kv, head_dim, kv_len of each sequence, plan.
-ON_HOPPER = not interpreting() and torch.cuda.get_device_capability() == (9, 0)
+ON_HOPPER = torch.cuda.is_available() and not interpreting() and torch.cuda.get_device_capability() == (9, 0)
 HOPPER = [
     pytest.param(shape, HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=splits), id=f"hopper_{name}")
     for name, shape, tokens, num_warps, splits in [
