@@ -14,7 +14,7 @@ def softmax_kernel(
     x = tl.load(x_ptr + row * stride_x + offs, mask=offs < cols, other=-float("inf")).to(tl.float32)
     top = tl.max(x, 0)
     weights = tl.exp(x - tl.where(top == -float("inf"), 0.0, top))
-    tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)
+    tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)  # RACE
     tl.store(top_ptr + row * 2 + half, top)
     tl.store(total_ptr + row * 2 + half, tl.sum(weights, 0))
     tl.debug_barrier()
@@ -28,9 +28,9 @@ def softmax_kernel(
         total = tl.load(total_ptr + row * 2) * first + tl.load(total_ptr + row * 2 + 1) * second
         for other in range(2):
             offs = other * HALF + tl.arange(0, HALF)
-            weights = tl.load(out_ptr + row * stride_out + offs, mask=offs < cols)
+            weights = tl.load(out_ptr + row * stride_out + offs, mask=offs < cols)  # RACE
             weights = weights.to(tl.float32) * tl.where(other == 0, first, second) / total
-            tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)
+            tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)  # RACE
 
 
 def softmax(x, out):

@@ -28,7 +28,7 @@ def softmax_kernel(
             offs = other * HALF + tl.arange(0, HALF)
             weights = tl.load(out_ptr + row * stride_out + offs, mask=offs < cols)  # RACE
             weights = weights.to(tl.float32) * tl.where(other == 0, first, second) / total
-            tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)
+            tl.store(out_ptr + row * stride_out + offs, weights.to(out_ptr.dtype.element_ty), mask=offs < cols)  # RACE
 
 
 def softmax(x, out):
