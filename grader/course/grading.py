@@ -63,7 +63,7 @@ class WallsDown(SandboxError):
     """The self-test did not pass; the text says why."""
 
 
-class Shown(TypedDict):
+class LastShown(TypedDict):
     """How far an attempt is, as its row shows it."""
 
     phase: str
@@ -80,7 +80,7 @@ class Watch:
         self._taken = taken
         self._stopping = stopping
         self._looked = 0.0
-        self._shown: Shown = {"phase": "starting", "done": 0, "total": 0, "case": ""}
+        self._shown: LastShown = {"phase": "starting", "done": 0, "total": 0, "case": ""}
         self.fenced = False
         self.cancel = taken.cancel
 

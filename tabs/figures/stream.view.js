@@ -71,6 +71,7 @@ const fact = (name, value, role) => h("span", { class: `fig-fact ${role}`, style
 
 const advance = (api) => () => {
   if (!root().offsetParent) return true; // another tab is looked at
+  if (root().querySelector(".fig-notice").textContent) return true; // what is said of a broken link stays to be read
   const { tiles } = api.state;
   if (tiles === TILES && (held += 1) < HOLD) return true;
   held = 0;

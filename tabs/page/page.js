@@ -1,8 +1,9 @@
-// What CSS cannot mend in Gradio's components: a box that scrolls is reached by keyboard.
+// What CSS cannot mend in Gradio's components: a box that scrolls is reached by keyboard, one that is named has a role.
 (() => {
   const SCROLLS = ".prose pre, .cm-content";
 
   const mend = () => {
+    document.querySelectorAll(".empty[aria-label]:not([role])").forEach((node) => node.setAttribute("role", "img")); // a box that shows nothing yet
     document.querySelectorAll(SCROLLS).forEach((node) => node.hasAttribute("tabindex") || node.setAttribute("tabindex", "0"));
   };
 

@@ -32,7 +32,7 @@ TELLING = 2  # failing cases, small ones, by which bugs are found that come in p
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
-_LEVEL = re.compile(r"⟨([^⟩]*)⟩")
+_LEVEL = re.compile(r"⟨([^⟨⟩]*)⟩")
 
 
 class Bug(Protocol):

@@ -25,14 +25,14 @@ WORDS = (
     (
         "lab02",
         "f01_libdevice_exp",
-        Verdict.COMPILE_ERROR,
-        "libdevice's exp cannot run on the CPU; take the function of tl.math",
+        Verdict.PASSED,
+        "Right in every case",
     ),
     (
         "lab02",
         "f01b_cuda_libdevice",
-        Verdict.COMPILE_ERROR,
-        "libdevice's exp cannot run on the CPU; take the function of tl.math",
+        Verdict.PASSED,
+        "Right in every case",
     ),
     ("lab02", "f37_cache_modifiers", Verdict.COMPILE_ERROR, "cannot be combined with modifier"),
     ("lab02", "f42_data_ptr", Verdict.COMPILE_ERROR, "pass the tensor itself to the kernel, not x.data_ptr()"),

@@ -205,7 +205,7 @@ def test_without_it_a_hidden_case_is_told(monkeypatch, place):
 
 @pytest.mark.slow
 def test_without_it_a_hidden_answer_is_told(monkeypatch):
-    monkeypatch.setattr("grader.judge.diagnosis.oracles.told_diagnosis", lambda diagnosis, about: diagnosis)
+    monkeypatch.setattr("grader.judge.diagnosis.patterns.told_diagnosis", lambda diagnosis, about: diagnosis)
 
     said = {report_of(lambda prepared: wrong(prepared, "nan"), seed=bytes([seed]) * 32)[0].diagnosis for seed in (1, 2)}
 

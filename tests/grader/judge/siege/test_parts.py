@@ -32,7 +32,7 @@ def test_who_wants_to_end_the_process_is_not_held_up(stop):
 
 
 def test_a_diagnosis_that_raises_costs_the_diagnosis(monkeypatch):
-    monkeypatch.setattr("grader.judge.attempt.diagnose", broken)
+    monkeypatch.setattr("grader.judge.attempt.Inquiry.diagnose", broken)
 
     report = Played(right, bytes(32)).grade()
 
@@ -51,7 +51,7 @@ def test_a_habit_that_raises_costs_the_habit(monkeypatch):
     assert "It reads twice." in report.diagnosis.detail
 
 
-@pytest.mark.parametrize("place", ["grader.judge.attempt.spared", "grader.judge.diagnosis.oracles.spared"])
+@pytest.mark.parametrize("place", ["grader.judge.attempt.spared", "grader.judge.diagnosis.remarks.spared"])
 def test_without_it_the_attempt_would_be_ours_to_pay(monkeypatch, place):
     """The ablation."""
     folder = load(LAB)
