@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 7860
 WORKERS ?= 2 # processes of pytest
 
-.PHONY: app test quick lint setup setup-dev libseccomp browser bench fuzz soak
+.PHONY: app test quick lint setup setup-dev libseccomp browser bench picture fuzz soak
 MINUTES ?= 60 # of fuzzing or soaking
 
 app: setup ## serve the page
@@ -23,6 +23,9 @@ lint: setup-dev
 
 bench: setup ## the kernels beside their rivals, on this machine's GPU
 	$(BIN)/python -m kernels.bench
+
+picture: setup-dev ## docs/picture.png, which the README shows
+	$(BIN)/python -W ignore -m benchmarks.picture
 
 fuzz: setup-dev ## an hour of what CI does for seconds: each round has another seed; stops at the first finding
 	end=$$(($$(date +%s) + 60 * $(MINUTES))); \
