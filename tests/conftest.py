@@ -33,6 +33,13 @@ PROCESSES = {
     "open_page",
     "chromium",
 }
+# Hostile texts and states by the hundred: a second or two each, and all of them minutes.
+BY_THE_HUNDRED = (
+    "tests/fuzz/",
+    "tests/grader/judge/siege/",
+    "tests/grader/judge/test_accounts.py",
+    "tests/tabs/figures/test_says_",
+)
 QUICK = os.environ.get("QUICK") == "1"  # `make quick`: nothing that starts a process
 
 
@@ -45,6 +52,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if PROCESSES & set(item.fixturenames):
             item.add_marker(pytest.mark.process)
+        if item.nodeid.startswith(BY_THE_HUNDRED):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: _turn(item.nodeid))
 
 
