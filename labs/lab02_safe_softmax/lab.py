@@ -77,6 +77,15 @@ def _sum_in_fp16(given: Inputs) -> torch.Tensor:
     return power / power.half().float().sum(-1, keepdim=True).half().double()
 
 
+def _sum_in_fp16_in_turn(given: Inputs) -> torch.Tensor:
+    """Summed from the first column to the last: a long row's sum stands still once its terms are below half of its last digit."""
+    power = _numerator(given)
+    total = torch.zeros(power.shape[0], dtype=torch.float16)
+    for column in power.half().unbind(-1):
+        total = total + column
+    return power / total.double().unsqueeze(-1)
+
+
 ORACLES = (
     Oracle(
         name="base_two",
@@ -131,6 +140,12 @@ ORACLES = (
         sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
         answer=_sum_in_fp16,
         row_slack=2.0**-8,  # of a tree of 4096 numbers
+    ),
+    Oracle(
+        name="sum_in_fp16",
+        sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
+        answer=_sum_in_fp16_in_turn,
+        row_slack=2.0**-8,
     ),
     Oracle(
         name="uniform",

@@ -6,7 +6,7 @@ from known_seed import SEED
 
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.oracles import diagnose
+from grader.judge.diagnosis.diagnose import diagnose
 from grader.judge.verdict.gate import compare, limit_for
 from labs import load
 
