@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader import class_commands, gradescope, remote, terminal_grading
+from grader import class_commands, gradescope, remote, terminal_grading, wording
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.sandbox.record.gpus import GPUS
@@ -120,9 +120,19 @@ def _graded(options: argparse.Namespace) -> int:
     return PASSED if terminal_grading.grade(options, lab_id=_lab_id, written=_written) else NOT_PASSED
 
 
-def _written(report: Report, options: argparse.Namespace) -> None:
+def _written(report: Report, source: str, options: argparse.Namespace) -> None:
     _write(options.json if str(options.json) != "-" else None, report, Report.to_json)
     _write(options.gradescope, report, gradescope.results)
+    if options.trace is None:
+        return
+    if report.trace is None:
+        print("no trace is written: no visible case ran far enough to be watched", file=sys.stderr)
+        return
+    from tabs.figures.watch_page import page
+
+    verdict = f"{wording.WORDS[report.verdict]}. {wording.sentence(report.diagnosis.sentence)}"
+    shown = page(report.trace, source, lab=report.title, verdict=verdict, failed=report.failed_in_trace)
+    _write_text(options.trace, shown)
 
 
 def _check_target(target: str) -> None:

@@ -14,11 +14,13 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from grader.trace import Trace, checked
+
 FORMAT = 1  # raised when a field changes its meaning; an older report is still read
 REPORT_LIMIT = 256 * 1024  # bytes of a report as JSON, as it is sent
 MOST_ANATOMY = 16  # kernels, where a report would be too long
 _CUT = "Left out: the report would be too long."
-LISTINGS_LIMIT = 4 << 20  # bytes of listings as JSON, several times what the judge writes
+PACKED_LIMIT = 4 << 20  # bytes of listings, or of a trace, as JSON: several times what the judge writes
 
 
 class Verdict(enum.StrEnum):
@@ -234,6 +236,7 @@ class Report:
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""  # why there is no anatomy, when there is none
     listings: tuple[Listing, ...] = ()
+    trace: Trace | None = None  # one visible case, to be played
     output: str = ""  # what the submission printed, cut and cleaned
     raw_error: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -246,11 +249,18 @@ class Report:
     def passed(self) -> bool:
         return self.verdict is Verdict.PASSED
 
+    @property
+    def failed_in_trace(self) -> bool:
+        """Whether the case that is traced is one that is not right."""
+        traced = self.trace and self.trace["case"]
+        return any(case.name == traced and case.verdict is not Verdict.PASSED for case in self.cases)
+
     def to_json(self, *, packed: bool = False) -> str:
-        """`packed`: listings, which are long and alike, as zlib in base64; for whoever keeps many reports."""
-        data = dataclasses.asdict(self)
+        """`packed`: listings and trace, which are long and alike, as zlib in base64; for whoever keeps many reports."""
+        data = dataclasses.asdict(dataclasses.replace(self, trace=None)) | {"trace": self.trace}
         if packed:
             data["listings"] = _pack(data["listings"])
+            data["trace"] = _pack(data["trace"])
         return json.dumps(data, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -273,6 +283,7 @@ def fitted(report: Report, most_bytes: int = REPORT_LIMIT) -> Report:
     """The report, with less of what can be long where it would take more bytes as it is sent: listings first, then texts."""
     cuts = (
         lambda it: dataclasses.replace(it, listings=tuple(_without_code(listing) for listing in it.listings)),
+        lambda it: dataclasses.replace(it, trace=None),
         lambda it: dataclasses.replace(it, output=_CUT if it.output else "", raw_error=_CUT if it.raw_error else ""),
         lambda it: dataclasses.replace(it, listings=(), anatomy=it.anatomy[:MOST_ANATOMY]),
         lambda it: dataclasses.replace(it, cases=tuple(dataclasses.replace(case, error_map=()) for case in it.cases)),
@@ -288,17 +299,20 @@ def _without_code(listing: Listing) -> Listing:
     return dataclasses.replace(listing, ptx="", sass="", note=_CUT)
 
 
-def _pack(listings: list[dict[str, Any]]) -> str:
-    return base64.b64encode(zlib.compress(json.dumps(listings).encode(), 9)).decode() if listings else ""
+def _pack(part: Any) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(part).encode(), 9)).decode() if part else ""
 
 
-def _unpack(packed: str) -> list[dict[str, Any]]:
-    if not packed:
-        return []
+def _unpack(part: Any) -> Any:
+    """The part of a report that may be packed; None of an empty one."""
+    if not isinstance(part, str):
+        return part
+    if not part:
+        return None
     opened = zlib.decompressobj()
-    data = opened.decompress(base64.b64decode(packed, validate=True), LISTINGS_LIMIT)
+    data = opened.decompress(base64.b64decode(part, validate=True), PACKED_LIMIT)
     if opened.unconsumed_tail:
-        raise ValueError(f"listings are longer than {LISTINGS_LIMIT:,} bytes")
+        raise ValueError(f"a packed part is longer than {PACKED_LIMIT:,} bytes")
     return json.loads(data)
 
 
@@ -320,11 +334,12 @@ def _report(data: dict[str, Any]) -> Report:
     facts, drawn = data.get("facts", ()), data.get("picture")  # not in older reports
     picture = drawn and Picture(**{**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
-    listings = data.get("listings", ())  # not in the oldest reports
+    listings, trace = _unpack(data.get("listings")), _unpack(data.get("trace"))  # not in the oldest reports
     fields = {
         "facts": each(Fact, facts),
         "picture": picture,
-        "listings": each(Listing, _unpack(listings) if isinstance(listings, str) else listings),
+        "listings": each(Listing, listings or ()),
+        "trace": None if trace is None else checked(trace),
         "verdict": Verdict(data["verdict"]),
         "diagnosis": Diagnosis(**data["diagnosis"]),
         "points": Points(**data["points"]),

@@ -41,19 +41,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prediction", type=float, metavar="NUMBER", help="the number that the lab asks for")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the report as JSON; - prints only that")
     parser.add_argument("--gradescope", type=Path, metavar="OUT", help="also write Gradescope's results.json")
+    parser.add_argument("--trace", type=Path, metavar="FILE.html", help="also write a page that plays one visible case")
     for kind in LISTINGS:
         parser.add_argument(f"--{kind}", action="store_true", help=f"also print the {kind.upper()} of the compiled kernels")
     parser.add_argument("--no-colour", action="store_true", help="plain text")
 
 
 def grade(
-    options: argparse.Namespace, *, lab_id: Callable[[str], str], written: Callable[[Report, argparse.Namespace], None]
+    options: argparse.Namespace, *, lab_id: Callable[[str], str], written: Callable[[Report, str, argparse.Namespace], None]
 ) -> bool:
     """Grade what the options name.
 
     Args:
         lab_id: a lab's id from what was typed.
-        written: writes the report's files, where some are asked for.
+        written: writes the files that are asked for, from a report and its source.
 
     Returns:
         Whether every file is right in every case.
@@ -62,8 +63,8 @@ def grade(
         NotGradable: a file cannot be read, or an option makes no sense.
     """
     seed = _seed(options.seed)
-    if len(options.files) > 1 and (options.json or options.gradescope):
-        raise NotGradable("--json and --gradescope write one report: give one FILE with them.")
+    if len(options.files) > 1 and (options.json or options.gradescope or options.trace):
+        raise NotGradable("--json, --gradescope and --trace write one report: give one FILE with them.")
     sources = {path: read(path) for path in options.files}
     from grader.sandbox.process.door import start_ahead  # the other commands need the standard library alone
 
@@ -84,7 +85,7 @@ def grade(
                 continue
             passed[path] = report.passed
             _print(report, sources[path], path, options)
-            written(report, options)
+            written(report, sources[path].decode("utf-8", errors="replace"), options)
     return all(passed.values())
 
 

@@ -154,6 +154,7 @@ class Lab:
     ideal_bytes: Callable[[Inputs], int]  # what the best possible kernel moves
     least_bytes: Callable[[Inputs], int] | None = None  # what no kernel can avoid, where a cache may spare it some of these
     cases: tuple[Case, ...]
+    watch: str = ""  # the visible case in which a kernel that fails in none is watched; "" for the smallest
     oracles: tuple[Oracle, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     habits: tuple[Habit, ...] = ()

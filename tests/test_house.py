@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 OURS = ("app", "tabs", "grader", "labs", "kernels")
 
 # Who may import whom, of our own; the longest prefix that fits a module is its room.
-SPOKEN = ("grader.sandbox.protocol", "grader.sandbox.process.ending", "grader.report")
+SPOKEN = ("grader.sandbox.protocol", "grader.sandbox.process.ending", "grader.report", "grader.trace")
 MAY_IMPORT = {
     "app": ("tabs", "grader.course"),
     "kernels": ("kernels",),
@@ -26,13 +26,22 @@ MAY_IMPORT = {
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.notebook": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.class_commands": ("grader.course", "grader.faults"),
-    "grader": ("grader.report", "grader.faults", "grader.wording", "grader.terminal_pen"),
-    "grader.__main__": ("grader", "labs"),
+    "grader": ("grader.report", "grader.trace", "grader.faults", "grader.wording", "grader.terminal_pen"),
+    "grader.__main__": ("grader", "labs", "tabs.figures.watch_page"),  # a page of its own; nothing else imports upwards
     "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
     "grader.terminal_grading": ("grader",),
     "grader.terminal_show": ("labs",),
     # judge: one case, its verdict, its diagnosis; then an attempt, then what runs it on a CPU and on a GPU
-    "grader.judge": ("grader.judge", "grader.sandbox", "grader.report", "grader.faults", "grader.source", "labs", "kernels"),
+    "grader.judge": (
+        "grader.judge",
+        "grader.sandbox",
+        "grader.report",
+        "grader.trace",
+        "grader.faults",
+        "grader.source",
+        "labs",
+        "kernels",
+    ),
     "grader.judge.verdict": ("grader.judge.verdict", "grader.report", "grader.sandbox.protocol", "labs"),
     "grader.judge.case": ("grader.judge.case", "grader.judge.verdict", *SPOKEN, "labs"),
     "grader.judge.diagnosis": (
@@ -48,7 +57,7 @@ MAY_IMPORT = {
     "grader.sandbox": ("grader.sandbox.protocol", "grader.report", "grader.faults"),
     "grader.sandbox.walls": ("grader.sandbox.walls", "grader.faults"),
     "grader.sandbox.record": ("grader.sandbox.record",),
-    "grader.sandbox.case": ("grader.sandbox.case", "grader.sandbox.record", "grader.sandbox.protocol"),
+    "grader.sandbox.case": ("grader.sandbox.case", "grader.sandbox.record", "grader.sandbox.protocol", "grader.trace"),
     "grader.sandbox.interpret": (
         "grader.sandbox.interpret",
         "grader.sandbox.case",

@@ -28,6 +28,7 @@ from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.cpu.watching import watched
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, ask
 from grader.judge.judging import case_result, judge
@@ -36,6 +37,7 @@ from grader.judge.verdict.points import award
 from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted
 from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
+from grader.trace import Trace
 from labs import LabFolder, lab_ids, load
 from labs.declaration import GROUPS, Lab
 
@@ -152,6 +154,9 @@ class Attempt(abc.ABC):
             answered: list[AskedQuestion] = spared("questions", lambda: self._ask(inquiry), [])
         with self._marked("diagnose"):
             diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered), plain)
+        took_s = time.perf_counter() - clock
+        with self._marked("watch"):
+            trace = spared("trace", lambda: self._watch(execution.cases, took_s), None)
         results = tuple(case_result(self._lab, judged) for judged in execution.cases)
         timing, note = execution.timing, execution.timing_note
         points = award(self._lab, results, prediction=self._request.prediction, timing=timing, note=note)
@@ -172,6 +177,7 @@ class Attempt(abc.ABC):
             anatomy=execution.anatomy,
             anatomy_note=execution.anatomy_note,
             listings=execution.listings,
+            trace=trace,
             output=clean(execution.output),
             raw_error=clean(raw_error(execution.cases)),
             versions=versions(),
@@ -217,6 +223,13 @@ class Attempt(abc.ABC):
                 yield finding
                 if finding.verdict in ENDINGS:
                     return
+
+    def _watch(self, cases: Sequence[Judged], took_s: float) -> Trace | None:
+        """One visible case as it is played after the attempt; None for records, whose source is elsewhere."""
+        if not self._request.source or self._cancelled():
+            return None
+        seed, cancelled = self._request.seed, self._cancelled
+        return watched(self._sandbox, self._submission, cases, seed, took_s=took_s, cancelled=cancelled)
 
     @property
     def _lab(self) -> Lab:

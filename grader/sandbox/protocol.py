@@ -6,7 +6,7 @@ and after a `record` message with one raw frame, the launch record (`grader.sand
 Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
-           order, in_turn, sight, turn, compile_with
+           order, in_turn, sight, turn, compile_with, watch_s   | watched trace
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -94,7 +94,8 @@ class LentCase:
     """A case as a session gets it.
 
     For the interpreter: `order` names the order of a launch's programs, None for the grid's; `in_turn`: an autotuner's
-    configurations run one after the other on the same buffers; `sight`: which keys are of use.
+    configurations run one after the other on the same buffers; `sight`: which keys are of use; `watch_s`: the case is run to be
+    watched, and ended after so many seconds.
     For a recorder: `turn` is the case's place among the others, between which the configurations are shared out, None where
     all are wanted; `compile_with` overrides options of every launch (num_warps, num_stages).
     """
@@ -105,6 +106,7 @@ class LentCase:
     order: int | None = None
     in_turn: bool = False
     sight: SightOf | None = None
+    watch_s: float | None = None
     turn: int | None = None
     compile_with: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -120,6 +122,7 @@ class LentCase:
             order=message.get("order"),
             in_turn=message.get("in_turn", False),
             sight=sight and SightOf(**{**sight, "keys": tuple(sight["keys"])}),
+            watch_s=message.get("watch_s"),
             turn=message.get("turn"),
             compile_with=message.get("compile_with") or {},
         )
@@ -315,6 +318,7 @@ _REPLIES = {
     "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
     "timed": {"nanoseconds": _count},
     "done": {field.name: _FACTS if field.name == "facts" else _count for field in dataclasses.fields(Done)},
+    "watched": {"trace": lambda value: isinstance(value, dict)},  # grader.trace reads it
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {
         "stage": lambda value: value in STAGES,

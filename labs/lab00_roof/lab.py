@@ -120,6 +120,7 @@ LAB = Lab(
     expected=lambda given: given["x"].double(),
     ideal_bytes=lambda given: 2 * given["x"].nbytes,
     cases=CASES,
+    watch="ragged_tail_127",
     oracles=ORACLES,
     prediction=Prediction(
         question="x is [4096, 16384] in fp16. How many megabytes (10⁶ bytes) does a copy move, reads and writes together?",

@@ -206,6 +206,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=ideal_bytes,
     cases=CASES,
+    watch="ragged_tail_17",
     oracles=ORACLES,
     symptoms=SYMPTOMS,
     prediction=Prediction(

@@ -239,6 +239,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=lambda given: 2 * given["x"].nbytes,
     cases=CASES,
+    watch="ragged_tail_17",
     oracles=ORACLES,
     symptoms=SYMPTOMS,
     habits=(read_again("x", "random", from_times=2, advice="A row fits in registers: load it once and keep it."),),

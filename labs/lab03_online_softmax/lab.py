@@ -172,6 +172,7 @@ LAB = Lab(
     ideal_bytes=lambda given: 3 * given["x"].nbytes,
     least_bytes=lambda given: 2 * given["x"].nbytes,  # the second read may hit the L2 cache
     cases=CASES,
+    watch="random",
     oracles=ORACLES,
     symptoms=SYMPTOMS,
     habits=(

@@ -138,6 +138,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=prefill_inputs.ideal_bytes,
     cases=CASES,
+    watch="seqlen_q_differs",
     oracles=ORACLES,
     symptoms=SYMPTOMS,
     habits=(memory_slope("random", "twice_as_long"),),

@@ -155,6 +155,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=prefill_inputs.ideal_bytes,
     cases=CASES,
+    watch="random",
     oracles=ORACLES,
     symptoms=SYMPTOMS,
     sight=sight,

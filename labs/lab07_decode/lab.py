@@ -69,6 +69,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=ideal_bytes,
     cases=CASES,
+    watch="ragged_tail",
     oracles=decode_oracles(read),
     symptoms=(
         *decode_symptoms(CASES),

@@ -76,6 +76,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=ideal_bytes,
     cases=CASES,
+    watch="ragged_splits",
     oracles=(*decode_oracles(read), *merge_oracles(read)),
     symptoms=SYMPTOMS,
     habits=(cache_read_by_each_head("two_cache_heads", ("key", "value")),),

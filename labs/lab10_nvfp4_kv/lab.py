@@ -160,6 +160,7 @@ LAB = Lab(
     expected=expected,
     ideal_bytes=ideal_bytes,
     cases=CASES,
+    watch="ragged_tail",
     oracles=(*ORACLES, *decode_oracles(read)),
     symptoms=(
         Symptom(

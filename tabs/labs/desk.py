@@ -120,7 +120,13 @@ class Desk:
             return view(
                 state=self._ended(status),
                 headline=headline(report, self._onward(report)),
-                report=render(report, steps(report, source), head=False, read=explained(report.diagnosis.name, report.lab)),
+                report=render(
+                    report,
+                    steps(report, source),
+                    head=False,
+                    read=explained(report.diagnosis.name, report.lab),
+                    source=source,
+                ),
                 marks=marks(report, source),
             )
         except AttemptNotFound:

@@ -1,4 +1,5 @@
-"""A report as HTML, in the order of a letter: verdict, diagnosis, facts and picture, hints, cases, points, speed, what it used.
+"""A report as HTML, in the order of a letter: verdict, diagnosis, facts and picture, hints, the kernel at work,
+cases, points, speed, what it used.
 
 Pure: Report in, text out. Whatever a submission or a lab could have written is escaped; a hidden case shows its name and its
 sign, whatever else the report may carry.
@@ -18,6 +19,7 @@ from tabs.labs.report_figures import bandwidth_bars, error_map, points_bar
 from tabs.labs.report_prose import again, folded, said, section, set_code
 from tabs.labs.report_roofline import roofline
 from tabs.labs.report_used import used
+from tabs.labs.report_watch import watch
 
 _GROUP_NOTES = {
     "visible": "run by Check and Submit",
@@ -26,14 +28,14 @@ _GROUP_NOTES = {
 }
 
 
-def render(report: Report, hints: Sequence[str] = (), *, head: bool = True, read: str = "") -> str:
+def render(report: Report, hints: Sequence[str] = (), *, head: bool = True, read: str = "", source: str = "") -> str:
     """The whole report. `hints` are the steps of `tabs.labs.hints`, which open one by one; `read` is HTML, where the chapter
-    explains it.
+    explains it; `source` is the submission, over whose lines its trace is played.
 
     `head`: begin with verdict and diagnosis; the Labs tab shows these beside the editor (`headline`).
     """
     shown = section("facts", "What it did on inputs of ours", facts(report))
-    found = (shown, _failures(report), _hints(hints, read))
+    found = (shown, _failures(report), _hints(hints, read), watch(report, source))
     if report.passed:
         parts = (*found, _points(report), _cases(report), _speed(report), *used(report))
     else:

@@ -13,6 +13,7 @@ import gradio as gr
 from gradio.context import Context
 
 import labs
+from tabs.figures.watch_page import on_report_load
 from tabs.labs import api as labs_api
 from tabs.labs import museum_tab as labs_museum
 from tabs.labs import way
@@ -125,7 +126,7 @@ def _lay_out() -> _Parts:
                 take_back = gr.Button("Bring my text back", elem_id="take-back", scale=0, min_width=160, size="sm")
             prediction = gr.Textbox(elem_id="prediction", max_lines=1, **_prediction_field(first))
             allowance = gr.Markdown(elem_id="allowance")
-            report = gr.HTML(elem_id="report")
+            report = gr.HTML(elem_id="report", js_on_load=on_report_load())
             with gr.Accordion("Our solution, and other designs", open=False, visible=False, elem_id="opened") as opened:
                 costs = gr.HTML(elem_id="costs")
                 designs = gr.Radio([], label="Which", elem_id="designs")

@@ -9,7 +9,7 @@ import pytest
 
 from grader.report import (
     FORMAT,
-    LISTINGS_LIMIT,
+    PACKED_LIMIT,
     Anatomy,
     CaseResult,
     Cell,
@@ -98,7 +98,7 @@ def test_a_report_from_before_listings_is_read():
     assert Report.from_json(json.dumps(data)) == full_report(listings=())
 
 
-@pytest.mark.parametrize("packed", ["!", "AAAA", base64.b64encode(zlib.compress(bytes(LISTINGS_LIMIT + 1))).decode()])
+@pytest.mark.parametrize("packed", ["!", "AAAA", base64.b64encode(zlib.compress(bytes(PACKED_LIMIT + 1))).decode()])
 def test_packed_listings_that_are_broken_or_burst_are_refused(packed):
     data = json.loads(full_report().to_json()) | {"listings": packed}
 

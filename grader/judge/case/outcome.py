@@ -68,10 +68,13 @@ class Briefing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Again:
-    """How a case is run a second time: its programs in another order, or an autotuner's configurations in turn before it."""
+    """How a case is run a second time: its programs in another order, an autotuner's configurations in turn before it, or
+    watched, for so many seconds at the most.
+    """
 
     other_order: bool = False
     in_turn: bool = False
+    watch_s: float | None = None
 
 
 def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again | None = None) -> dict[str, Any]:
@@ -87,6 +90,7 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again 
         "order": prepared.order ^ again.other_order,
         "in_turn": again.in_turn,
         "sight": sight and dataclasses.asdict(sight),
+        "watch_s": again.watch_s,
     }
 
 

@@ -18,7 +18,7 @@ from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import LentMemory, lay_out
 from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
 from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
-from grader.sandbox.protocol import OF_A_CASE, Done, Fault
+from grader.sandbox.protocol import OF_A_CASE, Done, Fault, LentTensor
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
@@ -94,6 +94,23 @@ class CpuRunner:
         if kind == "done":
             return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
+
+    def watch(self, prepared: PreparedCase, seconds: float) -> Any:
+        """Run one case for its trace: what the session sends, which is a stranger's word; None where it sends none."""
+        layout = self._layouts[id(prepared)]
+        self._memory.lend(prepared, layout)
+        try:
+            self._live_session.send(case_message(prepared, layout, self._submission.lab, Again(watch_s=seconds)))
+            kind, fields = self._receive()
+        except Ended:
+            self._retire()
+            return None
+        return fields["trace"] if kind == "watched" else None
+
+    def tensors(self, prepared: PreparedCase) -> tuple[LentTensor, ...]:
+        """The case's tensors as a session knows them, in its order."""
+        layout = self._layouts[id(prepared)]
+        return (*layout.inputs, layout.out)
 
     @property
     def output(self) -> str:

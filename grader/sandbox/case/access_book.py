@@ -20,6 +20,7 @@ from grader.sandbox.case.clocks import Clocks
 from grader.sandbox.case.entries import HOST, Entries
 from grader.sandbox.case.pages import Cells, Page, distinct
 from grader.sandbox.case.sight import Sight
+from grader.sandbox.case.trace_book import TraceBook
 from grader.sandbox.protocol import Facts, Race, Unwritten
 
 RELEASES = ("release", "acq_rel")
@@ -33,9 +34,11 @@ class AccessBook:
     Args:
         line: the submission's line that runs now.
         sight: which rows of keys are of use to which row of queries; None where nobody asks.
+        trace: is told where a race and the first load of what nobody wrote were seen; None where nobody watches.
     """
 
-    def __init__(self, line: Callable[[], int | None], sight: Sight | None = None) -> None:
+    def __init__(self, line: Callable[[], int | None], sight: Sight | None = None, trace: TraceBook | None = None) -> None:
+        self.trace = trace
         self.race: Race | None = None
         self.unwritten: Unwritten | None = None
         self.stores_scratch = False
@@ -49,8 +52,10 @@ class AccessBook:
         self._program = 0
         self._entries = Entries(self._clocks, line)
 
-    def launch(self, programs: int) -> None:
-        """A launch begins; all before it is over."""
+    def launch(self, programs: int, *, kernel: str = "", grid: tuple[int, int, int] | None = None) -> None:
+        """A launch begins; all before it is over. `kernel` and `grid` are for the trace."""
+        if self.trace is not None:
+            self.trace.launch(kernel, grid or (programs, 1, 1))
         self._clocks.start(programs)
         self._entries.new_launch()
         for page in self._pages.values():
@@ -61,6 +66,8 @@ class AccessBook:
         """A program runs from now on, or runs again."""
         self._program = program
         self._entries.new_program()
+        if self.trace is not None:
+            self.trace.enter(program)
 
     def leave(self) -> None:
         """The program that runs is over."""
@@ -75,6 +82,8 @@ class AccessBook:
         """The host fills a view of scratch or `out`; launches before are over, those after have not begun."""
         page = self._page(region, itemsize)
         page.write("stored", page.view(address, shape, strides, itemsize), HOST)
+        if self.trace is not None:
+            self.trace.filled(region, address, shape, strides, itemsize)
 
     def load(self, access: Access, *, weak: bool) -> None:
         """`weak`: an ordinary load, which the compiler may take for one of memory that nobody else changes."""
@@ -160,6 +169,8 @@ class AccessBook:
             nobody = not (stored | changed).all()
         if nobody:
             self.unwritten = Unwritten(name=region.name, line=self._line())
+            if self.trace is not None:
+                self.trace.mark("unwritten")
 
     def _hold(self, page: Page, cells: Cells, region: Region, columns: tuple[str, ...], kind: str) -> None:
         """Hold an access against what other programs did to the same cells."""
@@ -181,6 +192,8 @@ class AccessBook:
                         other_kind=other.kind,
                         other_program=other.entity % self._clocks.programs,
                     )
+                    if self.trace is not None:
+                        self.trace.mark("race", (self.race.other_program, other.line))
                     return
 
     def _enter(self, page: Page, column: str, cells: Cells, kind: str) -> None:

@@ -28,6 +28,8 @@ class Region:
     scratch: bool = False  # made by the submission, for itself
     itemsize: int = dataclasses.field(default=0, compare=False)  # bytes of an element; 0 where it is not known
     by_block_pointer: bool = dataclasses.field(default=False, compare=False)  # how it is reached this time
+    shape: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # of its cells
+    strides: tuple[int, ...] = dataclasses.field(default=(), compare=False)  # … in elements
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,7 @@ class AddressMap:
         raise fault
 
     def _outside(self, kind: str, low: int, high: int, itemsize: int, region: Region | None) -> str:
-        region = region or self._nearest(low)
+        region = region or self.nearest(low)
         if region is None:
             return f"{_ARTICLE[kind]} reaches memory that belongs to no tensor."
         size = region.stop - region.start
@@ -142,5 +144,6 @@ class AddressMap:
         how = " through a block pointer" if region.by_block_pointer else ""
         return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}."
 
-    def _nearest(self, address: int) -> Region | None:
+    def nearest(self, address: int) -> Region | None:
+        """The region that is least far from an address that no region holds; None where there are none."""
         return min(self._regions, key=lambda region: max(region.start - address, address - region.stop), default=None)

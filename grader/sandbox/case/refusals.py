@@ -149,7 +149,8 @@ class HostRules:
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)
         if size:
             name = f"scratch (line {own_line()})"
-            region = Region(name, tensor.data_ptr(), tensor.data_ptr() + size, writable=True, scratch=True)
+            place = tensor.data_ptr(), tensor.data_ptr() + size
+            region = Region(name, *place, writable=True, scratch=True, shape=shape, strides=strides)
             self.addresses.add(region)
             self.scratch_regions.append(region)
         self._held.append(tensor)

@@ -9,8 +9,10 @@ all of them in turn (`tuning`); programs run in an order of the judge's (`progra
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,7 @@ from grader.sandbox.case.address_map import AddressMap
 from grader.sandbox.case.lent import Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
+from grader.sandbox.case.trace_book import TraceBook
 from grader.sandbox.interpret import launches as interpreted_launches
 from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
 from grader.sandbox.protocol import LentCase
@@ -83,9 +86,18 @@ class InterpretedRun:
         """Call the entry function on the lent tensors.
 
         Returns:
-            The `done` message.
+            The `done` message; of a case that is watched the `watched` message, however it ends.
         """
         addresses = AddressMap()
+        if case.watch_s is None:
+            return self._run(entry, case, addresses, None)
+        names = [lent.name for lent in case.tensors]
+        trace = TraceBook(names, addresses, own_line, time.monotonic() + case.watch_s)
+        with contextlib.suppress(BaseException):  # how it ends is known from the run that was judged
+            self._run(entry, case, addresses, trace)
+        return {"kind": "watched", "trace": trace.message()}
+
+    def _run(self, entry: Callable[..., Any], case: LentCase, addresses: AddressMap, trace: TraceBook | None) -> dict[str, Any]:
         memories = {"inputs": Memory.private(self._inputs_fd), "out": Memory.shared(self._out_fd)}
         arguments = dict(case.scalars)
         places = {}
@@ -99,7 +111,7 @@ class InterpretedRun:
                 addresses.add(region_of(lent.name, tensor, writable=lent.buffer == "out"))
             arguments[lent.name] = tensor
             places[lent.name] = lent, tensor.data_ptr(), dtype.itemsize
-        book = AccessBook(own_line, Sight(case.sight, places) if case.sight else None)
+        book = AccessBook(own_line, Sight(case.sight, places) if case.sight else None, trace)
 
         def filled(fill: ScratchFill) -> None:
             region = addresses.find(fill.tensor.data_ptr())

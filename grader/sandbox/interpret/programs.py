@@ -51,7 +51,7 @@ class Programs:
     def run(self) -> None:
         """Run every program."""
         stock.interpreter_builder.set_grid_dim(*self._dimensions)
-        self._book.launch(len(self._places))
+        self._book.launch(len(self._places), kernel=getattr(self._body, "__name__", ""), grid=self._dimensions)
         while self._left:
             self._run(next(iter(self._left)))
 

@@ -10,7 +10,7 @@ from triton._C.libtriton.ir import CACHE_MODIFIER, MEM_SEMANTIC, MEM_SYNC_SCOPE
 from triton.runtime import interpreter as stock
 
 from grader.sandbox.case import current_case
-from grader.sandbox.case.address_map import Access
+from grader.sandbox.case.address_map import Access, AccessFault
 from grader.sandbox.interpret import programs
 
 REGION = "region"  # the attribute of a handle under which its tensor is remembered
@@ -78,7 +78,15 @@ def install() -> None:
 def _access(kind: str, pointers: Any, mask: Any) -> Access | None:
     itemsize = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
     lanes = None if mask is None else np.asarray(getattr(mask, "data", mask))
-    access = current_case.addresses().access(kind, np.asarray(pointers.data), lanes, itemsize, pointers.attr.get(REGION))
+    block, region, trace = np.asarray(pointers.data), pointers.attr.get(REGION), current_case.plan().book.trace
+    if trace is not None:
+        trace.access(kind, block, lanes, itemsize, region)
+    try:
+        access = current_case.addresses().access(kind, block, lanes, itemsize, region)
+    except AccessFault:
+        if trace is not None:
+            trace.mark("fault")
+        raise
     if access is not None:
         programs.running().touched(access.low if kind != "store" and access.addresses.size == 1 else None)
     return access

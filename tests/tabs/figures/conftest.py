@@ -13,10 +13,10 @@ from py_mini_racer import MiniRacer
 from tabs.figures.widget import HERE
 
 DOM_FREE = ("numbers", "formats", "dot_product", "softmax_lanes", "online_softmax", "bits", "block_quantisation")
-DOM_FREE += ("decode_attention", "memory_traffic", "tile_map", "roofline", "lanes", "schedule")
+DOM_FREE += ("decode_attention", "memory_traffic", "tile_map", "roofline", "lanes", "schedule", "watch")
 # What each figure may hold and says of it, after the mathematics that it takes its numbers from.
 SAYS = ("dot_product", "scaling", "softmax_lanes", "online_softmax", "bits", "block_quantisation", "decode_attention")
-SAYS += ("memory_traffic", "cache_traffic", "roofline", "tile_map", "lanes", "stream", "schedule")
+SAYS += ("memory_traffic", "cache_traffic", "roofline", "tile_map", "lanes", "stream", "schedule", "watch")
 
 # JSON knows neither Inf, NaN nor the sign of zero.
 REPLACE = (

@@ -1,0 +1,127 @@
+"""The trace of a submission: one visible case run once more to be watched, in a session of its own.
+
+That session has seen no hidden case and is thrown away, so whatever it sends can tell nothing of one and costs only itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.judged import Judged
+from grader.judge.case.outcome import Briefing
+from grader.judge.cpu.runner import CpuRunner
+from grader.report import Verdict
+from grader.sandbox.process.door import Sandbox
+from grader.sandbox.protocol import Done, LentTensor
+from grader.trace import Trace, checked, counted
+from labs.declaration import Case, Lab
+
+SHARE = 0.25  # of the time that the attempt has taken so far, and no more
+LONGEST_S = 2.0
+KEPT_FOR_THE_END = 0.2  # of that time: for the session to send what it has, and to end
+TELLING_CELLS = 64  # of `out`: a smaller case shows little, and is watched only where no other fails
+_NOT_RUN = (Verdict.NOT_RUN, Verdict.CANCELLED, Verdict.SYNTAX_ERROR, Verdict.BAD_ENTRY)
+logger = logging.getLogger(__name__)
+
+
+def watched(
+    sandbox: Sandbox,
+    submission: Briefing,
+    cases: Sequence[Judged],
+    seed: bytes,
+    *,
+    took_s: float,
+    cancelled: Callable[[], bool],
+) -> Trace | None:
+    """The trace of the smallest telling case; None where there is none in time, or where it is not to be believed.
+
+    Args:
+        cases: of the attempt; of one that failed in view its smallest is watched, else the lab's choice.
+        seed: what the attempt's inputs were drawn from.
+        took_s: seconds that the attempt has taken so far.
+    """
+    lab = submission.lab
+    case = telling(lab, cases)
+    if case is None:
+        return None
+    seconds = min(SHARE * took_s, LONGEST_S)
+    until = time.monotonic() + seconds
+    with torch.device("cpu"):
+        prepared = prepare(lab, case, seed)
+    with CpuRunner(sandbox, submission, [prepared], lambda: cancelled() or time.monotonic() > until) as runner:
+        if runner.load() is not None:
+            return None
+        left = until - time.monotonic() - KEPT_FOR_THE_END * seconds
+        told = runner.watch(prepared, left) if left > 0 else None
+        if told is None:
+            return None
+        tensors = runner.tensors(prepared)
+    done = next((judged.outcome.done for judged in cases if judged.prepared.case.name == case.name), None)
+    return _believed(told, prepared, tensors, int(lab.ideal_bytes(prepared.inputs)), done)
+
+
+def telling(lab: Lab, cases: Sequence[Judged]) -> Case | None:
+    """The visible case that is watched: the smallest of those with the attempt's verdict, else the lab's choice."""
+    visible = [judged for judged in cases if judged.visible and "cpu" in judged.prepared.case.devices]
+    failed = [judged for judged in visible if judged.finding.failed]
+    if any(judged.verdict in _NOT_RUN for judged in visible) and not failed:
+        return None
+    alike = [judged for judged in failed if judged.verdict is failed[0].verdict]
+    if alike:
+        if alike[0].verdict in _NOT_RUN:
+            return None
+        return _smallest(alike).case
+    chosen = next((judged.prepared.case for judged in visible if judged.prepared.case.name == lab.watch), None)
+    return chosen or (_smallest(visible).case if visible else None)
+
+
+def _smallest(cases: Sequence[Judged]) -> PreparedCase:
+    prepared = [judged.prepared for judged in cases]
+    large = [each for each in prepared if torch.Size(each.out_shape).numel() >= TELLING_CELLS]
+    return min(large or prepared, key=lambda each: sum(tensor.nbytes for tensor in each.tensors.values()))
+
+
+def _believed(
+    told: Any, prepared: PreparedCase, tensors: Sequence[LentTensor], ideal_bytes: int, done: Done | None
+) -> Trace | None:
+    """The trace with what the judge knows better; None where it is none, or counts other bytes than the case did."""
+    try:
+        trace = checked(
+            {
+                **told,
+                "case": prepared.case.name,
+                "shape": prepared.shape,
+                "ideal_bytes": ideal_bytes,
+                "tensors": [*map(_tensor, tensors), *({**scratch, "role": "scratch"} for scratch in told["scratch"])],
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        logger.warning("a trace is left out", extra={"why": str(error)})
+        return None
+    if not trace["runs"]:
+        return None
+    of_case = done and {
+        "loaded": done.loaded_bytes,
+        "stored": done.stored_bytes,
+        "atomic": done.atomic_bytes,
+        "masked": done.masked_bytes,
+    }
+    if of_case and any(of_case.values()) and trace["cut"] != "time" and counted(trace) != of_case:
+        return None  # a submission that runs otherwise when it is watched is not shown
+    return trace
+
+
+def _tensor(lent: LentTensor) -> dict[str, Any]:
+    return {
+        "name": lent.name,
+        "shape": lent.shape,
+        "strides": lent.spread or lent.strides,
+        "itemsize": getattr(torch, lent.dtype).itemsize,
+        "role": "out" if lent.buffer == "out" else "input",
+    }

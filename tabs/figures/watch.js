@@ -1,0 +1,145 @@
+// The twin of watch.py: a trace's lanes, the elements that they touch, what has been touched and moved so far.
+const Watch = (() => {
+  const PAST = 1, BEFORE = 2, GAP = 3;
+  const DRAWN = 1 << 20; // elements of a tensor whose touched ones are kept
+  const product = (sizes) => sizes.reduce((all, size) => all * size, 1);
+  // What is made of a part of a trace is made once.
+  const once = (make) => {
+    const made = new WeakMap();
+    return (part, ...more) => {
+      if (!made.has(part)) made.set(part, make(part, ...more));
+      return made.get(part);
+    };
+  };
+
+  const events = once((trace) => trace.runs.flatMap(([launch, program, told]) =>
+    Array.from({ length: told.length / 2 }, (_, i) => ({ launch, program, form: trace.forms[told[2 * i]], at: told[2 * i + 1] }))));
+  const scattered = (form) => typeof form.steps[0] === "number";
+  const digits = (axis) => typeof axis[0] === "number" ? axis : axis.reduce((found, [count, step]) => Array.from({ length: count }, (_, i) => found.map((offset) => i * step + offset)).flat(), [0]);
+
+  // Bytes from the first lane to each, and which lanes are on: the same wherever the block lies.
+  const block = once((form) => {
+    let offset = [0];
+    for (const axis of form.steps) {
+      const along = digits(axis), next = new Float64Array(offset.length * along.length);
+      for (let i = 0; i < offset.length; i += 1) for (let j = 0; j < along.length; j += 1) next[i * along.length + j] = offset[i] + along[j];
+      offset = next;
+    }
+    const on = new Uint8Array(offset.length);
+    if (form.on === null) on.fill(1);
+    else if (typeof form.on === "number") on.fill(1, 0, form.on);
+    else {
+      let at = 0;
+      for (const [repeat, runs] of form.on) for (let row = 0; row < repeat; row += 1) runs.forEach((count, i) => on.fill(i % 2 ? 0 : 1, at, (at += count)));
+    }
+    return { offset, on, width: digits(form.steps.at(-1)).length };
+  });
+  const sizes = once((form) => {
+    const all = scattered(form) ? product(form.steps.slice(0, -1)) : product(form.steps.map((axis) => typeof axis[0] === "number" ? axis.length : product(axis.map(([count]) => count))));
+    const on = form.on === null ? all : typeof form.on === "number" ? form.on : form.on.reduce((sum, [rows, runs]) => sum + rows * runs.reduce((lanes, count, i) => lanes + (i % 2 ? 0 : count), 0), 0);
+    return { on, all };
+  });
+
+  const order = once((tensor) => tensor.shape.map((_, axis) => axis).sort((a, b) => tensor.strides[b] - tensor.strides[a] || a - b).filter((axis) => tensor.strides[axis] && tensor.shape[axis] > 1));
+  const extent = once((tensor) => ({ cells: tensor.shape.includes(0) ? 0 : tensor.shape.reduce((sum, size, axis) => sum + (size - 1) * tensor.strides[axis], 1), all: product(tensor.shape) }));
+  // Which element stands at a byte of a tensor, counted row by row; −PAST, −BEFORE or −GAP where none does. Without an object for
+  // each lane: a trace has a million of them.
+  const finder = once((tensor) => {
+    const axes = order(tensor), { cells } = extent(tensor), { itemsize, shape, strides } = tensor;
+    const steps = shape.map((_, axis) => product(shape.slice(axis + 1)));
+    return (offset) => {
+      const element = Math.floor(offset / itemsize);
+      if (element < 0) return -BEFORE;
+      if (element >= cells) return -PAST;
+      let left = element, cell = 0;
+      for (const axis of axes) {
+        const index = Math.floor(left / strides[axis]);
+        if (index >= shape[axis]) return -GAP;
+        left -= index * strides[axis];
+        cell += index * steps[axis];
+      }
+      return left ? -GAP : cell;
+    };
+  });
+  const place = (tensor, offset) => finder(tensor)(offset);
+  // The indices of an element in all axes.
+  const index = (tensor, cell) => tensor.shape.map((size, axis) => Math.floor(cell / product(tensor.shape.slice(axis + 1))) % size);
+
+  // One access, lane by lane: which are on, and what `place` says of each. Blocks without a pattern have no lanes.
+  const lanes = (event, trace) => {
+    if (scattered(event.form)) return null;
+    const { offset, on, width } = block(event.form), find = finder(trace.tensors[event.form.tensor]), cell = new Float64Array(offset.length);
+    for (let lane = 0; lane < cell.length; lane += 1) cell[lane] = find(offset[lane] + event.at);
+    return { on, cell, width };
+  };
+  const astray = (trace, event) => {
+    const each = lanes(event, trace), found = { past: 0, before: 0, gap: 0 };
+    if (each) each.cell.forEach((cell, lane) => { if (each.on[lane] && cell < 0) found[["", "past", "before", "gap"][-cell]] += 1; });
+    return found;
+  };
+
+  const COUNTS = { load: "loaded", store: "stored", atomic: "atomic" };
+  // Bytes moved in the first `upto` accesses.
+  const sums = once((trace) => {
+    const all = [{ loaded: 0, stored: 0, atomic: 0, masked: 0 }];
+    events(trace).forEach(({ form }, number) => {
+      const next = { ...all.at(-1) }, { on, all: size } = sizes(form);
+      if (COUNTS[form.kind] && number !== trace.fault) { // an access that is not allowed moves nothing
+        next[COUNTS[form.kind]] += on * form.itemsize;
+        next.masked += (size - on) * form.itemsize;
+      }
+      all.push(next);
+    });
+    return all;
+  });
+  const moved = (trace, upto) => sums(trace)[upto];
+
+  // For each tensor and element, the number of the access that read it first, and that wrote it first; 0: none has.
+  const firsts = once((trace) => {
+    const found = trace.tensors.map((tensor) => extent(tensor).all <= DRAWN ? { read: new Int32Array(extent(tensor).all), written: new Int32Array(extent(tensor).all) } : null);
+    events(trace).forEach((event, number) => {
+      const { form } = event, tensor = trace.tensors[form.tensor], into = found[form.tensor];
+      if (!into || scattered(form) || number === trace.fault) return;
+      const { on, offset } = block(form), find = finder(tensor), wide = Math.max(1, Math.floor(form.itemsize / tensor.itemsize));
+      const reads = form.kind === "load" || form.kind === "atomic", writes = form.kind !== "load";
+      for (let lane = 0; lane < on.length; lane += 1) {
+        for (let more = 0; on[lane] && more < wide; more += 1) { // a lane may be wider than an element
+          const cell = find(offset[lane] + event.at + more * tensor.itemsize);
+          if (cell < 0) continue;
+          if (reads && !into.read[cell]) into.read[cell] = number + 1;
+          if (writes && !into.written[cell]) into.written[cell] = number + 1;
+        }
+      }
+    });
+    return found;
+  });
+  // How many elements of a tensor the first `upto` accesses have read and written; null where that is not kept.
+  const touched = (trace, tensor, upto) => {
+    const first = firsts(trace)[tensor];
+    const count = (numbers) => numbers.reduce((sum, number) => sum + (number > 0 && number <= upto ? 1 : 0), 0);
+    return first && { read: count(first.read), written: count(first.written), all: extent(trace.tensors[tensor]).all };
+  };
+
+  const reach = (trace, event) => {
+    const { form, at } = event;
+    if (scattered(form)) return [at, at + form.steps.at(-1) + form.itemsize];
+    const { offset, on } = block(form);
+    let low = Infinity, high = -Infinity;
+    offset.forEach((bytes, lane) => { if (on[lane]) [low, high] = [Math.min(low, bytes), Math.max(high, bytes)]; });
+    return low > high ? [0, 0] : [low + at, high + at + form.itemsize];
+  };
+  // The access that the race is with.
+  const otherOfRace = once((trace) => {
+    if (trace.race === null || trace.other === null) return null;
+    const all = events(trace), [program, line] = trace.other, one = all[trace.race], [low, high] = reach(trace, one);
+    for (let i = trace.race - 1; i >= 0; i -= 1) {
+      const { launch, program: its, form } = all[i];
+      if (launch !== one.launch || its !== program || form.line !== line || form.tensor !== one.form.tensor) continue;
+      const [from, to] = reach(trace, all[i]);
+      if (from < high && low < to) return i;
+    }
+    return null;
+  });
+
+  return { PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
+})();
