@@ -28,12 +28,16 @@ def _picture(pen: Pen, picture: Picture) -> None:
     if picture.kind == "table":
         for column, (got, expected) in enumerate(zip(picture.got[0], picture.expected[0], strict=True)):
             name = clean(picture.columns[column])
-            pen.line(f"  {name:>8}  {wording.cell(got):>10}  {wording.cell(expected):>10}")
+            mark = "  ✗" if wording.differs(got, expected) else ""
+            pen.line(f"  {name:>8}  {wording.cell(got):>10}  {wording.cell(expected):>10}{mark}")
         return
     both = list(zip(_shaded(picture.got), _shaded(picture.expected), strict=True))
     if not both or 2 * len(both[0][0]) + 6 > pen.width:
         return
     pen.line(f"  {wording.FACT_COLUMNS[1]:<{len(both[0][0]) + 4}}{wording.FACT_COLUMNS[2]}", "muted")
+    tile = wording.differing(picture)
+    if tile is not None:
+        pen.prose(f"they differ in {wording.of_tile(tile)}", "muted", indent=_FACT_INDENT)
     for got_row, expected_row in both:
         pen.line(f"  {pen.paint(got_row, 'wrong')}    {pen.paint(expected_row, 'right')}")
 

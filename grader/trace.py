@@ -117,6 +117,7 @@ def _trace(data: Any) -> dict[str, Any]:
     if sum(lanes[number] for run in runs for number in run[2][::2]) > LANES_LIMIT:
         raise ValueError("a trace of too many lanes")
     marks = {name: _mark(data[name], length) for name in ("race", "unwritten", "fault")}
+    other = _other(data["other"], marks["race"], runs, launches)
     return {
         "case": _text(data["case"]),
         "shape": _text(data["shape"]),
@@ -126,7 +127,7 @@ def _trace(data: Any) -> dict[str, Any]:
         "forms": forms,
         "runs": runs,
         **marks,
-        "other": None if data["other"] is None else [_number(data["other"][0]), _line(data["other"][1])],
+        "other": other,
         "rest": {name: _number(data["rest"][name]) for name in COUNTS},
         "cut": _among(data["cut"], CUTS),
     }
@@ -205,6 +206,17 @@ def _run(item: Any, launches: list[dict[str, Any]], forms: int) -> list[Any]:
 
 def _mark(value: Any, length: int) -> int | None:
     return None if value is None else _number(value, most=length - 1)
+
+
+def _other(value: Any, race: int | None, runs: list[list[Any]], launches: list[dict[str, Any]]) -> list[Any] | None:
+    """The program and the line that a race is with, which are of the same launch."""
+    if race is None or value is None:
+        return None
+    of_access = [run for run in runs for _ in run[2][::2]]
+    launch, program, _ = of_access[race]
+    if program == HOST:
+        raise ValueError("the host races with nobody")
+    return [_number(value[0], most=math.prod(launches[launch]["grid"]) - 1), _line(value[1])]
 
 
 def _line(value: Any) -> int | None:

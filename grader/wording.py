@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from grader.report import CaseResult, Report, Timing, Verdict
+from grader.report import CaseResult, Picture, Report, Timing, Verdict
 
 # One word each; the sentence that goes with it is `Verdict.sentence`.
 WORDS = {
@@ -76,6 +76,34 @@ def source_line(source: str, line: int | None) -> str:
 
 
 FACT_COLUMNS = ("given", "got", "should be")
+
+
+def differs(got: float | None, expected: float | None) -> bool:
+    """Whether a cell of a picture is another than it should be, by more than can be seen."""
+    if got is None or expected is None:
+        return got is not expected
+    return abs(got - expected) > 1e-3 + 1e-2 * abs(expected)
+
+
+def differing(picture: Picture) -> tuple[range, range] | None:
+    """Rows and columns of the smallest tile that holds every cell that differs; None where none does."""
+    pairs = enumerate(zip(picture.got, picture.expected, strict=True))
+    off = [
+        (row, column)
+        for row, (got, expected) in pairs
+        for column, cells in enumerate(zip(got, expected, strict=True))
+        if differs(*cells)
+    ]
+    if not off:
+        return None
+    rows, columns = zip(*off, strict=True)
+    return range(min(rows), max(rows) + 1), range(min(columns), max(columns) + 1)
+
+
+def of_tile(tile: tuple[range, range]) -> str:
+    """ "row 5, columns 64 to 127" """
+    words = zip(("row", "column"), tile, strict=True)
+    return ", ".join(f"{word} {at[0]}" if len(at) == 1 else f"{word}s {at[0]} to {at[-1]}" for word, at in words)
 
 
 def cell(value: float | None) -> str:

@@ -30,8 +30,10 @@ def _row(fact: Fact) -> str:
 def _picture(picture: Picture) -> str:
     if picture.kind == "table":
         return _codes(picture)
-    pair = "".join(_weights(name, cells) for name, cells in _both(picture))
-    caption = f"<figcaption>{escape(picture.title)}: rows are queries, columns keys.</figcaption>"
+    tile = wording.differing(picture)
+    pair = "".join(_weights(name, cells, tile) for name, cells in _both(picture))
+    outlined = f" Outlined, since there they differ: {wording.of_tile(tile)}." if tile else ""
+    caption = f"<figcaption>{escape(picture.title)}: rows are queries, columns keys.{outlined}</figcaption>"
     return f'<figure class="weights">{pair}{caption}</figure>'
 
 
@@ -42,16 +44,18 @@ def _both(picture: Picture) -> tuple[tuple[str, Cells], tuple[str, Cells]]:
 
 def _codes(picture: Picture) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in picture.columns)
-    rows = "".join(
-        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{wording.cell(value)}</td>" for value in cells[0])}</tr>'
-        for name, cells in _both(picture)
-    )
+    off = [wording.differs(got, expected) for got, expected in zip(picture.got[0], picture.expected[0], strict=True)]
+    (got, came_out), (expected, wanted) = _both(picture)
+    marked = zip(map(wording.cell, came_out[0]), off, strict=True)
+    came = "".join(f'<td class="differs">✗ {value}</td>' if wrong else f"<td>{value}</td>" for value, wrong in marked)
+    should = "".join(f"<td>{wording.cell(value)}</td>" for value in wanted[0])
+    rows = f'<tr><th scope="row">{got}</th>{came}</tr><tr><th scope="row">{expected}</th>{should}</tr>'
     caption = f"<caption>{escape(picture.title)}</caption>"
     return f"<table>{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _weights(name: str, cells: Cells) -> str:
-    """Squares, darker for larger weights; a NaN or Inf is crossed out."""
+def _weights(name: str, cells: Cells, tile: tuple[range, range] | None) -> str:
+    """Squares, darker for larger weights; a NaN or Inf is crossed out. `tile`: rows and columns that are outlined."""
     rows, columns = len(cells), max(map(len, cells), default=0)
     drawn = []
     for y, row in enumerate(cells):
@@ -65,6 +69,11 @@ def _weights(name: str, cells: Cells) -> str:
                 drawn.append(f'<rect {square} fill="currentColor" fill-opacity="{shade:.2f}"/>')
     size = f"{columns * _CELL} {rows * _CELL}"
     frame = f'<rect width="{columns * _CELL}" height="{rows * _CELL}" fill="none" stroke="currentColor"/>'
+    if tile is not None:
+        place = (
+            f'x="{tile[1][0] * _CELL}" y="{tile[0][0] * _CELL}" width="{len(tile[1]) * _CELL}" height="{len(tile[0]) * _CELL}"'
+        )
+        drawn.append(f'<rect class="differs" {place}/>')
     label = f"weights, {name}: {rows} rows of {columns}"
     return (
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {size}" width="{columns * _CELL}" height="{rows * _CELL}">'

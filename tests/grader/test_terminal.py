@@ -105,3 +105,21 @@ def test_progress_line_can_be_silent():
         line.show(SimpleNamespace(phase="running", done=0, total=0, case=""))
 
     assert stream.getvalue() == ""
+
+
+def test_a_trace_is_written_as_one_page_that_needs_no_other_file(tmp_path, capsys):
+    from test_trace import TRACE
+
+    from grader.__main__ import _written
+
+    report = dataclasses.replace(reports.wrong(), trace=TRACE)
+    options = SimpleNamespace(json=None, gradescope=None, trace=tmp_path / "watch.html")
+    _written(report, "x = 1  # </div><script>alert(1)</script>\n", options)
+    page = options.trace.read_text(encoding="utf-8")
+
+    assert "&lt;/div&gt;&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
+    assert "_softmax" in page and "Wrong." in page
+    assert not re.search(r"""(?:src|href)=|url\(['"]?http|import\(|fetch\(""", page)
+
+    _written(dataclasses.replace(report, trace=None), "", options)
+    assert "no trace is written" in capsys.readouterr().err

@@ -106,6 +106,8 @@ HOSTILE = {
     "a place beyond a browser's numbers": changed(("runs", 1, 2), [0, 1 << 60]),
     "a mark beyond the end": changed(("fault",), 6),
     "a mark before the beginning": changed(("fault",), -1),
+    "a race of the host": {**changed(("race",), 0), "other": [0, 12]},
+    "a race with a program beyond the grid": {**changed(("race",), 1), "other": [3, 12]},
     "bytes below nothing": changed(("rest", "loaded"), -1),
     "infinitely many bytes": changed(("rest", "loaded"), float("inf")),
     "a cut": changed(("cut",), "soon"),

@@ -1,4 +1,4 @@
-"""Attempts that leave out what a test does not look at: the compiler beside the interpreter, or only the code's listing.
+"""Attempts that leave out what a test does not look at: the compiler beside the interpreter and the trace, or the code's listing.
 
 What is right must also compile for a GPU; an `Interpreted` report does not say whether it would, an `Unlisted` one does.
 """
@@ -26,6 +26,9 @@ class Interpreted(CpuAttempt):
 
     def _look_at(self, execution, largest, recorded):
         """Nothing was compiled, on purpose: that says nothing of the kernel."""
+
+    def _watch(self, cases, took_s):
+        """Nothing is played either."""
 
 
 def attempt(kind, judge, folder, source, *, mode, seed):

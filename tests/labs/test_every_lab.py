@@ -9,6 +9,7 @@ from known_seed import SEED
 from grader.judge.case.inputs import prepare
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
+from grader.trace import COUNTS, TRACE_LIMIT, counted, size_of
 from labs import lab_ids, load
 from labs.check.answers import answers
 from labs.check.promises import broken
@@ -38,6 +39,17 @@ def test_an_answer_is_as_its_folder_promises(graded, answer):
     report = graded(answer)
 
     assert broken(answer, load(answer.lab).lab, report, device="cpu") == "", report.diagnosis
+
+
+@pytest.mark.parametrize("answer", _answers("solution", "honest"))
+def test_the_bytes_of_a_trace_are_those_that_the_report_counts(graded, answer):
+    report = graded(answer)
+    case = next(case for case in report.cases if case.name == report.trace["case"])
+
+    assert counted(report.trace) == {name: getattr(case.traffic, f"{name}_bytes") for name in COUNTS}
+    assert not report.trace["cut"] and not any(report.trace["rest"].values())
+    assert size_of(report.trace) <= TRACE_LIMIT
+    assert case.name == load(answer.lab).lab.watch
 
 
 @pytest.mark.parametrize("answer", _answers("solution"))

@@ -12,7 +12,7 @@ import reports
 
 import labs
 from grader import wording
-from grader.report import CaseResult, Cell, Diagnosis, Report, Traffic, Verdict
+from grader.report import CaseResult, Cell, Diagnosis, Fact, Picture, Report, Traffic, Verdict
 from tabs.labs.headline import marks
 from tabs.labs.hints import LABELS
 from tabs.labs.report import render
@@ -299,3 +299,51 @@ def test_backticks_set_code_and_nothing_else():
     report = dataclasses.replace(reports.passed(), diagnosis=Diagnosis(sentence="Use `tl.exp(x <b>)`, not 2**x."))
 
     assert "Use <code>tl.exp(x &lt;b&gt;)</code>, not 2**x." in render(report)
+
+
+def test_a_trace_goes_into_the_page_as_data_and_only_with_the_source():
+    trace = {"case": "ones", "launches": [{"kernel": POISON}]}
+    report = dataclasses.replace(reports.wrong(), trace=trace)
+    html = render(report, source=POISON)
+    outline = Outline(html)
+
+    assert set(outline.tags) <= ALLOWED_TAGS
+    assert outline.text.count("alert(1)") == 2
+    assert "watch-place" in html
+    assert "watch-place" not in render(report) and "watch-place" not in render(reports.wrong(), source="x")
+
+
+FACTS = (Fact(given="row 1", got="0", expected="0.5"),)
+EYE = tuple(tuple(float(row == column) for column in range(6)) for row in range(4))
+
+
+def weights(**cells):
+    """Weights that differ in the cells named "row_column"."""
+    got = [list(row) for row in EYE]
+    for place, value in cells.items():
+        row, column = map(int, place.removeprefix("at_").split("_"))
+        got[row][column] = value
+    picture = Picture(kind="weights", title="Weights", got=tuple(map(tuple, got)), expected=EYE)
+    return dataclasses.replace(reports.wrong(), facts=FACTS, picture=picture)
+
+
+def test_the_tile_in_which_weights_differ_is_outlined_in_both_pictures():
+    html = render(weights(at_1_1=0.5, at_2_4=None))
+
+    assert html.count('<rect class="differs" x="10" y="10" width="40" height="20"/>') == 2
+    assert "Outlined, since there they differ: rows 1 to 2, columns 1 to 4." in html
+
+
+def test_where_no_weight_differs_nothing_is_outlined():
+    html = render(weights(at_1_2=0.0009, at_1_1=1.009))
+
+    assert "differs" not in html and "Outlined" not in html
+
+
+def test_codes_that_are_decoded_as_something_else_are_marked():
+    names = ("0x0", "0x1", "0x2")
+    picture = Picture(kind="table", title="Codes", got=((0.0, 0.25, None),), expected=((0.0, 0.5, None),), columns=names)
+    html = render(dataclasses.replace(reports.wrong(), facts=FACTS, picture=picture))
+
+    assert html.count('<td class="differs">') == 1
+    assert '<td class="differs">✗ 0.25</td><td>NaN</td>' in html

@@ -1,4 +1,4 @@
-"""What a session writes down while a case is watched: every access in its place, its size and its time bounded, no value in it."""
+"""What a session writes down while a case is watched: every access in its place, bounded, without a value."""
 
 import json
 
