@@ -5,7 +5,7 @@ comes through has this form and these bounds, and a page can draw it. It holds n
 
     case, shape, ideal_bytes   the judge's own
     tensors    name, shape, strides (elements), itemsize, role: input, out or scratch; those of the case are the judge's own
-    launches   kernel, grid
+    launches   kernel, grid, line: of the entry function
     forms      kind: load, store, atomic, or fill (by the host); line; tensor, by its place; itemsize: bytes of a lane;
                steps: for each axis of the block pairs [count, step], step in bytes, the fastest first, or a list of offsets;
                       for a block without such a pattern: its sizes, and behind them the bytes from its first to its last lane
@@ -27,6 +27,7 @@ Trace = Mapping[str, Any]
 TRACE_LIMIT = 64 * 1024  # bytes of a trace as JSON
 LANES_LIMIT = 1 << 22  # lanes of all accesses together: what a browser draws without a pause
 FILL = "fill"
+LONGEST_NAME = 100  # characters of a tensor's or a kernel's
 HOST = -1  # the program that no kernel runs
 KINDS = {"load": "loaded", "store": "stored", "atomic": "atomic", FILL: ""}
 ROLES = ("input", "out", "scratch")
@@ -34,7 +35,7 @@ CUTS = ("", "size", "time")
 COUNTS = ("loaded", "stored", "atomic", "masked")
 
 _NUMBER_LIMIT = (1 << 53) - 1  # a browser's whole numbers end there
-_MOST = {"tensors": 64, "launches": 4096, "forms": 1 << 13, "axes": 8, "pairs": 32, "name": 100, "line": 1 << 16}
+_MOST = {"tensors": 64, "launches": 4096, "forms": 1 << 13, "axes": 8, "pairs": 32, "line": 1 << 16}
 _BLOCK_LIMIT = 1 << 20  # lanes of a block, as Triton has it
 
 
@@ -107,7 +108,11 @@ def counted(trace: Trace) -> dict[str, int]:
 def _trace(data: Any) -> dict[str, Any]:
     tensors = [_tensor(item) for item in _list(data["tensors"], _MOST["tensors"])]
     launches = [
-        {"kernel": _text(item["kernel"]), "grid": _numbers(item["grid"], 3, least=0, most=1 << 31)}
+        {
+            "kernel": _text(item["kernel"]),
+            "grid": _grid(item["grid"]),
+            "line": _line(item["line"]),
+        }
         for item in _list(data["launches"], _MOST["launches"])
     ]
     forms = [_form(item, len(tensors)) for item in _list(data["forms"], _MOST["forms"])]
@@ -204,6 +209,13 @@ def _run(item: Any, launches: list[dict[str, Any]], forms: int) -> list[Any]:
     ]
 
 
+def _grid(value: Any) -> list[int]:
+    grid = _numbers(value, 3, most=1 << 31)
+    if len(grid) != 3:
+        raise ValueError("a grid has three axes")
+    return grid
+
+
 def _mark(value: Any, length: int) -> int | None:
     return None if value is None else _number(value, most=length - 1)
 
@@ -240,7 +252,7 @@ def _list(value: Any, many: int) -> list[Any]:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _MOST["name"] or not value.isprintable():
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or not value.isprintable():
         raise ValueError("a name is none, or too long")
     return value
 

@@ -114,10 +114,11 @@ const WatchSays = (() => {
     const { role } = trace.tensors[number], found = trace.cut || trace.fault !== null || role === "scratch" ? null : Watch.touched(trace, number, Watch.events(trace).length);
     return found ? found.all - (role === "out" ? found.written : found.read) : 0;
   };
+  const launched = (trace) => trace.launches.map(({ kernel, grid, line }) => `${line === null ? "The host" : `Line ${line}`} launches ${kernel || "a kernel"}: ${many(grid[0] * grid[1] * grid[2], "program")}.`);
   const CUT = { size: "The run goes on, but the trace has no more room.", time: "The trace ends here, since its time was up." };
   const ending = (trace) => {
     const left = (trace.tensors.map((tensor, number) => [tensor, untouched(trace, number)])).filter(([, count]) => count);
-    return [trace.cut ? CUT[trace.cut] : "This was the last access.", ...left.map(([tensor, count]) =>
+    return [trace.cut ? CUT[trace.cut] : "This was the last access.", ...(left.length ? launched(trace) : []), ...left.map(([tensor, count]) =>
       `${count.toLocaleString("en")} of ${many(Watch.extent(tensor).all, "element")} of ${tensor.name} ${count === 1 ? "is" : "are"} never ${tensor.role === "out" ? "written" : "read"}.`)];
   };
 
@@ -128,7 +129,7 @@ const WatchSays = (() => {
   };
   const says = (trace, state) => {
     const all = Watch.events(trace);
-    if (!state.step) return [`Nothing has run yet: ${many(all.length, "step")} of ${many(programs(trace).length, "program")} will follow.`, ...bytes(trace, 0)];
+    if (!state.step) return [`Nothing has run yet: ${many(all.length, "step")} of ${many(programs(trace).length, "program")} will follow.`, ...launched(trace), ...bytes(trace, 0)];
     return [...step(trace, state.step - 1), ...lane(trace, all[state.step - 1], state.lane), ...bytes(trace, state.step), ...(state.step === all.length ? ending(trace) : [])];
   };
   const troubled = (trace, number) => {

@@ -42,8 +42,8 @@ const WatchView = (() => {
 
   const mount = (element, props) => {
     const { trace, source } = props, all = Watch.events(trace), programs = WatchSays.programs(trace), total = all.length;
-    const lines = source.split("\n"), known = all.map(({ form }) => form.line).filter((line) => line !== null && line <= lines.length);
-    const from = Math.max(1, Math.min(...known) - 2), to = Math.min(lines.length, Math.max(...known) + 2), used = new Set(known);
+    const lines = source.split("\n"), known = all.map(({ form }) => form.line).concat(trace.launches.map(({ line }) => line)).filter((line) => line !== null && line <= lines.length);
+    const from = Math.max(1, Math.min(...known) - 2), to = Math.min(lines.length, Math.max(...known) + 2), used = new Set(all.map(({ form }) => form.line));
     const troubles = all.map((_, i) => i).filter((i) => WatchSays.troubled(trace, i)), other = Watch.otherOfRace(trace);
     const isOf = ({ launch, program }, only) => only < 0 || (programs[only].launch === launch && programs[only].program === program);
     // A kernel that failed opens where it goes wrong, or at the end where something was never touched.
@@ -125,7 +125,7 @@ const WatchView = (() => {
       });
     };
     const code = (state, api) => {
-      const event = state.step ? all[state.step - 1] : null, line = event && event.form.line, races = event && trace.race === state.step - 1 && trace.other ? trace.other[1] : null, bad = event && WatchSays.troubled(trace, state.step - 1);
+      const event = state.step ? all[state.step - 1] : null, line = event ? event.form.line : trace.launches.length ? trace.launches[0].line : null, races = event && trace.race === state.step - 1 && trace.other ? trace.other[1] : null, bad = event && WatchSays.troubled(trace, state.step - 1);
       const go = (number) => {
         const order = [...all.keys()].map((i) => (i + state.step) % total), found = order.find((i) => all[i].form.line === number && isOf(all[i], state.only));
         if (found !== undefined) api.set({ step: found + 1 });

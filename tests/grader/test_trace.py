@@ -18,7 +18,7 @@ TRACE = {
         {"name": "x", "shape": [3, 17], "strides": [17, 1], "itemsize": 4, "role": "input"},
         {"name": "out", "shape": [3, 17], "strides": [17, 1], "itemsize": 4, "role": "out"},
     ],
-    "launches": [{"kernel": "_softmax", "grid": [3, 1, 1]}],
+    "launches": [{"kernel": "_softmax", "grid": [3, 1, 1], "line": 17}],
     "forms": [
         {"kind": "load", "line": 10, "tensor": 0, "itemsize": 4, "steps": [[[32, 4]]], "on": [[1, [17, 15]]]},
         {"kind": "store", "line": 12, "tensor": 1, "itemsize": 4, "steps": [[[32, 4]]], "on": None},
@@ -81,6 +81,7 @@ HOSTILE = {
     "a name that is no text": changed(("tensors", 0, "name"), {"toString": 1}),
     "a kernel that is a number": changed(("launches", 0, "kernel"), 7),
     "a grid of four axes": changed(("launches", 0, "grid"), [1, 1, 1, 1]),
+    "a grid of two axes": changed(("launches", 0, "grid"), [3, 1]),
     "a kind of access": changed(("forms", 0, "kind"), "constructor"),
     "a line of text": changed(("forms", 0, "line"), "<script>"),
     "line 0": changed(("forms", 0, "line"), 0),

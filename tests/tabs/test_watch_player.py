@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
 
+import axe_playwright_python
 import pytest
+import reports
+from driving import paste
 from playwright.sync_api import expect
 
 from tabs.figures.watch_page import page as page_of
@@ -19,6 +23,7 @@ from traces import drawn  # noqa: E402
 pytestmark = pytest.mark.browser
 
 SOURCE = "\n".join(f"line_{number} = {number}" for number in range(1, 31))
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 WORK_MS = 8.0  # half a frame, on the thread's own clock
 STEPS = 60
 
@@ -162,3 +167,38 @@ def test_a_step_is_drawn_in_half_a_frame(play):
     before = busy_ms()
     page.evaluate(move.replace("%d", str(length)), STEPS)
     assert (busy_ms() - before) / STEPS < WORK_MS
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_axe_finds_nothing_serious(play, mode):
+    page = play(TRACE, color_scheme=mode)
+    page.get_by_text("As a table").click()
+    expect(page.locator(".fig-twin tbody tr")).to_have_count(6)
+    page.evaluate(AXE)
+    found = page.evaluate(
+        "async () => (await axe.run({ resultTypes: ['violations'] })).violations.map((one) => [one.impact, one.id])"
+    )
+
+    assert [one for one in found if one[0] in ("serious", "critical")] == []
+
+
+def test_a_report_in_the_labs_tab_is_played_over_the_file_that_was_handed_in(open_page, course):
+    page = open_page("?tab=labs&lab=lab02_safe_softmax")
+    expect(page.locator("#state .state")).to_be_visible()
+    paste(page, SOURCE)
+    before = len(course.attempts)
+    page.click("#check")
+    while len(course.attempts) == before:
+        page.wait_for_timeout(50)
+    case = dataclasses.replace(reports.wrong().cases[0], name=TRACE["case"])
+    course.finish(course.newest, dataclasses.replace(reports.wrong(), trace=TRACE, cases=(case,)))
+
+    says(page, "Step 3 of 6: program 2 of _softmax, line 12")
+    lit(page, 12)
+    page.locator(".watch-stage").focus()
+    page.keyboard.press("ArrowLeft")
+    says(page, "Step 2 of 6")
+    course.finish(course.newest, reports.passed())
+    page.reload()
+    expect(page.locator("#report .cases")).to_be_visible()
+    expect(page.locator("#figure-watch")).to_have_count(0)

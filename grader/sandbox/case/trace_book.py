@@ -16,7 +16,7 @@ import numpy as np
 from grader.sandbox.case.address_map import AddressMap, Region
 from grader.sandbox.case.tiles import lanes_on, steps_of
 from grader.sandbox.protocol import extent
-from grader.trace import FILL, HOST, LANES_LIMIT, TRACE_LIMIT
+from grader.trace import FILL, HOST, LANES_LIMIT, LONGEST_NAME, TRACE_LIMIT
 
 BYTES_LIMIT = TRACE_LIMIT - 4096  # of what is kept while it is written; the rest is for what the judge adds, and the marks
 FAR = 1 << 52  # bytes; what lies farther from a tensor is told as so far, since a browser's numbers end there
@@ -56,8 +56,8 @@ class TraceBook:
 
     def launch(self, kernel: str, grid: tuple[int, int, int]) -> None:
         """A launch begins."""
-        self._launches.append({"kernel": kernel, "grid": list(grid)})
-        self._bytes += len(kernel) + 40
+        self._launches.append({"kernel": kernel[:LONGEST_NAME], "grid": list(grid), "line": self._line()})
+        self._bytes += len(kernel) + 60
 
     def enter(self, program: int) -> None:
         """A program runs from now on, or runs again."""

@@ -60,7 +60,7 @@ def told(**changes):
     load_x = {"kind": "load", "line": 3, "tensor": 0, "itemsize": 4, "steps": [[[4, 4]]], "on": None}
     nothing = {"race": None, "unwritten": None, "fault": None, "other": None, "cut": ""}
     rest = dict.fromkeys(COUNTS, 0)
-    launches = [{"kernel": "k", "grid": [1, 1, 1]}]
+    launches = [{"kernel": "k", "grid": [1, 1, 1], "line": 9}]
     return {"scratch": [], "launches": launches, "forms": [load_x], "runs": [[0, 0, [0, 0]]], **nothing, "rest": rest} | changes
 
 

@@ -184,6 +184,11 @@ def nothing_yet(state, match):
     assert (int(match[1]), int(match[2])) == (len(watch.events(state["trace"])), len(programs))
 
 
+def launches(state, match):
+    told = [(each["line"], each["kernel"] or "a kernel", int(np.prod(each["grid"]))) for each in state["trace"]["launches"]]
+    assert (int(match[1]) if match[1] else None, match[2], int(match[3])) in told
+
+
 def over(*cuts):
     def holds(state, match):
         assert state["step"] == len(watch.events(state["trace"])) and state["trace"]["cut"] in cuts
@@ -221,6 +226,7 @@ CLAIMS = (
     (rf"Lane ([^:]+): start {SIGNED} ([+−]) (\d+) = {SIGNED}, (past .+?|be.+?)\.( It is masked off\.)?", address_astray),
     (rf"{BYTES} moved so far: {BYTES} loaded, {BYTES} stored(?:, {BYTES} by atomics)?; {IDEAL} {BYTES} in all\.", moved),
     (r"Nothing has run yet: (\d+) steps? of (\d+) programs? will follow\.", nothing_yet),
+    (r"(?:Line (\d+)|The host) launches (.+): (\d+) programs?\.", launches),
     (r"This was the last access\.", over("")),
     (r"The run goes on, but the trace has no more room\.", over("size")),
     (r"The trace ends here, since its time was up\.", over("time")),

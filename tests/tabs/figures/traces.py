@@ -15,7 +15,7 @@ def drawn(seed: int) -> dict[str, Any]:
     """A trace of a few programs and some twenty accesses."""
     draw = random.Random(seed)
     tensors = [_tensor(draw, name, role) for name, role in (("x", "input"), ("out", "out"), ("scratch (line 9)", "scratch"))]
-    launches = [{"kernel": "_first", "grid": [2, 3, 1]}, {"kernel": "", "grid": [4, 1, 1]}]
+    launches = [{"kernel": "_first", "grid": [2, 3, 1], "line": 21}, {"kernel": "", "grid": [4, 1, 1], "line": None}]
     forms = [_form(draw, tensors) for _ in range(8)]
     runs = [[-1, -1, [_fill(forms, tensors), 0]]] if draw.random() < 0.5 else []
     for launch, programs in ((0, 6), (1, 4)):
