@@ -109,7 +109,7 @@ class Hunt:
         """Is that the line?"""
         user, replies = self._who(token, kept)
         task = self._task(shown, user)
-        number = int(line) if isinstance(line, str) and line.isdecimal() and len(line) < 6 else 0
+        number = int(line) if isinstance(line, str) and line.isascii() and line.isdecimal() and len(line) < 6 else 0
         if not 0 < number <= task.source.count("\n"):
             return dataclasses.replace(self._round(task, user, replies, level), marked=page.nothing_chosen(MARK_FIRST))
         right = number in task.lines
