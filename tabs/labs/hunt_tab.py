@@ -65,6 +65,10 @@ class _Room:
         return [self.task, self.code, self.kind, self.source, self.attempt, self.lab, self.locked, *self.of_mend]
 
     @property
+    def of_look(self) -> list[Any]:
+        return [*self.of_round, self.code, *self.of_mend]
+
+    @property
     def of_mend(self) -> list[Any]:
         return [self.state, self.report, self.folded, self.timer, self.check]
 
@@ -159,15 +163,17 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     everything = [*room.of_round, *room.of_task]
     recall, replies = script("recall the hunt"), script("recall the replies")
     draft = [room.task, room.kind, room.source, room.attempt]
-    for event, answer, js in (
-        (room.asked.visit, visit, recall),
-        (room.onward.click, onward, replies),
-        (room.lab.input, onward, replies),
+    follow, settle = script("follow the task"), script("settle on the task")
+    for event, answer, js, address in (
+        (room.asked.visit, visit, recall, settle),
+        (room.onward.click, onward, replies, follow),
+        (room.lab.input, onward, replies, follow),
     ):
         opened = event(answer, [*who, room.lab, room.level], everything, js=js, **quiet)
-        followed = opened.then(None, room.task, None, js=script("follow the task"), **quiet)
+        followed = opened.then(None, room.task, None, js=address, **quiet)
         restored = followed.then(None, draft, draft[1:], js=script("restore the draft of a mend"), **quiet)
-        restored.then(_look_at(hunt), [*who, room.attempt, room.level], [*room.of_round, *room.of_mend], js=replies, **quiet)
+        looked = restored.then(_look_at(hunt), [*who, room.attempt, room.level], room.of_look, js=replies, **quiet)
+        looked.then(None, room.kept, None, js=script("keep the replies"), **quiet)
     room.level.input(told, [*who, room.level], room.card, js=replies, **quiet)
 
 
@@ -204,10 +210,6 @@ def _wire_mend(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
         view = hunt.hand_in(token, shown=task, source=source)
         return [*_beside(view), view.attempt]
 
-    def tick(token: str, kept: str, task: str, attempt: str, level: str):
-        view, round = hunt.look(token, kept, shown=task, attempt=attempt, level=level)
-        return [*_said(round), *_beside(view), gr.skip() if view.live else _lit(round)]
-
     who = [room.token, room.kept, room.task]
     replies, draft = script("recall the replies"), script("keep the draft of a mend")
     parts = [room.task, room.kind, room.source, room.attempt]
@@ -215,19 +217,19 @@ def _wire_mend(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
         hand_in, [*who, room.source], [*room.of_mend, room.attempt], js=replies, trigger_mode="once", **quiet
     )
     pressed.then(None, parts, None, js=draft, **quiet)
-    outputs = [*room.of_round, *room.of_mend, room.code]
-    ticked = room.timer.tick(tick, [*who, room.attempt, room.level], outputs, js=replies, **quiet)
+    ticked = room.timer.tick(_look_at(hunt), [*who, room.attempt, room.level], room.of_look, js=replies, **quiet)
     ticked.then(None, room.kept, None, js=script("keep the replies"), **quiet)
     room.kind.input(None, parts, None, js=draft, **quiet)
     room.source.input(None, parts, None, js=draft, **quiet)
 
 
 def _look_at(hunt: Hunt):
-    """The mend that was handed in before a reload."""
+    """How a mend stands, at a tick or after a reload. While it waits, what stands beside it is left alone."""
 
     def look(token: str, kept: str, task: str, attempt: str, level: str):
         view, round = hunt.look(token, kept, shown=task, attempt=attempt, level=level)
-        return [*_said(round), *_beside(view)]
+        said = [*_said(round), _lit(round)]
+        return [*([gr.skip()] * len(said) if view.live else said), *_beside(view)]
 
     return look
 

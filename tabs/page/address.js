@@ -16,15 +16,16 @@
     const before = place(), after = { ...before, ...changes };
     if (before.tab === "labs") inLabs = { room: before.room, lab: before.lab, attempt: before.attempt, task: before.task };
     if (after.tab !== "labs") Object.assign(after, NOWHERE);
+    if (after.room !== "hunt") after.task = "";
     if (after.tab === FIRST.tab) after.tab = "";
     if (KEYS.some((key) => after[key] !== before[key])) {
       const query = new URLSearchParams(location.search);
       query.delete("state"); // of a figure that the reader has left
       for (const key of KEYS) after[key] ? query.set(key, after[key]) : query.delete(key);
       history[instead ? "replaceState" : "pushState"](null, "", [location.pathname, query].filter(String).join("?"));
+      window.dispatchEvent(new Event("moved"));
     }
     title();
-    window.dispatchEvent(new Event("moved"));
   };
 
   const press = (strip, id) => {
@@ -85,8 +86,8 @@
       follow({ tab: "labs", room: "", ...changes });
       onDesk = place();
     },
-    // A room shows this task, by a press of the reader's; `instead`: by its own choice, so that Back does not come here again.
-    followTask: (room, task, instead) => follow({ tab: "labs", room, task }, { instead }),
+    // The hunt shows this task, by a press of the reader's; `instead`: by its own choice, so that Back does not come here again.
+    followTask: (task, instead) => follow({ tab: "labs", room: "hunt", task }, { instead }),
   };
 
   let waiting = null;

@@ -93,7 +93,7 @@ const follow = () => {
   const { tab, room, task } = window.address.place(), shown = document.querySelector("#hunt-code [data-task]")?.dataset.task;
   if (tab !== "labs" || room !== "hunt") return;
   if (!shown || (task && task !== shown)) trigger("visit");
-  else if (!task) window.address.followTask("hunt", shown, true);
+  else if (!task) window.address.followTask(shown, true);
 };
 window.addEventListener("moved", follow);
 follow();
@@ -130,7 +130,10 @@ follow();
 }
 
 // follow the task
-(task) => window.address.followTask("hunt", task, !window.address.place().task)
+(task) => window.address.followTask(task, false)
+
+// settle on the task
+(task) => window.address.followTask(task, true)
 
 // keep the chosen line
 element.addEventListener("change", ({ target }) => {

@@ -248,7 +248,9 @@ def test_an_oracle_fits_within_four_limits_and_no_further():
 def test_an_oracle_must_fit_ten_times_better_than_the_truth():
     """An answer 2e-4 off the truth lies 2e-5 from one oracle and 2.5e-5 from the other; only the first is ten times nearer."""
     for distance, name in ((1.9e-5, "near"), (2.5e-5, "wrong_answer")):
-        near = Oracle(name="near", sentence="Near.", answer=lambda inputs, d=distance: inputs["x"].double() * 2 * (1 + 2e-4 + d))
+        near = Oracle(
+            name="near", sentence="Near.", answer=lambda inputs, d=distance: inputs["x"].double() * 2 * (1 + 2e-4 + d)
+        )
         declared = lab(oracles=(near,))
 
         assert diagnose(declared, find(declared, lambda inputs: inputs["x"].double() * 2 * (1 + 2e-4), case("a"))).name == name
