@@ -167,8 +167,9 @@ class Hunt:
             return view, nothing[1]
         sentence = false_sentence(task, report, source)
         replies = self._add(user, replies, task, "mend", not sentence, when=_ended(status, self._clock()))
-        said = {"state": page.false_mend(sentence)} if sentence else {"state": "", "report": ""}
-        return dataclasses.replace(view, **said), self._round(task, user, replies, level)
+        report_shown = view.report if sentence else ""
+        view = dataclasses.replace(view, state=page.false_mend(sentence) if sentence else "", report=report_shown)
+        return view, self._round(task, user, replies, level)
 
     def _who(self, token: object, kept: object) -> tuple[User | None, list[Reply]]:
         """Who asks, and all that is known of their replies."""
@@ -222,17 +223,25 @@ class Hunt:
 
     def _kinds(self, replies: list[Reply], now: float) -> str:
         """The figure. A reply whose kind is not known yet is left out: the figure would name it."""
-        settled = [reply for reply in replies if _is_settled(reply, replies, now)]
+        settled = _settled(replies, now)
         of_kind: dict[str, list[Reply]] = {}
         for reply in settled:
-            if reply.task in tasks():
-                of_kind.setdefault(tasks()[reply.task].kind.name, []).append(reply)
+            of_kind.setdefault(tasks()[reply.task].kind.name, []).append(reply)
         return page.kinds(schedule.standings(settled, tasks(), now), of_kind, now)
 
 
-def _is_settled(reply: Reply, replies: list[Reply], now: float) -> bool:
-    given = schedule.this_round(replies, reply.task, now)
-    return reply not in given or any(one.asked == "show" or (one.right and one.asked != "mark") for one in given)
+def _settled(replies: list[Reply], now: float) -> list[Reply]:
+    """Those to tasks that there are, save the ones of a round in which the kind is not known yet."""
+    of_task: dict[str, list[Reply]] = {}
+    for reply in replies:
+        if reply.task in tasks():
+            of_task.setdefault(reply.task, []).append(reply)
+    kept: list[Reply] = []
+    for task_id, told in of_task.items():
+        given = schedule.this_round(told, task_id, now)
+        known = any(one.asked == "show" or (one.right and one.asked != "mark") for one in given)
+        kept += told if known else [reply for reply in told if reply not in given]
+    return sorted(kept)
 
 
 def as_hunter(user: User) -> User:
