@@ -96,7 +96,7 @@ const follow = () => {
   else if (!task) window.address.followTask(shown, true);
 };
 window.addEventListener("moved", follow);
-follow();
+setTimeout(follow, 0); // once the events are wired
 
 // recall the hunt
 (token, kept, task, ...rest) => {

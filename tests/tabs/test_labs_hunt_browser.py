@@ -17,10 +17,19 @@ pytestmark = pytest.mark.browser
 TASKS = [task for task in tasks().values() if task.lab == FREE]
 TASK = next(task for task in TASKS if task.mistake.name == "shifted_by_one")
 ROOM = "?tab=labs&room=hunt"
-REPLACE = """text => {
-  const view = document.querySelector("#hunt-editor .cm-content").cmTile.view;
-  view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, userEvent: "input.paste" });
+PASTE = """text => {
+  const data = new DataTransfer();
+  data.setData("text/plain", text);
+  const target = document.querySelector("#hunt-editor .cm-content");
+  target.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
 }"""
+
+
+def write(page: Page, text: str) -> None:
+    """Replace what stands in the mend's editor."""
+    page.locator("#hunt-editor .cm-content").click()
+    page.keyboard.press("Control+A")
+    page.evaluate(PASTE, text)
 
 
 def shown(page: Page) -> str:
@@ -46,7 +55,7 @@ def test_a_bug_is_marked_named_and_mended_and_a_reload_loses_nothing(open_page, 
     expect(page.locator("#hunt-marked")).to_contain_text(f"Line {other} is not where the bug is.")
     choose(page, min(TASK.lines))
     choose_kind(page, TASK.kind)
-    page.evaluate(REPLACE, TASK.mended)
+    write(page, TASK.mended)
 
     page.reload()
 
@@ -100,7 +109,7 @@ def test_a_false_mend_says_so_and_its_report_is_folded(open_page, course):
     shown(page)
     page.click("#hunt-check")
     expect(page.locator("#hunt-state")).to_contain_text("Nothing is changed yet")
-    page.evaluate(REPLACE, TASK.mended.replace("col", "column"))
+    write(page, TASK.mended.replace("col", "column"))
     page.click("#hunt-check")
     expect(page.locator("#hunt-state")).to_contain_text("Next in line")
     cases = tuple(dataclasses.replace(reports.wrong().cases[0], name=case.name, verdict="wrong_answer") for case in TASK.shown)
