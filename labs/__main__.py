@@ -1,8 +1,8 @@
 """The labs from a terminal, for whoever writes one: `python -m labs list LAB`, `show LAB MISTAKE`, `check [LAB ...]`,
-`mutate [LAB ...]`.
+`mutate [LAB ...]`, `hunt [LAB ...]`.
 
-Exit codes: 0 as it should be; 1 `check` found something that is not as promised, `mutate` a survivor that nobody explained, or
-one of them was stopped; 2 there is no such lab, mistake or option.
+Exit codes: 0 as it should be; 1 `check` or `hunt --check` found something that is not as promised, `mutate` a survivor that
+nobody explained, or one of them was stopped; 2 there is no such lab, mistake or option.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 
 from labs import lab_ids, load, named
 from labs.check import command
+from labs.check import hunt as hunting
 from labs.mistake import Mistake
 from labs.mutants import command as mutants
 
@@ -37,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     mutate.add_argument("labs", metavar="LAB", nargs="*")
     mutants.add_options(mutate)
     mutate.set_defaults(run=_mutate)
+    hunt = commands.add_parser("hunt", help="the mistakes that are tasks of the bug hunt: are they as they must be?")
+    hunt.add_argument("labs", metavar="LAB", nargs="*")
+    hunting.add_options(hunt)
+    hunt.set_defaults(run=_hunt)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
@@ -82,6 +87,11 @@ def _check(options: argparse.Namespace) -> int:
 def _mutate(options: argparse.Namespace) -> int:
     chosen = [named(lab) for lab in options.labs] or list(lab_ids())
     return RIGHT if mutants.mutate(chosen, options) else NOT_AS_PROMISED
+
+
+def _hunt(options: argparse.Namespace) -> int:
+    chosen = [named(lab) for lab in options.labs] or list(lab_ids())
+    return RIGHT if hunting.hunt(chosen, options) else NOT_AS_PROMISED
 
 
 if __name__ == "__main__":

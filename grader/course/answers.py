@@ -1,6 +1,6 @@
 """The chapter's questions that an account has answered. They are only ever added to: once right stays right.
 
-NOT archived: if the database is lost, each reader's browser brings back what it knows.
+Archived as events of the class's book, so that they survive the loss of the database.
 """
 
 from __future__ import annotations

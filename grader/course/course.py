@@ -17,13 +17,13 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, quota, roles, schema
+from grader.course import answers, attempts, fleet, quota, replies, roles, schema
 from grader.course.answers import Answered
 from grader.course.archive import Archive
 from grader.course.archive_check import Findings, check
@@ -274,6 +274,27 @@ class Course:
             def decide(_: Book, connection: sa.Connection) -> ClassEvent:
                 kept.update(answers.merge(connection, user, told))
                 return ClassEvent.now(EventKind.ANSWERS, by=user, **{question: list(kept[question]) for question in told})
+
+            self._shelf.add(decide)
+            return kept
+
+    def keep_replies(self, told: Collection[replies.Row], *, user: str) -> list[replies.Row]:
+        """Add the user's replies in the bug hunt; returns all that are known, the oldest first.
+
+        Raises:
+            StoreError: they could not be stored.
+        """
+        with storing("The replies could not be stored"):
+            with self._engine.connect() as connection:
+                before = replies.of(connection, user)
+            if not replies.new(before, told):
+                return before
+            kept: list[replies.Row] = []
+
+            def decide(_: Book, connection: sa.Connection) -> ClassEvent:
+                added = replies.merge(connection, user, told)
+                kept.extend(replies.of(connection, user))
+                return ClassEvent.now(EventKind.REPLIES, by=user, replies=[list(reply) for reply in added])
 
             self._shelf.add(decide)
             return kept

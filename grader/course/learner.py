@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers
+from grader.course import answers, replies
 from grader.course.board import NICKNAME
 from grader.course.gradebook.book import Book
 from grader.course.gradebook.events import ClassEvent, EventKind
@@ -161,6 +161,7 @@ class Learner:
         with self.engine.connect() as connection:
             kept = {row.id: row for row in connection.execute(query)}
             told = answers.of(connection, self.user)
+            hunted = replies.of(connection, self.user)
         student = self.student()
         attempts = [
             dataclasses.asdict(status)
@@ -176,6 +177,7 @@ class Learner:
             "nickname": self.nickname(),
             "notes": self.notes(),
             "answers": {question: answered._asdict() for question, answered in told.items()},
+            "replies": hunted,
             "attempts": attempts,
         }
 

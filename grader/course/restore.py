@@ -10,7 +10,7 @@ import logging
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts
+from grader.course import answers, attempts, replies
 from grader.course.archive import Archive
 from grader.course.gradebook import events
 from grader.course.gradebook.events import EventKind
@@ -54,6 +54,8 @@ def _restore_events(engine: sa.Engine, archive: Archive) -> None:
             events.append(connection, event)
             if event.kind is EventKind.ANSWERS:
                 answers.merge(connection, event.by, answers.told_by(event.data))
+            elif event.kind is EventKind.REPLIES:
+                replies.merge(connection, event.by, replies.told_by(event.data))
     unarchived = stored - archived
     for event_id in unarchived:
         archive_event(engine, archive, event_id)

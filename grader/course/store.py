@@ -85,6 +85,16 @@ answer_rows = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
 )
 
+reply_rows = sa.Table(
+    "course_replies",
+    metadata,
+    sa.Column("user", sa.String(200), primary_key=True),
+    sa.Column("task", sa.String(16), primary_key=True),  # of the bug hunt
+    sa.Column("asked", sa.String(8), primary_key=True),  # mark, name, mend or show
+    sa.Column("when", sa.Integer, primary_key=True, autoincrement=False),  # seconds since 1970
+    sa.Column("right", sa.Boolean, nullable=False),
+)
+
 event_rows = sa.Table(
     "course_events",
     metadata,

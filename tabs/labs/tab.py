@@ -15,6 +15,7 @@ from gradio.context import Context
 import labs
 from tabs.figures.watch_page import on_report_load
 from tabs.labs import api as labs_api
+from tabs.labs import hunt_tab as labs_hunt
 from tabs.labs import museum_tab as labs_museum
 from tabs.labs import way
 from tabs.labs.desk import Desk, View
@@ -92,6 +93,8 @@ def build(course: Course) -> None:
             _wire_attempt(desk, parts)
         with gr.Tab("All labs", id=MAP_ID) as room:
             _build_map(desk, room, parts.token)
+        with gr.Tab(labs_hunt.TITLE, id=labs_hunt.ID):
+            labs_hunt.build(desk, parts.token, _QUIET)
         with gr.Tab(labs_museum.TITLE, id=labs_museum.ID):
             labs_museum.build(desk, parts.token, _QUIET)
     labs_api.publish(desk)

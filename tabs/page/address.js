@@ -1,10 +1,10 @@
-// The address follows the reader: tab, room, lab and attempt. Back and Forward go where he was, the title says where he is.
+// The address follows the reader: tab, room, lab, attempt, and the task of the bug hunt. Back and Forward go where he was, the title says where he is.
 // A link of ours to another place of this page is followed without loading the page again.
 (() => {
-  const KEYS = ["tab", "room", "lab", "attempt"];
+  const KEYS = ["tab", "room", "lab", "attempt", "task"];
   const SITE = "Attention kernels";
   const FIRST = { tab: "start", room: "labs" };
-  const NOWHERE = { room: "", lab: "", attempt: "" };
+  const NOWHERE = { room: "", lab: "", attempt: "", task: "" };
   const place = () => Object.fromEntries(KEYS.map((key) => [key, new URLSearchParams(location.search).get(key) ?? ""]));
   const tabsOf = (strip) => [...document.querySelectorAll(`#${strip} [role=tab]`)].filter((tab) => tab.closest("#rooms, #tabs").id === strip);
   const tabOf = (strip, id) => tabsOf(strip).find((tab) => tab.dataset.tabId === id);
@@ -12,16 +12,18 @@
   let showing = false; // tabs are pressed by us
   let inLabs = {}; // where the reader was when he left the labs
 
-  const follow = (changes) => {
+  const follow = (changes, { instead = false } = {}) => {
     const before = place(), after = { ...before, ...changes };
-    if (before.tab === "labs") inLabs = { room: before.room, lab: before.lab, attempt: before.attempt };
+    if (before.tab === "labs") inLabs = { room: before.room, lab: before.lab, attempt: before.attempt, task: before.task };
     if (after.tab !== "labs") Object.assign(after, NOWHERE);
+    if (after.room !== "hunt") after.task = "";
     if (after.tab === FIRST.tab) after.tab = "";
     if (KEYS.some((key) => after[key] !== before[key])) {
       const query = new URLSearchParams(location.search);
       query.delete("state"); // of a figure that the reader has left
       for (const key of KEYS) after[key] ? query.set(key, after[key]) : query.delete(key);
-      history.pushState(null, "", [location.pathname, query].filter(String).join("?"));
+      history[instead ? "replaceState" : "pushState"](null, "", [location.pathname, query].filter(String).join("?"));
+      window.dispatchEvent(new Event("moved"));
     }
     title();
   };
@@ -43,6 +45,7 @@
       window.dispatchEvent(new Event("visit"));
     }
     title();
+    window.dispatchEvent(new Event("moved"));
   };
 
   const title = () => {
@@ -83,6 +86,8 @@
       follow({ tab: "labs", room: "", ...changes });
       onDesk = place();
     },
+    // The hunt shows this task, by a press of the reader's; `instead`: by its own choice, so that Back does not come here again.
+    followTask: (task, instead) => follow({ tab: "labs", room: "hunt", task }, { instead }),
   };
 
   let waiting = null;

@@ -88,6 +88,84 @@ const go = () => {
 window.addEventListener("visit", go);
 go();
 
+// visit the hunt
+const follow = () => {
+  const { tab, room, task } = window.address.place(), shown = document.querySelector("#hunt-code [data-task]")?.dataset.task;
+  if (tab !== "labs" || room !== "hunt") return;
+  if (!shown || (task && task !== shown)) trigger("visit");
+  else if (!task) window.address.followTask(shown, true);
+};
+window.addEventListener("moved", follow);
+setTimeout(follow, 0); // once the events are wired
+
+// recall the hunt
+(token, kept, task, ...rest) => {
+  const recall = (key) => { try { return localStorage.getItem(key) ?? ""; } catch { return ""; } };
+  return [recall("attention-labs-token") || token, recall("attention-labs-hunt") || kept, window.address.place().task, ...rest];
+}
+
+// recall the replies
+(token, kept, ...rest) => {
+  const recall = (key) => { try { return localStorage.getItem(key) ?? ""; } catch { return ""; } };
+  return [recall("attention-labs-token") || token, recall("attention-labs-hunt") || kept, ...rest];
+}
+
+// recall the replies and the line
+(token, kept, task, line, ...rest) => {
+  const recall = (key) => { try { return localStorage.getItem(key) ?? ""; } catch { return ""; } };
+  const chosen = document.querySelector("#hunt-code input:checked")?.value ?? "";
+  return [recall("attention-labs-token") || token, recall("attention-labs-hunt") || kept, task, chosen, ...rest];
+}
+
+// keep the replies
+(kept) => {
+  try {
+    const told = JSON.parse(kept), before = JSON.parse(localStorage.getItem("attention-labs-hunt") ?? "null");
+    if (before && Array.isArray(before.replies) && ["", told.owner].includes(before.owner)) { // another window may have replied meanwhile
+      const known = new Set(told.replies.map(String));
+      told.replies.push(...before.replies.filter((reply) => !known.has(String(reply))));
+    }
+    localStorage.setItem("attention-labs-hunt", JSON.stringify(told));
+  } catch { /* this browser keeps nothing: the page still holds it */ }
+}
+
+// follow the task
+(task) => window.address.followTask(task, false)
+
+// settle on the task
+(task) => window.address.followTask(task, true)
+
+// keep the chosen line
+element.addEventListener("change", ({ target }) => {
+  const key = `attention-labs-hunt:${element.querySelector("[data-task]")?.dataset.task}`;
+  try {
+    localStorage.setItem(key, JSON.stringify({ ...JSON.parse(localStorage.getItem(key) ?? "{}"), line: target.value, at: Date.now() }));
+  } catch { /* the page still holds it */ }
+});
+
+// keep the draft of a mend
+(task, kind, source, attempt) => {
+  const key = `attention-labs-hunt:${task}`;
+  try {
+    localStorage.setItem(key, JSON.stringify({ ...JSON.parse(localStorage.getItem(key) ?? "{}"), kind, source, attempt, at: Date.now() }));
+  } catch { /* full or forbidden: the page still holds it */ }
+}
+
+// restore the draft of a mend
+(task, kind, source, attempt) => {
+  const key = `attention-labs-hunt:${task}`, nothing = { __type__: "update" };
+  try {
+    const kept = JSON.parse(localStorage.getItem(key) ?? "{}");
+    if (!(Date.now() - kept.at < 20 * 3600e3)) { // of an earlier round: the task is asked anew
+      localStorage.removeItem(key);
+      return [kind, nothing, attempt];
+    }
+    const line = document.querySelector(`#hunt-code input[value="${Number(kept.line)}"]`);
+    if (line && !document.querySelector("#hunt-code input:checked")) line.checked = true;
+    return [kept.kind ?? kind, kept.source && kept.source !== source ? kept.source : nothing, kept.attempt ?? ""];
+  } catch { return [kind, nothing, attempt]; }
+}
+
 // cut what is far too long
 (token, lab, code, length, ...rest) => {
   const text = code ?? "";

@@ -14,6 +14,7 @@ STYLES = (
     HERE / "page.css",
     LABS / "report.css",
     LABS / "desk.css",
+    LABS / "hunt.css",
     HERE.parent / "figures" / "widget.css",
 )
 SCRIPTS = (HERE / "page.js", HERE / "address.js", LABS / "editor.js")

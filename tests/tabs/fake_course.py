@@ -21,6 +21,7 @@ class FakeCourse:
         self.reports: dict[str, Report] = {}
         self.predictions: dict[str, float | None] = {}
         self.answers: dict[str, dict[str, object]] = {}
+        self.replies: dict[str, set[tuple[int, str, str, bool]]] = {}
         self.reason = ""
         self.refusal = ""
         self._numbers = itertools.count(1)
@@ -115,6 +116,10 @@ class FakeCourse:
     def keep_answers(self, told, *, user):
         self.answers.setdefault(user, {}).update(told)
         return dict(self.answers[user])
+
+    def keep_replies(self, told, *, user):
+        self.replies.setdefault(user, set()).update(tuple(reply) for reply in told)
+        return sorted(self.replies[user])
 
     def health(self):
         return {

@@ -1,4 +1,4 @@
-"""axe finds nothing serious on any tab, nor in the museum with a report, in light and in dark.
+"""axe finds nothing serious on any tab, nor in the museum with a report and the hunt with an answer, in light and in dark.
 
 What differs between the two modes is colour alone.
 """
@@ -46,7 +46,7 @@ FOLD_AND_DARKEN = """() => {
   document.querySelectorAll("#shown .fig-twin").forEach((fold) => { fold.open = false; });
   document.body.classList.add("dark");
 }"""
-ROOMS = [*((tab.ID, "") for tab in load_tabs()), ("labs", "museum")]
+ROOMS = [*((tab.ID, "") for tab in load_tabs()), ("labs", "museum"), ("labs", "hunt")]
 
 
 @pytest.mark.parametrize(("tab", "room"), ROOMS, ids=[room or tab for tab, room in ROOMS])
@@ -56,13 +56,16 @@ def test_axe_finds_nothing_serious(tab, room, open_page, course):
     expect(page.get_by_role("tab", name=title, exact=True).first).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("tabpanel").filter(visible=True).first).not_to_be_empty()
     if tab == "labs":
-        scrolls = "#exhibit-code pre[tabindex]" if room else ".cm-content[tabindex]"
-        expect(page.locator(scrolls)).to_be_attached()  # page.js has been there
+        scrolls = {"museum": "#exhibit-code pre[tabindex]", "hunt": "#hunt-editor .cm-content[tabindex]"}
+        expect(page.locator(scrolls.get(room, "#editor .cm-content[tabindex]"))).to_be_attached()  # page.js has been there
     if room == "museum":
         page.get_by_role("button", name="Hand it in").click()
         expect(page.locator("#exhibit-state")).to_contain_text("Next in line")
         course.finish(course.newest, dataclasses.replace(reports.wrong(), lab=museum.LAB))
         expect(page.locator("#exhibit-report .verdict")).to_be_visible()
+    if room == "hunt":
+        page.get_by_role("button", name="Show the answer").click()
+        expect(page.locator("#hunt-answer .diff")).to_be_visible()
     page.evaluate(UNFOLD)
     page.wait_for_timeout(400)  # the tables are drawn when a figure has been still for a while
     page.evaluate(AXE)

@@ -107,8 +107,8 @@ class Book:
                 self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
             case EventKind.TOKEN:
                 self.token_sha256 = data["sha256"]
-            case EventKind.ANSWERS:
-                pass  # they have a table of their own
+            case EventKind.ANSWERS | EventKind.REPLIES:
+                pass  # they have tables of their own
 
     def users_of(self, student: Student) -> tuple[str, ...]:
         """Whose attempts are this learner's."""

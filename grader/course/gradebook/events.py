@@ -38,6 +38,7 @@ class EventKind(enum.StrEnum):
     REGRADE = "regrade"
     REGRADE_END = "regrade_end"
     ANSWERS = "answers"
+    REPLIES = "replies"
     TOKEN = "token"
 
 

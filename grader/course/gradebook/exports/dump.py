@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts
+from grader.course import answers, attempts, replies
 from grader.course.archive import Archive, End
 from grader.course.gradebook import events
 from grader.course.gradebook.events import ClassEvent, EventKind
@@ -63,6 +63,8 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
             events.append(connection, event)
             if event.kind is EventKind.ANSWERS:
                 answers.merge(connection, event.by, answers.told_by(event.data))
+            elif event.kind is EventKind.REPLIES:
+                replies.merge(connection, event.by, replies.told_by(event.data))
             counts["events"] += 1
         there = set(connection.execute(sa.select(rows.c.id)).scalars())
         reported = {handed_in.id: end.report for handed_in, end in ended if end.report is not None}
