@@ -57,6 +57,7 @@ attempt_rows = sa.Table(
     sa.Column("finished", sa.Float),
     sa.Column("regrade_of", sa.String(32)),  # the attempt that this one grades anew; its user is then the regrade
     sa.Column("summary", sa.Text, nullable=False, server_default=""),  # of the report, as JSON: `grader.course.summary`
+    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),  # grading processes that froze or died over it
     sa.Index(None, "user", "lab", "created"),
     sa.Index(None, "user", "created"),
     sa.Index(None, "state"),
@@ -107,6 +108,9 @@ processes = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),  # starting | ready | off
     sa.Column("reason", sa.Text, nullable=False),  # one sentence where it is not ready
     sa.Column("versions", sa.Text, nullable=False),  # JSON
+    sa.Column("instance", sa.String(32), nullable=False, server_default=""),  # which of two that have this name
+    sa.Column("patience", sa.Float, nullable=False, server_default="0"),  # seconds of silence before its jobs go to others
+    sa.Column("counts", sa.Text, nullable=False, server_default="{}"),  # JSON: `grader.course.counts`
 )
 
 

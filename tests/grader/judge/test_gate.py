@@ -197,3 +197,41 @@ def test_a_row_of_nan_is_a_bad_row_whatever_else_is_right():
     out[2] = math.nan
 
     assert compare(out, expected, 1e-3).bad_rows == (2,)
+
+
+# The constants, as numbers that are typed here: three times the noise that honest kernels were seen to have.
+
+
+@pytest.mark.parametrize(
+    ("dtype", "right", "wrong"),
+    [(torch.float16, 1.9e-3, 2.1e-3), (torch.bfloat16, 9e-3, 1.1e-2), (torch.float32, 9e-6, 1.1e-5)],
+    ids=str,
+)
+def test_a_rows_limit_is_that_of_its_dtype(dtype, right, wrong):
+    expected = torch.ones(2, 64, dtype=torch.float64)
+    limit = limit_for(dtype, 0.0)
+
+    assert compare((1 + right) * expected, expected, limit).verdict is Verdict.PASSED
+    assert compare((1 + wrong) * expected, expected, limit).verdict is Verdict.WRONG_ANSWER
+
+
+def test_a_score_of_a_thousand_adds_four_ten_thousandths():
+    assert limit_for(torch.float32, 1000.0) == pytest.approx(1e-5 + 4e-4)
+
+
+def test_one_cell_may_be_three_times_as_far_off_as_its_row():
+    """In a row of 10,000 equal cells one cell alone hardly moves the row's error; against |expected| + rms it counts half."""
+    expected = torch.ones(1, 10_000, dtype=torch.float64)
+    limit = 1e-3
+    for off, verdict in ((5.9e-3, Verdict.PASSED), (6.1e-3, Verdict.WRONG_ANSWER)):
+        out = expected.clone()
+        out[0, 7] += off
+        assert compare(out, expected, limit).verdict is verdict
+
+
+def test_a_row_of_nan_is_a_bad_row_whatever_else_is_right():
+    expected = torch.ones(4, 8, dtype=torch.float64)
+    out = expected.clone()
+    out[2] = math.nan
+
+    assert compare(out, expected, 1e-3).bad_rows == (2,)
