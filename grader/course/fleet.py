@@ -12,6 +12,7 @@ import functools
 import json
 import logging
 import platform
+import socket
 import time
 from collections.abc import Callable, Collection
 from importlib import metadata
@@ -33,6 +34,15 @@ KEEP_JOBS_S = 7 * 86400.0  # DBOS's own record of a finished job; the attempt st
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 GIVEN_UP = "The grader failed on this submission several times; nothing was spent, and the log says why."
 logger = logging.getLogger(__name__)
+
+
+def default_slot(device: str, *, gpu: str, seat: int) -> str:
+    """One of several grading processes of a host, by what it grades on. `gpu`: its CUDA_VISIBLE_DEVICES."""
+    return f"{device}{gpu if device == 'cuda' else ''}{f'-{seat + 1}' if seat else ''}"
+
+
+def default_name(slot: str) -> str:
+    return f"{socket.gethostname()}/{slot}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,7 +172,8 @@ def set_aside(engine: sa.Engine, queue: Queue, *, process: str) -> list[str]:
     """Count the deaths of a process that died or froze over what it graded, and take those jobs out of their queues.
 
     `reconcile` puts them in again once nobody else waits: what froze one grading process must not keep the next one from
-    everybody's Checks. For the process that comes after, under the same name, before it takes anything. Returns the attempts.
+    everybody's Checks. For its supervisor, at once; or for the process that comes after, under the same name, before it takes
+    anything. Returns the attempts.
     """
     held = sa.and_(rows.c.process == process, rows.c.state == State.RUNNING)
     back = {"state": State.QUEUED, "phase": "", "done": 0, "total": 0, "case_name": "", "deaths": rows.c.deaths + 1}

@@ -15,7 +15,6 @@ import importlib
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -95,9 +94,8 @@ class GradingProcess:
     ) -> None:
         self.settings = settings
         self.device = device
-        gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if device == "cuda" else ""
-        slot = f"{device}{gpu}{f'-{seat + 1}' if seat else ''}"
-        self.name = name or f"{socket.gethostname()}/{slot}"
+        slot = fleet.default_slot(device, gpu=os.environ.get("CUDA_VISIBLE_DEVICES", ""), seat=seat)
+        self.name = name or fleet.default_name(slot)
         # a GPU is the host's, the CPU this service's own
         directory = settings.directory if device == "cpu" else Path(tempfile.gettempdir())
         self._lock = directory / f"grader-{(name or slot).replace('/', '-')}.lock"

@@ -9,6 +9,7 @@ silent (frozen, or held in foreign code), or holds too much of the memory, is ki
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -22,9 +23,11 @@ from pathlib import Path
 import psutil
 
 import grader
-from grader.course import carried, guard
+from grader.course import carried, fleet, guard
 from grader.course.pulse import Listener
+from grader.course.queue import Queue
 from grader.course.settings import Settings
+from grader.course.store import open_engine
 
 ROOT = Path(grader.__file__).parents[1]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
@@ -56,12 +59,7 @@ class Supervisor:
         count = settings.grading_processes or carried.grading_processes(device, gpus=len(gpus))
         most_memory = memory_share * psutil.virtual_memory().total / count
         self._seats = [
-            _Seat(
-                settings,
-                (*arguments, "--device", device, *_called(name, number, number // len(gpus) if gpus else number)),
-                environment={"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {},
-                most_memory=most_memory,
-            )
+            _Seat(settings, _Place.of(number, device=device, name=name, gpus=gpus), arguments, most_memory=most_memory)
             for number in range(count)
         ]
 
@@ -101,29 +99,46 @@ class Supervisor:
             seat.drain()
 
 
-def _called(name: str, number: int, seat: int) -> tuple[str, str]:
-    return ("--id", f"{name}-{number + 1}" if number else name) if name else ("--seat", str(seat))
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """How one of several is called, and what it is told so that it calls itself so."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, number: int, *, device: str, name: str, gpus: Sequence[str]) -> _Place:
+        gpu = gpus[number % len(gpus)] if gpus else ""
+        environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+        if name:
+            own = f"{name}-{number + 1}" if number else name
+            return cls(own, ("--device", device, "--id", own), environment)
+        seat = number // len(gpus) if gpus else number
+        slot = fleet.default_slot(device, gpu=gpu or os.environ.get("CUDA_VISIBLE_DEVICES", ""), seat=seat)
+        return cls(fleet.default_name(slot), ("--device", device, "--seat", str(seat)), environment)
 
 
 class _Seat:
     """A place for one grading process at a time."""
 
-    def __init__(
-        self, settings: Settings, arguments: Sequence[str], *, environment: dict[str, str], most_memory: float
-    ) -> None:
-        self._environment = os.environ | settings.environment() | environment
+    def __init__(self, settings: Settings, place: _Place, arguments: Sequence[str], *, most_memory: float) -> None:
+        self._db_url = settings.db_url
+        self._name = place.name
+        self._environment = os.environ | settings.environment() | place.environment
         self._command = [
             sys.executable,
             "-m",
             "grader.course.grading_process",
             "--parent",
             str(os.getpid()),
+            *place.arguments,
             *arguments,
         ]
         self._silence_s = settings.dead_after_s
         self._most_memory = most_memory
         self._process: subprocess.Popen[bytes] | None = None
-        self._died = False  # the one before did not end on purpose; said to the next ones until one is ready
+        self._died = False  # the one before did not end on purpose, and that is not counted yet: the next one is told
         self._stopping = threading.Event()
         self.draining = False
         self.code: int | None = None  # the last one's exit code
@@ -157,9 +172,25 @@ class _Seat:
             if self._stopping.is_set() or self.draining:
                 return
             self._died |= self.code not in (None, 0, HELD_BY_ANOTHER)
+            if self._died:
+                self._count_death()
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
             logger.warning("process ended; it is started again", extra={"exit": self.code, "pause_s": pause_s})
             self._stopping.wait(pause_s)
+
+    def _count_death(self) -> None:
+        """At once, before others take over what it held; where the database does not answer, the next process does it."""
+        try:
+            engine = open_engine(self._db_url)
+            queue = Queue(engine)
+            try:
+                fleet.set_aside(engine, queue, process=self._name)
+                self._died = False
+            finally:
+                queue.close()
+                engine.dispose()
+        except Exception:
+            logger.warning("death not counted yet", extra={"grading_process": self._name}, exc_info=True)
 
     def _run_once(self) -> int:
         """Start one and stay with it until it has ended; its exit code."""
