@@ -95,7 +95,7 @@ class Course:
         self._lab_ids = lab_ids or _lab_ids
         self._columns = functools.cache(columns or _columns)
         self._instructors = roles.listed(self.settings.instructors)
-        self._engine = open_engine(self.settings.db_url)
+        self._engine = open_engine(self.settings.db_url, keeps=8)  # many people at once
         with storing("The grader's database or archive cannot be opened"):
             schema.prepare(self._engine)
             self._archive = Archive(self.settings.archive)

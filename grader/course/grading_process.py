@@ -228,13 +228,15 @@ class GradingProcess:
                 "serializer": JsonSerializer(),
                 "log_level": "WARNING",
                 "use_listen_notify": self._engine.dialect.name == "postgresql",
+                "notification_listener_polling_interval_sec": 60.0,  # nobody sends any
                 "run_migrations": False,
             }
         )
         name = queue_name(self.device)
         DBOS.listen_queues([name])
         DBOS.launch()
-        self._waiting = wake.Waiting(_get_dbos_instance().background_thread_stop_events, self._is_busy)
+        events = _get_dbos_instance().background_thread_stop_events
+        self._waiting = wake.Waiting(events, self._is_busy, at_least_s=self.settings.poll_s)
         DBOS.register_queue(
             name,
             worker_concurrency=1,
@@ -242,6 +244,7 @@ class GradingProcess:
             polling_interval_sec=self.settings.poll_s,
             on_conflict="always_update",
         )
+        self._waiting.wake()  # it has a queue now
 
     def _job_ended(self) -> None:
         self._waiting.job_ended()

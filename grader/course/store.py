@@ -118,18 +118,20 @@ class StoreError(GraderError):
     """The database or the archive cannot take what it is given; nothing of the request was kept."""
 
 
-def open_engine(url: str) -> sa.Engine:
+def open_engine(url: str, *, keeps: int = 2) -> sa.Engine:
     """An engine for our tables and DBOS's.
 
     Args:
         url: sqlite:///path or postgresql://…
+        keeps: connections that stay open to PostgreSQL, which has a hundred for all processes of all machines.
 
     Raises:
         StoreError: the SQLite file would stand on a mount without file locks.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        pool = {"pool_size": keeps, "max_overflow": 30, "pool_pre_ping": True}
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), **pool)
     try:
         require_locks(parsed.database or "")
     except OSError as error:

@@ -55,10 +55,12 @@ class Waiting:
     Args:
         events: those that DBOS's threads wait on (`DBOS.background_thread_stop_events`).
         busy: whether DBOS counts a job of ours still; it does for a moment after our part of the job has ended.
+        at_least_s: shorter waits are made as long; DBOS's own take a second each.
     """
 
-    def __init__(self, events: Iterable[threading.Event], busy: Callable[[], bool]) -> None:
+    def __init__(self, events: Iterable[threading.Event], busy: Callable[[], bool], *, at_least_s: float = 0.0) -> None:
         self._busy = busy
+        self._at_least_s = at_least_s
         self._changed = threading.Condition()
         self._calls = 0
         self._holding = False
@@ -89,6 +91,7 @@ class Waiting:
         self._holding = True
 
     def _wait(self, event: threading.Event, timeout: float | None) -> bool:
+        timeout = None if timeout is None else max(timeout, self._at_least_s)
         with self._changed:
             # a call that came while this thread looked is answered by another look
             answered = getattr(self._thread, "answered", 0)

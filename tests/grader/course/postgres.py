@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 
 OWNER = "nobody"  # a server refuses to run as root
-FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60")
+FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=100")
 
 
 def programs() -> Path | None:
