@@ -1,6 +1,6 @@
 """The app: the tabs put together over one course, and launched with grading processes beside it. No logic lives here.
 
-python app.py [--workers N]        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
+python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import argparse
 import os
+from contextlib import nullcontext
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -64,10 +65,14 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve the chapter and its labs.")
     parser.add_argument("--workers", metavar="N", help="grading processes beside the page (default: GRADER_WORKERS)")
-    os.environ["GRADER_WORKERS"] = parser.parse_args().workers or os.environ.get("GRADER_WORKERS", "0")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="what grades, here or elsewhere (default: what is here)")
+    options = parser.parse_args()
+    os.environ["GRADER_WORKERS"] = options.workers or os.environ.get("GRADER_WORKERS", "0")
     start_logging()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with Course(device=device) as course, Supervisor(course.settings, device=device):
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    device = options.device or here
+    graded_here = device in ("cpu", here)
+    with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
         if not on_space() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
         if course.settings.warning:
