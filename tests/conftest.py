@@ -41,6 +41,7 @@ BY_THE_HUNDRED = (
     "tests/tabs/figures/test_says_",
 )
 QUICK = os.environ.get("QUICK") == "1"  # `make quick`: nothing that starts a process
+os.environ.setdefault("GRADER_WORKERS", "1")  # beside a page; the cores are the tests'
 
 
 def pytest_collection_modifyitems(items):

@@ -8,6 +8,7 @@ Real processes: a course with its supervised grading process and the real judge;
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import collections
 import itertools
 import statistics
@@ -129,7 +130,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         Course(folder, quota=UNLIMITED, lab_ids=lambda: (LAB,)) as course,
-        Supervisor(course.settings) as supervisor,
+        Supervisor(dataclasses.replace(course.settings, grading_processes=1)) as supervisor,
     ):
         while course.health()["grading"] != "on":
             time.sleep(0.2)

@@ -58,6 +58,7 @@ SILENT = "The grading process has not been heard for {:.0f} s; one that stays si
 NO_DATABASE = "The database does not answer."
 FULL = "The disk of the {} ({}) is full; nothing can be handed in until there is room."
 KEEP_UP_EVERY_S, KEEP_UP_SINCE_S = 60.0, 3600.0
+RESTORE_AGAIN_S = 5.0
 LEAST_FREE = 1 << 20  # bytes
 RESTORING = "Attempts come back from the archive: {} of {} so far."
 SILENT_BEATS = 4  # heartbeats that are missing before it is said
@@ -367,13 +368,17 @@ class Course:
         def goes_on() -> bool:
             return not self._closing.is_set()
 
-        try:
-            if self._restore.left:
+        while self._restore.left and goes_on():
+            try:
                 self._restore.finish(goes_on)
+            except Exception:
+                logger.exception("not restored yet; tried again")
+                self._closing.wait(RESTORE_AGAIN_S)
+        try:
             if goes_on():
                 self._archive_findings = check(self._engine, self._archive, deep=False, goes_on=goes_on)
         except Exception:
-            logger.exception("archive not restored or checked")
+            logger.exception("archive not checked")
         while not self._closing.wait(KEEP_UP_EVERY_S):
             try:
                 keep_up(self._engine, self._archive, since=time.time() - KEEP_UP_SINCE_S)
@@ -431,7 +436,10 @@ class Course:
         return "none", NO_PROCESS
 
     def _full_disk(self) -> str:
-        for what, folder in (("archive", self.settings.archive), ("database", self.settings.directory)):
+        folders = {"archive": self.settings.archive}
+        if self._engine.dialect.name == "sqlite":
+            folders["database"] = self.settings.directory
+        for what, folder in folders.items():
             try:
                 if shutil.disk_usage(folder).free < LEAST_FREE:
                     return FULL.format(what, folder)

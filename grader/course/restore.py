@@ -85,8 +85,7 @@ class Restore:
     def _restore_rows(self, *, most: int) -> None:
         """The next ones; files are read before anything is locked, and a batch is one transaction: a commit costs a flush."""
         while most > 0 and self._missing:
-            taken, self._missing = self._missing[: min(most, BATCH)], self._missing[min(most, BATCH) :]
-            most -= len(taken)
+            taken = self._missing[: min(most, BATCH)]
             read = [found for attempt_id in taken if (found := _read(self._archive, attempt_id)) is not None]
             try:
                 waiting = self._store(read)
@@ -94,6 +93,9 @@ class Restore:
                 waiting = any([self._store([one]) for one in read])
             if waiting:
                 wake.call(self._engine)
+            # only now: where the database failed, the next call begins with the same ones
+            self._missing = self._missing[len(taken) :]
+            most -= len(taken)
             self.restored += len(read)
             self.unreadable += len(taken) - len(read)
 

@@ -1,8 +1,13 @@
 """Back from the archive while the page is served: the newest first, and what is not back yet is said."""
 
+import contextlib
+import threading
+
 import pytest
+import sqlalchemy as sa
 
 from grader.course import AttemptNotFound, State
+from grader.course import course as course_module
 from grader.course import restore as restoring
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB, until
@@ -24,11 +29,11 @@ def lost(service, monkeypatch):
 
 
 def test_the_newest_are_back_before_the_page_and_the_rest_beside_it(service, lost, monkeypatch):
-    held = []
-    finish = restoring.Restore.finish
-    monkeypatch.setattr(restoring.Restore, "finish", lambda self, goes_on: held.append((self, goes_on)))
+    finish, gate = restoring.Restore.finish, threading.Event()
+    monkeypatch.setattr(restoring.Restore, "finish", lambda self, goes_on: gate.wait() and finish(self, goes_on))
 
-    with service.course() as course:
+    with service.course() as course, contextlib.ExitStack() as at_last:
+        at_last.callback(gate.set)
         assert set(service.rows()) == set(lost[-2:])
         assert course.status(lost[-1], user="ada").state is State.QUEUED
         assert (course.health()["restoring"], course.health()["archive"]) == (
@@ -39,8 +44,8 @@ def test_the_newest_are_back_before_the_page_and_the_rest_beside_it(service, los
             course.status(lost[0], user="ada")
         new = course.submit(user="ada", lab_id=LAB, source="handed in meanwhile", mode="check")
 
-        ((restore, goes_on),) = held
-        finish(restore, goes_on)
+        gate.set()
+        until(lambda: course.health()["restoring"] == 0)
 
         assert set(service.rows()) == {*lost, new}
         assert course.health()["archive"] == ""
@@ -69,3 +74,27 @@ def test_two_pages_restore_the_same_once(service, lost):
 
         assert set(service.rows()) == set(lost)
         assert len(course._queue._client.list_queued_workflows()) == 1
+
+
+def test_a_database_that_fails_meanwhile_loses_nothing(service, lost, monkeypatch):
+    store, failed = restoring.Restore._store, []
+
+    def failing(self, found):
+        if len(failed) < 2:
+            failed.append(True)
+            raise sa.exc.OperationalError("INSERT", {}, Exception("it is away"))
+        return store(self, found)
+
+    monkeypatch.setattr(course_module, "RESTORE_AGAIN_S", 0.01)
+    begin = restoring.Restore.begin
+
+    def begin_well(self):
+        begin(self)
+        monkeypatch.setattr(restoring.Restore, "_store", failing)
+
+    monkeypatch.setattr(restoring.Restore, "begin", begin_well)
+    with service.course() as course:
+        until(lambda: course.health()["restoring"] == 0)
+
+        assert set(service.rows()) == set(lost)
+        assert len(failed) == 2
