@@ -8,8 +8,8 @@ Real processes: a course with its supervised grading process and the real judge;
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import collections
+import dataclasses
 import itertools
 import statistics
 import sys
