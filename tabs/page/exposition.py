@@ -76,7 +76,8 @@ class _Found(Collector):
             alive.add_metric([name], sum(process["state"] == name for process in living))
         yield alive
         for name, meaning in COUNTS.items():
-            family = CounterMetricFamily(f"grader_process_{name.replace('_s', '_seconds')}", meaning, labels=["process"])
+            named = name.removesuffix("_s") + "_seconds" if name.endswith("_s") else name
+            family = CounterMetricFamily(f"grader_process_{named}", meaning, labels=["process"])
             for process in living:
                 family.add_metric([process["id"]], process["counts"].get(name, 0))
             yield family

@@ -187,6 +187,7 @@ def test_metrics_add_up_what_the_database_and_the_processes_say():
         'grader_processes{state="ready"} 1.0',
         'grader_process_attempts_total{process="one/cpu"} 3.0',
         'grader_process_busy_seconds_total{process="one/cpu"} 4.5',
+        'grader_process_not_stored_total{process="one/cpu"} 0.0',
         'grader_gpu_held_seconds_total{process="one/cpu"} 4.0',
         "grader_restoring 7.0",
     ]
