@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 7860
 WORKERS ?= 2 # processes of pytest
 
-.PHONY: app test quick lint setup setup-dev libseccomp browser bench picture fuzz soak
+.PHONY: app test quick lint setup setup-dev libseccomp browser postgres bench picture fuzz soak
 MINUTES ?= 60 # of fuzzing or soaking
 
 app: setup ## serve the page
@@ -35,7 +35,7 @@ soak: setup-dev ## an hour of honest, wrong, hostile and endless submissions aga
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 setup: .venv/installed libseccomp
-setup-dev: .venv/installed-dev libseccomp browser
+setup-dev: .venv/installed-dev libseccomp browser postgres
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -55,3 +55,7 @@ libseccomp:
 # Debian's chromium where we may install it, else Playwright's own.
 browser: .venv/installed-dev
 	@command -v chromium >/dev/null || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium fonts-liberation >/dev/null) || $(BIN)/playwright install chromium
+
+# Debian's server, for the tests of many machines.
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null) || echo "PostgreSQL is not installed: its tests are skipped"

@@ -1,11 +1,18 @@
-"""The app: the tabs put together over one course, and launched with a grading process beside it. No logic lives here.
+"""The app: the tabs put together over one course, and launched with grading processes beside it. No logic lives here.
 
-python app.py        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
+python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or GRADIO_SERVER_NAME and GRADIO_SERVER_PORT
 """
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from tabs.page.upright import keep_up
+
+    keep_up()  # before anything large is loaded
+
+import argparse
 import os
+from contextlib import nullcontext
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -22,6 +29,7 @@ from tabs import load_tabs
 from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
 from tabs.page.theme import STYLES, script, theme
+from tabs.page.upright import until_told
 from tabs.web.app import mount
 
 
@@ -49,18 +57,29 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment())),
+        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment()), counted=course.tally),
         **options,
     )
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serve the chapter and its labs.")
+    parser.add_argument("--workers", metavar="N", help="grading processes beside the page (default: GRADER_WORKERS)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="what grades, here or elsewhere (default: what is here)")
+    options = parser.parse_args()
+    os.environ["GRADER_WORKERS"] = options.workers or os.environ.get("GRADER_WORKERS", "0")
     start_logging()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with Course(device=device) as course, Supervisor(course.settings, device=device):
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    device = options.device or here
+    graded_here = device in ("cpu", here)
+    with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
         if not on_space() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
-        launch(build(course), course)
+        if course.settings.warning:
+            print(course.settings.warning, flush=True)
+        launch(build(course), course, prevent_thread_lock=True)
+        until_told()
+    os._exit(0)  # Gradio's threads would be waited for
 
 
 if __name__ == "__main__":

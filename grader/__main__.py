@@ -96,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
     worker = commands.add_parser("worker", help="grade what is queued, until stopped")
     worker.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    worker.add_argument("--id", metavar="NAME", default="", help="unique among those that live (default: from host and device)")
+    worker.add_argument("--workers", type=int, default=1, metavar="N", help="grading processes; 0: as this machine carries (1)")
     worker.set_defaults(run=_worker)
     return parser
 
@@ -251,9 +253,13 @@ def _write_bytes(path: Path, data: bytes) -> None:
 
 
 def _worker(options: argparse.Namespace) -> int:
-    from grader.course.grading_process import main as work
+    from grader.course.alone import grade_alone
 
-    return work(["--device", options.device]) or PASSED
+    if options.workers < 0:
+        raise NotGradable(f"--workers {options.workers} must be a number of grading processes; 0: as the machine carries.")
+    if options.device == "cuda":
+        _require_gpu()
+    return grade_alone(device=options.device, name=options.id, count=options.workers)
 
 
 if __name__ == "__main__":

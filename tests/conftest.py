@@ -42,6 +42,7 @@ BY_THE_HUNDRED = (
 )
 torch.set_num_threads(1)  # as a grading process; a second thread costs more than it saves where two processes test
 QUICK = os.environ.get("QUICK") == "1"  # `make quick`: nothing that starts a process
+os.environ.setdefault("GRADER_WORKERS", "1")  # beside a page; the cores are the tests'
 
 
 def pytest_collection_modifyitems(items):

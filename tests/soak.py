@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import itertools
 import statistics
 import sys
@@ -129,7 +130,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="soak-") as folder,
         Course(folder, quota=UNLIMITED, lab_ids=lambda: (LAB,)) as course,
-        Supervisor(course.settings) as supervisor,
+        Supervisor(dataclasses.replace(course.settings, grading_processes=1)) as supervisor,
     ):
         while course.health()["grading"] != "on":
             time.sleep(0.2)

@@ -122,6 +122,9 @@ class Archive:
             self.set_aside("ends", attempt_id, error)
             return None
 
+    def has(self, kind: str, attempt_id: str) -> bool:
+        return self._path(kind, attempt_id).exists()
+
     def ids(self, kind: str) -> Iterator[str]:
         """Who has a file of that kind; unfinished files of dead processes are removed."""
         for shard in sorted((self.directory / kind).iterdir()):

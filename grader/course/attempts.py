@@ -32,6 +32,7 @@ class Taken:
     source: str
     cancel: bool
     started: float
+    deaths: int  # of grading processes, over it
 
 
 class StillOpen(NamedTuple):
@@ -148,6 +149,7 @@ def take(connection: sa.Connection, attempt_id: str, *, process: str, now: float
         source=source,
         cancel=row.cancel,
         started=now,
+        deaths=row.deaths,
     )
 
 

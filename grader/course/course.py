@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,7 +24,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, quota, replies, roles, schema
+from grader.course import answers, attempts, fleet, quota, replies, roles, schema, wake
 from grader.course.answers import Answered
 from grader.course.archive import Archive
 from grader.course.archive_check import Findings, check
@@ -40,19 +41,26 @@ from grader.course.intake import HandIn, checked
 from grader.course.learner import Learner
 from grader.course.queue import Queue
 from grader.course.quota import Quota
-from grader.course.restore import restore
+from grader.course.restore import Restore, keep_up
 from grader.course.reveal import veiled
 from grader.course.roles import NotAllowed, Role
 from grader.course.settings import Settings
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import attempt_rows as rows
 from grader.course.store import open_engine, reports, sources, storing, writing
+from grader.course.tally import Counted, tally
 from grader.faults import NotGradable
 from grader.report import Report, Verdict
 
 DEFAULT_QUOTA = Quota()
 NO_PROCESS = "No grading process is running; one should start within seconds."
 SILENT = "The grading process has not been heard for {:.0f} s; one that stays silent is replaced."
+NO_DATABASE = "The database does not answer."
+FULL = "The disk of the {} ({}) is full; nothing can be handed in until there is room."
+KEEP_UP_EVERY_S, KEEP_UP_SINCE_S = 60.0, 3600.0
+RESTORE_AGAIN_S = 5.0
+LEAST_FREE = 1 << 20  # bytes
+RESTORING = "Attempts come back from the archive: {} of {} so far."
 SILENT_BEATS = 4  # heartbeats that are missing before it is said
 logger = logging.getLogger(__name__)
 _OWN = sa.select(rows).where(rows.c.id == sa.bindparam("attempt"), rows.c.user == sa.bindparam("user"))  # built once
@@ -88,17 +96,22 @@ class Course:
         self._lab_ids = lab_ids or _lab_ids
         self._columns = functools.cache(columns or _columns)
         self._instructors = roles.listed(self.settings.instructors)
-        self._engine = open_engine(self.settings.db_url)
+        self._engine = open_engine(self.settings.db_url, keeps=8)  # many people at once
         with storing("The grader's database or archive cannot be opened"):
             schema.prepare(self._engine)
             self._archive = Archive(self.settings.archive)
             self._queue = Queue(self._engine)
-            restore(self._engine, self._archive, self._queue)
+            self._restore = Restore(self._engine, self._archive, self._queue)
+            self._restore.begin()
+            if not self._restore.left:
+                self._restore.finish()
         self._shelf = Shelf(self._engine, self._archive)
         self._archive_findings: Findings | None = None
         self._closing = threading.Event()
-        self._checking = threading.Thread(target=self._check_archive, name="archive check", daemon=True)
+        self._checking = threading.Thread(target=self._look_after_archive, name="archive", daemon=True)
         self._checking.start()
+        if self.settings.warning:
+            logger.warning(self.settings.warning)
 
     def __enter__(self) -> Course:
         return self
@@ -175,6 +188,7 @@ class Course:
                 self._queue.put(
                     connection, attempt_id=submission.id, user=submission.user, device=submission.device, mode=submission.mode
                 )
+        wake.call(self._engine)
         return submission.id
 
     def status(self, attempt_id: str, *, user: str) -> Status:
@@ -361,19 +375,40 @@ class Course:
         return book.rules.solutions is Solutions.AFTER_DUE and due is not None and time.time() > due
 
     def _archive_says(self) -> str:
-        return self._archive_findings.sentence if self._archive_findings else ""
+        """What whoever teaches or runs this must know of what is kept; empty where all is well."""
+        checked = self._archive_findings.sentence if self._archive_findings else ""
+        return " ".join(filter(None, (self.settings.warning, self._restoring(), checked)))
 
     def _reveal(self, book: Book, user: str, lab_id: str) -> Reveal:
         due = book.due_of(lab_id, book.student_of(user))
         return Reveal.NAMES if due is not None and time.time() > due else book.rules.reveal
 
-    def _check_archive(self) -> None:
-        """At start, beside everything else: has somebody cut or edited a file?"""
+    def _look_after_archive(self) -> None:
+        """At start, beside everything else: what is not back yet is restored; has somebody cut or edited a file?"""
+
+        def goes_on() -> bool:
+            return not self._closing.is_set()
+
+        while self._restore.left and goes_on():
+            try:
+                self._restore.finish(goes_on)
+            except Exception:
+                logger.exception("not restored yet; tried again")
+                self._closing.wait(RESTORE_AGAIN_S)
         try:
-            goes_on = lambda: not self._closing.is_set()  # noqa: E731
-            self._archive_findings = check(self._engine, self._archive, deep=False, goes_on=goes_on)
+            if goes_on():
+                self._archive_findings = check(self._engine, self._archive, deep=False, goes_on=goes_on)
         except Exception:
             logger.exception("archive not checked")
+        while not self._closing.wait(KEEP_UP_EVERY_S):
+            try:
+                keep_up(self._engine, self._archive, since=time.time() - KEEP_UP_SINCE_S)
+            except Exception:
+                logger.exception("archive not kept up")
+
+    def _restoring(self) -> str:
+        back = self._restore
+        return RESTORING.format(back.total - back.left, back.total) if back.left else ""
 
     def health(self) -> dict[str, Any]:
         """What is up, as plain data.
@@ -381,16 +416,17 @@ class Course:
         `grading` is on where a grading process that passed its self-test was heard a moment ago; else off, and `reason` is one
         sentence.
         """
-        with self._engine.connect() as connection:
-            processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
-            queue = quota.waiting(connection, device=self.device)
-        alive = [process for process in processes if process["alive"]]
-        heard = [process for process in alive if process["silent_s"] <= SILENT_BEATS * self.settings.heartbeat_s]
-        ready = any(process["state"] == "ready" for process in heard)
-        silent = SILENT.format(min((process["silent_s"] for process in alive), default=0.0))
-        reason = "" if ready else next((process["reason"] for process in heard), silent if alive else NO_PROCESS)
+        try:
+            with self._engine.connect() as connection:
+                processes = fleet.roll_call(connection, device=self.device, dead_after_s=self.settings.dead_after_s)
+                queue = quota.waiting(connection, device=self.device)
+        except sa.exc.SQLAlchemyError as error:
+            logger.error("database does not answer", extra={"why": str(error).splitlines()[0]})
+            return {"grading": "off", "state": "no database", "reason": NO_DATABASE, "device": self.device}
+        state, reason = self._state_of(processes)
         return {
-            "grading": "on" if ready else "off",
+            "grading": "on" if state == "on" else "off",
+            "state": state,
             "reason": reason,
             "device": self.device,
             "queue": queue,
@@ -398,7 +434,39 @@ class Course:
             "versions": fleet.versions(),
             "database": self._engine.dialect.name,
             "archive": self._archive_says(),
+            "restoring": self._restore.left,
         }
+
+    def tally(self) -> list[Counted]:
+        """How many attempts there are of each kind."""
+        with self._engine.connect() as connection:
+            return tally(connection)
+
+    def _state_of(self, processes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+        """One of on, disk full, none, silent, starting, off; and one sentence where it is not on."""
+        if full := self._full_disk():
+            return "disk full", full
+        alive = [process for process in processes if process["alive"]]
+        heard = [process for process in alive if process["silent_s"] <= SILENT_BEATS * self.settings.heartbeat_s]
+        if any(process["state"] == "ready" for process in heard):
+            return "on", ""
+        if heard:
+            return heard[0]["state"], heard[0]["reason"]
+        if alive:
+            return "silent", SILENT.format(min(process["silent_s"] for process in alive))
+        return "none", NO_PROCESS
+
+    def _full_disk(self) -> str:
+        folders = {"archive": self.settings.archive}
+        if self._engine.dialect.name == "sqlite":
+            folders["database"] = self.settings.directory
+        for what, folder in folders.items():
+            try:
+                if shutil.disk_usage(folder).free < LEAST_FREE:
+                    return FULL.format(what, folder)
+            except OSError:
+                logger.warning("free space not known", exc_info=True)
+        return ""
 
     def _statuses(self, connection: sa.Connection, found: Sequence[sa.Row[Any]]) -> list[Status]:
         devices = {row.device for row in found if row.state == State.QUEUED}
@@ -412,7 +480,7 @@ class Course:
         known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
         row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if known else None
         if row is None:
-            raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
+            raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours. {self._restoring()}".strip())
         return row
 
 

@@ -20,13 +20,15 @@ from dbos import DBOS
 from grader.course import attempts
 from grader.course.archive import Archive, End
 from grader.course.attempts import Taken
-from grader.course.deaths import MOST_DEATHS, Deaths
+from grader.course.counts import Counts
 from grader.course.queue import MOST_RUNS, WORKFLOW
 from grader.course.states import State
 from grader.course.store import writing
 from grader.faults import NotGradable, SandboxError
 from grader.report import Diagnosis, Points, Report, Verdict
 
+MOST_DEATHS = 2  # of grading processes, after which a job is not graded again: it ends as told
+STORE_AGAIN_S, STORE_AGAIN_AT_MOST_S = 0.5, 5.0  # pauses while disk or database do not take what was judged
 LOOK_EVERY_S = 0.2  # how often progress is written and the wish to cancel is read, however often the judge asks
 OUR_FAULT = "The grader failed on this submission; nothing was spent, and the log says why."
 AGAIN = (
@@ -75,8 +77,9 @@ class LastShown(TypedDict):
 class Watch:
     """The two callbacks that a judge gets: progress goes to the row, and the row says whether to stop."""
 
-    def __init__(self, engine: sa.Engine, taken: Taken, stopping: threading.Event) -> None:
+    def __init__(self, engine: sa.Engine, taken: Taken, stopping: threading.Event, counts: Counts) -> None:
         self._engine = engine
+        self._counts = counts
         self._taken = taken
         self._stopping = stopping
         self._looked = 0.0
@@ -86,6 +89,8 @@ class Watch:
 
     def progress(self, progress: Any) -> None:
         new_phase = progress.phase != self._shown["phase"]
+        if new_phase:
+            self._counts.enter(progress.phase)
         self._shown = {"phase": progress.phase, "done": progress.done, "total": progress.total, "case": progress.case}
         self._look(at_once=new_phase)
 
@@ -112,19 +117,24 @@ class MainThread:
     """Where DBOS's thread lays a task down and waits, and the main thread does it."""
 
     def __init__(self) -> None:
-        self._tasks: queue.Queue[tuple[Callable[[], Any], concurrent.futures.Future[Any]]] = queue.Queue()
+        # simple: its put may be called by a signal's handler
+        self._tasks: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Any]] | None] = queue.SimpleQueue()
 
     def ask(self, task: Callable[[], Any]) -> Any:
         answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
         self._tasks.put((task, answer))
         return answer.result()
 
-    def serve(self, *, timeout_s: float) -> None:
-        """Do one task, if one comes within the time."""
-        try:
-            task, answer = self._tasks.get(timeout=timeout_s)
-        except queue.Empty:
+    def wake(self) -> None:
+        """Let `serve` return; safe from a signal's handler."""
+        self._tasks.put(None)
+
+    def serve(self) -> None:
+        """Wait for one task and do it, or for `wake`."""
+        found = self._tasks.get()
+        if found is None:
             return
+        task, answer = found
         try:
             answer.set_result(task())
         except Exception as error:
@@ -142,19 +152,26 @@ class Grader:
         main_thread: MainThread,
         open_judge: Callable[[], Judges],
         process: str,
-        deaths: Deaths,
+        counts: Counts | None = None,
     ) -> None:
         self._engine = engine
         self._archive = archive
         self._main_thread = main_thread
         self._open_judge = open_judge
         self._process = process
-        self._deaths = deaths
+        self.counts = counts or Counts()
+        self.in_hand: set[str] = set()  # attempts from DBOS's call to its end
+        self.trouble = ""  # why what was judged cannot be stored; one sentence
         self._judge: Judges | None = None
         self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
         self.stopping = threading.Event()
         self.handed_back = threading.Event()
         self.busy_since: float | None = None  # monotonic
+
+    def stop(self) -> None:
+        """Let the process end; safe from a signal's handler."""
+        self.stopping.set()
+        self._main_thread.wake()
 
     def judge(self) -> Judges:
         """The judge; a new one must pass its self-test first. Main thread only.
@@ -163,6 +180,7 @@ class Grader:
             WallsDown: it does not.
         """
         if self._judge is None:
+            self.counts.add("judges")
             self._judge = self._open_judge()
             result = self._judge.self_test()
             if not result.ok:
@@ -180,7 +198,29 @@ class Grader:
                 logger.exception("judge did not close")
 
     def grade(self, attempt_id: str) -> str:
-        """Grade it unless it has ended. Returns what came of it. Raises where database or disk fail: then it is tried again."""
+        """Grade it unless it has ended. Returns what came of it. A full disk, or a database that is away, is waited for."""
+        self.in_hand.add(attempt_id)
+        pause_s = STORE_AGAIN_S
+        try:
+            while True:
+                try:
+                    came = self._graded(attempt_id)
+                    self.trouble = ""
+                    return came
+                except (sa.exc.SQLAlchemyError, OSError) as error:
+                    self._not_stored(attempt_id, error)
+                if self.stopping.wait(pause_s):
+                    threading.Event().wait()  # until this process ends: a job that ended before would be over for good
+                pause_s = min(2 * pause_s, STORE_AGAIN_AT_MOST_S)
+        finally:
+            self.in_hand.discard(attempt_id)
+
+    def _not_stored(self, attempt_id: str, error: Exception) -> None:
+        self.counts.add("not_stored")
+        self.trouble = f"What was judged cannot be stored: {str(getattr(error, 'orig', None) or error).splitlines()[0]}."
+        logger.warning("attempt not stored; tried again", extra={"attempt": attempt_id}, exc_info=True)
+
+    def _graded(self, attempt_id: str) -> str:
         with writing(self._engine) as connection:
             taken = attempts.take(connection, attempt_id, process=self._process, now=time.time())
         if taken is None:
@@ -191,6 +231,7 @@ class Grader:
             return "left" if end is None else self._record(taken, end)
         finally:
             self.busy_since = None
+            self.counts.enter("")
 
     def _known_end(self, attempt_id: str) -> End | None:
         """The end that an earlier run reached without recording it: nothing is judged twice."""
@@ -200,12 +241,12 @@ class Grader:
 
     def _new_end(self, taken: Taken) -> End | None:
         """Judge it. None: it was taken away, or this grading process is stopping and it went back to the queue."""
-        watch = Watch(self._engine, taken, self.stopping)
+        watch = Watch(self._engine, taken, self.stopping, self.counts)
         logger.info("attempt taken", extra={"attempt": taken.id, "fence": taken.fence, "lab": taken.lab, "mode": taken.mode})
         if watch.cancel:
             return self._end(taken, State.CANCELLED)
-        if self._deaths.of(taken.id) >= MOST_DEATHS:
-            logger.error("attempt is not graded again", extra={"attempt": taken.id, "deaths": self._deaths.of(taken.id)})
+        if taken.deaths >= MOST_DEATHS:
+            logger.error("attempt is not graded again", extra={"attempt": taken.id, "deaths": taken.deaths})
             return self._end(taken, State.DONE, charged=True, report=self._report_of_deaths(taken))
         report: Report | None = None
         fault = OUR_FAULT
@@ -215,7 +256,7 @@ class Grader:
             fault = str(error)
         except WallsDown:
             logger.exception("the walls came down; this grading process stops", extra={"attempt": taken.id})
-            self.stopping.set()
+            self.stop()
         except Exception:
             logger.exception("grading failed", extra={"attempt": taken.id})
         stopped = report is None or report.verdict is Verdict.CANCELLED
@@ -304,6 +345,9 @@ class Grader:
         with writing(self._engine) as connection:
             recorded = attempts.finish(connection, taken, end)
         self._unrecorded = None
+        if recorded:
+            self.counts.add("attempts")
+            self.counts.add("faults", by=end.state is State.SYSTEM_ERROR)
         logger.info(
             "attempt ended" if recorded else "attempt was taken over by another process",
             extra={"attempt": taken.id, "fence": taken.fence, "state": end.state, "verdict": end.report and end.report.verdict},
@@ -311,13 +355,15 @@ class Grader:
         return "recorded" if recorded else "fenced"
 
 
-def register(grader: Grader) -> None:
-    """Tell DBOS what a job is; before its launch."""
+def register(grader: Grader, ended: Callable[[], None]) -> None:
+    """Tell DBOS what a job is; before its launch. `ended` is called after each, a moment before DBOS is done with it."""
 
-    # a database that is away for a minute, or a full disk, must not end the job
-    @DBOS.step(name="grade", retries_allowed=True, max_attempts=8, interval_seconds=0.5, backoff_rate=2.0)
+    @DBOS.step(name="grade")
     def step(attempt_id: str) -> str:
-        return grader.grade(attempt_id)
+        try:
+            return grader.grade(attempt_id)
+        finally:
+            ended()
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MOST_RUNS)
     def workflow(attempt_id: str) -> str:

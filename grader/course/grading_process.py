@@ -1,9 +1,9 @@
 """A grading process: takes jobs for one device, judges them one at a time, and looks after the fleet.
 
-    python -m grader.course.grading_process [--device cpu|cuda] [--id NAME]
+    python -m grader.course.grading_process [--device cpu|cuda] [--id NAME]       SIGUSR1: end after the job in hand
 
 It grades only after its judge's self-test: where the walls do not hold it says so in its heartbeat and takes nothing.
-Exit codes: 0 stopped on purpose, 3 our fault, 75 another process holds this device.
+Exit codes: 0 stopped on purpose, 3 our fault, 75 another process holds this device, or has this name.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import importlib
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS
+from dbos._dbos import _get_dbos_instance
 
-from grader.course import fleet, regrade_feed, schema
+from grader.course import fleet, regrade_feed, schema, wake
 from grader.course.archive import Archive
-from grader.course.deaths import Deaths
 from grader.course.gradebook.shelf import Shelf
 from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
@@ -43,7 +43,9 @@ HELD_BY_ANOTHER = 75  # EX_TEMPFAIL
 SELF_TEST_AGAIN_S = 60.0
 EXIT_WITHIN_S = 3.0
 HAND_BACK_WITHIN_S = 1.0
+SUPERVISED = 3.0  # times as long others leave its jobs alone: its supervisor replaces it sooner, and counts the death
 SWEEP_EVERY_S = 3600.0
+DRAIN_LOOK_S = 0.2
 logger = logging.getLogger("grader.course.grading_process")
 
 
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m grader.course.grading_process", description="Grades what is handed in.")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--id", help="this process's name, unique among the living (default: from host and device)")
+    parser.add_argument("--seat", type=int, default=0, help="which of several on this device, for the default name")
     parser.add_argument("--parent", type=int, help="end when the process of this id, which started us, ends")
     parser.add_argument("--pulse", type=int, help="a pipe that gets signs of life (a supervisor's)")
     parser.add_argument("--after-death", action="store_true", help="the process before this one died or froze over its job")
@@ -63,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Settings.read(),
         device=options.device,
         name=options.id,
+        seat=options.seat,
         judge=options.judge,
         parent=options.parent,
         pulse=Pulse(options.pulse) if options.pulse is not None else None,
@@ -83,32 +87,42 @@ class GradingProcess:
         device: str,
         name: str | None,
         judge: str,
+        seat: int = 0,
         parent: int | None,
         pulse: Pulse | None = None,
         after_death: bool = False,
     ) -> None:
         self.settings = settings
         self.device = device
-        slot = f"{device}{os.environ.get('CUDA_VISIBLE_DEVICES', '') if device == 'cuda' else ''}"
-        self.name = name or f"{socket.gethostname()}/{slot}"
+        slot = fleet.default_slot(device, gpu=os.environ.get("CUDA_VISIBLE_DEVICES", ""), seat=seat)
+        self.name = name or fleet.default_name(slot)
         # a GPU is the host's, the CPU this service's own
         directory = settings.directory if device == "cpu" else Path(tempfile.gettempdir())
         self._lock = directory / f"grader-{(name or slot).replace('/', '-')}.lock"
-        self._deaths = Deaths(self._lock.with_suffix(".deaths"))
+        self._pipe = settings.directory / f"{self._lock.stem}{wake.SUFFIX}"
+        self._instance = uuid.uuid4().hex
+        self._before = ""  # the instance that had this lock
+        self._draining = threading.Event()
         self._judge = judge
         self._parent = parent
         self._pulse = pulse
         self._after_death = after_death
         self._started = time.time()
+        self._told_trouble = False
         self._state, self._reason = "starting", "The grading process is starting."
 
     def run(self) -> int:
         self._lock.parent.mkdir(parents=True, exist_ok=True)  # a fresh clone with a database elsewhere has no var/
-        with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
+        with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as lock:
             # the process before this one may still be dying
             if not _locked(lock.fileno(), within_s=self.settings.dead_after_s):
                 logger.error("another process grades on this device", extra={"lock": str(self._lock)})
                 return HELD_BY_ANOTHER
+            self._before = lock.read()[:32]
+            lock.seek(0)
+            lock.truncate()
+            lock.write(self._instance)
+            lock.flush()
             return self._grade()
 
     def _grade(self) -> int:
@@ -121,29 +135,63 @@ class GradingProcess:
             main_thread=main_thread,
             open_judge=self._open_judge,
             process=self.name,
-            deaths=self._deaths,
         )
         stopping = self._grader.stopping
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
-        self._beat()
+
+        def told(number: int, _: object) -> None:
+            if number == signal.SIGUSR1:
+                self._draining.set()
+                main_thread.wake()
+            else:
+                self._grader.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            signal.signal(number, told)
+        if not self._named(within_s=self.settings.dead_after_s + self.settings.heartbeat_s):
+            logger.error(
+                "another grading process has this name; give this one another --id", extra={"grading_process": self.name}
+            )
+            return HELD_BY_ANOTHER
         _start(self._heartbeat)
         if self._passes_self_test():
-            register(self._grader)
+            register(self._grader, self._job_ended)
             queue = Queue(self._engine)
             if self._after_death:
-                fleet.set_aside(self._engine, queue, self._deaths, process=self.name)
+                fleet.set_aside(self._engine, queue, process=self.name)
             if self._pulse is not None:
                 self._pulse.ready()
             self._launch()
+            _start(lambda: wake.listen(self._engine, self._pipe, self._waiting.wake))
             _start(lambda: self._tend(archive, queue))
             self._state, self._reason = "ready", ""
             self._beat()
             logger.info("process is ready", extra={"grading_process": self.name, "device": self.device})
             while not stopping.is_set():
-                main_thread.serve(timeout_s=0.2)
+                main_thread.serve()
+                if self._draining.is_set():
+                    self._drain()
         self._leave()
         return 0
+
+    def _named(self, *, within_s: float) -> bool:
+        """Whether this name is ours: nobody living has it, or whoever had it falls silent meanwhile."""
+        until = time.monotonic() + within_s
+        while not self._beat():
+            if time.monotonic() > until or self._grader.stopping.wait(0.2):
+                return False
+        return True
+
+    def _drain(self) -> None:
+        """Take nothing more; told once what is in hand has ended."""
+        self._waiting.hold()
+        self._state, self._reason = "off", "It ends after the attempt in hand."
+        threading.Timer(DRAIN_LOOK_S, self._end_if_idle).start()
+
+    def _end_if_idle(self) -> None:
+        if self._is_busy() or self._grader.in_hand:
+            threading.Timer(DRAIN_LOOK_S, self._end_if_idle).start()
+        else:
+            self._grader.stop()
 
     def _open_judge(self) -> Any:
         module, _, name = self._judge.partition(":")
@@ -180,12 +228,15 @@ class GradingProcess:
                 "serializer": JsonSerializer(),
                 "log_level": "WARNING",
                 "use_listen_notify": self._engine.dialect.name == "postgresql",
+                "notification_listener_polling_interval_sec": 60.0,  # nobody sends any
                 "run_migrations": False,
             }
         )
         name = queue_name(self.device)
         DBOS.listen_queues([name])
         DBOS.launch()
+        events = _get_dbos_instance().background_thread_stop_events
+        self._waiting = wake.Waiting(events, self._is_busy, at_least_s=self.settings.poll_s)
         DBOS.register_queue(
             name,
             worker_concurrency=1,
@@ -193,23 +244,44 @@ class GradingProcess:
             polling_interval_sec=self.settings.poll_s,
             on_conflict="always_update",
         )
+        self._waiting.wake()  # it has a queue now
 
-    def _beat(self) -> None:
-        fleet.beat(
-            self._engine,
+    def _job_ended(self) -> None:
+        self._waiting.job_ended()
+        if self._told_trouble:
+            try:
+                self._beat()  # at once: whoever hands something in was refused meanwhile
+            except sa.exc.SQLAlchemyError:
+                logger.warning("heartbeat not written", exc_info=True)
+
+    def _is_busy(self) -> bool:
+        """Whether DBOS counts a job as running here."""
+        return _get_dbos_instance()._active_workflows_set.count_for_queue(queue_name(self.device)) > 0
+
+    def _beat(self) -> bool:
+        """False: another living process has our name."""
+        trouble = self._grader.trouble if self._state == "ready" else ""
+        self._told_trouble = bool(trouble)
+        sign = fleet.Sign(
             process=self.name,
+            instance=self._instance,
             device=self.device,
             pid=os.getpid(),
             started=self._started,
-            state=self._state,
-            reason=self._reason,
+            patience_s=self.settings.dead_after_s * (SUPERVISED if self._pulse is not None else 1),
+            state="off" if trouble else self._state,
+            reason=trouble or self._reason,
+            counts=self._grader.counts.to_json(),
         )
+        return fleet.beat(self._engine, sign, before=self._before, dead_after_s=self.settings.dead_after_s)
 
     def _heartbeat(self) -> None:
         while True:
             time.sleep(self.settings.heartbeat_s)
             try:
-                self._beat()
+                if not self._beat():
+                    logger.error("another process took this name: this one ends", extra={"grading_process": self.name})
+                    os._exit(HELD_BY_ANOTHER)
             except sa.exc.SQLAlchemyError:
                 logger.warning("heartbeat not written", exc_info=True)
             busy_since = self._grader.busy_since
@@ -224,9 +296,13 @@ class GradingProcess:
     def _tend(self, archive: Archive, queue: Queue) -> None:
         swept = 0.0
         shelf = Shelf(self._engine, archive)
+        dead_after_s = self.settings.dead_after_s
+        tending = fleet.Tending(
+            self._engine, archive, queue, dead_after_s=dead_after_s, in_hand=lambda: set(self._grader.in_hand)
+        )
         while True:
             try:
-                fleet.tend(self._engine, archive, queue, self._deaths, dead_after_s=self.settings.dead_after_s)
+                tending.round()
                 regrade_feed.feed(self._engine, archive, queue, shelf, device=self.device)
                 if time.monotonic() - swept > SWEEP_EVERY_S:
                     swept = time.monotonic()

@@ -33,6 +33,11 @@ class JsonSerializer(Serializer):
         return json.loads(serialized_data)
 
 
+def is_older(version: str) -> bool:
+    """Than the jobs of this code. What is no number is of somebody else."""
+    return version.isdecimal() and int(version) < int(VERSION)
+
+
 def queue_name(device: str) -> str:
     return f"grade-{device}"
 
@@ -41,6 +46,13 @@ class Queue:
     """Puts jobs in and takes waiting ones out. Safe to use from many threads."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        # DBOS can list jobs, but only by naming the versions that one wants
+        self._table = sa.table(
+            "workflow_status",
+            *(sa.column(name) for name in ("workflow_uuid", "status", "application_version", "application_name")),
+            schema="dbos" if engine.dialect.name == "postgresql" else None,
+        )
         self._client = DBOSClient(
             system_database_engine=engine,
             application_name=APPLICATION,
@@ -71,6 +83,24 @@ class Queue:
     def forget(self, attempt_id: str) -> None:
         """Take a job out whatever its state, as if it had never been put in. No living process may hold it."""
         self._client.delete_workflow(attempt_id)
+
+    def versions(self) -> set[str]:
+        """Of the jobs that wait, or that a grading process has taken."""
+        rows = self._table.c
+        query = sa.select(rows.application_version).where(self._unfinished()).distinct()
+        with self._engine.connect() as connection:
+            return {version for version in connection.execute(query).scalars() if version}
+
+    def waiting_of(self, version: str, *, most: int = 1000) -> list[str]:
+        """The attempts whose jobs of that version have not ended."""
+        rows = self._table.c
+        query = sa.select(rows.workflow_uuid).where(self._unfinished(), rows.application_version == version).limit(most)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
+    def _unfinished(self) -> sa.ColumnElement[bool]:
+        rows = self._table.c
+        return sa.and_(rows.application_name == APPLICATION, rows.status.in_(("ENQUEUED", "PENDING")))
 
     def close(self) -> None:
         self._client.destroy()

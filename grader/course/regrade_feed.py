@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import attempts
+from grader.course import attempts, wake
 from grader.course.archive import Archive
 from grader.course.edition import edition
 from grader.course.gradebook.book import Regrade
@@ -39,6 +39,8 @@ def feed(engine: sa.Engine, archive: Archive, queue: Queue, shelf: Shelf, *, dev
             wanted = _wanted(connection, regrade, device, most=room)
         for row in wanted:
             fed += _put(engine, archive, queue, regrade, row)
+    if fed:
+        wake.call(engine)
     return fed
 
 

@@ -1,12 +1,13 @@
 """Where things stand and how often things happen; read once from arguments and the environment, the same in every process.
 
-GRADER_DB_URL         sqlite:///… (default: var/grader.db) or postgresql://…
-GRADER_ARCHIVE        the archive's directory (default: archive/ beside the SQLite file, else var/archive)
+GRADER_DB_URL         a folder, sqlite:///… or postgresql://… (default: `grader.course.places`)
+GRADER_ARCHIVE        the archive's directory (default: archive/ beside the SQLite file)
+GRADER_WORKERS        how many grading processes stand beside the page (default: `grader.course.carried`)
 GRADER_INSTRUCTORS    accounts that teach, with commas between: ada, grace (none: the instructor's token alone)
 GRADER_LOG            a file for the logs (default: stderr)
 GRADER_HEARTBEAT_S    how often a grading process says that it is alive (2)
 GRADER_DEAD_AFTER_S   after how long a silence its jobs go to others (10)
-GRADER_POLL_S         how often an idle grading process looks for a job (0.1; more for a fleet)
+GRADER_POLL_S         how often an idle grading process looks for a job uncalled (2)
 GRADER_OVERRUN_S      after how long in one attempt a grading process gives itself up as stuck (600)
 """
 
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-HOME = Path(__file__).parents[2] / "var"
+from grader.course import places
+from grader.faults import NotGradable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,9 @@ class Settings:
     archive: Path
     heartbeat_s: float = 2.0
     dead_after_s: float = 10.0
-    poll_s: float = 0.1
+    poll_s: float = 2.0
     overrun_s: float = 600.0
+    grading_processes: int = 0  # 0: as many as the machine carries
     instructors: str = ""
 
     @classmethod
@@ -39,20 +42,23 @@ class Settings:
             archive: default: archive/ in a directory given as `where`; otherwise the environment's, else archive/ beside it.
         """
         given = os.environ.get
-        named = where if where is not None else given("GRADER_DB_URL") or HOME
+        named = where if where is not None else given("GRADER_DB_URL")
         is_url = isinstance(named, str) and "://" in named
+        if archive is None and (where is None or is_url) and given("GRADER_ARCHIVE"):
+            archive = Path(str(given("GRADER_ARCHIVE")))
+        if named is None:
+            archive = archive or places.archive()
+            named = places.database(archive)
         db_url = str(named) if is_url else f"sqlite:///{Path(named).resolve() / 'grader.db'}"
-        if archive is None:
-            from_environment = given("GRADER_ARCHIVE") if where is None or is_url else None
-            archive = Path(from_environment or (_beside(db_url) if where is None or is_url else Path(where)) / "archive")
         return cls(
             db_url=db_url,
-            archive=archive.resolve(),
+            archive=(archive or (_beside(db_url) if is_url else Path(named)) / "archive").resolve(),
             heartbeat_s=float(given("GRADER_HEARTBEAT_S", "2")),
             dead_after_s=float(given("GRADER_DEAD_AFTER_S", "10")),
-            poll_s=float(given("GRADER_POLL_S", "0.1")),
+            poll_s=float(given("GRADER_POLL_S", "2")),
             overrun_s=float(given("GRADER_OVERRUN_S", "600")),
             instructors=given("GRADER_INSTRUCTORS") or "",
+            grading_processes=_count(given("GRADER_WORKERS") or "0"),
         )
 
     def environment(self) -> dict[str, str]:
@@ -67,11 +73,27 @@ class Settings:
         }
 
     @property
+    def key_file(self) -> Path:
+        """What signs the tokens of users: beside the archive, since it must live as long."""
+        return self.archive.parent / "identity.key"
+
+    @property
+    def warning(self) -> str:
+        """What a restart will cost; empty where nothing."""
+        return places.warning(self.db_url, self.archive)
+
+    @property
     def directory(self) -> Path:
-        """For lock files: beside the SQLite file, or var/."""
+        """For lock files: beside the SQLite file, else where this account keeps its own."""
         return _beside(self.db_url)
 
 
 def _beside(db_url: str) -> Path:
     url = sa.make_url(db_url)
-    return Path(url.database).resolve().parent if url.get_backend_name() == "sqlite" and url.database else HOME
+    return Path(url.database).resolve().parent if url.get_backend_name() == "sqlite" and url.database else places.home()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise NotGradable(f"GRADER_WORKERS={text!r:.20} must be a number of grading processes; 0: as the machine carries.")
+    return int(text)

@@ -57,6 +57,7 @@ attempt_rows = sa.Table(
     sa.Column("finished", sa.Float),
     sa.Column("regrade_of", sa.String(32)),  # the attempt that this one grades anew; its user is then the regrade
     sa.Column("summary", sa.Text, nullable=False, server_default=""),  # of the report, as JSON: `grader.course.summary`
+    sa.Column("deaths", sa.Integer, nullable=False, server_default="0"),  # grading processes that froze or died over it
     sa.Index(None, "user", "lab", "created"),
     sa.Index(None, "user", "created"),
     sa.Index(None, "state"),
@@ -117,6 +118,9 @@ processes = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),  # starting | ready | off
     sa.Column("reason", sa.Text, nullable=False),  # one sentence where it is not ready
     sa.Column("versions", sa.Text, nullable=False),  # JSON
+    sa.Column("instance", sa.String(32), nullable=False, server_default=""),  # which of two that have this name
+    sa.Column("patience", sa.Float, nullable=False, server_default="0"),  # seconds of silence before its jobs go to others
+    sa.Column("counts", sa.Text, nullable=False, server_default="{}"),  # JSON: `grader.course.counts`
 )
 
 
@@ -124,18 +128,20 @@ class StoreError(GraderError):
     """The database or the archive cannot take what it is given; nothing of the request was kept."""
 
 
-def open_engine(url: str) -> sa.Engine:
+def open_engine(url: str, *, keeps: int = 2) -> sa.Engine:
     """An engine for our tables and DBOS's.
 
     Args:
         url: sqlite:///path or postgresql://…
+        keeps: connections that stay open to PostgreSQL, which has a hundred for all processes of all machines.
 
     Raises:
         StoreError: the SQLite file would stand on a mount without file locks.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        pool = {"pool_size": keeps, "max_overflow": 30, "pool_pre_ping": True}
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), **pool)
     try:
         require_locks(parsed.database or "")
     except OSError as error:

@@ -1,16 +1,18 @@
-"""Keeps a grading process running beside the page: started, restarted with growing pauses, ended with the page.
+"""Keeps grading processes running beside the page: started, restarted with growing pauses, ended with the page.
 
     with Course() as course, Supervisor(course.settings, device=course.device): app.launch()
 
-The grading process dies with this process however it ends, and what it was grading is graded after the next start. One that is
-silent (frozen, or held in foreign code), or holds most of the memory, is killed and replaced: its own nets cannot help it.
+A grading process dies with this process however it ends, and what it was grading is graded after the next start. One that is
+silent (frozen, or held in foreign code), or holds too much of the memory, is killed and replaced: its own nets cannot help it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,58 +23,136 @@ from pathlib import Path
 import psutil
 
 import grader
-from grader.course import guard
+from grader.course import carried, fleet, guard
 from grader.course.pulse import Listener
+from grader.course.queue import Queue
 from grader.course.settings import Settings
+from grader.course.store import open_engine
 
 ROOT = Path(grader.__file__).parents[1]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 LIVED_WELL_S = 60.0  # who lived so long starts again at once
-STOP_WITHIN_S = 5.0
+STOP_WITHIN_S = 2.0  # it hands its job back in one
 START_WITHIN_S = 180.0  # until it is ready; loading torch from a cold disk holds the interpreter for a while
-LOOK_EVERY_S = 0.1
-MEMORY_SHARE = 0.6  # of the machine's memory: a process that holds more goes before the kernel chooses which
+LOOK_EVERY_S = 0.25
+MEMORY_SHARE = 0.6  # of the machine's memory, all together: who holds more than its part goes before the kernel chooses which
 HELD_BY_ANOTHER = 75  # its exit code where another one grades on this device
 logger = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """A context manager. `arguments` go to the grading process as they are."""
+    """A context manager over as many grading processes as `settings.grading_processes` says, else as the machine carries.
+
+    `arguments` go to each as they are; `name` gives NAME, NAME-2, NAME-3, … (default: from host and device).
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         device: str = "cpu",
+        name: str = "",
         arguments: Sequence[str] = (),
         memory_share: float = MEMORY_SHARE,
     ) -> None:
-        self._environment = os.environ | settings.environment()
+        gpus = carried.visible_gpus() if device == "cuda" else ()
+        count = settings.grading_processes or carried.grading_processes(device, gpus=len(gpus))
+        most_memory = memory_share * psutil.virtual_memory().total / count
+        self._seats = [
+            _Seat(settings, _Place.of(number, device=device, name=name, gpus=gpus), arguments, most_memory=most_memory)
+            for number in range(count)
+        ]
+
+    def __enter__(self) -> Supervisor:
+        for seat in self._seats:
+            seat.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for seat in self._seats:
+            seat.stop()
+        for seat in self._seats:
+            seat.thread.join()
+
+    @property
+    def pids(self) -> list[int]:
+        """Those of the processes that there are now."""
+        return [pid for seat in self._seats if (pid := seat.pid) is not None]
+
+    @property
+    def pid(self) -> int | None:
+        """The first one's, while there is one."""
+        return self._seats[0].pid
+
+    @property
+    def held_by_another(self) -> bool:
+        """Whether one could not start, since another grades on its device or has its name."""
+        return any(seat.code == HELD_BY_ANOTHER for seat in self._seats)
+
+    @property
+    def drained(self) -> bool:
+        return all(seat.draining and not seat.thread.is_alive() for seat in self._seats)
+
+    def drain(self) -> None:
+        """Let each end after the attempt in its hands."""
+        for seat in self._seats:
+            seat.drain()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """How one of several is called, and what it is told so that it calls itself so."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+
+    @classmethod
+    def of(cls, number: int, *, device: str, name: str, gpus: Sequence[str]) -> _Place:
+        gpu = gpus[number % len(gpus)] if gpus else ""
+        environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+        if name:
+            own = f"{name}-{number + 1}" if number else name
+            return cls(own, ("--device", device, "--id", own), environment)
+        seat = number // len(gpus) if gpus else number
+        slot = fleet.default_slot(device, gpu=gpu or os.environ.get("CUDA_VISIBLE_DEVICES", ""), seat=seat)
+        return cls(fleet.default_name(slot), ("--device", device, "--seat", str(seat)), environment)
+
+
+class _Seat:
+    """A place for one grading process at a time."""
+
+    def __init__(self, settings: Settings, place: _Place, arguments: Sequence[str], *, most_memory: float) -> None:
+        self._db_url = settings.db_url
+        self._name = place.name
+        self._environment = os.environ | settings.environment() | place.environment
         self._command = [
             sys.executable,
             "-m",
             "grader.course.grading_process",
-            "--device",
-            device,
             "--parent",
             str(os.getpid()),
+            *place.arguments,
             *arguments,
         ]
-        self._silence_s = settings.dead_after_s  # after which its jobs go to others anyway
-        self._most_memory = memory_share * psutil.virtual_memory().total
+        self._silence_s = settings.dead_after_s
+        self._most_memory = most_memory
         self._process: subprocess.Popen[bytes] | None = None
-        self._died = False  # the one before did not end on purpose; said to the next ones until one is ready
+        self._died = False  # the one before did not end on purpose, and that is not counted yet: the next one is told
         self._stopping = threading.Event()
+        self.draining = False
+        self.code: int | None = None  # the last one's exit code
         # the grading process dies with the thread that started it (PDEATHSIG), so this one thread does all the starting
-        self._thread = threading.Thread(target=self._keep_running, name="supervisor", daemon=True)
+        self.thread = threading.Thread(target=self._keep_running, name="supervisor", daemon=True)
 
-    def __enter__(self) -> Supervisor:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self._stopping.set()
-        self._thread.join()
+
+    def drain(self) -> None:
+        self.draining = True
+        process = self._process
+        if process is not None:
+            process.send_signal(signal.SIGUSR1)
 
     @property
     def pid(self) -> int | None:
@@ -82,19 +162,35 @@ class Supervisor:
 
     def _keep_running(self) -> None:
         pause_s = FIRST_PAUSE_S
-        while not self._stopping.is_set():
+        while not (self._stopping.is_set() or self.draining):
             started = time.monotonic()
             try:
-                code = self._run_once()
+                self.code = self._run_once()
             except OSError:
                 logger.exception("process not started")
-                code = None
-            if self._stopping.is_set():
+                self.code = None
+            if self._stopping.is_set() or self.draining:
                 return
-            self._died |= code not in (None, 0, HELD_BY_ANOTHER)
+            self._died |= self.code not in (None, 0, HELD_BY_ANOTHER)
+            if self._died:
+                self._count_death()
             pause_s = FIRST_PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
-            logger.warning("process ended; it is started again", extra={"exit": code, "pause_s": pause_s})
+            logger.warning("process ended; it is started again", extra={"exit": self.code, "pause_s": pause_s})
             self._stopping.wait(pause_s)
+
+    def _count_death(self) -> None:
+        """At once, before others take over what it held; where the database does not answer, the next process does it."""
+        try:
+            engine = open_engine(self._db_url)
+            queue = Queue(engine)
+            try:
+                fleet.set_aside(engine, queue, process=self._name)
+                self._died = False
+            finally:
+                queue.close()
+                engine.dispose()
+        except Exception:
+            logger.warning("death not counted yet", extra={"grading_process": self._name}, exc_info=True)
 
     def _run_once(self) -> int:
         """Start one and stay with it until it has ended; its exit code."""

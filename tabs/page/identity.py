@@ -20,10 +20,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from grader.course.settings import Settings
 from grader.faults import NotGradable
 from tabs.page.ledger import Accounts, Revoked
 
-KEY_FILE = Path("var/identity.key")
 ACCOUNT = "hf:"  # begins the subject of a signed-in account
 VERSION = "2"  # of tokens; raised, it ends all that were issued before
 LIFE_S = 180 * 86400.0
@@ -32,8 +32,8 @@ LONGEST = 256  # characters
 
 
 def on_space() -> bool:
-    """Whether Hugging Face's sign-in is set up; Gradio's login button cannot even be built without it."""
-    return bool(os.environ.get("OAUTH_CLIENT_ID"))
+    """Whether Hugging Face's sign-in is set up; Gradio's login button cannot even be built without it, or elsewhere."""
+    return bool(os.environ.get("OAUTH_CLIENT_ID")) and os.environ.get("SYSTEM") == "spaces"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,12 @@ class Identities:
         self._clock = clock
 
     @classmethod
-    def from_environment(cls, key_file: Path = KEY_FILE) -> Identities:
-        """The key is `GRADER_IDENTITY_KEY`, or a file made at the first start. A new key signs everybody out."""
+    def from_environment(cls, key_file: Path | None = None) -> Identities:
+        """The key is `GRADER_IDENTITY_KEY`, or a file made at the first start. A new key signs everybody out.
+
+        `key_file`: default: beside the archive.
+        """
+        key_file = key_file or Settings.read().key_file
         accounts, revoked = Accounts(key_file.with_suffix(".accounts")), Revoked(key_file.with_suffix(".revoked"))
         accounts_only = on_space()
         if text := os.environ.get("GRADER_IDENTITY_KEY"):

@@ -1,4 +1,4 @@
-"""What stands in front of Gradio's routes: 404 for some, a limit on request bodies, a compressed first page, and `/health`.
+"""What stands in front of Gradio's routes: 404 for some, a limit on bodies, a compressed first page, `/health`, `/metrics`.
 
 Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
 files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
@@ -7,16 +7,18 @@ files by their suffix, so the page itself, which holds every tab's components, w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from grader.course.tally import Counted
+from tabs.page.exposition import CONTENT_TYPE, exposition
 from tabs.page.first_page import FirstPage
 from tabs.page.kept_assets import KeptAssets
 
@@ -69,19 +71,28 @@ class Closed:
         await self.app(scope, receive, send)
 
 
-def app_kwargs(health: Callable[[], dict[str, Any]], *beside: BaseRoute) -> dict[str, Any]:
+def app_kwargs(
+    health: Callable[[], dict[str, Any]], *beside: BaseRoute, counted: Callable[[], Sequence[Counted]] = tuple
+) -> dict[str, Any]:
     """For `launch(app_kwargs=…)`; `beside`: what else this server answers.
 
-    `/health` answers 200 as long as the page can be served, also with grading off; else 503.
+    `/health` answers 200 where grading is on, else 503; both with the same JSON. `/metrics` is for Prometheus.
     """
 
-    def answer(request: Request) -> JSONResponse:
+    def asked() -> dict[str, Any]:
         try:
-            return JSONResponse(health())
+            return health()
         except Exception:  # whatever is broken, a health check must be answered
             logger.exception("no health to report")
-            return JSONResponse({"grading": "off", "reason": "The course does not answer."}, 503)
+            return {"grading": "off", "state": "broken", "reason": "The course does not answer."}
+
+    def answer(request: Request) -> JSONResponse:
+        found = asked()
+        return JSONResponse(found, 200 if found["grading"] == "on" else 503)
+
+    def measured(request: Request) -> Response:
+        return Response(exposition(asked(), counted), media_type=CONTENT_TYPE)
 
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
     middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
-    return {"middleware": middleware, "routes": [Route("/health", answer), *beside]}
+    return {"middleware": middleware, "routes": [Route("/health", answer), Route("/metrics", measured), *beside]}

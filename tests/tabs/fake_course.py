@@ -124,7 +124,13 @@ class FakeCourse:
     def health(self):
         return {
             "grading": "off" if self.reason else "on",
+            "state": "off" if self.reason else "on",
             "reason": self.reason,
             "device": "cpu",
             "queue": {"queued": 0, "running": 0},
+            "processes": [],
+            "restoring": 0,
         }
+
+    def tally(self):
+        return []

@@ -12,7 +12,9 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import expect
 
+from grader.course.tally import Counted
 from tabs import TABS, load_tabs
+from tabs.page.exposition import exposition
 from tabs.page.identity import Identities
 from tabs.page.middleware import BODY_LIMIT
 
@@ -147,13 +149,50 @@ def _get(url: str, path: str) -> tuple[int, bytes]:
     return answer.status, body
 
 
-def test_health(url, course):
+def test_health_is_503_where_grading_is_off(url, course):
+    assert _get(url, "/health")[0] == 200
     course.reason = "no walls"
 
     status, body = _get(url, "/health")
 
-    assert status == 200
+    assert status == 503
     assert json.loads(body)["reason"] == "no walls"
+
+
+def test_metrics_are_served_whatever_is_off(url, course):
+    course.reason = "no walls"
+
+    status, body = _get(url, "/metrics")
+
+    assert status == 200
+    assert b"grader_grading 0.0\n" in body and b'grader_state{state="off"} 1.0\n' in body
+
+
+def test_metrics_add_up_what_the_database_and_the_processes_say():
+    ada = {"id": "one/cpu", "alive": True, "state": "ready", "counts": {"attempts": 3, "busy_s": 4.5, "phases": {"running": 4}}}
+    dead = {"id": "two/cpu", "alive": False, "state": "ready", "counts": {"attempts": 9}}
+    health = {"grading": "on", "state": "on", "device": "cuda", "restoring": 7, "processes": [ada, dead]}
+    tally = [
+        Counted("lab02", "check", "cuda", "done", "passed", 5),
+        Counted("lab02", "check", "cuda", "queued", "", 2),
+        Counted("lab05", "check", "cuda", "queued", "", 1),
+    ]
+
+    lines = exposition(health, lambda: tally).decode().splitlines()
+
+    wanted = [
+        'grader_attempts_total{device="cuda",lab="lab02",mode="check",state="done",verdict="passed"} 5.0',
+        'grader_queue{device="cuda",mode="check",state="queued"} 3.0',
+        'grader_queue{device="cuda",mode="submit",state="running"} 0.0',
+        'grader_processes{state="ready"} 1.0',
+        'grader_process_attempts_total{process="one/cpu"} 3.0',
+        'grader_process_busy_seconds_total{process="one/cpu"} 4.5',
+        'grader_process_not_stored_total{process="one/cpu"} 0.0',
+        'grader_gpu_held_seconds_total{process="one/cpu"} 4.0',
+        "grader_restoring 7.0",
+    ]
+    assert not [line for line in wanted if line not in lines], lines
+    assert not [line for line in lines if "two/cpu" in line]
 
 
 def test_health_of_a_broken_course(url, course, monkeypatch):
@@ -167,6 +206,7 @@ def test_health_of_a_broken_course(url, course, monkeypatch):
 
     assert answer.status_code == 503
     assert b"database" not in answer.body  # what is wrong is for the log
+    assert b'state="broken"' in app_kwargs(broken)["routes"][1].endpoint(None).body
 
 
 def test_monitoring_is_closed(url):

@@ -14,7 +14,7 @@ BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.skipif(not AD
 
 @pytest.fixture(params=BACKENDS)
 def service(request, tmp_path):
-    db_url = _new_database() if request.param == "postgresql" else None
+    db_url = new_database() if request.param == "postgresql" else None
     service = Service(tmp_path, db_url)
     yield service
     service.stop()
@@ -22,7 +22,7 @@ def service(request, tmp_path):
         _admin(f'DROP DATABASE "{sa.make_url(db_url).database}" WITH (FORCE)')
 
 
-def _new_database() -> str:
+def new_database() -> str:
     name = f"grader_test_{uuid.uuid4().hex}"
     _admin(f'CREATE DATABASE "{name}"')
     return sa.make_url(ADMIN_URL).set(database=name).render_as_string(hide_password=False)

@@ -43,6 +43,7 @@ class Service:
             "GRADER_LOG": str(self.log),
             "GRADER_HEARTBEAT_S": str(HEARTBEAT_S),
             "GRADER_DEAD_AFTER_S": str(DEAD_AFTER_S),
+            "GRADER_WORKERS": "1",
             "FAKE_RUNS": str(self.runs),
             "PYTHONPATH": str(ROOT),
         }

@@ -8,8 +8,7 @@ import psutil
 import pytest
 
 from grader.course import State, guard, supervise
-from grader.course.deaths import MOST_DEATHS, MOST_KEPT, Deaths
-from grader.course.grading import OVER_IT
+from grader.course.grading import MOST_DEATHS, OVER_IT
 from grader.course.pulse import Listener, Pulse
 from grader.report import Verdict
 from tests.grader.course.service import DEAD_AFTER_S, LAB, gone, state_is, until
@@ -122,35 +121,6 @@ def test_a_frozen_process_goes_with_a_page_that_is_closed(service):
             pid = supervisor.pid
             os.kill(pid, signal.SIGSTOP)
         assert gone(pid)
-
-
-def test_a_job_of_a_process_that_was_not_seen_to_die_is_not_counted(tmp_path):
-    deaths = Deaths(tmp_path / "grader-cpu.deaths")
-    deaths.count(["a", "b"])
-    deaths.count(["a"])
-
-    read = Deaths(tmp_path / "grader-cpu.deaths")
-
-    assert (read.of("a"), read.of("b"), read.of("c")) == (2, 1, 0)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": "x"}', '{"a": null}', "[1]"])
-def test_deaths_that_cannot_be_read_are_counted_anew(tmp_path, text):
-    path = tmp_path / "grader-cpu.deaths"
-    path.write_text(text)
-
-    deaths = Deaths(path)
-    deaths.count(["a"])
-
-    assert Deaths(path).of("a") == 1
-
-
-def test_the_file_of_deaths_does_not_grow_for_ever(tmp_path):
-    deaths = Deaths(tmp_path / "grader-cpu.deaths")
-    deaths.count([f"{number}" for number in range(MOST_KEPT + 10)])
-
-    assert Deaths(tmp_path / "grader-cpu.deaths").of("0") == 0
-    assert Deaths(tmp_path / "grader-cpu.deaths").of(f"{MOST_KEPT}") == 1
 
 
 def test_a_pulse_is_heard_and_says_when_it_is_ready():

@@ -20,7 +20,6 @@ from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import DEAD_AFTER_S, HEARTBEAT_S, LAB, gone, state_is, until
 
 pytestmark = pytest.mark.slow
-NO_DEATHS = SimpleNamespace(of=lambda attempt_id: 0)
 
 
 def hand_in(course, source, *, user="ada", mode="submit"):
@@ -243,10 +242,10 @@ def test_an_end_without_a_report_is_archived_before_it_is_recorded(service, monk
         monkeypatch.setattr(fleet, "DBOS", SimpleNamespace(list_workflows=lambda **_: [job]))
 
         with pytest.raises(OSError, match="No space"):
-            fleet.reconcile(course._engine, Full(), course._queue, NO_DEATHS)
+            fleet.reconcile(course._engine, Full(), course._queue)
         assert course.status(attempt_id, user="ada").state is State.QUEUED
 
-        assert fleet.reconcile(course._engine, course._archive, course._queue, NO_DEATHS) == [attempt_id]
+        assert fleet.reconcile(course._engine, course._archive, course._queue) == [attempt_id]
         assert course.status(attempt_id, user="ada").state is State.SYSTEM_ERROR
         assert course._archive.end(attempt_id).state is State.SYSTEM_ERROR
 

@@ -1,0 +1,38 @@
+"""Grading processes without a page: on another machine with the same database, or beside the page on this one.
+
+SIGTERM and Ctrl-C end them, and what is in their hands goes to others; SIGUSR1 lets each end after the attempt in its hands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import socket
+import sys
+import threading
+
+from grader.course.logs import start_logging
+from grader.course.settings import Settings
+from grader.course.supervise import HELD_BY_ANOTHER, Supervisor
+
+LOOK_EVERY_S = 0.5
+TAKEN = "Another process grades on this device of this machine, or another machine's has this name: give --id another one."
+
+
+def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
+    """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's."""
+    start_logging()
+    settings = dataclasses.replace(Settings.read(), grading_processes=count)
+    told = threading.Event()
+    with Supervisor(settings, device=device, name=name) as supervisor:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: told.set())
+        signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
+        many = f"{count or 'as many as this machine carries'} grading process{'' if count == 1 else 'es'}"
+        print(f"{many} for {device} as {name or socket.gethostname()}, process {os.getpid()}", flush=True)
+        while not (told.wait(LOOK_EVERY_S) or supervisor.drained):
+            if supervisor.held_by_another:
+                print(f"error: {TAKEN}", file=sys.stderr)
+                return HELD_BY_ANOTHER
+    return 0

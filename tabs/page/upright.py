@@ -1,0 +1,73 @@
+"""Keeps the page up: a small process starts it, and again whenever it dies by itself; one that is told to ends it at once.
+
+The page is a fork of a process that has loaded nothing, so the one above costs a few megabytes. Both end together.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+PR_SET_PDEATHSIG = 1
+PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+LIVED_WELL_S = 60.0  # who lived so long starts again at once
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def keep_up() -> None:
+    """Returns in each process that is to be the page. The process above it never returns: it exits as the page was told to.
+
+    A page that ends with an exit code of its own (a setting is wrong, a port is taken) is not started again.
+    """
+    pause_s = PAUSE_S
+    while True:
+        started = time.monotonic()
+        above = os.getpid()
+        page = os.fork()
+        if page == 0:
+            _die_with(above)
+            return
+        told = _stay_with(page)
+        _, status = os.waitpid(page, 0)
+        if told or os.WIFEXITED(status):
+            sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0)
+        pause_s = PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
+        print(f"The page was killed by signal {os.WTERMSIG(status)}; it starts again in {pause_s:g} s.", file=sys.stderr)
+        time.sleep(pause_s)
+
+
+def _stay_with(page: int) -> bool:
+    """Until it has ended, passing on what we are told. Whether we were told to end."""
+    told = False
+
+    def pass_on(number: int, _: object) -> None:
+        nonlocal told
+        told = True
+        os.kill(page, signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in ENDS}
+    try:
+        os.waitid(os.P_PID, page, os.WEXITED | os.WNOWAIT)  # not reaped yet: its number is nobody else's
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return told
+
+
+def _die_with(above: int) -> None:
+    """A page that nobody keeps up would hold the port."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != above:
+        sys.exit(0)
+
+
+def until_told() -> None:
+    """Wait for SIGTERM, Ctrl-C or the end of the terminal. Main thread only."""
+    told = threading.Event()
+    for number in ENDS:
+        signal.signal(number, lambda *_: told.set())
+    told.wait()

@@ -1,0 +1,68 @@
+"""The page is kept up: killed, it is started again; told to end, it and the process above it end at once."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+ROOT = Path(__file__).parents[2]
+PAGE = """
+import os, sys
+from tabs.page import upright
+upright.PAUSE_S = upright.LONGEST_PAUSE_S = 0.05
+upright.keep_up()
+print(os.getpid(), flush=True)
+if "wrong" in sys.argv:
+    sys.exit(7)
+upright.until_told()
+"""
+
+
+@pytest.fixture
+def above():
+    process = subprocess.Popen([sys.executable, "-c", PAGE], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def page_of(above):
+    return int(above.stdout.readline())
+
+
+def test_a_killed_page_is_started_again(above):
+    first = page_of(above)
+    os.kill(first, signal.SIGKILL)
+
+    second = page_of(above)
+
+    assert second != first
+    assert above.poll() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_both_end(above, number):
+    page = page_of(above)
+
+    above.send_signal(number)
+
+    assert above.wait(30) == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(page, 0)
+
+
+def test_a_page_goes_with_the_process_above_it(above):
+    page_of(above)
+    above.kill()
+
+    assert above.stdout.read() == b""  # the pipe ends once nobody holds it
+
+
+def test_a_page_that_ends_by_itself_is_not_started_again():
+    done = subprocess.run([sys.executable, "-c", PAGE, "wrong"], cwd=ROOT, capture_output=True, timeout=60, check=False)
+
+    assert (done.returncode, len(done.stdout.split())) == (7, 1)
