@@ -9,6 +9,7 @@ import torch
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Verdict
+from labs.table import Form
 
 
 def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
@@ -35,23 +36,31 @@ def _is_ragged(finding: Finding) -> bool:
 
 
 def unwritten_sentence(finding: Finding) -> str:
-    """Which rows or columns of out nobody stored."""
-    unwritten = finding.unwritten
-    assert unwritten is not None
+    """Which rows or columns of out nobody stored; of several outputs, of the first that has any."""
+    assert finding.unwritten is not None
+    name, unwritten = _first_unwritten(finding.prepared.forms, finding.unwritten)
     if bool(unwritten.all()):
-        return "out was never written: the kernel stores nothing, or is not launched."
+        return f"{name} was never written: the kernel stores nothing, or is not launched."
     columns = unwritten.shape[-1]
     by_row = unwritten.reshape(-1, columns)
     rows = by_row.all(dim=1).nonzero().flatten()
     if rows.numel():
         return (
-            f"{_stretch('row', rows)} of out ({rows.numel()} of {by_row.shape[0]}) never written: "
+            f"{_stretch('row', rows)} of {name} ({rows.numel()} of {by_row.shape[0]}) never written: "
             "is the grid large enough, and does every program store its own rows?"
         )
     return (
-        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of out never written: "
+        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of {name} never written: "
         "does the store cover the whole row, the last tile too?"
     )
+
+
+def _first_unwritten(forms: Sequence[Form], unwritten: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """An output that has cells which nobody stored, and which they are."""
+    if len(forms) == 1:
+        return forms[0].name, unwritten
+    parts = zip(forms, unwritten.split([form.rows for form in forms]), strict=True)
+    return next((form.name, part[:, : form.columns]) for form, part in parts if bool(part.any()))
 
 
 def _stretch(axis: str, indices: torch.Tensor) -> str:
@@ -77,7 +86,9 @@ def worst(finding: Finding) -> Diagnosis:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
     cell = finding.comparison.worst
     index = ", ".join(map(str, cell.index))
-    sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
+    sentence = (
+        f"Case {finding.name} is wrong; worst at {cell.name}[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
+    )
     return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
 
 
