@@ -101,14 +101,6 @@ MISTAKES = (
         edits=(Edit("delta = tl.sum(do * out, axis=1)", "delta = tl.zeros([BLOCK_M], tl.float32)"),),
     ),
     Entry(
-        name="delta_added",
-        verdict="wrong_answer",
-        what="Adds delta.",
-        diagnosis="delta is added",
-        base=NATURAL,
-        edits=(Edit("delta = tl.sum(do * out, axis=1)", "delta = -tl.sum(do * out, axis=1)"),),
-    ),
-    Entry(
         name="delta_of_dout",
         verdict="wrong_answer",
         what="Sums dout, without out.",
@@ -183,14 +175,6 @@ MISTAKES = (
         edits=(Edit("part = tl.dot(dscores.to(k.dtype), k)", "part = tl.dot(dscores.to(k.dtype), k) * softmax_scale"),),
     ),
     Entry(
-        name="dkey_scaled_twice",
-        verdict="wrong_answer",
-        what="Scales dS, and dkey at the end.",
-        diagnosis="dkey has softmax_scale twice",
-        base=NATURAL,
-        edits=(Edit("dk = dk * softmax_scale", "dk = dk * softmax_scale * softmax_scale"),),
-    ),
-    Entry(
         name="dvalue_scaled",
         verdict="wrong_answer",
         what="Scales dvalue as if it went through the scores.",
@@ -249,14 +233,6 @@ MISTAKES = (
         diagnosis="dP is dO K^T",
         base="solution.py",
         edits=(Edit("return probs, tl.dot(do, tl.trans(v))", "return probs, tl.dot(do, tl.trans(k))"),),
-    ),
-    Entry(
-        name="dquery_from_value",
-        verdict="wrong_answer",
-        what="Takes value for key in dquery.",
-        diagnosis="dquery is dS V",
-        base=NATURAL,
-        edits=(Edit("dq += tl.dot(dscores.to(k.dtype), k)", "dq += tl.dot(dscores.to(v.dtype), v)"),),
     ),
     Entry(
         name="dkey_dvalue_exchanged",
@@ -383,40 +359,12 @@ MISTAKES = (
         edits=(Edit("for member in range(0, group_size):", "for member in range(0, 1):"),),
     ),
     Entry(
-        name="last_head_of_the_group",
-        verdict="wrong_answer",
-        what="Begins the sums anew for each query head.",
-        diagnosis="from the last query head of each group",
-        base=NATURAL,
-        edits=(
-            Edit(
-                "head = head_kv * group_size + member",
-                """
-                head = head_kv * group_size + member
-                dk = tl.zeros([BLOCK_N, HEAD_DIM], tl.float32)
-                dv = tl.zeros([BLOCK_N, HEAD_DIM], tl.float32)
-                """,
-            ),
-        ),
-    ),
-    Entry(
         name="backward_head_modulo",
         verdict="wrong_answer",
         what="Pairs heads with step in the backward pass.",
         diagnosis="h mod num_heads_kv",
         base=ATOMICS,
         edits=(Edit("head = head_kv * group_size + member", "head = head_kv + member * heads_kv"),),
-    ),
-    Entry(
-        name="head_modulo",
-        verdict="wrong_answer",
-        what="Pairs heads with step, in every launch.",
-        diagnosis="Query head h reads kv head h mod num_heads_kv",
-        base=ATOMICS,
-        edits=(
-            Edit("head_kv = head // group_size", "head_kv = head % (heads_q // group_size)"),
-            Edit("head = head_kv * group_size + member", "head = head_kv + member * heads_kv"),
-        ),
     ),
     Entry(
         name="no_visible_key",
@@ -474,14 +422,6 @@ MISTAKES = (
                 "dv += tl.dot(tl.trans(probs).to(do.dtype), do).to(do.dtype)",
             ),
         ),
-    ),
-    Entry(
-        name="scale_ignored",
-        verdict="wrong_answer",
-        what="Takes 1/√head_dim for softmax_scale.",
-        diagnosis="is taken for 1/√head_dim",
-        base=NATURAL,
-        edits=(Edit("group_size = heads_q // heads_kv", "group_size, softmax_scale = heads_q // heads_kv, head_dim**-0.5"),),
     ),
     Entry(
         name="sums_not_zeroed",

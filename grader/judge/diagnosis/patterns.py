@@ -74,10 +74,18 @@ def _nan_sentence(finding: Finding) -> str:
     rows = finding.comparison.bad_rows
     total = finding.out.numel() // finding.out.shape[-1]
     where = "every row" if len(rows) == total else f"{len(rows)} of {total} rows, first row {rows[0]}"
+    if len(finding.prepared.forms) > 1:
+        where = _outputs_with_nan(finding.prepared.forms, ~torch.isfinite(finding.out))
     return (
         f"NaN or Inf in {where} of case {finding.name}: an exp overflowed, inf was taken from inf, 0 was divided by 0, "
         "or memory was read that nobody wrote (scratch, or the gaps between rows)."
     )
+
+
+def _outputs_with_nan(forms: Sequence[Form], bad: torch.Tensor) -> str:
+    """ "dkey (3 of 20 rows), dvalue (20 of 20 rows)"."""
+    counts = [int(part.any(dim=1).sum()) for part in bad.split([form.rows for form in forms])]
+    return ", ".join(f"{form.name} ({count} of {form.rows} rows)" for form, count in zip(forms, counts, strict=True) if count)
 
 
 def worst(finding: Finding) -> Diagnosis:
