@@ -139,6 +139,7 @@ def attention_and_gradients(query, key, value, dout, out, lse, dquery, dkey, dva
     batch, heads_q, seqlen_q, head_dim = query.shape
     heads_kv, seqlen_kv = key.shape[1], key.shape[2]
     block_m, block_n = 64, 64
+    num_warps = 8 if head_dim == 128 else 4  # two accumulators of fp32 must fit into registers
     by_queries = (triton.cdiv(seqlen_q, block_m), batch * heads_q)
     by_keys = (triton.cdiv(seqlen_kv, block_n), batch * heads_kv)
     strides = (*query.stride()[:3], *key.stride()[:3], *value.stride()[:3])
@@ -146,13 +147,13 @@ def attention_and_gradients(query, key, value, dout, out, lse, dquery, dkey, dva
     delta = torch.empty_like(lse)
     _forward_kernel[by_queries](
         query, key, value, out, lse, heads_q, heads_q // heads_kv, seqlen_q, seqlen_kv,
-        *strides, softmax_scale, **tiles, num_warps=4, num_stages=3,
+        *strides, softmax_scale, **tiles, num_warps=num_warps, num_stages=3,
     )  # fmt: skip
     _queries_kernel[by_queries](
         query, key, value, dout, out, lse, delta, dquery, heads_q, heads_q // heads_kv, seqlen_q, seqlen_kv,
-        *strides, *dout.stride()[:3], softmax_scale, **tiles, num_warps=4, num_stages=2,
+        *strides, *dout.stride()[:3], softmax_scale, **tiles, num_warps=num_warps, num_stages=2,
     )  # fmt: skip
     _keys_kernel[by_keys](
         query, key, value, dout, lse, delta, dkey, dvalue, heads_kv, heads_q // heads_kv, seqlen_q, seqlen_kv,
-        *strides, *dout.stride()[:3], softmax_scale, **tiles, num_warps=4, num_stages=2,
+        *strides, *dout.stride()[:3], softmax_scale, **tiles, num_warps=num_warps, num_stages=2,
     )  # fmt: skip

@@ -237,11 +237,13 @@ class Bench:
                 (self._layout.joined(each.out.view), self._layout.joined(expected.view))
                 for each, expected in zip(self._sets, self._expected_outs, strict=True)
             ]
-            plain = torch.stack([_plainly_right(got, want, self._limit) for got, want in pairs]).tolist()
-            for (got, want), right in zip(pairs, plain, strict=True):
+            sizes = [self._row_size(want) for _, want in pairs]
+            known = zip(pairs, sizes, strict=True)
+            plain = torch.stack([_plainly_right(got, want, self._limit, size) for (got, want), size in known]).tolist()
+            for (got, want), size, right in zip(pairs, sizes, plain, strict=True):
                 if right:
                     continue
-                comparison = compare(got, want, self._limit, self._row_size(want))
+                comparison = compare(got, want, self._limit, size)
                 if comparison.verdict is not Verdict.PASSED:
                     worst = comparison.worst
                     assert worst is not None
@@ -261,7 +263,7 @@ class Bench:
         """
         if self._lab.row_size is None:
             return None
-        parts = expected.double().split([form.rows for form in self._layout.forms])
+        parts = expected.float().split([form.rows for form in self._layout.forms])
         sizes = [part.norm(dim=1) for part in parts]
         return torch.cat([torch.maximum(size, size.mean()) for size in sizes])
 
@@ -279,7 +281,9 @@ def number_of_sets(bytes_of_one: int, l2_bytes: int) -> int:
     return min(MOST_SETS, max(FEWEST_SETS, -(-TIMES_L2 * l2_bytes // bytes_of_one)))
 
 
-def _plainly_right(out: torch.Tensor, expected: torch.Tensor, limit: float) -> torch.Tensor:
+def _plainly_right(
+    out: torch.Tensor, expected: torch.Tensor, limit: float, row_size: torch.Tensor | None = None
+) -> torch.Tensor:
     """Whether the gate's two rules hold in fp32 with room to spare: one bool on the device, nothing waited for.
 
     A False says nothing; `compare` then looks closely.
@@ -287,7 +291,7 @@ def _plainly_right(out: torch.Tensor, expected: torch.Tensor, limit: float) -> t
     columns = out.shape[-1] if out.dim() else 1
     got, want = (tensor.reshape(-1, columns).float() for tensor in (out, expected))
     difference = (got - want).abs()
-    norm = want.norm(dim=1)
+    norm = want.norm(dim=1) if row_size is None else row_size
     rows = difference.norm(dim=1) <= PLAINLY * limit * norm
     cells = difference <= PLAINLY * CELL_FACTOR * limit * (want.abs() + (norm / columns**0.5).unsqueeze(1))
     return rows.all() & cells.all()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import types
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.memory import LentMemory, lay_out
 from grader.judge.case.outcome import Outcome
 from grader.judge.diagnosis.patterns import unwritten_sentence, worst
+from grader.judge.gpu.bench import Bench, _plainly_right
 from grader.judge.judging import judge
 from grader.judge.verdict.gate import compare, relative_distance
 from grader.report import Verdict
@@ -149,6 +151,23 @@ def test_a_row_is_held_against_the_size_that_the_lab_gives():
     assert compare(off.float(), expected, 1e-3, torch.tensor([1.0, 1.0])).verdict is Verdict.PASSED
     assert compare(off.float(), expected, 1e-3, torch.tensor([1.0, 0.01])).bad_rows == (1,)
     assert relative_distance(off.float(), expected, torch.tensor([1.0, 1.0])) == pytest.approx(2e-4, rel=1e-3)
+
+
+def test_while_timed_no_row_counts_for_less_than_the_mean_of_its_outputs_rows(lent):
+    _, layout, _ = lent
+    expected = torch.zeros(6, 5)
+    expected[:3, 0] = torch.tensor([9.0, 0.0, 3.0])  # twice
+    expected[3:, 0] = torch.tensor([100.0, 50.0, 0.0])  # sum
+    timing = types.SimpleNamespace(_lab=dataclasses.replace(PAIR, row_size=lambda given: None), _layout=layout)
+
+    sizes = Bench._row_size(timing, expected)
+
+    assert sizes.tolist() == [9.0, 4.0, 4.0, 100.0, 50.0, 50.0]
+    off = expected.clone()
+    off[1, 0] = 1e-3
+    assert bool(_plainly_right(off, expected, 1e-3, sizes))
+    assert not bool(_plainly_right(off, expected, 1e-3))
+    assert Bench._row_size(types.SimpleNamespace(_lab=PAIR, _layout=layout), expected) is None
 
 
 def test_an_input_is_not_among_what_may_be_written(lent):
