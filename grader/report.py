@@ -74,11 +74,12 @@ _SENTENCES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """The worst cell of `out`. A NaN or Inf is carried as text, since JSON has no number for it."""
+    """The worst cell of what is written. A NaN or Inf is carried as text, since JSON has no number for it."""
 
     index: tuple[int, ...]
     got: float | str
     expected: float | str
+    name: str = "out"  # the tensor that it is of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

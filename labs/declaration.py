@@ -57,17 +57,29 @@ Inputs = Mapping[str, Any]  # argument name -> contiguous CPU tensor, or a float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Output:
+    """One of several tensors that the entry function writes. The judge sees them as one table (`labs.table`)."""
+
+    name: str  # the argument
+    shape: Callable[[Inputs], tuple[int, ...]]
+    dtype: torch.dtype | None = None  # None: the case's
+    cell_rows: bool = False  # each cell is held against its own size, where else a row of the last axis is
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Oracle:
     """A wrong answer that the judge can compute. Where it fits far better than the truth, `sentence` names the bug.
 
     `row_slack` is for what depends on the order of a sum, which nobody can foresee: a row fits as well where it is the
-    answer's times any factor within so much of 1.
+    answer's times any factor within so much of 1. `noise`: how many times larger than the truth's what rounding does to it
+    is, where large numbers cancel in it that are not in the truth.
     """
 
     name: str
     sentence: str
     answer: Callable[[Inputs], torch.Tensor]
     row_slack: float = 0.0
+    noise: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,8 +159,8 @@ class Lab:
     points: float
     entry: str  # the function a submission must define
     kind: str = ""  # what its kernels are asked once they are wrong: a key of `grader.judge.diagnosis.probes.battery`
-    arguments: tuple[str, ...]  # its parameters, in order; `out` is among them
-    inputs: Callable[[Draw], dict[str, Any]]  # every argument but `out`
+    arguments: tuple[str, ...]  # its parameters, in order; `out` or the `outputs` are among them
+    inputs: Callable[[Draw], dict[str, Any]]  # every argument but what is written
     out_shape: Callable[[Inputs], tuple[int, ...]]
     expected: Callable[[Inputs], torch.Tensor]  # float64, of `out_shape`
     ideal_bytes: Callable[[Inputs], int]  # what the best possible kernel moves
@@ -166,3 +178,12 @@ class Lab:
     forbidden: tuple[str, ...] = ()  # names of triton.language that would do the exercise, e.g. "softmax"
     score_scale: Callable[[Inputs], float] = lambda inputs: 0.0  # largest |score|: fp32 limits grow with it
     out_dtype: Callable[[Inputs, torch.dtype], torch.dtype] = lambda inputs, dtype: dtype
+    outputs: tuple[Output, ...] = ()  # what is written where it is not `out` alone; `out_shape` … speak of their table then
+    # What each row's error is held against, float64 [rows]. None: the expected row's own size. For rows that are what is left
+    # of larger numbers, of which each has noise of its own.
+    row_size: Callable[[Inputs], torch.Tensor] | None = None
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The arguments that the entry function writes."""
+        return tuple(output.name for output in self.outputs) or ("out",)

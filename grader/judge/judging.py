@@ -19,6 +19,7 @@ from grader.judge.verdict.gate import compare, limit_for
 from grader.report import CaseResult, Diagnosis, Traffic, Verdict
 from grader.source import clean
 from labs.declaration import Lab
+from labs.table import place
 
 NEVER_READ = "never_read"
 
@@ -43,7 +44,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if not outcome.snapshots:
         return Finding(prepared=prepared, verdict=Verdict.NOT_RUN)
     if outcome.changed:
-        sentence = f"The kernel wrote into {', '.join(outcome.changed)}, which is an input: write to out alone."
+        sentence = f"The kernel wrote into {', '.join(outcome.changed)}, which is an input: write to {_named(prepared)} alone."
         own = Diagnosis(sentence=sentence, name="input_changed")
         return Finding(prepared=prepared, verdict=Verdict.INPUT_CHANGED, own=own)
     found = [_compare(lab, prepared, snapshot) for snapshot in outcome.snapshots]
@@ -100,18 +101,36 @@ def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:
         item = prepared.out_dtype.itemsize
         where, count = ("past the end", after) if after else ("before the start", before)
         cells = -(-count // item)
-        sentence = f"The kernel wrote {cells} elements {where} of out: the store needs a mask."
+        sentence = f"The kernel wrote {cells} elements {where} of {_named(prepared)}: the store needs a mask."
         own = Diagnosis(sentence=sentence, name="bounds")
         return Finding(prepared=prepared, verdict=Verdict.OUT_OF_BOUNDS, own=own)
     out = snapshot.tensor
     expected = lab.expected(prepared.inputs)
     limit = limit_for(prepared.out_dtype, lab.score_scale(prepared.inputs), prepared.case.limit)
-    comparison = compare(out, expected, limit)
+    row_size = lab.row_size(prepared.inputs) if lab.row_size is not None else None
+    comparison = compare(out, expected, limit, row_size)
+    if comparison.worst is not None:
+        name, index = place(prepared.forms, comparison.worst.index)
+        comparison = dataclasses.replace(comparison, worst=dataclasses.replace(comparison.worst, name=name, index=index))
     unwritten = snapshot.unwritten
     verdict = comparison.verdict
     if verdict is not Verdict.PASSED and bool(unwritten.any()):
         verdict = Verdict.NOT_WRITTEN
-    return Finding(prepared=prepared, verdict=verdict, out=out, expected=expected, comparison=comparison, unwritten=unwritten)
+    return Finding(
+        prepared=prepared,
+        verdict=verdict,
+        out=out,
+        expected=expected,
+        comparison=comparison,
+        unwritten=unwritten,
+        row_size=row_size,
+    )
+
+
+def _named(prepared: PreparedCase) -> str:
+    """What may be written: "out", or "dquery, dkey or dvalue"."""
+    *first, last = [form.name for form in prepared.forms]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def case_result(lab: Lab, judged: Judged) -> CaseResult:

@@ -79,7 +79,8 @@ class Recorder:
             self.failed = RecordedCase(ending=ended.ending)
             return self.failed
         try:
-            record = parse(blob, arguments=self._submission.lab.arguments)
+            lab = self._submission.lab
+            record = parse(blob, arguments=lab.arguments, written=lab.written)
             held_against(record, layout, self._submission.target, limit)
         except RecordError as error:
             return RecordedCase(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))
@@ -110,7 +111,7 @@ def held_against(record: Record, layout: Layout, target: str, most_scratch: int)
     """
     if record.target != target:
         raise RecordError(f"it is for {record.target}, not for {target}")
-    given = {lent.name: (lent.shape, lent.strides, lent.dtype) for lent in (*layout.inputs, layout.out)}
+    given = {lent.name: (lent.shape, lent.strides, lent.dtype) for lent in layout.tensors}
     for tensor in record.tensors:
         if given.get(tensor.name) != (tensor.shape, tensor.strides, tensor.dtype):
             raise RecordError(f"{tensor.name} is not of the form that was given")

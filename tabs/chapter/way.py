@@ -16,7 +16,7 @@ PRACTICE = {
     "online": ("lab03_online_softmax",),
     "precision": ("lab09_fp8_kv", "lab10_nvfp4_kv"),
     "synthesis": ("lab04_naive_attention", "lab07_decode"),
-    "memory": ("lab05_flash_attention", "lab08_split_kv"),
+    "memory": ("lab05_flash_attention", "lab08_split_kv", "lab12_backward"),
     "tiling": ("lab06_causal", "lab11_sliding_window"),
     "triton": ("lab00_roof", "lab01_scores"),
 }

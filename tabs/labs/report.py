@@ -121,7 +121,7 @@ def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
 
 def _cell(cell: Cell) -> str:
     index = ", ".join(str(part) for part in cell.index)
-    return f"out[{index}] is <b>{_value(cell.got)}</b>, expected <b>{_value(cell.expected)}</b>"
+    return f"{escape(cell.name)}[{index}] is <b>{_value(cell.got)}</b>, expected <b>{_value(cell.expected)}</b>"
 
 
 def _value(value: float | str) -> str:

@@ -1,6 +1,7 @@
 """Whatever shapes, strides, dtypes and values are drawn, our solution and every honest kernel of a lab are right."""
 
 import dataclasses
+import math
 
 import hypothesis
 import pytest
@@ -11,6 +12,7 @@ from labs import LabFolder, lab_ids, load
 from labs.declaration import Case
 
 CASES = 5  # in an attempt
+MOST_SCORES = 90_000  # of all heads of a case, where there are queries and keys
 
 # What a lab's contract allows, as far as the interpreter is quick.
 SIZES = {
@@ -40,7 +42,12 @@ def drawn_cases(lab):
         dtype=st.sampled_from(sorted({case.dtype for case in known}, key=str)),
         strided=st.sampled_from(sorted({case.strided for case in known})),
     )
-    return st.lists(case, min_size=CASES, max_size=CASES)
+    return st.lists(case.filter(_is_quick), min_size=CASES, max_size=CASES)
+
+
+def _is_quick(case):
+    heads = math.prod(case.sizes.get(name, 1) for name in ("batch", "heads", "num_heads_kv", "group_size"))
+    return "seqlen_q" not in case.sizes or heads * case.sizes["seqlen_q"] * case.sizes["seqlen_kv"] <= MOST_SCORES
 
 
 @pytest.mark.parametrize("lab_id", lab_ids())

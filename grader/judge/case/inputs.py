@@ -12,7 +12,9 @@ from typing import Any
 import torch
 
 from grader.sandbox.protocol import contiguous_strides
+from labs import table
 from labs.declaration import Case, Draw, Inputs, Lab
+from labs.table import Form
 
 SEED_BYTES = 32
 PAST_INT32 = 1 << 31
@@ -32,6 +34,12 @@ class PreparedCase:
     out_shape: tuple[int, ...]
     out_dtype: torch.dtype
     order: int = 0
+    outputs: tuple[Form, ...] = ()  # where the entry function writes more than `out`, which then is their table
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The tensors that the entry function writes."""
+        return self.outputs or (Form("out", self.out_shape, self.out_dtype),)
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -58,7 +66,15 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
         inputs = lab.inputs(Draw(sizes, case.values, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
     digest = hashlib.blake2b(b"order" + digest, key=seed, digest_size=4).digest()  # tells nothing of what the values came from
-    return PreparedCase(case, sizes, inputs, out_shape, lab.out_dtype(inputs, case.dtype), int.from_bytes(digest, "little"))
+    return PreparedCase(
+        case,
+        sizes,
+        inputs,
+        out_shape,
+        lab.out_dtype(inputs, case.dtype),
+        int.from_bytes(digest, "little"),
+        table.forms(lab.outputs, inputs, case.dtype),
+    )
 
 
 def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:

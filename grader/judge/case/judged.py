@@ -25,6 +25,7 @@ class Finding:
     rule: str = ""  # of ours, that a refusal was for, in fixed words
     own: Diagnosis | None = None  # what this case by itself says (a fault, a guard zone)
     unwritten: torch.Tensor | None = None
+    row_size: torch.Tensor | None = None  # what the rows' errors were held against, where not against the rows
     done: Done | None = None  # what the run used
 
     @property

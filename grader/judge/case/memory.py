@@ -12,12 +12,14 @@ import dataclasses
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 
 from grader.judge.case.inputs import PreparedCase, gapped_strides, spread_strides
 from grader.sandbox.protocol import LentTensor, contiguous_strides, extent
+from labs.table import Form, table
 
 FILL = 0xFF  # bytes around the inputs
 OUT_FILL = -2  # 16-bit words of `out` and around it: 0xFFFE
@@ -31,12 +33,40 @@ _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW, _SEAL_FUTURE_WRITE = 0x1, 0x2, 0x4, 0x10
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Where a case's tensors lie in the two buffers. Offsets in bytes."""
+    """Where a case's tensors lie in the two buffers, the inputs' and that of what is written. Offsets in bytes."""
 
     inputs: tuple[LentTensor, ...]
-    out: LentTensor
+    outs: tuple[LentTensor, ...]
+    forms: tuple[Form, ...]  # of `outs`
     inputs_bytes: int
     out_bytes: int
+
+    @property
+    def out(self) -> LentTensor:
+        """The first that is written; of most labs the only one."""
+        return self.outs[0]
+
+    @property
+    def tensors(self) -> tuple[LentTensor, ...]:
+        return (*self.inputs, *self.outs)
+
+    def joined(self, view: Callable[[LentTensor], torch.Tensor]) -> torch.Tensor:
+        """What is written, as the judge compares it: the tensor itself, or the table of several."""
+        if len(self.outs) == 1:
+            return view(self.out)
+        return table(self.forms, {lent.name: view(lent) for lent in self.outs})
+
+    def cells(self, lent: LentTensor) -> slice:
+        """Where in the buffer the cells of an output lie, in bytes."""
+        return slice(lent.offset, lent.offset + extent(lent.shape, lent.strides) * getattr(torch, lent.dtype).itemsize)
+
+    @property
+    def guards(self) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """The bytes before the first output, and those behind each one."""
+        cells = [self.cells(lent) for lent in self.outs]
+        ends = [*(each.start for each in cells[1:]), self.out_bytes]
+        behind = tuple(slice(each.stop, end) for each, end in zip(cells, ends, strict=True))
+        return (slice(0, cells[0].start),), behind
 
 
 def lay_out(prepared: PreparedCase) -> Layout:
@@ -53,17 +83,13 @@ def lay_out(prepared: PreparedCase) -> Layout:
             LentTensor(name=name, buffer="inputs", offset=offset, shape=shape, strides=strides, dtype=dtype, spread=spread)
         )
         offset = _next_offset(offset, extent(shape, strides) * tensor.element_size())
-    shape = prepared.out_shape
-    out = LentTensor(
-        name="out",
-        buffer="out",
-        offset=GUARD_BYTES,
-        shape=shape,
-        strides=contiguous_strides(shape),
-        dtype=_name(prepared.out_dtype),
-    )
-    out_bytes = _next_offset(GUARD_BYTES, extent(shape, out.strides) * prepared.out_dtype.itemsize)
-    return Layout(tuple(placed), out, offset, out_bytes)
+    outs, out_bytes = [], GUARD_BYTES
+    for form in prepared.forms:
+        strides = contiguous_strides(form.shape)
+        dtype = _name(form.dtype)
+        outs.append(LentTensor(name=form.name, buffer="out", offset=out_bytes, shape=form.shape, strides=strides, dtype=dtype))
+        out_bytes = _next_offset(out_bytes, extent(form.shape, strides) * form.dtype.itemsize)
+    return Layout(tuple(placed), tuple(outs), prepared.forms, offset, out_bytes)
 
 
 def _next_offset(offset: int, size: int) -> int:
@@ -99,7 +125,7 @@ class LentMemory:
 
 
 class Snapshot(Protocol):
-    """What a case left in `out`, wherever that lay; a private copy, taken once."""
+    """What a case left in `out`, wherever that lay; a private copy, taken once. Of several outputs, their table."""
 
     @property
     def tensor(self) -> torch.Tensor:
@@ -111,7 +137,7 @@ class Snapshot(Protocol):
 
     @property
     def overrun(self) -> tuple[int, int]:
-        """Bytes changed before and after `out`."""
+        """Bytes changed before and after `out`; of several outputs, before the first and behind any."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,31 +148,33 @@ class LentSnapshot:
     layout: Layout
 
     @property
-    def _cells(self) -> slice:
-        out = self.layout.out
-        size = extent(out.shape, out.strides) * getattr(torch, out.dtype).itemsize
-        return slice(out.offset, out.offset + size)
-
-    @property
     def tensor(self) -> torch.Tensor:
-        """`out`, contiguous, in its own dtype."""
-        cells = bytearray(self.data[self._cells])
-        dtype = getattr(torch, self.layout.out.dtype)
-        if not cells:
-            return torch.empty(self.layout.out.shape, dtype=dtype)
-        return torch.frombuffer(cells, dtype=dtype).view(self.layout.out.shape)
+        """`out`, contiguous, in its own dtype; of several outputs, their table."""
+        return self.layout.joined(self._tensor)
 
     @property
     def unwritten(self) -> torch.Tensor:
         """True where a cell of `out` still holds the fill, bit for bit."""
-        return still_filled(self.tensor)
+        return self.layout.joined(lambda lent: still_filled(self._tensor(lent)))
 
     @property
     def overrun(self) -> tuple[int, int]:
-        """Bytes changed before and after `out`."""
+        """Bytes changed before and after `out`; of several outputs, before the first and behind any."""
         words = torch.frombuffer(bytearray(self.data), dtype=torch.int16)
-        start, stop = self._cells.start // WORD_BYTES, self._cells.stop // WORD_BYTES
-        return changed_bytes(words[:start]), changed_bytes(words[stop:])
+        before, behind = (sum(changed_bytes(words[_words(part)]) for part in parts) for parts in self.layout.guards)
+        return before, behind
+
+    def _tensor(self, lent: LentTensor) -> torch.Tensor:
+        cells = bytearray(self.data[self.layout.cells(lent)])
+        dtype = getattr(torch, lent.dtype)
+        if not cells:
+            return torch.empty(lent.shape, dtype=dtype)
+        return torch.frombuffer(cells, dtype=dtype).view(lent.shape)
+
+
+def _words(part: slice) -> slice:
+    """The 16-bit words of these bytes."""
+    return slice(part.start // WORD_BYTES, part.stop // WORD_BYTES)
 
 
 def changed_bytes(words: torch.Tensor) -> int:

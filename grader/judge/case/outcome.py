@@ -84,7 +84,7 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again 
     again = again or Again()
     return {
         "kind": "case",
-        "tensors": [dataclasses.asdict(lent) for lent in (*layout.inputs, layout.out)],
+        "tensors": [dataclasses.asdict(lent) for lent in layout.tensors],
         "scalars": prepared.scalars,
         "scratch_limit_bytes": limit,
         "order": prepared.order ^ again.other_order,

@@ -135,8 +135,8 @@ RULES = (
     ),
     Rule(
         "returned_tensor",
-        r"^ReturnedInsteadOfWritten: (\w+) returned a tensor",
-        "{0} returns a tensor and writes nothing into out: store the answer into out, which it is given.",
+        r"^ReturnedInsteadOfWritten: (\w+) returned a tensor and wrote nothing into (\w+(?:, \w+){0,9})$",
+        "{0} returns a tensor and writes nothing into {1}: store the answer into {1}, which it is given.",
         Verdict.NOT_WRITTEN,
     ),
     Rule(

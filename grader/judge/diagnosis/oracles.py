@@ -111,7 +111,8 @@ def on_cpu(finding: Finding) -> Finding:
         return finding
     inputs = {name: x.cpu() if isinstance(x, torch.Tensor) else x for name, x in finding.prepared.inputs.items()}
     prepared = dataclasses.replace(finding.prepared, inputs=inputs)
-    return dataclasses.replace(finding, prepared=prepared, out=finding.out.cpu())
+    row_size = finding.row_size.cpu() if finding.row_size is not None else None
+    return dataclasses.replace(finding, prepared=prepared, out=finding.out.cpu(), row_size=row_size)
 
 
 class Suspects:
@@ -209,10 +210,10 @@ def fits(rule: Bug, finding: Finding) -> bool | None:
     assert comparison is not None and finding.out is not None
     to_rule = _distance(rule, finding)
     if comparison.verdict is Verdict.NOT_FINITE:
-        if to_rule > FIT_LIMITS * comparison.limit:
+        if to_rule > _within(rule) * comparison.limit:
             return False
         return True if bool(torch.isfinite(finding.out).any()) else None  # NaN everywhere is like any other NaN everywhere
-    if to_rule <= FIT_LIMITS * comparison.limit and comparison.error is not None:
+    if to_rule <= _within(rule) * comparison.limit and comparison.error is not None:
         return True if to_rule * FIT_MARGIN <= comparison.error else None
     return False
 
@@ -220,7 +221,12 @@ def fits(rule: Bug, finding: Finding) -> bool | None:
 def _agrees(rule: Bug, finding: Finding) -> bool:
     """Whether the rule is right where the kernel is."""
     assert finding.comparison is not None
-    return _distance(rule, finding) <= FIT_LIMITS * finding.comparison.limit
+    return _distance(rule, finding) <= _within(rule) * finding.comparison.limit
+
+
+def _within(rule: Bug) -> float:
+    """Within how many limits of a case it fits."""
+    return FIT_LIMITS * float(getattr(rule, "noise", 1.0))
 
 
 def _distance(rule: Bug, finding: Finding) -> float:
@@ -233,7 +239,7 @@ def _distance(rule: Bug, finding: Finding) -> float:
     if slack:
         answer = _nearest_multiple(answer, finding.out.double(), slack)
     rounded = answer.to(finding.out.dtype).double()
-    distance = relative_distance(finding.out, rounded)
+    distance = relative_distance(finding.out, rounded, finding.row_size)
     overflowed = torch.isfinite(answer) & ~torch.isfinite(rounded)
     if not math.isfinite(distance) or distance == 0 or not bool(overflowed.any()):
         return distance

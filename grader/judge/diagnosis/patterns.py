@@ -9,6 +9,7 @@ import torch
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Verdict
+from labs.table import Form
 
 
 def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
@@ -35,23 +36,31 @@ def _is_ragged(finding: Finding) -> bool:
 
 
 def unwritten_sentence(finding: Finding) -> str:
-    """Which rows or columns of out nobody stored."""
-    unwritten = finding.unwritten
-    assert unwritten is not None
+    """Which rows or columns of out nobody stored; of several outputs, of the first that has any."""
+    assert finding.unwritten is not None
+    name, unwritten = _first_unwritten(finding.prepared.forms, finding.unwritten)
     if bool(unwritten.all()):
-        return "out was never written: the kernel stores nothing, or is not launched."
+        return f"{name} was never written: the kernel stores nothing, or is not launched."
     columns = unwritten.shape[-1]
     by_row = unwritten.reshape(-1, columns)
     rows = by_row.all(dim=1).nonzero().flatten()
     if rows.numel():
         return (
-            f"{_stretch('row', rows)} of out ({rows.numel()} of {by_row.shape[0]}) never written: "
+            f"{_stretch('row', rows)} of {name} ({rows.numel()} of {by_row.shape[0]}) never written: "
             "is the grid large enough, and does every program store its own rows?"
         )
     return (
-        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of out never written: "
+        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of {name} never written: "
         "does the store cover the whole row, the last tile too?"
     )
+
+
+def _first_unwritten(forms: Sequence[Form], unwritten: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """An output that has cells which nobody stored, and which they are."""
+    if len(forms) == 1:
+        return forms[0].name, unwritten
+    parts = zip(forms, unwritten.split([form.rows for form in forms]), strict=True)
+    return next((form.name, part[:, : form.columns]) for form, part in parts if bool(part.any()))
 
 
 def _stretch(axis: str, indices: torch.Tensor) -> str:
@@ -65,10 +74,18 @@ def _nan_sentence(finding: Finding) -> str:
     rows = finding.comparison.bad_rows
     total = finding.out.numel() // finding.out.shape[-1]
     where = "every row" if len(rows) == total else f"{len(rows)} of {total} rows, first row {rows[0]}"
+    if len(finding.prepared.forms) > 1:
+        where = _outputs_with_nan(finding.prepared.forms, ~torch.isfinite(finding.out))
     return (
         f"NaN or Inf in {where} of case {finding.name}: an exp overflowed, inf was taken from inf, 0 was divided by 0, "
         "or memory was read that nobody wrote (scratch, or the gaps between rows)."
     )
+
+
+def _outputs_with_nan(forms: Sequence[Form], bad: torch.Tensor) -> str:
+    """ "dkey (3 of 20 rows), dvalue (20 of 20 rows)"."""
+    counts = [int(part.any(dim=1).sum()) for part in bad.split([form.rows for form in forms])]
+    return ", ".join(f"{form.name} ({count} of {form.rows} rows)" for form, count in zip(forms, counts, strict=True) if count)
 
 
 def worst(finding: Finding) -> Diagnosis:
@@ -77,7 +94,9 @@ def worst(finding: Finding) -> Diagnosis:
         return Diagnosis(sentence=f"Case {finding.name} is wrong.", name="wrong_answer")
     cell = finding.comparison.worst
     index = ", ".join(map(str, cell.index))
-    sentence = f"Case {finding.name} is wrong; worst at out[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
+    sentence = (
+        f"Case {finding.name} is wrong; worst at {cell.name}[{index}]: got {_show(cell.got)}, expected {_show(cell.expected)}."
+    )
     return told_diagnosis(Diagnosis(sentence=sentence, name="wrong_answer"), finding)
 
 

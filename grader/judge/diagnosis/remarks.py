@@ -17,10 +17,9 @@ def remarks(lab: Lab, findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         if not finding.visible or finding.verdict is not Verdict.PASSED or finding.done is None:
             continue
-        assert finding.out is not None  # it was right
         spent[finding.name] = Spent(
             inputs=finding.prepared.inputs,
-            out_bytes=finding.out.nbytes,
+            out_bytes=sum(form.nbytes for form in finding.prepared.forms),
             loaded_bytes=finding.done.loaded_bytes,
             stored_bytes=finding.done.stored_bytes,
             scratch_bytes=finding.done.scratch_bytes,

@@ -24,7 +24,7 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     for finding in in_view:
         gapped = finding.prepared.case.strided
         found = _OUTSIDE.search(finding.own.sentence) if finding.own is not None else None
-        other = found.group(1) if found else "out" if finding.verdict is Verdict.NOT_WRITTEN else ""
+        other = found.group(1) if found else _unwritten(finding) if finding.verdict is Verdict.NOT_WRITTEN else ""
         if len(gapped) == 1 and other and other != gapped[0]:
             sentence = f"{other} is addressed with the strides of {gapped[0]}: right only where both are laid out alike."
             return Diagnosis(sentence=sentence, name="strides", line=finding.own.line if finding.own else None)
@@ -37,6 +37,12 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
         f"Use {names[0]}.stride(…) for every axis instead of the shape."
     )
     return Diagnosis(sentence=sentence, name="strides")
+
+
+def _unwritten(finding: Finding) -> str:
+    """What is written with the strides of something else; not to be told of several."""
+    forms = finding.prepared.forms
+    return forms[0].name if len(forms) == 1 else ""
 
 
 def _and(names: Sequence[str]) -> str:

@@ -99,7 +99,7 @@ def _read(lab: Lab, case: Case, request: Request, files: dict[str, bytes]) -> Re
         return _why_not(files.get(f"{case.name}.json", b"{}"))
     prepared = _prepared(lab, case, request)
     try:
-        record = parse(blob, arguments=lab.arguments)
+        record = parse(blob, arguments=lab.arguments, written=lab.written)
         held_against(record, lay_out(prepared), request.target, scratch_limit(lab, prepared, request.target))
     except RecordError as error:
         return RecordedCase(ending=Ending(Reason.PROTOCOL, f"its launch record is not valid: {error}"))

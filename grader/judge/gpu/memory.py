@@ -90,20 +90,20 @@ class DeviceSnapshot:
 
     def __init__(self, layout: Layout, inputs: torch.Tensor, out: torch.Tensor) -> None:
         self._layout = layout
-        self._inputs = inputs
-        lent = layout.out
-        itemsize = getattr(torch, lent.dtype).itemsize
-        stop = lent.offset + extent(lent.shape, lent.strides) * itemsize
-        cells = out[lent.offset : stop]
-        self.tensor = cells.view(getattr(torch, lent.dtype)).view(lent.shape)
-        self.unwritten = still_filled(self.tensor)
-        self._guards = out[: lent.offset], out[stop : layout.out_bytes]
+        self._inputs, self._out = inputs, out
+        self.tensor = layout.joined(self._tensor)
+        self.unwritten = layout.joined(lambda lent: still_filled(self._tensor(lent)))
+
+    def _tensor(self, lent: LentTensor) -> torch.Tensor:
+        return self._out[self._layout.cells(lent)].view(getattr(torch, lent.dtype)).view(lent.shape)
 
     @property
     def overrun(self) -> tuple[int, int]:
-        """Bytes changed before and after `out`."""
-        before, after = self._guards
-        return changed_bytes(before.view(torch.int16)), changed_bytes(after.view(torch.int16))
+        """Bytes changed before and after `out`; of several outputs, before the first and behind any."""
+        before, behind = (
+            sum(changed_bytes(self._out[part].view(torch.int16)) for part in parts) for parts in self._layout.guards
+        )
+        return before, behind
 
     def changed_inputs(self, lent_bytes: torch.Tensor) -> list[str]:
         """Names of the inputs whose bytes, or the gaps and guards after them, are not those that were lent."""

@@ -106,7 +106,9 @@ class Replayer:
             ReplayFault: the record's scratch could not be had.
             SandboxError: what is lent could not be opened, which is no submission's doing.
         """
-        self._send({"kind": "record", "name": name, "arguments": list(arguments), "size": len(blob)}, blob)
+        written = [lent.name for lent in sets[0].layout.outs]
+        names = {"name": name, "arguments": list(arguments), "written": written}
+        self._send({"kind": "record", **names, "size": len(blob)}, blob)
         self._answer("ok")
         for each, out in zip(sets, outs or [each.out for each in sets], strict=True):
             lent = {"inputs": each.inputs.lent, "out": out.lent}
@@ -159,4 +161,4 @@ class Replayer:
 
 def places(layout: Layout) -> dict[str, tuple[str, int]]:
     """Where each tensor argument lies: which buffer, and its offset in bytes."""
-    return {lent.name: (lent.buffer, lent.offset) for lent in (*layout.inputs, layout.out)}
+    return {lent.name: (lent.buffer, lent.offset) for lent in layout.tensors}

@@ -45,8 +45,11 @@ def limit_for(dtype: torch.dtype, score_scale: float, override: float | None = N
     return ROW_LIMIT[dtype] + SCORE_LIMIT * score_scale
 
 
-def compare(out: torch.Tensor, expected: torch.Tensor, limit: float) -> Comparison:
-    """Hold `out` (its own dtype) against `expected` (float64, same shape). An empty `out` is right."""
+def compare(out: torch.Tensor, expected: torch.Tensor, limit: float, row_size: torch.Tensor | None = None) -> Comparison:
+    """Hold `out` (its own dtype) against `expected` (float64, same shape). An empty `out` is right.
+
+    Where ±Inf is expected, nothing else is right. `row_size`: [rows], in the place of ‖expected‖.
+    """
     if out.numel() == 0:
         return Comparison(verdict=Verdict.PASSED, error=0.0, limit=limit)
     columns = out.shape[-1] if out.dim() else 1
@@ -54,8 +57,11 @@ def compare(out: torch.Tensor, expected: torch.Tensor, limit: float) -> Comparis
     want = expected.double().reshape(-1, columns)
     wrong_finite = ~torch.isfinite(got) & torch.isfinite(want)
     step = HALF_SUBNORMAL_STEP.get(out.dtype, 0.0)
-    difference = torch.where(got == want, 0.0, ((got - want).abs() - step).clamp(min=0.0))
-    norm = want.norm(dim=1)
+    finite = torch.isfinite(want)
+    difference = torch.where(finite, ((got - want).abs() - step).clamp(min=0.0), torch.inf)
+    difference = torch.where(got == want, 0.0, difference)
+    want = torch.where(finite, want, 0.0)
+    norm = want.norm(dim=1) if row_size is None else row_size.double()
     zero_rows = norm == 0
     row_error = difference.norm(dim=1) / torch.where(zero_rows, 1.0, norm)
     row_limit = torch.where(zero_rows, ZERO_LIMIT, limit)
@@ -82,8 +88,11 @@ def compare(out: torch.Tensor, expected: torch.Tensor, limit: float) -> Comparis
     return Comparison(verdict=verdict, error=error, limit=limit, worst=worst, error_map=error_map, bad_rows=rows)
 
 
-def relative_distance(out: torch.Tensor, other: torch.Tensor) -> float:
-    """Worst row's ‖out − other‖ / ‖other‖ where NaN and Inf stand in the same cells of both; infinite elsewhere."""
+def relative_distance(out: torch.Tensor, other: torch.Tensor, row_size: torch.Tensor | None = None) -> float:
+    """Worst row's ‖out − other‖ / ‖other‖ where NaN and Inf stand in the same cells of both; infinite elsewhere.
+
+    `row_size`: [rows], the least that a row counts for.
+    """
     if out.numel() == 0:
         return math.inf
     columns = out.shape[-1] if out.dim() else 1
@@ -94,6 +103,7 @@ def relative_distance(out: torch.Tensor, other: torch.Tensor) -> float:
     step = HALF_SUBNORMAL_STEP.get(out.dtype, 0.0)
     difference = torch.where(finite, ((got - want).abs() - step).clamp(min=0.0), 0.0)
     norm = torch.where(finite, want, 0.0).norm(dim=1)
+    norm = norm if row_size is None else torch.maximum(norm, row_size.double())
     ratios = difference.norm(dim=1) / torch.where(norm == 0, 1.0, norm)
     return float(ratios.max())
 

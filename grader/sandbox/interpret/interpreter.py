@@ -120,13 +120,19 @@ class InterpretedRun:
             book.filled(region, fill.tensor.data_ptr(), *form)
 
         self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
-        before = _bits(arguments.get("out"))
+        written = [lent.name for lent in case.tensors if lent.buffer == "out"]
+        before = [_bits(arguments[name]) for name in written]
         with current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)):
             returned = entry(**arguments)
         if self.first_fault is not None:
             raise self.first_fault
-        if isinstance(returned, torch.Tensor) and before is not None and torch.equal(before, _bits(arguments["out"])):
-            raise ReturnedInsteadOfWritten(f"{entry.__name__} returned a tensor and wrote nothing into out")
+        handed_back = returned[0] if isinstance(returned, tuple) and returned else returned
+        if isinstance(handed_back, torch.Tensor):
+            after = [_bits(arguments[name]) for name in written]
+            if written and all(map(torch.equal, before, after)):
+                raise ReturnedInsteadOfWritten(
+                    f"{entry.__name__} returned a tensor and wrote nothing into {', '.join(written)}"
+                )
         traffic = addresses.traffic
         return {
             "kind": "done",
@@ -139,9 +145,9 @@ class InterpretedRun:
         }
 
 
-def _bits(tensor: torch.Tensor | None) -> torch.Tensor | None:
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """A copy of the tensor's cells as bytes, which are equal to themselves even where they are NaN."""
-    return None if tensor is None else tensor.detach().clone().reshape(-1).view(torch.uint8)
+    return tensor.detach().clone().reshape(-1).view(torch.uint8)
 
 
 @functools.cache

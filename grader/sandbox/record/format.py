@@ -90,12 +90,13 @@ def dump(record: Record) -> bytes:
     return _PREFIX.pack(MAGIC, VERSION, len(text)) + text + b"".join(blobs)
 
 
-def parse(data: bytes, *, arguments: Sequence[str]) -> Record:
+def parse(data: bytes, *, arguments: Sequence[str], written: Sequence[str] = ("out",)) -> Record:
     """A record, checked.
 
     Args:
         data: from a process that may be hostile.
         arguments: names of the entry function's arguments; a record can speak of no other.
+        written: those that it writes; no other may be filled.
 
     Raises:
         RecordError: anything is not as it must be.
@@ -111,7 +112,7 @@ def parse(data: bytes, *, arguments: Sequence[str]) -> Record:
         raise RecordError("the header is too long")
     try:
         header = json.loads(data[_PREFIX.size : _PREFIX.size + length].decode())
-        return _Parser(arguments).record(header, data[_PREFIX.size + length :])
+        return _Parser(arguments, written).record(header, data[_PREFIX.size + length :])
     except RecordError:
         raise
     except (ValueError, RecursionError, KeyError, TypeError, OverflowError) as error:
@@ -121,8 +122,8 @@ def parse(data: bytes, *, arguments: Sequence[str]) -> Record:
 class _Parser:
     """Turns a header into a Record, field by field."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = tuple(arguments)
+    def __init__(self, arguments: Sequence[str], written: Sequence[str]) -> None:
+        self._arguments, self._written = tuple(arguments), tuple(written)
         self._sizes: dict[str | int, int] = {}
         self._kernels: list[dict[str, cubin.Kernel]] = []
         self._commands = 0
@@ -188,7 +189,7 @@ class _Parser:
         _keys(item, ("buffer", "offset", "size", "pattern"), "fill")
         pattern = _hex(item["pattern"], PATTERN_SIZES, "pattern")
         buffer, offset = self._place(item["buffer"], item["offset"])
-        if isinstance(buffer, str) and buffer != "out":
+        if isinstance(buffer, str) and buffer not in self._written:
             raise RecordError(f"a fill would change the input {buffer}")
         size = _integer(item["size"], 1, self._sizes[buffer] - offset, "size of a fill")
         if size % len(pattern) or offset % len(pattern):

@@ -6,7 +6,7 @@ holds nothing of worth, and it is killed after one attempt.
 
 Judge → replayer                                            Replayer → judge
     open     ordinal                                            opened l2_bytes
-    record   name, arguments, size; then the record itself      ok | fault
+    record   name, arguments, written, size; then the record itself      ok | fault
     bind     record, inputs, out, places                        ok | fault
     run      record, set, alternative                           ok | fault
     release  record                                             ok | fault
@@ -47,8 +47,8 @@ class _Session:
         self._choices: dict[str, list[int]] = {}
         self._graphs: dict[str, Graph] = {}
 
-    def record(self, name: str, arguments: list[str], blob: bytes) -> dict[str, Any]:
-        self._records[name] = LoadedRecord(parse(blob, arguments=arguments))
+    def record(self, name: str, arguments: list[str], written: list[str], blob: bytes) -> dict[str, Any]:
+        self._records[name] = LoadedRecord(parse(blob, arguments=arguments, written=written))
         self._choices[name] = [0] * len(self._records[name].options)
         self._opened[name] = []
         return {"kind": "ok"}
@@ -155,7 +155,7 @@ def main(*, command_fd: int, reply_fd: int) -> None:
             elif kind == "record":
                 assert session is not None
                 blob = protocol.read_exactly(command_fd, message.pop("size"))
-                answer = session.record(message["name"], message["arguments"], blob)
+                answer = session.record(message["name"], message["arguments"], message["written"], blob)
             else:
                 answer = _METHODS[kind](session, **message)
         except DriverError as error:

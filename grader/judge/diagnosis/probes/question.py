@@ -10,6 +10,7 @@ import torch
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.report import Fact, Picture
+from labs import table
 from labs.declaration import Case, Inputs, Lab
 
 
@@ -40,7 +41,8 @@ def prepared(
 ) -> PreparedCase:
     """A case of ours. `what` tells a person what its inputs are."""
     case = Case(name=name, values=what, sizes={}, dtype=dtype, strided=strided)
-    return PreparedCase(case, {}, inputs, tuple(lab.out_shape(inputs)), lab.out_dtype(inputs, dtype))
+    outputs = table.forms(lab.outputs, inputs, dtype)
+    return PreparedCase(case, {}, inputs, tuple(lab.out_shape(inputs)), lab.out_dtype(inputs, dtype), outputs=outputs)
 
 
 def number(value: float) -> str:

@@ -1,0 +1,91 @@
+"""Lab 12 rejects what a course's test of gradients lets through: one shape, square, of whole tiles, allclose at 1e-2."""
+
+import dataclasses
+
+import pytest
+import torch
+from interpreted import Interpreted, attempt
+from known_seed import SEED
+
+from grader.judge.case.inputs import prepare
+from grader.judge.verdict.gate import compare, limit_for
+from grader.report import Verdict
+from labs import LabFolder, load
+from labs.check.answers import answers
+from labs.lab12_backward.gradients import OUTPUTS, Way, answer, distance
+from labs.lab12_backward.lab import case, expected
+from labs.table import forms
+
+LAB = load("lab12_backward")
+COURSE = case("one_shape", seqlen=64)  # one head, as many queries as keys, whole tiles
+LENIENT = {"atol": 1e-2, "rtol": 1e-2}
+# Each is right on the course's one shape, even by our own gate.
+THROUGH = ("last_queries_dropped", "first_head_of_the_group", "backward_top_left", "dprobs_in_fp16", "no_visible_key")
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_a_kernel_that_one_shape_lets_through_is_rejected(judge, graded, name):
+    mistake = next(each for each in answers(LAB) if each.file == f"mistakes/{name}")
+    one_shape = LabFolder(LAB.id, dataclasses.replace(LAB.lab, cases=(COURSE,), symptoms=()), LAB.path)
+
+    course = attempt(Interpreted, judge, one_shape, mistake.source.encode(), mode="check", seed=SEED)
+
+    assert course.passed, course.diagnosis
+    assert not graded(mistake).passed
+
+
+def _mean_loss(prepared):
+    """The same case with the dout of a mean over out, as a training loop has it."""
+    dout = prepared.inputs["dout"]
+    return {**prepared.inputs, "dout": (dout.float() / dout.numel() ** 0.5).half()}
+
+
+def test_allclose_takes_zeros_for_the_gradients_of_a_mean():
+    """Every gradient is below 1e-2 there: a kernel that stores zeros passes, and ours rejects each of its rows."""
+    prepared = prepare(LAB.lab, case("mean", seqlen=256, head_dim=64), SEED)
+    given = _mean_loss(prepared)
+    right = expected(given)
+    made = forms(OUTPUTS, given, torch.float16)
+    zeros = right.clone()
+    zeros[sum(form.rows for form in made[:2]) :] = 0.0  # out and lse stay right
+
+    assert torch.allclose(zeros[made[0].rows :, 0], right[made[0].rows :, 0], atol=2e-2)
+    limit = limit_for(torch.float16, LAB.lab.score_scale(given))
+    found = compare(zeros, right, limit, LAB.lab.row_size(given))
+    assert found.verdict is Verdict.WRONG_ANSWER
+    assert len(found.bad_rows) > 0.99 * sum(form.rows for form in made[2:]) - 1  # the first query sees one key: dquery is 0
+
+
+def test_a_single_lost_key_in_the_backward_pass_is_found():
+    """allclose takes it for right; its key's own rows of dkey and dvalue are zero."""
+    prepared = prepare(LAB.lab, case("lost", seqlen=256, head_dim=64), SEED)
+    given = _mean_loss(prepared)
+    seen = distance(given) <= 0
+    seen[:, 200] = False
+    lost = answer(given, Way(seen_by_queries=lambda given: seen, seen_by_keys=lambda given: seen))
+    right = expected(given)
+
+    assert torch.allclose(lost, right, **LENIENT)
+    limit = limit_for(torch.float16, LAB.lab.score_scale(given))
+    assert compare(lost, right, limit, LAB.lab.row_size(given)).verdict is Verdict.WRONG_ANSWER
+
+
+def test_the_right_answer_is_autograds():
+    for one in LAB.lab.cases[:12]:
+        prepared = prepare(LAB.lab, one, SEED)
+        given = prepared.inputs
+        query, key, value = (given[name].double().requires_grad_() for name in ("query", "key", "value"))
+        group_size = query.shape[1] // key.shape[1]
+        scores = query @ key.repeat_interleave(group_size, 1).mT * given["softmax_scale"]
+        seen = distance(given) <= 0
+        scores = scores.masked_fill(~seen, -torch.inf)
+        lse = torch.logsumexp(scores, -1)
+        probs = torch.exp(scores - lse.masked_fill(lse.isneginf(), 0.0)[..., None])
+        out = probs @ value.repeat_interleave(group_size, 1)
+        out.backward(given["dout"].double())
+
+        parts = expected(given).split([form.rows for form in prepared.forms])
+        truth = (out.detach(), lse.detach()[..., None], query.grad, key.grad, value.grad)
+        for part, each, form in zip(parts, truth, prepared.forms, strict=True):
+            each = each.reshape(form.rows, form.columns)
+            torch.testing.assert_close(part[:, : form.columns], each, atol=1e-9, rtol=1e-9, msg=f"{one.name}: {form.name}")
