@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 
 from tabs.page.identity import Identities
 from tabs.web import attempts, labs, me, models, reading, teaching
 from tabs.web.answer import answer_refusals
+from tabs.web.assistant import Assistant
 from tabs.web.watching import Watchers
 from tabs.web.who import Doors
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from grader.course import Course
 
 PREFIX = "/api/v1"
+MCP = "/mcp"
 DESCRIPTION = (
     "Hand kernels in, follow them, read reports; teach a class. A token is who you are: send it as "
     "'Authorization: Bearer TOKEN'. Reading labs and boards needs none. Every refusal is JSON with one sentence under 'error'; "
@@ -41,6 +43,8 @@ def web_app(course: Course, identities: Identities) -> FastAPI:
     )
     app.state.doors = Doors(course, identities)
     app.state.watchers = Watchers(course)
+    assistant = Assistant(app.state.doors, app.state.watchers)
+    app.router.routes.append(Route(MCP, endpoint=assistant))
     answer_refusals(app)
     for router in (labs.router, attempts.router, me.router, teaching.router):
         app.include_router(router)

@@ -92,8 +92,12 @@ async def person_of(request: Request) -> Person:
     Raises:
         Refusal: with a token that is not ours.
     """
-    doors = doors_of(request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return person(doors_of(request), request.headers.get("authorization", ""))
+
+
+def person(doors: Doors, authorization: str) -> Person:
+    """The same, by the header's text."""
+    scheme, _, token = authorization.partition(" ")
     if not scheme:
         return Person(doors, "")
     user = doors.user_of(token.strip()) if scheme.lower() == "bearer" else None

@@ -50,6 +50,11 @@ class Student:
     code: str = ""
 
     @property
+    def canvas_number(self) -> str:
+        """Canvas's own number of them, where the roster has one; empty for what is none."""
+        return self.canvas_id if self.canvas_id.isascii() and self.canvas_id.isdigit() else ""
+
+    @property
     def name(self) -> str:
         """ "Lovelace, Ada"."""
         return f"{self.last_name}, {self.first_name}" if self.first_name else self.last_name

@@ -9,10 +9,18 @@ from tests.grader.course.fake_judge import report
 from tests.grader.course.service import LAB
 
 
-def end_by_hand(course: Course, attempt_id: str, *, state: State = State.DONE, charged: bool = True, now: float = 0.0) -> None:
+def end_by_hand(
+    course: Course,
+    attempt_id: str,
+    verdict: Verdict = Verdict.PASSED,
+    *,
+    state: State = State.DONE,
+    charged: bool = True,
+    now: float = 0.0,
+) -> None:
     with writing(course._engine) as connection:
         taken = attempts.take(connection, attempt_id, process="by hand", now=now)
-        graded = report(LAB, taken.mode, Verdict.PASSED, charged=charged) if state is State.DONE else None
+        graded = report(LAB, taken.mode, verdict, charged=charged) if state is State.DONE else None
         end = End(
             id=attempt_id, state=state, charged=charged, fault="", process="by hand", started=now, finished=now, report=graded
         )

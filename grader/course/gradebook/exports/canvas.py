@@ -2,6 +2,7 @@
 
 Canvas takes a file whose first line begins with Student, ID, and whose columns of assignments say their id in brackets where
 there is one; a column without makes a new assignment. (Canvas: "How do I import grades in the Gradebook?")
+Its own number of a learner must be a number: of "12b" it would make learner 12.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def canvas(table: Table) -> str:
     lines = [
         [
             student.name,
-            student.canvas_id,
+            student.canvas_number,
             student.sis_user_id or student.student_id,
             student.sis_login_id,
             student.section,

@@ -22,7 +22,7 @@ GRADES = (
 
 
 def nbgrader(table: Table) -> str:
-    """`score` is `raw_score` − `late_submission_penalty`, or what an override says."""
+    """`score` is `raw_score` − `late_submission_penalty` to the last digit that is written, or what an override says."""
     lines = []
     for column in table.columns:
         for student in table.students:
@@ -38,7 +38,7 @@ def nbgrader(table: Table) -> str:
                     student.first_name,
                     student.email,
                     number(raw),
-                    number(raw - grade.points),
+                    number(round(raw, 2) - round(grade.points, 2)),
                     number(grade.points),
                     number(grade.out_of),
                 ]
@@ -48,5 +48,5 @@ def nbgrader(table: Table) -> str:
 
 def students(table: Table) -> str:
     """For `nbgrader db student import`."""
-    lines = [[one.student_id, one.first_name, one.last_name, one.email] for one in table.students]
-    return write([("id", "first_name", "last_name", "email"), *lines])
+    lines = [[one.student_id, one.first_name, one.last_name, one.email, one.canvas_number] for one in table.students]
+    return write([("id", "first_name", "last_name", "email", "lms_user_id"), *lines])
