@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from labs.mutants.equivalents import reasons
 from labs.mutants.trial import SLOW, Tried
-from labs.mutants.truths import TRUE, told_how, told_wrongly
+from labs.mutants.truths import TRUE, readings, told_how, told_wrongly
 
 
 def markdown(results: Sequence[Tried], made: int, heading: str) -> str:
@@ -67,6 +67,12 @@ def _told(results: Sequence[Tried]) -> Iterator[str]:
             ways = collections.Counter(map(told_how, found))
             counts = (len(found), ways["named"], ways["facts"], ways["located"], sum(map(told_wrongly, found)))
             yield f"| {name} | {' | '.join(map(str, counts))} |"
+    untrue = collections.Counter(readings()[result.name]["why"] for result in asked if told_wrongly(result))
+    if untrue:
+        yield ""
+        yield "| what was untrue | how often |"
+        yield "|---|---|"
+        yield from (f"| {why} | {count} |" for why, count in untrue.most_common())
     yield ""
     yield "| operator | what is true of it |"
     yield "|---|---|"

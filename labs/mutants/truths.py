@@ -1,11 +1,12 @@
 """What is true of a mutant, by operator; and which sentences were read and found untrue. The documents show both.
 
-`readings.json` holds, by a mutant's name, the diagnosis that was given and why it is not so; an entry counts as long as that
-diagnosis is still given.
+`readings.json` holds, by a mutant's name, the diagnosis that was given, the words of it that are not so, and why; an entry
+counts as long as those words are still said.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,8 +69,9 @@ TRUE = {
 }  # fmt: skip
 
 
+@functools.cache
 def readings() -> Mapping[str, Mapping[str, str]]:
-    """By a mutant's name: "said", the diagnosis that was read, and "why", what is not so in it."""
+    """By a mutant's name: "said", the diagnosis that was read, "words" of its sentence that are not so, and "why"."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
@@ -85,4 +87,4 @@ def told_how(result: Tried) -> str:
 def told_wrongly(result: Tried) -> bool:
     """Whether its sentence was read and is not so."""
     found = readings().get(result.name)
-    return found is not None and bool(result.said) and found["said"] == result.said
+    return found is not None and found["said"] == result.said and found["words"] in result.sentence
