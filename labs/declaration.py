@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 GROUPS = ("visible", "hidden", "hostile")
 
 
+@dataclasses.dataclass(frozen=True)
+class Among:
+    """A size that the secret seed picks from a few."""
+
+    choices: tuple[int, ...]
+
+
+Size = int | tuple[int, int] | Among
+
+
+class DrawnValues(Protocol):
+    """Values that the secret seed picks (`labs.crossing`)."""
+
+    def drawn(self, seed: bytes) -> str: ...
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """One named test. `sizes` maps a name to a number, or to a pair from which the secret seed draws (both ends included)."""
+    """One named test. `sizes` maps a name to a number, to a pair from which the secret seed draws (both ends included), or to
+    some of which it picks one.
+    """
 
     name: str
     group: str = "visible"
-    sizes: Mapping[str, int | tuple[int, int]]
-    values: str = "normal"  # which data; read by the lab's `inputs`
+    sizes: Mapping[str, Size]
+    values: str | DrawnValues = "normal"  # which data; read by the lab's `inputs`
     dtype: torch.dtype = torch.float32
     strided: tuple[str, ...] = ()  # inputs that the judge lays out with gaps in every axis but the last, each its own
     spread: tuple[str, ...] = ()  # inputs that lie in sparse memory of the CPU, an axis's last offset beyond 2³¹ elements

@@ -10,10 +10,21 @@ from typing import TypedDict
 
 import torch
 
-from labs.declaration import Case
+from labs.crossing import Shape, covering
+from labs.declaration import Among, Case, DrawnValues, Size
 
-Size = int | tuple[int, int]
 GPU = ("cuda",)
+VALUES = (
+    "drawn", "needle_in_last_key", "ascending", "falling_steeply",
+    "shifted_scores", "far_below", "heads_at_levels", "large_value",
+)  # fmt: skip
+TOGETHER = 4
+SHAPES = (
+    Shape(name="below_a_tile", sizes={"batch": 1, "seqlen_kv": Among((15, 31, 63, 127))}),
+    Shape(name="a_tile", sizes={"batch": 2, "seqlen_kv": Among((16, 32, 64, 128))}, rest="one_short"),
+    Shape(name="beyond_a_tile", sizes={"batch": 1, "seqlen_kv": Among((17, 33, 65, 129))}),
+    Shape(name="prime", sizes={"batch": 2, "seqlen_kv": Among((37, 61, 101))}, rest="uneven"),
+)
 
 
 class CacheSizes(TypedDict):
@@ -29,7 +40,7 @@ class CacheSizes(TypedDict):
 def decode_case(
     name: str,
     group: str = "visible",
-    values: str = "drawn",
+    values: str | DrawnValues = "drawn",
     *,
     batch: Size = 1,
     num_heads_kv: Size = 2,
@@ -98,16 +109,21 @@ def hostile_cases() -> tuple[Case, ...]:
 def crossed_cases(*cache: str) -> tuple[Case, ...]:
     """Regimes crossed: values at shapes and in layouts that show them. `cache`: the lab's names of key and value."""
 
-    def crossed(name: str, values: str = "drawn", **options) -> Case:
+    def crossed(name: str, values: str | DrawnValues = "drawn", **options) -> Case:
         return decode_case(name, "hostile", values, crossed=True, **{"num_heads_kv": 1, **options})
 
+    def of_array(*, name: str, values: DrawnValues, sizes: Mapping[str, Size], strided: tuple[str, ...]) -> Case:
+        return crossed(name, values, num_heads_kv=TOGETHER, group_size=2, strided=strided, **sizes)
+
+    layouts = {"plain": lambda shape: (), "strided": lambda shape: (*cache, "query")}
+
     return (
-        crossed("far_below", "far_below", seqlen_kv=(100, 150)),
-        crossed("far_below_uneven", "far_below uneven", batch=2, seqlen_kv=(65, 127), strided=cache),
+        *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=layouts),
+        crossed("far_below_long", "far_below", group_size=2, seqlen_kv=(790, 1020)),  # splits that are no power of two
         crossed("falling_steeply", "falling_steeply", group_size=2, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", group_size=2, seqlen_kv=(1100, 1300)),
         crossed("one_key_short", "drawn one_short", batch=3, seqlen_kv=(65, 130)),
         crossed("one_key_short_of_a_tile", "needle_in_last_key one_short", batch=2, seqlen_kv=129),
         crossed("last_key_alone_in_its_tile", "needle_in_last_key", seqlen_kv=257),
-        crossed("many_programs", batch=10, num_heads_kv=7, group_size=2, seqlen_kv=5),
+        crossed("many_programs", batch=10, num_heads_kv=14, group_size=2, seqlen_kv=5),
     )

@@ -1,7 +1,7 @@
 """What the decode labs draw: a query for each sequence, a cache, and how far the cache is filled.
 
 Used by labs 7, 9 and 10, and through lab 7 by lab 8; a lab rounds or quantises what it gets. A case's `values`
-is "what" or "what length":
+is "what" or "what length", and "what" may be several, joined by "+", one for each head of the cache:
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
@@ -20,6 +20,7 @@ import math
 
 import torch
 
+from labs.crossing import JOINED, regimes
 from labs.declaration import Draw
 
 LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "far_below", "falling_steeply")
@@ -65,7 +66,10 @@ def draw_cache(draw: Draw) -> Cache:
         kv_len=_lengths(length or "full", batch, tokens, draw.generator),
         softmax_scale=factor * head_dim**-0.5,
     )
-    _shape_values(what, cache, group, draw)
+    if JOINED in what:
+        _each_head(what, cache, group, draw)
+    else:
+        _shape_values(what, cache, group, draw)
     _spoil_beyond(cache, nan=length == "nan")
     return cache
 
@@ -93,6 +97,24 @@ def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -
         case _:
             raise ValueError(f"values end in {length!r}; it must be full, uneven, one_short, few, zero or nan")
     return drawn
+
+
+def large_scores(values: str) -> bool:
+    """Whether some scores are so large that rounding in fp16 would show, in any of the regimes."""
+    return any(what in LARGE_SCORES for what in values.split(" ")[0].split(JOINED))
+
+
+def _each_head(what: str, cache: Cache, group: int, draw: Draw) -> None:
+    """Head h of the cache, and its queries, have the regime of that number."""
+    heads = []
+    for number, own in enumerate(regimes(what, cache.key.shape[1])):
+        at = slice(number, number + 1)
+        queries = cache.query[:, number * group : (number + 1) * group]
+        head = dataclasses.replace(cache, query=queries, key=cache.key[:, at], value=cache.value[:, at])
+        _shape_values(own, head, group, draw)
+        heads.append(head)
+    for name in ("query", "key", "value"):
+        setattr(cache, name, torch.cat([getattr(head, name) for head in heads], dim=1))
 
 
 def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:

@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from labs.declaration import Case, Draw, Inputs
+from labs.crossing import JOINED, Shape, covering, regimes
+from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size
 
 TILE_EDGES = (0, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256)  # first and last keys of the usual tiles
+VALUES = (
+    "normal", "ascending", "falling_steeply", "peaky", "needle_last", "shifted", "far_below", "levels", "large_value",
+)  # fmt: skip
+TOGETHER = 3
+SHAPES = (
+    Shape(name="one_key", sizes={"seqlen_q": Among((1, 15, 17, 33)), "seqlen_kv": 1}),
+    Shape(name="below_a_tile", sizes={"seqlen_q": Among((1, 15, 20)), "seqlen_kv": Among((15, 31, 63, 127))}),
+    Shape(name="a_tile", sizes={"seqlen_q": Among((16, 32)), "seqlen_kv": Among((16, 32, 64, 128))}),
+    Shape(name="beyond_a_tile", sizes={"seqlen_q": Among((17, 33)), "seqlen_kv": Among((17, 33, 65, 129))}),
+    Shape(name="prime", sizes={"seqlen_q": Among((7, 13, 37)), "seqlen_kv": Among((101, 139, 149, 197))}),
+)
+TENSORS = ("query", "key", "value")
+LAYOUTS = {
+    "plain": lambda shape: (),
+    "one_strided": lambda shape: (TENSORS[shape % len(TENSORS)],),
+    "all_strided": lambda shape: TENSORS,
+}
 
 
-def case(name: str, values: str = "normal", *, dtype: torch.dtype = torch.float16, **options) -> Case:
+def case(name: str, values: str | DrawnValues = "normal", *, dtype: torch.dtype = torch.float16, **options) -> Case:
     """A case of one head and head_dim 32 unless told otherwise; `seqlen` sets both lengths."""
     sizes = {"batch": 1, "heads": 1, "seqlen_q": 16, "seqlen_kv": 16, "head_dim": 32}
     if "seqlen" in options:
@@ -31,23 +50,25 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
     `equal_lengths`: of queries and keys where the lengths are not the point, so that a causal mask leaves keys to be seen.
     """
 
-    def crossed(name: str, values: str = "normal", **options) -> Case:
+    def crossed(name: str, values: str | DrawnValues = "normal", **options) -> Case:
         made = case(name, values, group="hostile", **options)
         return dataclasses.replace(made, crossed=True, sizes={**made.sizes, **more})
+
+    def of_array(*, name: str, values: DrawnValues, sizes: Mapping[str, Size], strided: tuple[str, ...]) -> Case:
+        return crossed(name, values, heads=TOGETHER, strided=strided, **sizes)
 
     long = {"seqlen": (300, 400)} if equal_lengths else {"seqlen_q": 5, "seqlen_kv": (1100, 1300)}
     far: dict[str, Any] = {"devices": ("cpu",), "seqlen": 20}
     return (
-        crossed("far_below", "far_below", seqlen_q=(17, 60), seqlen_kv=(65, 127)),
-        crossed("far_below_strided", "far_below", heads=2, seqlen_q=(17, 40), seqlen_kv=(17, 60),
-                strided=("query", "key", "value")),
+        *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=LAYOUTS),
         crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
-        crossed("many_programs", batch=5, heads=15, seqlen_q=3, seqlen_kv=5),
+        crossed("many_programs", batch=9, heads=15, seqlen_q=3, seqlen_kv=5),
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),
         crossed("far_apart_value", batch=3, spread=("value",), **far),
+        *(crossed(f"far_apart_rows_of_{name}", spread=(name,), **far) for name in TENSORS),
     )  # fmt: skip
 
 
@@ -55,20 +76,39 @@ def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
     """query: [batch, heads, seqlen_q, head_dim], key and value: [batch, heads, seqlen_kv, head_dim], softmax_scale."""
     sizes = draw.sizes
     lead, head_dim = (sizes["batch"], sizes["heads"]), sizes["head_dim"]
-    seqlen_q, seqlen_kv = sizes["seqlen_q"], sizes["seqlen_kv"]
-    query = draw.normal(*lead, seqlen_q, head_dim).float()
-    key = draw.normal(*lead, seqlen_kv, head_dim).float()
-    value = draw.normal(*lead, seqlen_kv, head_dim).float()
-    u = torch.full((head_dim,), head_dim**-0.5)
+    query = draw.normal(*lead, sizes["seqlen_q"], head_dim).float()
+    key = draw.normal(*lead, sizes["seqlen_kv"], head_dim).float()
+    value = draw.normal(*lead, sizes["seqlen_kv"], head_dim).float()
     scale = head_dim**-0.5
+    if draw.values == "scaled":  # softmax_scale is an argument, not always 1/√head_dim
+        scale *= float(draw.uniform(1, low=1.3, high=2.5))
+    elif JOINED in draw.values:
+        each = regimes(draw.values, lead[1])
+        heads = [_shaped(what, scale, *parts) for what, *parts in zip(each, *map(_by_head, (query, key, value)), strict=True)]
+        query, key, value = (torch.cat(parts, dim=1) for parts in zip(*heads, strict=True))
+    else:
+        query, key, value = _shaped(draw.values, scale, query, key, value)
+    tensors = {"query": query, "key": key, "value": value}
+    given = {name: tensor.to(draw.dtype).contiguous() for name, tensor in tensors.items()}
+    return {**given, "softmax_scale": scale}
+
+
+def _by_head(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return x.split(1, dim=1)
+
+
+def _shaped(
+    what: str, scale: float, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Normal numbers become the values that `what` names."""
+    seqlen_q, (seqlen_kv, head_dim) = query.shape[-2], key.shape[-2:]
+    u = torch.full((head_dim,), head_dim**-0.5)
     place = torch.linspace(0, 1, seqlen_kv)[:, None]
-    match draw.values:
+    match what:
         case "ones":
             query, key, value = torch.ones_like(query), torch.ones_like(key), torch.ones_like(value)
         case "normal":
             pass
-        case "scaled":  # softmax_scale is an argument, not always 1/√head_dim
-            scale *= float(draw.uniform(1, low=1.3, high=2.5))
         case "identity_value":
             value = torch.eye(head_dim)[torch.arange(seqlen_kv) % head_dim].expand_as(value)
         case "ascending":  # scores from −8 to 8
@@ -105,9 +145,9 @@ def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
             query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale
         case "large_value":  # flat scores: the sum of weights is near seqlen_kv, and acc far above 65504
             query, value = 0.05 * query, 1000 * value + 500
-    tensors = {"query": query, "key": key, "value": value}
-    given = {name: tensor.to(draw.dtype).contiguous() for name, tensor in tensors.items()}
-    return {**given, "softmax_scale": scale}
+        case _:
+            raise ValueError(f"values={what!r} is not known to the labs of whole sequences")
+    return query, key, value
 
 
 def _without(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:

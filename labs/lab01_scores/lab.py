@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction, Symptom
+from labs.crossing import Shape, covering
+from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -149,8 +152,21 @@ SYMPTOMS = (
 )
 
 
-def _case(name: str, values: str, n: int | tuple[int, int], head_dim: int | tuple[int, int], **options) -> Case:
+def _case(name: str, values: str | DrawnValues, n: Size, head_dim: Size, **options) -> Case:
     return Case(name=name, values=values, sizes={"n": n, "head_dim": head_dim}, **options)
+
+
+VALUES = ("normal", "last_component", "last_key", "large_products")
+SHAPES = (
+    Shape(name="one_key", sizes={"n": 1, "head_dim": Among((31, 32, 33))}),
+    Shape(name="below_a_tile", sizes={"n": Among((15, 63, 127, 255)), "head_dim": Among((15, 31, 63))}),
+    Shape(name="a_tile", sizes={"n": Among((16, 64, 128, 512)), "head_dim": Among((16, 64, 128))}),
+    Shape(name="beyond_a_tile", sizes={"n": Among((17, 65, 129, 513)), "head_dim": Among((17, 65, 129))}),
+)
+
+
+def _of_array(*, name: str, values: DrawnValues, sizes: Mapping[str, Size], strided: tuple[str, ...]) -> Case:
+    return _case(name, values, **sizes, dtype=FP16, strided=strided, group="hostile", crossed=True)
 
 
 CASES = (
@@ -177,7 +193,15 @@ CASES = (
     _case("last_component_strided", "last_component", (65, 100), (129, 200), strided=("key",), group="hostile"),
     _case("last_key_fp16", "last_key", (129, 300), 128, dtype=FP16, group="hostile"),
     _case("large_products_ragged", "large_products", (65, 100), (200, 255), dtype=FP16, group="hostile"),
-    _case("many_programs", "normal", (9000, 9100), 16, dtype=FP16, group="hidden", crossed=True),
+    # more keys than 16 bits can number, and more tiles than a GPU has multiprocessors
+    _case("many_programs", "normal", (33000, 33100), 16, dtype=FP16, group="hidden", crossed=True),
+    *covering(
+        _of_array,
+        values=VALUES,
+        together=1,
+        shapes=SHAPES,
+        layouts={"plain": lambda shape: (), "strided": lambda shape: ("key",)},
+    ),
     _case("bf16", "scaled", (5000, 9000), (65, 255), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_keys", "last_key", (1 << 20) - 3, 256, dtype=FP16, group="hostile", devices=("cuda",)),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction, Symptom
+from labs.crossing import JOINED, Shape, covering, regimes
+from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
 
 FP16 = torch.float16
@@ -12,11 +15,19 @@ BF16 = torch.bfloat16
 
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor]:
-    """x: [rows, cols] of the case's kind of values."""
-    rows, cols = draw.sizes["rows"], draw.sizes["cols"]
+    """x: [rows, cols] of the case's kind of values, or a row of each of its kinds."""
+    rows = draw.sizes["rows"]
+    crossed = JOINED in draw.values
+    x = torch.cat([_x(what, draw, 1) for what in regimes(draw.values, rows)]) if crossed else _x(draw.values, draw, rows)
+    return {"x": x.to(draw.dtype)}
+
+
+def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
+    """[rows, cols] of the values that `what` names."""
+    cols = draw.sizes["cols"]
     noise = draw.normal(rows, cols).float()
     row = torch.arange(rows)[:, None]
-    match draw.values:
+    match what:
         case "ones":
             x = torch.ones(rows, cols)
         case "normal":
@@ -40,7 +51,9 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
         case "masked":
             hidden = draw.uniform(rows, cols) < 0.4
             x = noise.masked_fill(hidden & (torch.arange(cols) != cols // 2), -torch.inf)
-    return {"x": x.to(draw.dtype)}
+        case _:
+            raise ValueError(f"values={what!r} is not known to this lab")
+    return x
 
 
 def expected(given: Inputs) -> torch.Tensor:
@@ -188,8 +201,26 @@ SYMPTOMS = (
 )
 
 
-def _case(name: str, values: str, rows: int | tuple[int, int], cols: int | tuple[int, int], **options) -> Case:
+def _case(name: str, values: str | DrawnValues, rows: Size, cols: Size, **options) -> Case:
     return Case(name=name, values=values, sizes={"rows": rows, "cols": cols}, **options)
+
+
+VALUES = (
+    "ones", "normal", "negative", "huge", "shifted", "shifted_down", "far_below", "peaky", "last_column", "masked",
+)  # fmt: skip
+TOGETHER = 5
+SHAPES = (
+    Shape(name="one_column", sizes={"cols": 1}),
+    Shape(name="below_a_tile", sizes={"cols": Among((15, 31, 63, 127, 255, 1023))}),
+    Shape(name="a_tile", sizes={"cols": Among((16, 64, 256, 1024))}),
+    Shape(name="beyond_a_tile", sizes={"cols": Among((17, 33, 65, 129, 257, 1025))}),
+    Shape(name="prime", sizes={"cols": Among((97, 331, 997, 2039))}),
+)
+
+
+def _of_array(*, name: str, values: DrawnValues, sizes: Mapping[str, Size], strided: tuple[str, ...]) -> Case:
+    """A row of each regime of values."""
+    return _case(name, values, TOGETHER, sizes["cols"], dtype=FP16, strided=strided, group="hostile", crossed=True)
 
 
 CASES = (
@@ -211,13 +242,20 @@ CASES = (
     _case("last_column_largest", "last_column", (2, 5), (33, 700), group="hidden"),
     _case("strided_fp16", "normal", (3, 7), (65, 500), dtype=FP16, strided=("x",), group="hidden"),
     _case("widest", "normal", 2, 4096, group="hidden"),
-    _case("many_rows", "normal", (129, 150), (2, 9), group="hidden"),
+    _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
     _case("ragged_negative_levels", "levels", (4, 9), (130, 255), dtype=FP16, group="hostile"),
     _case("huge_scores_fp16", "huge", (2, 5), (100, 1023), dtype=FP16, group="hostile"),
     _case("shifted_scores_strided", "shifted", (3, 5), (257, 600), strided=("x",), group="hostile"),
     _case("masked_columns", "masked", (3, 6), (65, 1000), group="hostile"),
     _case("peaky", "peaky", (3, 6), (300, 4096), dtype=FP16, group="hostile"),
-    _case("far_below", "far_below", (3, 5), (65, 300), group="hostile", crossed=True),
+    *covering(
+        _of_array,
+        values=VALUES,
+        together=TOGETHER,
+        shapes=SHAPES,
+        layouts={"plain": lambda shape: (), "strided": lambda shape: ("x",)},
+    ),
+    _case("far_apart", "normal", 3, (100, 200), spread=("x",), group="hostile", crossed=True, devices=("cpu",)),
     _case("bf16", "normal", (60, 300), (1000, 4096), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),
 )

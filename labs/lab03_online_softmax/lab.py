@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
+from labs.crossing import JOINED, Shape, covering, regimes
+from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
 from labs.lab03_online_softmax.oracles import ORACLES
 
@@ -13,12 +16,20 @@ BF16 = torch.bfloat16
 
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor]:
-    """x: [rows, cols] of the case's kind of values."""
-    rows, cols = draw.sizes["rows"], draw.sizes["cols"]
+    """x: [rows, cols] of the case's kind of values, or a row of each of its kinds."""
+    rows = draw.sizes["rows"]
+    crossed = JOINED in draw.values
+    x = torch.cat([_x(what, draw, 1) for what in regimes(draw.values, rows)]) if crossed else _x(draw.values, draw, rows)
+    return {"x": x.to(draw.dtype)}
+
+
+def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
+    """[rows, cols] of the values that `what` names."""
+    cols = draw.sizes["cols"]
     noise = draw.normal(rows, cols).float()
     row = torch.arange(rows)[:, None]
     place = torch.linspace(0, 1, cols)
-    match draw.values:
+    match what:
         case "ones":
             x = torch.ones(rows, cols)
         case "normal":
@@ -46,7 +57,7 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
         case "masked_first":
-            x = noise.masked_fill(place < 0.75, -torch.inf)
+            x = noise.masked_fill((place < 0.75) & (place < place[-1]), -torch.inf)
         case "masked_last":
             x = noise.masked_fill(place > 0.25, -torch.inf)
         case "masked":
@@ -54,7 +65,9 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
             x = noise.masked_fill(hidden & (torch.arange(cols) != cols // 2), -torch.inf)
         case "peak_last":
             x = noise.index_fill(1, torch.tensor(cols - 1), 12.0)
-    return {"x": x.to(draw.dtype)}
+        case _:
+            raise ValueError(f"values={what!r} is not known to this lab")
+    return x
 
 
 SYMPTOMS = (
@@ -113,8 +126,27 @@ def _score_scale(given: Inputs) -> float:
     return float(x.masked_fill(x.isinf(), 0).abs().amax())
 
 
-def _case(name: str, values: str, rows: int | tuple[int, int], cols: int | tuple[int, int], **options) -> Case:
+def _case(name: str, values: str | DrawnValues, rows: Size, cols: Size, **options) -> Case:
     return Case(name=name, values=values, sizes={"rows": rows, "cols": cols}, **options)
+
+
+VALUES = (
+    "ones", "normal", "ascending", "descending", "ascending_steep", "descending_steep", "negative", "shifted", "shifted_down",
+    "far_below", "masked_first", "masked_last", "peak_then_flat", "peak_last",
+)  # fmt: skip
+TOGETHER = 7
+SHAPES = (
+    Shape(name="one_column", sizes={"cols": 1}),
+    Shape(name="below_a_tile", sizes={"cols": Among((127, 1023, 2047))}),
+    Shape(name="a_tile", sizes={"cols": Among((128, 1024, 2048))}),
+    Shape(name="beyond_a_tile", sizes={"cols": Among((129, 1025, 2049))}),
+    Shape(name="prime", sizes={"cols": Among((331, 1499, 4099))}),
+)
+
+
+def _of_array(*, name: str, values: DrawnValues, sizes: Mapping[str, Size], strided: tuple[str, ...]) -> Case:
+    """A row of each regime of values."""
+    return _case(name, values, TOGETHER, sizes["cols"], dtype=FP16, strided=strided, group="hostile", crossed=True)
 
 
 CASES = (
@@ -137,7 +169,7 @@ CASES = (
     _case("random_size", "normal", (2, 5), (1025, 5000), group="hidden"),
     _case("random_size_fp16", "normal", (2, 5), (2049, 5000), dtype=FP16, group="hidden"),
     _case("strided_fp16", "normal", (2, 4), (1025, 3000), dtype=FP16, strided=("x",), group="hidden"),
-    _case("many_rows", "normal", (65, 80), (2, 9), group="hidden"),
+    _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
     _case("long_row", "normal", 1, (40000, 41000), group="hidden"),
     _case("ascending_steep", "ascending_steep", 2, (4097, 6000), group="hostile"),
     _case("ascending_long", "ascending", 1, (40001, 41000), dtype=FP16, group="hostile"),
@@ -149,7 +181,14 @@ CASES = (
     _case("ragged_negative_strided", "negative", (2, 4), (1100, 3000), strided=("x",), group="hostile"),
     _case("peak_then_flat", "peak_then_flat", 2, (8193, 9000), group="hostile", crossed=True),
     _case("last_column_alone", "peak_last", 2, 4097, group="hostile", crossed=True),
-    _case("far_below", "far_below", (3, 5), (1025, 1500), group="hostile", crossed=True),
+    *covering(
+        _of_array,
+        values=VALUES,
+        together=TOGETHER,
+        shapes=SHAPES,
+        layouts={"plain": lambda shape: (), "strided": lambda shape: ("x",)},
+    ),
+    _case("far_apart", "normal", 3, (1100, 1200), spread=("x",), group="hostile", crossed=True, devices=("cpu",)),
     _case("bf16", "normal", (60, 300), (30000, 70000), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),
 )

@@ -66,7 +66,7 @@ SYMPTOMS = (
         name="head_offset",
         sentence=(
             "Right for one head, wrong for several: the offset of batch and head is wrong "
-            "(batch = pid // heads, head = pid % heads, each with its own stride)."
+            "(batch = pid // heads, head = pid % heads, each with its own stride), or the grid has too few programs."
         ),
         failing=("batch_heads",),
         passing=("ones", "random", "ragged_tail_17"),

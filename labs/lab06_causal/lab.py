@@ -73,7 +73,7 @@ SYMPTOMS = (
         name="mask_alignment",
         sentence=(
             "Right where seqlen_q equals seqlen_kv, wrong where they differ: query i sees key j where "
-            "j ≤ i + seqlen_kv − seqlen_q."
+            "j ≤ i + seqlen_kv − seqlen_q, in the mask as in the loop's end."
         ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "ascending", "ragged_tail_129"),

@@ -9,7 +9,7 @@ from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
 from labs.decode_cases import CacheSizes, crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
-from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
+from labs.decode_inputs import draw_cache, large_scores, power_of_two
 from labs.habits import cache_read_by_each_head, dequantised_copy
 from labs.lab09_fp8_kv.oracles import ORACLES, read
 
@@ -23,7 +23,7 @@ def inputs(draw: Draw) -> dict[str, object]:
         return _codes_by_head(draw, tuple(codes_of))
     cache = draw_cache(draw)
     key, key_scale = _quantised(cache.key)
-    if draw.values in LARGE_SCORES:
+    if large_scores(draw.values):
         key_scale = power_of_two(key_scale)
     value, value_scale = _quantised(cache.value)
     return {

@@ -12,7 +12,7 @@ from kernels.reference import decode_reference
 from labs.declaration import Draw, Inputs, Lab, Performance, Prediction, Symptom
 from labs.decode_answers import cache_bytes, decode_oracles, decode_symptoms, only
 from labs.decode_cases import CacheSizes, crossed_cases, decode_case, decode_flops, hidden_cases, hostile_cases
-from labs.decode_inputs import LARGE_SCORES, draw_cache, power_of_two
+from labs.decode_inputs import draw_cache, large_scores, power_of_two
 from labs.habits import cache_read_by_each_head
 from labs.lab10_nvfp4_kv.oracles import ORACLES, read
 
@@ -32,7 +32,7 @@ def inputs(draw: Draw) -> dict[str, Any]:
         _spread_blocks(cache.key, 0.25)
         _spread_blocks(cache.value, 4.0)
     key_codes, key_scales, key_global = _quantised(cache.key)
-    if draw.values in LARGE_SCORES:
+    if large_scores(draw.values):
         key_global = power_of_two(key_global)
     value_codes, value_scales, value_global = _quantised(cache.value)
     return {
@@ -131,7 +131,7 @@ CASES = (
     *hidden_cases(),
     *hostile_cases(),
     decode_case("subnormal_scales", "hostile", "subnormal_scales", num_heads_kv=1, seqlen_kv=(40, 80), crossed=True),
-    *crossed_cases("key_codes", "value_codes"),
+    *crossed_cases("key_codes", "key_scales", "value_codes", "value_scales"),
 )
 
 LAB = Lab(

@@ -54,7 +54,7 @@ SYMPTOMS = (
         name="window_alignment",
         sentence=(
             "Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is "
-            "i + seqlen_kv − seqlen_q."
+            "i + seqlen_kv − seqlen_q, in the mask as in the loop's bounds."
         ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "narrow_window"),
@@ -75,12 +75,14 @@ CASES = (
     _case("seqlen_q_differs", seqlen_q=48, seqlen_kv=80, window=33),
     _case("one_query", seqlen_q=1, seqlen_kv=100, window=50),
     _case("more_queries_than_keys", seqlen_q=90, seqlen_kv=40, window=20),
+    _case("batch_heads", batch=2, heads=3, seqlen_q=10, seqlen_kv=20, window=7),
     _case("strided", heads=2, seqlen_q=20, seqlen_kv=24, window=7, strided=("query", "key", "value")),
     _case("random_size", "scaled", heads=(1, 3), seqlen_q=(20, 70), seqlen_kv=(70, 200), window=(10, 60), group="hidden"),
     _case("random_size_head_dim_64", seqlen=(130, 200), head_dim=64, window=(33, 128), group="hidden"),
     _case("shifted_down_ragged", "shifted_down", seqlen_q=(20, 60), seqlen_kv=(20, 60), window=(4, 9), group="hostile"),
     *crossed_cases(equal_lengths=True, window=(40, 60)),
     _case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), window=(4, 30), group="hostile"),
+    _case("many_heads", batch=4369, heads=15, seqlen_q=3, seqlen_kv=5, window=3, group="hidden", devices=("cuda",)),
 )  # fmt: skip
 
 TIMED = _case("timed", batch=1, heads=16, seqlen=16384, head_dim=128, window=1024, devices=("cuda",))

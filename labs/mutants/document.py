@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from labs.mutants.equivalents import reasons
 from labs.mutants.trial import SLOW, Tried
+from labs.mutants.truths import TRUE, readings, told_how, told_wrongly
 
 
 def markdown(results: Sequence[Tried], made: int, heading: str) -> str:
@@ -15,13 +16,17 @@ def markdown(results: Sequence[Tried], made: int, heading: str) -> str:
         "# Mutants: does a small change of a right kernel show?",
         "",
         heading,
-        f"Of {made} mutants {len(results)} were tried. Equivalent ones change no answer that any case could ask for.",
+        f"Of {made} mutants {len(results)} were tried, in the interpreter. Equivalent ones change no answer that a case could",
+        "ask for; each has its reason in `labs/mutants/equivalents.json`, which a test holds. Two mistakes in one kernel are",
+        "tried by `python -m labs mutate --pairs`.",
         "",
         *_table("lab", results, lambda result: result.lab),
         "",
         *_table("operator", results, lambda result: result.operator),
         "",
         *_survivors(results),
+        "",
+        *_told(results),
     ]
     return "\n".join(lines) + "\n"
 
@@ -39,6 +44,39 @@ def _table(by: str, results: Sequence[Tried], key: Callable[[Tried], str]) -> It
         slow = sum(result.verdict == SLOW for result in found)
         counts = (len(found), len(found) - len(survived) - slow, slow, equivalent, len(survived) - equivalent)
         yield f"| {name} | {' | '.join(map(str, counts))} |"
+
+
+def _told(results: Sequence[Tried]) -> Iterator[str]:
+    """What a learner is told of those that fail: by lab, by operator, and what is true of each operator."""
+    asked = [result for result in results if told_how(result)]
+    yield "## What is said of those that fail"
+    yield ""
+    yield (
+        f"Of {len(asked)} it was asked (`--told`). Named: a sentence says the cause. Facts: what was measured, and no cause. "
+        "Located: the line where memory outside is touched, where programs race, or that does not compile. Untrue: read, and "
+        "not so."
+    )
+    for by, key in (("lab", lambda result: result.lab), ("operator", lambda result: result.operator)):
+        yield ""
+        yield f"| {by} | told | named | facts | located | untrue |"
+        yield "|---|---|---|---|---|---|"
+        groups: dict[str, list[Tried]] = collections.defaultdict(list)
+        for result in asked:
+            groups[key(result)].append(result)
+        for name, found in [*sorted(groups.items()), ("all", asked)]:
+            ways = collections.Counter(map(told_how, found))
+            counts = (len(found), ways["named"], ways["facts"], ways["located"], sum(map(told_wrongly, found)))
+            yield f"| {name} | {' | '.join(map(str, counts))} |"
+    untrue = collections.Counter(readings()[result.name]["why"] for result in asked if told_wrongly(result))
+    if untrue:
+        yield ""
+        yield "| what was untrue | how often |"
+        yield "|---|---|"
+        yield from (f"| {why} | {count} |" for why, count in untrue.most_common())
+    yield ""
+    yield "| operator | what is true of it |"
+    yield "|---|---|"
+    yield from (f"| {operator} | {what} |" for operator, what in sorted(TRUE.items()))
 
 
 def _survivors(results: Sequence[Tried]) -> Iterator[str]:

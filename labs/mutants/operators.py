@@ -152,6 +152,37 @@ def statements(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
         yield Place.of("branch never", node.test, "False")
 
 
+def order(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
+    """What orders threads and programs: a barrier left out, an atomic that orders nothing, a store too early or too often."""
+    if isinstance(node, ast.keyword) and node.arg == "sem":
+        yield Place.of("atomic relaxed", node.value, "'relaxed'")
+    if isinstance(node, ast.keyword) and node.arg == "scope":
+        yield Place.of("scope of a block", node.value, "'cta'")
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return
+    if _function(node.value) == "debug_barrier":
+        yield Place.of("barrier left out", node, "pass")
+    before = _statement_before(node, tree)
+    if _function(node.value) == "store" and before is not None:
+        store, other = ast.unparse(node), ast.unparse(before)
+        margin = "\n" + " " * node.col_offset
+        if isinstance(before, ast.For | ast.While):
+            deeper = margin + " " * (before.body[0].col_offset - before.col_offset)
+            yield _over("store moved into the loop", before, node, other.replace("\n", margin) + deeper + store)
+        elif not isinstance(before, ast.FunctionDef):
+            yield _over("store moved up", before, node, store + margin + other.replace("\n", margin))
+
+
+def edges(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
+    """Where a tensor ends: a block pointer's checked axes, and a grid that is rounded down."""
+    if isinstance(node, ast.keyword) and node.arg == "boundary_check" and isinstance(node.value, ast.Tuple):
+        for axis in node.value.elts:
+            kept = [_text(each) for each in node.value.elts if each is not axis]
+            yield Place.of("boundary not checked", node.value, f"({''.join(f'{each}, ' for each in kept)})")
+    if isinstance(node, ast.Call) and _function(node) == "cdiv" and len(node.args) == 2:
+        yield Place.of("rounded down", node, f"({_text(node.args[0])} // {_text(node.args[1])})")
+
+
 def constants(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
     """A number nudged: block sizes, shifts, table entries, bits, epsilons, −inf."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and re.match(r"float\(.inf.\)", _text(node.operand)):
@@ -185,7 +216,7 @@ def arguments(node: ast.AST, tree: ast.Module) -> Iterator[Place]:
 
 
 OPERATORS: tuple[Operator, ...] = (
-    masks, others, comparisons, strides, widths, factors, calls, statements, constants, arguments,
+    masks, others, comparisons, strides, widths, factors, calls, statements, order, edges, constants, arguments,
 )  # fmt: skip
 
 
@@ -201,6 +232,23 @@ def _text(node: ast.AST) -> str:
 def _symbol(node: ast.Compare | ast.BinOp) -> str:
     symbols = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Mult: "*", ast.Div: "/"}
     return symbols[type(node.ops[0] if isinstance(node, ast.Compare) else node.op)]
+
+
+def _statement_before(node: ast.stmt, tree: ast.Module) -> ast.stmt | None:
+    """The one that stands right before it, in the same block; None where it is the first, or what stands there says nothing."""
+    for parent in ast.walk(tree):
+        for block in (getattr(parent, "body", None), getattr(parent, "orelse", None)):
+            if isinstance(block, list) and node in block[1:]:
+                before = block[block.index(node) - 1]
+                return None if isinstance(before, ast.Expr) and isinstance(before.value, ast.Constant) else before
+    return None
+
+
+def _over(operator: str, first: ast.stmt, last: ast.stmt, new: str) -> Place:
+    """In the place of everything from the beginning of one statement to the end of another."""
+    both = ast.copy_location(ast.Pass(), first)
+    both.end_lineno, both.end_col_offset = last.end_lineno, last.end_col_offset
+    return Place.of(operator, both, new)
 
 
 def _names(tree: ast.Module) -> set[str]:

@@ -14,13 +14,18 @@ from labs.mutants.trial import Tried, tried
 _sandbox: Sandbox | None = None
 
 
-def sweep(mutants: Sequence[Mutant], *, processes: int, budget_s: float, say: Callable[[Tried], None]) -> list[Tried]:
-    """What came of each that was tried before the budget was spent, in the order in which they ended."""
+def sweep(
+    mutants: Sequence[Mutant], *, processes: int, budget_s: float, told: bool, say: Callable[[Tried], None]
+) -> list[Tried]:
+    """What came of each that was tried before the budget was spent, in the order in which they ended.
+
+    told: whether what a learner would be told is asked for, too.
+    """
     until = time.time() + budget_s
     results: list[Tried] = []
     spawning = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(processes, spawning, initializer=_begin) as pool:
-        waiting = {pool.submit(_try, mutant, until) for mutant in mutants}
+        waiting = {pool.submit(_try, mutant, until, told) for mutant in mutants}
         for future in concurrent.futures.as_completed(waiting):
             found = future.result()
             if found is not None:
@@ -39,9 +44,9 @@ def _begin() -> None:
     _sandbox = Sandbox()
 
 
-def _try(mutant: Mutant, until: float) -> Tried | None:
+def _try(mutant: Mutant, until: float, told: bool) -> Tried | None:
     """None once it is too late."""
     if time.time() > until:
         return None
     assert _sandbox is not None  # `_begin` made it
-    return tried(_sandbox, mutant)
+    return tried(_sandbox, mutant, told=told)

@@ -1,4 +1,6 @@
-"""One mutant before all cases of its lab, in the judge's interpreter; the first case that it fails ends the trial."""
+"""One mutant before all cases of its lab, in the judge's interpreter. The first case that it fails ends the trial, unless what
+a learner would be told of it is asked for, too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import functools
 import time
 from collections.abc import Callable
 
+from grader.faults import SandboxError
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Briefing, Outcome
@@ -18,6 +21,7 @@ from grader.sandbox.process.door import Sandbox
 from labs import load
 from labs.declaration import GROUPS
 from labs.mutants.mutant import Mutant
+from labs.mutants.naming import Told, attempted
 
 SEED = b"of the mutants: known to anybody"
 TARGET = "sm_90"
@@ -27,7 +31,10 @@ SURVIVED, SLOW = "survived", "slow"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tried:
-    """What came of a mutant; plain data, for JSON. `verdict` is of the first case that failed, or SURVIVED, or SLOW."""
+    """What came of a mutant; plain data, for JSON. `verdict` is of the first case that failed, or SURVIVED, or SLOW.
+
+    said, sentence, facts: what a learner is told, where that was asked for; "" and () elsewhere.
+    """
 
     name: str
     lab: str
@@ -39,6 +46,9 @@ class Tried:
     verdict: str
     case: str = ""
     seconds: float = 0.0
+    said: str = ""
+    sentence: str = ""
+    facts: tuple[str, ...] = ()
 
     @property
     def survived(self) -> bool:
@@ -53,12 +63,31 @@ def prepared_cases(lab_id: str, seed: bytes = SEED) -> tuple[PreparedCase, ...]:
     return tuple(prepare(lab, case, seed) for case in chosen)
 
 
-def tried(sandbox: Sandbox, mutant: Mutant) -> Tried:
-    """What the interpreter's cases say of it."""
+def tried(sandbox: Sandbox, mutant: Mutant, *, told: bool = False) -> Tried:
+    """What the interpreter's cases say of it; where `told`, also what a learner is told, which takes all visible cases."""
     began = time.monotonic()
-    verdict, case = _first_failure(sandbox, mutant, lambda: time.monotonic() > began + MOST_S)
-    told = {name: getattr(mutant, name) for name in ("name", "lab", "base", "operator", "line", "old", "new")}
-    return Tried(**told, verdict=verdict, case=case, seconds=round(time.monotonic() - began, 3))
+    too_late = lambda: time.monotonic() > began + MOST_S  # noqa: E731
+    learnt = Told()
+    try:
+        if told:
+            verdict, case, learnt = _told(sandbox, mutant, too_late)
+        else:
+            verdict, case = _first_failure(sandbox, mutant, too_late)
+    except SandboxError:
+        if not too_late():
+            raise
+        verdict, case = SLOW, ""  # its time was over while a session began
+    known = {name: getattr(mutant, name) for name in ("name", "lab", "base", "operator", "line", "old", "new")}
+    seconds = round(time.monotonic() - began, 3)
+    return Tried(**known, verdict=verdict, case=case, seconds=seconds, **dataclasses.asdict(learnt))
+
+
+def _told(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool]) -> tuple[str, str, Told]:
+    report = attempted(sandbox, mutant, seed=SEED, target=TARGET, cancelled=too_late)
+    failed = next((case for case in report.cases if case.verdict not in (Verdict.PASSED, Verdict.NOT_RUN)), None)
+    if failed is None:
+        return *_ending(Verdict.PASSED, ""), Told()
+    return *_ending(failed.verdict, failed.name), Told.by(report)
 
 
 def _first_failure(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool]) -> tuple[str, str]:
@@ -80,9 +109,14 @@ def _first_failure(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool
             passed.append(found)
         again = look_again(lab, runner, passed)
     failed = next((each for each in again if each.finding.failed), None)
-    return (SURVIVED, "") if failed is None else _named(failed)
+    return _ending(Verdict.PASSED, "") if failed is None else _named(failed)
 
 
 def _named(judged: Judged) -> tuple[str, str]:
-    verdict = SLOW if judged.verdict is Verdict.CANCELLED else str(judged.verdict)
-    return verdict, judged.prepared.case.name
+    return _ending(judged.verdict, judged.prepared.case.name)
+
+
+def _ending(verdict: Verdict, case: str) -> tuple[str, str]:
+    """The verdict as a trial has it, of the case that failed first; "" where none did."""
+    words = {Verdict.PASSED: SURVIVED, Verdict.CANCELLED: SLOW}
+    return words.get(verdict, str(verdict)), case

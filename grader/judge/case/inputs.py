@@ -13,7 +13,7 @@ import torch
 
 from grader.sandbox.protocol import contiguous_strides
 from labs import table
-from labs.declaration import Case, Draw, Inputs, Lab
+from labs.declaration import Among, Case, Draw, Inputs, Lab, Size
 from labs.table import Form
 
 SEED_BYTES = 32
@@ -63,7 +63,8 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
     sizes = {name: _size(size, generator) for name, size in case.sizes.items()}
     with torch.device(device):
         values = generator if device == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())
-        inputs = lab.inputs(Draw(sizes, case.values, case.dtype, values))
+        what = case.values if isinstance(case.values, str) else case.values.drawn(seed)
+        inputs = lab.inputs(Draw(sizes, what, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
     digest = hashlib.blake2b(b"order" + digest, key=seed, digest_size=4).digest()  # tells nothing of what the values came from
     return PreparedCase(
@@ -77,9 +78,11 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
     )
 
 
-def _size(size: int | tuple[int, int], generator: torch.Generator) -> int:
+def _size(size: Size, generator: torch.Generator) -> int:
     if isinstance(size, int):
         return size
+    if isinstance(size, Among):
+        return size.choices[int(torch.randint(len(size.choices), (1,), generator=generator))]
     low, high = size
     return int(torch.randint(low, high + 1, (1,), generator=generator))
 

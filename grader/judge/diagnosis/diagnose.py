@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
+from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.patterns import pattern, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
+from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
 from grader.judge.diagnosis.remarks import remarks
@@ -48,6 +50,7 @@ class Inquiry:
         self._lab, self._lab_id, self._findings = lab, lab_id, findings
         self._failed = [finding for finding in findings if finding.failed]
         self._of_strides = strides(findings)
+        self._of_offsets = offsets(findings)
 
     @functools.cached_property
     def _suspects(self) -> Suspects:
@@ -58,14 +61,17 @@ class Inquiry:
         failed = self._failed
         if any(finding.verdict in ENDINGS for finding in failed):
             return
-        if self._of_strides is not None:
+        if self._of_offsets is not None:
+            yield from far_apart(self._lab, self._lab.kind) if self._lab.kind else ()
+        elif self._of_strides is not None:
             yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
         elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
         """Whether one rule is left: a few facts will do then."""
-        return self._of_strides is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
+        known = self._of_strides or self._of_offsets
+        return known is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
 
     def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
@@ -93,6 +99,8 @@ class Inquiry:
             for symptom in lab.symptoms:
                 if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
                     return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
+        if self._of_offsets is not None:
+            return dataclasses.replace(self._of_offsets, detail=_detail(failed))
         if self._of_strides is not None:
             return dataclasses.replace(self._of_strides, detail=_detail(failed))
         if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):

@@ -104,14 +104,14 @@ RULES = (
     Rule(
         "not_a_pointer",
         r"[Uu]nsupported ptr type (?:<\[?'?)?(?:u?int|\['?\d+|\d+)",
-        "A load or store was given a number, which is no pointer: pass the tensor itself to the kernel, not x.data_ptr(), "
-        "and add offsets to it.",
+        "A load or store was given a number, which is no pointer: begin with a pointer of the kernel's and add offsets to it; "
+        "launch it with the tensor itself, not with x.data_ptr().",
         _COMPILE,
     ),
     Rule(
         "not_a_pointer",
         r"[Uu]nsupported ptr type ([^\n]+)",
-        "A load or store was given {0}, which is no pointer: pass the tensor itself to the kernel and add offsets to it.",
+        "A load or store was given {0}, which is no pointer: begin with a pointer of the kernel's and add offsets to it.",
         _COMPILE,
     ),
     Rule(
@@ -207,10 +207,18 @@ RULES = (
     ),
 )
 
+_OFFSET = "the offset is wrong: each index times its own stride, once."
+
 # By where an access went; the first that is found in the fault's text.
 REMEDIES = (
     ("through a block pointer", "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block."),
     ("was cast to another width", "step and load in the tensor's own type, and convert the values: .to(tl.float32)."),
+    (", by one number", "the index is too large, or it is multiplied by the wrong number."),
+    (", with every lane", f"no mask mends that. {_OFFSET}"),
+    (
+        ", within its mask",
+        f"the mask lets lanes through that lie beyond. Hold each index against its own length. Or: {_OFFSET}",
+    ),
     ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
     ("before the start of", "some offset is negative."),
     ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),

@@ -7,8 +7,12 @@ from __future__ import annotations
 from grader.report import Diagnosis
 from grader.sandbox.protocol import Race
 
+_ANY_ORDER = "On a GPU programs run in any order, or at once."
+APART = (
+    f"{_ANY_ORDER} Let each program store cells of its own: its program ids belong into the offset, each times what it covers."
+)
 REMEDY = (
-    "On a GPU programs run in any order, or at once. Put a second launch between them; or let the first end with "
+    f"{_ANY_ORDER} Put a second launch between them; or let the first end with "
     "tl.debug_barrier() and an atomic with sem='acq_rel', and the second begin with one."
 )
 _DOES = {
@@ -31,11 +35,13 @@ IN_TURN = (
 def race_diagnosis(race: Race) -> Diagnosis:
     """Both lines, and what is done in each."""
     later, earlier = _does(race.kind, race.line), _does(race.other_kind, race.other_line)
-    if race.kind == race.other_kind and race.line == race.other_line:
+    same = race.kind == race.other_kind and race.line == race.other_line
+    if same:
         what = f"each of two programs {later} the same cells of {race.name}"
     else:
         what = f"one program {later} cells of {race.name} that another {earlier}"
-    sentence = f"A race: {what} (programs {race.program} and {race.other_program}), and nothing orders them. {REMEDY}"
+    remedy = APART if same and race.kind == "store" else REMEDY
+    sentence = f"A race: {what} (programs {race.program} and {race.other_program}), and nothing orders them. {remedy}"
     return Diagnosis(sentence=sentence, name="race", line=race.line)
 
 

@@ -18,7 +18,10 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     """
     failed = [finding for finding in findings if finding.failed]
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
-    if not passed or not failed or not all(finding.prepared.case.strided for finding in failed):
+    if not passed or not failed or not all(finding.prepared.case.strided and of_addresses(finding) for finding in failed):
+        return None
+    plain = [finding for finding in passed if not finding.prepared.case.strided]
+    if not all(any(_as_many(finding, other) for other in plain) for finding in failed):
         return None
     in_view = [finding for finding in failed if finding.visible]
     for finding in in_view:
@@ -43,6 +46,28 @@ def _unwritten(finding: Finding) -> str:
     """What is written with the strides of something else; not to be told of several."""
     forms = finding.prepared.forms
     return forms[0].name if len(forms) == 1 else ""
+
+
+def of_addresses(finding: Finding) -> bool:
+    """Whether the case failed in a way that a wrong address explains: not by its time, or by a crash."""
+    return finding.verdict in (
+        Verdict.OUT_OF_BOUNDS,
+        Verdict.NOT_FINITE,
+        Verdict.WRONG_ANSWER,
+        Verdict.NOT_WRITTEN,
+        Verdict.RACE,
+    )
+
+
+def _as_many(view: Finding, plain: Finding) -> bool:
+    """Whether `plain` has several along each leading axis along which `view` has: else it may be that axis that is wrong."""
+    for name, tensor in view.prepared.tensors.items():
+        other = plain.prepared.tensors.get(name)
+        if other is None or other.dim() != tensor.dim():
+            return False
+        if any(size > 1 and there == 1 for size, there in zip(tensor.shape[:-1], other.shape[:-1], strict=True)):
+            return False
+    return True
 
 
 def _and(names: Sequence[str]) -> str:

@@ -14,6 +14,8 @@ import numpy as np
 
 _ARTICLE = {"load": "A load", "store": "A store", "atomic": "An atomic operation"}
 _FIELD = {"load": "loaded_bytes", "store": "stored_bytes", "atomic": "atomic_bytes"}
+# How an access went past an end: what mends it hangs on that.
+ONE_NUMBER, EVERY_LANE, IN_ITS_MASK = ", by one number", ", with every lane", ", within its mask"
 FAR = 1 << 32  # bytes; farther away than this, a number of elements says nothing any more
 
 
@@ -114,7 +116,7 @@ class AddressMap:
         low, high = int(active.min()), int(active.max())
         region = region or self.find(low)
         if region is None or low < region.start or high + itemsize > region.stop:
-            self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region)))
+            self._fail(AccessFault("bounds", self._outside(kind, low, high, itemsize, region, _manner(pointers, mask))))
         if kind != "load" and not region.writable:
             self._fail(AccessFault("input_changed", f"{_ARTICLE[kind]} would change the input {region.name}."))
         return Access(active, low, high, itemsize, region)
@@ -123,7 +125,7 @@ class AddressMap:
         self.first_fault = self.first_fault or fault
         raise fault
 
-    def _outside(self, kind: str, low: int, high: int, itemsize: int, region: Region | None) -> str:
+    def _outside(self, kind: str, low: int, high: int, itemsize: int, region: Region | None, manner: str) -> str:
         region = region or self.nearest(low)
         if region is None:
             return f"{_ARTICLE[kind]} reaches memory that belongs to no tensor."
@@ -142,8 +144,18 @@ class AddressMap:
         elements = -(-distance // itemsize)
         plural = "" if elements == 1 else "s"
         how = " through a block pointer" if region.by_block_pointer else ""
+        if past > 0 and not how:
+            manner = EVERY_LANE if low >= region.stop and manner != ONE_NUMBER else manner
+            return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}{manner}."
         return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}."
 
     def nearest(self, address: int) -> Region | None:
         """The region that is least far from an address that no region holds; None where there are none."""
         return min(self._regions, key=lambda region: max(region.start - address, address - region.stop), default=None)
+
+
+def _manner(pointers: np.ndarray, mask: np.ndarray | None) -> str:
+    """Of an access whose lanes lie in part beyond an end: a single number, a block that is masked, or one that is not."""
+    if pointers.size == 1 and mask is None:
+        return ONE_NUMBER
+    return "" if mask is None else IN_ITS_MASK

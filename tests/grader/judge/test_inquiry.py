@@ -9,9 +9,10 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
+from grader.judge.diagnosis.accounts.changes import SOURCES
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
-from grader.judge.diagnosis.probes import asking
+from grader.judge.diagnosis.probes import asking, battery
 from grader.judge.diagnosis.probes.asking import ask
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Diagnosis, Verdict
@@ -19,6 +20,7 @@ from labs import load
 
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
+LAB9, LAB11 = "lab09_fp8_kv", "lab11_sliding_window"
 
 
 def finding(lab, prepared, compute):
@@ -106,6 +108,107 @@ def test_a_load_outside_value_in_a_case_that_lays_key_out_is_a_matter_of_strides
 
     assert inquiry.diagnose().diagnosis.sentence.startswith("value is addressed with the strides of key")
     assert [question.name for question in inquiry.questions()] == ["layouts"]
+
+
+def read(lab_id, name, compute):
+    """What the question of that name reads off `compute`."""
+    lab = load(lab_id).lab
+    question = next(each for each in battery.questions(lab, lab_id) if each.name == name)
+    return question.read([finding(lab, case, compute) for case in question.cases])
+
+
+def source(name):
+    return next(change for each, _, change in SOURCES if each == name)
+
+
+def test_one_number_that_changes_more_than_its_rows_is_a_fact():
+    right = way(LAB5)
+
+    fact = read(LAB5, "reach", lambda inputs: right(inputs) + 0.1 * inputs["query"].double().mean()).fact
+
+    assert fact.given == "one number of query 3 of batch 1, head 1 changed"
+    assert fact.got.startswith("batch 0, head 0, row 0;")
+    assert fact.got.endswith("changes as well")
+
+
+def test_one_number_that_changes_nothing_is_a_fact():
+    fact = read(LAB5, "reach", way(LAB5, before=(source("first_batch_query"),))).fact
+
+    assert fact.got == "batch 1, head 1, row 3 stays as it was"
+    assert read(LAB5, "reach", way(LAB5)) is None
+
+
+def test_weights_in_another_base_are_not_taken_for_codes():
+    fact = read(LAB9, "fp8_key_codes", way(LAB9, base=math.log(2.0))).fact
+
+    assert (fact.given, fact.got) == ("scores of keys of every code", "0.6931 times query · key")
+
+
+@pytest.mark.parametrize("name", ["fp8_key_codes", "key_scale_score"])
+def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
+    right = way(LAB9)
+
+    def overlapping(inputs):
+        """Row n of value begins n elements after the first: its stride is 1."""
+        value = inputs["value"]
+        rows = [value.flatten(2)[..., row : row + value.shape[3]] for row in range(value.shape[2])]
+        return right({**inputs, "value": torch.stack(rows, dim=2)})
+
+    assert read(LAB9, name, overlapping) is None
+
+
+def test_one_key_whose_weight_is_right_is_no_matter_of_counts():
+    right = way(LAB5)
+
+    fact = read(LAB5, "equal_1", lambda inputs: right(inputs)[..., :1].expand(inputs["query"].shape)).fact
+
+    assert (fact.given, fact.got) == ("one key, value 0 in channel 1", "channel 1 of out is 256")
+
+
+def out_of_bounds(findings, *names):
+    own = Diagnosis(sentence="Case outside: Memory outside a tensor was touched.")
+    return [
+        dataclasses.replace(each, verdict=Verdict.OUT_OF_BOUNDS, out=None, own=own) if each.name in names else each
+        for each in findings
+    ]
+
+
+def test_only_tensors_that_lie_far_apart_are_a_matter_of_32_bits():
+    lab = load(LAB5).lab
+    chosen = [case for case in lab.cases if case.name in ("ones", "batch_heads", "far_apart_key")]
+    findings = [finding(lab, prepare(lab, case, SEED), lab.expected) for case in chosen]
+
+    inquiry = Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key"))
+
+    assert inquiry.diagnose().diagnosis.name == "offset_32_bits"
+    assert "into key is computed in 32 bits" in inquiry.diagnose().diagnosis.sentence
+    assert [question.name for question in inquiry.questions()] == ["far_apart"]
+    assert Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key", "ones")).diagnose().diagnosis.name != "offset_32_bits"
+
+
+@pytest.mark.parametrize("name", ["strided_key", "far_apart_key"])
+def test_a_case_that_took_too_long_says_nothing_of_addresses(name):
+    lab = load(LAB5).lab
+    chosen = [case for case in lab.cases if case.name in ("ones", "batch_heads", name)]
+    findings = [finding(lab, prepare(lab, case, SEED), lab.expected) for case in chosen]
+    own = Diagnosis(sentence="Too slow.", name="time_limit")
+    late = [
+        dataclasses.replace(each, verdict=Verdict.TIME_LIMIT, out=None, own=own) if each.name == name else each
+        for each in findings
+    ]
+
+    assert Inquiry(lab, LAB5, late).diagnose().diagnosis.name == "time_limit"
+
+
+def test_a_view_with_the_only_heads_is_no_matter_of_strides():
+    """Where no contiguous case has two heads, it may as well be the head that is wrong."""
+    lab = load(LAB11).lab
+    cases = [case for case in lab.cases if case.group == "visible" and case.name in ("random", "strided", "batch_heads")]
+    findings = [finding(lab, prepare(lab, case, SEED), lab.expected) for case in cases]
+    one_head = [each for each in findings if each.name != "batch_heads"]
+
+    assert Inquiry(lab, LAB11, out_of_bounds(findings, "strided")).diagnose().diagnosis.name == "strides"
+    assert Inquiry(lab, LAB11, out_of_bounds(one_head, "strided")).diagnose().diagnosis.name != "strides"
 
 
 def test_asking_keeps_to_its_calls_and_ends_when_it_is_cancelled(monkeypatch):

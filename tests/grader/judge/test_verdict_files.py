@@ -11,6 +11,7 @@ from labs import lab_ids
 HERE = Path(__file__).parent / "verdicts"
 WORDS = (
     ("lab05", "b20_v_with_k_strides", Verdict.OUT_OF_BOUNDS, "value is addressed with the strides of key"),
+    ("lab05", "b03_int32_offsets", Verdict.OUT_OF_BOUNDS, "is computed in 32 bits"),
     ("lab05", "b15b_exp_with_log2e", Verdict.WRONG_ANSWER, "log2(e) is in the scores, but the exponential is exp"),
     ("lab06", "b22_masked_rows_minus_1e6", Verdict.WRONG_ANSWER, "not −inf: rows without a visible key"),
     ("lab09", "b09b_v_scale_twice", Verdict.WRONG_ANSWER, "value_scale is applied twice"),
@@ -35,7 +36,7 @@ WORDS = (
         "Right in every case",
     ),
     ("lab02", "f37_cache_modifiers", Verdict.COMPILE_ERROR, "cannot be combined with modifier"),
-    ("lab02", "f42_data_ptr", Verdict.COMPILE_ERROR, "pass the tensor itself to the kernel, not x.data_ptr()"),
+    ("lab02", "f42_data_ptr", Verdict.COMPILE_ERROR, "launch it with the tensor itself, not with x.data_ptr()"),
 )
 NEVER = {"no_masks_no_fp32": "fp16", "b11_block_ptr_no_check": "mask=", "padding_enters_the_maximum": "several rows"}
 

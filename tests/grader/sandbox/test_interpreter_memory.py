@@ -53,12 +53,13 @@ def test_a_mask_that_is_all_off_touches_nothing():
     ("kind", "pointers", "region", "stage", "said"),
     [
         ("load", (1396, 1400), X, "bounds", "A load reaches 1 element past the end of x."),
-        ("load", (1398,), X, "bounds", "A load reaches 1 element past the end of x."),
+        ("load", (1398,), X, "bounds", "A load reaches 1 element past the end of x, by one number."),
         ("load", (1000, 1420), X, "bounds", "A load reaches 6 elements past the end of x."),
+        ("load", (1400, 1420), X, "bounds", "A load reaches 6 elements past the end of x, with every lane."),
         ("load", (992,), X, "bounds", "A load reaches 2 elements before the start of x."),
-        ("load", (2000,), X, "bounds", "A load reaches 151 elements past the end of x."),
+        ("load", (2000,), X, "bounds", "A load reaches 151 elements past the end of x, by one number."),
         ("load", (1396, 2000), None, "bounds", "A load reaches 151 elements past the end of x."),
-        ("load", (1500,), None, "bounds", "A load reaches 26 elements past the end of x."),
+        ("load", (1500,), None, "bounds", "A load reaches 26 elements past the end of x, by one number."),
         ("load", (1 << 40,), X, "bounds", "A load reaches memory far outside x."),
         ("load", (0,), Region("key", 0, 0, True), "bounds", "A load reaches into key, which has no elements."),
         ("store", (1000,), X, "input_changed", "A store would change the input x."),
@@ -73,6 +74,11 @@ def test_what_a_kernel_must_not_touch(kind, pointers, region, stage, said):
 
     assert (caught.value.stage, str(caught.value)) == (stage, said)
     assert made.first_fault is caught.value
+
+
+def test_a_mask_that_lets_such_lanes_through_is_told_of():
+    with pytest.raises(AccessFault, match=r"1 element past the end of x, within its mask\.$"):
+        addresses().access("load", lanes(1392, 1396, 1400, 1404), np.array([True, True, True, False]), 4, X)
 
 
 @given(st.lists(st.integers(900, 2500), min_size=1, max_size=8), st.sampled_from([1, 2, 4, 8]))

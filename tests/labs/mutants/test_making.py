@@ -10,6 +10,8 @@ from labs.check.answers import Answer, answers
 from labs.mutants.equivalents import reasons
 from labs.mutants.making import chosen, mutants_of
 from labs.mutants.operators import OPERATORS
+from labs.mutants.trial import Tried
+from labs.mutants.truths import TRUE, readings, told_how
 
 KERNEL = """
 @triton.jit
@@ -102,3 +104,56 @@ def test_every_equivalent_mutant_is_one_that_is_made_and_has_a_reason():
 
     assert sorted(set(known) - names) == []
     assert all(reason.strip().endswith(".") for reason in known.values())
+
+
+def test_what_is_true_is_written_down_of_every_operator(made):
+    source = "@triton.jit\ndef kernel(p, n, B: tl.constexpr):\n" + "".join(
+        f"    {line}\n"
+        for line in (
+            "for i in range(0, n):",
+            "    x = 1",
+            "tl.store(p, x)",
+            "tl.atomic_add(p, 1, sem='acq_rel', scope='gpu')",
+            "tl.debug_barrier()",
+            "y = tl.load(p, boundary_check=(0, 1))",
+            "tl.store(p, y)",
+            "z = triton.cdiv(n, B)",
+        )
+    )
+    ordering = mutants_of(Answer(lab="lab02_safe_softmax", file="solution.py", kind="solution", source=source))
+    operators = {mutant.operator for mutant in (*made, *ordering)}
+
+    assert {
+        "barrier left out",
+        "atomic relaxed",
+        "scope of a block",
+        "store moved up",
+        "store moved into the loop",
+    } <= operators
+    assert {"boundary not checked", "rounded down"} <= operators
+    assert sorted(operators - set(TRUE)) == []
+
+
+def test_a_moved_store_stands_where_it_says():
+    source = "def kernel(p, n):\n    for i in range(n):\n        x = i\n    tl.store(p, x)\n    y = x\n    tl.store(p, y)\n"
+    made = mutants_of(Answer(lab="lab02_safe_softmax", file="solution.py", kind="solution", source=source))
+
+    moved = {mutant.operator: mutant.source for mutant in made if mutant.operator.startswith("store moved")}
+
+    assert moved["store moved into the loop"].splitlines()[3:5] == ["        tl.store(p, x)", "    y = x"]
+    assert moved["store moved up"].splitlines()[4:] == ["    tl.store(p, y)", "    y = x"]
+
+
+def test_a_reading_is_of_a_mutant_that_is_made_and_says_why():
+    for reading in readings().values():
+        assert set(reading) == {"said", "words", "why"}
+        assert reading["why"].endswith(".")
+
+
+def test_how_a_mutant_was_told():
+    known = {"name": "n", "lab": "l", "base": "b", "operator": "o", "line": 1, "old": "", "new": ""}
+
+    assert told_how(Tried(**known, verdict="wrong_answer", said="base_two")) == "named"
+    assert told_how(Tried(**known, verdict="wrong_answer", said="measured")) == "facts"
+    assert told_how(Tried(**known, verdict="race", said="race")) == "located"
+    assert told_how(Tried(**known, verdict="wrong_answer")) == ""

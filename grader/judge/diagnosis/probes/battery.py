@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from grader.judge.diagnosis.probes import columns, counts, heads, layouts, precision, products, slope, steps, tables, weights
+from grader.judge.diagnosis.probes import (
+    columns,
+    counts,
+    heads,
+    layouts,
+    precision,
+    products,
+    reach,
+    slope,
+    steps,
+    tables,
+    weights,
+)
 from grader.judge.diagnosis.probes.question import KernelQuestion
 from labs.declaration import Lab
 
@@ -34,6 +46,7 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
         weights.heads,
         steps.steps,
         weights.levels,
+        reach.reach,
         layouts.layouts,
         weights.rows,
         counts.nan_beyond,

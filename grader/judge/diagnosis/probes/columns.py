@@ -10,6 +10,7 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.reach import reached
 from grader.judge.diagnosis.probes.weights import picture
 from grader.report import Fact
 from labs.declaration import Lab
@@ -42,6 +43,10 @@ def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
         x = drawn(3, 2, 4096)
         x[:, int(start * 4096) : int(stop * 4096)] = -torch.inf
         yield _asked(lab, f"masked_{said.split()[0]}", x, f"4096 columns, the {said} −inf")
+    x = drawn(8, 4, 40)
+    turned = x.clone()
+    turned[1, 7] = 3.0
+    yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32)
     x = drawn(7, 5, 100)
     plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))

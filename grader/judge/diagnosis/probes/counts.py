@@ -37,10 +37,11 @@ def _read(found: Sequence[Finding], kind: str, keys: int, what: str) -> Reading 
     return _counted(found[0].out.double().flatten(), kind, keys, keys, what)
 
 
-def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> Reading:
-    """`keys` should count, of `held` that the cache has."""
+def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> Reading | None:
+    """`keys` should count, of `held` that the cache has. None where it is not the weights that are wrong."""
     per = keys_a_channel(held, len(row))
     places = torch.arange(len(row)) * per
+    free = row[places >= held]
     row, places = row[places < held], places[places < held]
     width = torch.clamp(held - places, max=per)
     weights = row / unit(kind) / width
@@ -50,6 +51,11 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
     if largest <= 0:
         return Reading(fact=Fact(given=what, got="no key has a weight", expected=f"weights of 1 / {keys}" if keys else "0"))
     inside = places < keys
+    full = free.nan_to_num().abs() > 1e-2 * float(row.abs().nan_to_num().max())
+    if bool(full.any()):
+        channel = -(-held // per) + int(full.nonzero()[0, 0])
+        got = f"channel {channel} of out is {number(free[full][0])}"
+        return Reading(fact=Fact(given=f"{what}, value 0 in channel {channel}", got=got, expected="0"))
     lost = places[inside & (weights.abs() < 1e-4 * largest)].tolist()
     taken = places[~inside & (weights.abs() > 1e-4 * largest)].tolist()
     count = number(1 / largest)
@@ -64,7 +70,8 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
         high = int(places[weights.argmax()])
         said = f"weights from {number(weights[low])} (key {int(places[low])}) to {number(largest)} (key {high})"
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
-    return Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
+    right = not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
+    return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
 
 
 def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:

@@ -42,7 +42,7 @@ def _components(lab: Lab, head_dim: int) -> KernelQuestion:
         lost = (out == 0).nonzero().flatten().tolist()
         if lost:
             said = f"component{'s' if len(lost) > 1 else ''} {several(lost)} add{'' if len(lost) > 1 else 's'} nothing"
-            return Reading(fact=Fact(given=given, got=said, expected="each adds query[j]"))
+            return Reading(fact=Fact(given=given, got=said, expected="query[j] of each"))
         place = int((out - query.double()).abs().nan_to_num(nan=torch.inf).argmax())
         return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=number(query[place])))
 

@@ -37,10 +37,17 @@ class KernelQuestion:
 
 
 def prepared(
-    lab: Lab, name: str, inputs: Inputs, dtype: torch.dtype, *, what: str = "", strided: tuple[str, ...] = ()
+    lab: Lab,
+    name: str,
+    inputs: Inputs,
+    dtype: torch.dtype,
+    *,
+    what: str = "",
+    strided: tuple[str, ...] = (),
+    spread: tuple[str, ...] = (),
 ) -> PreparedCase:
     """A case of ours. `what` tells a person what its inputs are."""
-    case = Case(name=name, values=what, sizes={}, dtype=dtype, strided=strided)
+    case = Case(name=name, values=what, sizes={}, dtype=dtype, strided=strided, spread=spread, devices=("cpu",))
     outputs = table.forms(lab.outputs, inputs, dtype)
     return PreparedCase(case, {}, inputs, tuple(lab.out_shape(inputs)), lab.out_dtype(inputs, dtype), outputs=outputs)
 

@@ -114,15 +114,33 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
         if found[0].out is None:
             return None
         weight = found[0].out.double()[:, 0, : together + 1]
+        if not _sums_to_one(weight, found[0].out.double()[:, 0, together + 1 :]):
+            return None
         score = torch.log(weight[:, 1:] / weight[:, :1])
         got = torch.empty(len(codes), dtype=torch.double)
         got[groups] = score / query[:, 0, :1].double()
         error = torch.empty_like(got)
         error[groups] = (0.02 / query[:, 0, :1].double()).expand(-1, together)
         near = (got - numbers.double()).abs() < error
+        factor = _common_factor(got, numbers.double(), error)
+        if factor is not None and not bool(near.all()):
+            fact = Fact(given="scores of keys of every code", got=f"{number(factor)} times query · key", expected="1 time")
+            return Reading(fact=fact)
         return _decoded(torch.where(near, numbers.double(), got), numbers.double(), codes, "key", form)
 
     return KernelQuestion(name=name, cases=(case,), read=read)
+
+
+def _sums_to_one(weights: torch.Tensor, beside: torch.Tensor | None = None) -> bool:
+    """Whether weights lie where value was put, [.., keys], and nothing `beside`: else it is value that is read elsewhere."""
+    there = bool(((weights.sum(-1) - 1).abs() < 0.02).all())
+    return there and (beside is None or not bool((beside.nan_to_num(nan=1.0).abs() > 0.02).any()))
+
+
+def _common_factor(got: torch.Tensor, numbers: torch.Tensor, error: torch.Tensor) -> float | None:
+    """What all numbers are multiplied by, where it is one factor: then it is not the codes that are wrong."""
+    factor = float((got * numbers / error**2).sum() / (numbers / error).square().sum())
+    return factor if bool(((got - factor * numbers).abs() < error).all()) else None
 
 
 def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tensor: str, form: str) -> Reading | None:
@@ -235,7 +253,8 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     key = _codes((1, heads, 2, head_dim))
     key[:, :, 0, 0] = ONE[kind]
     value = _codes((1, heads, 2, head_dim))
-    value[:, :, 0] = ONE[kind]
+    for head in range(heads):  # channels of its own, so that another head's are not taken for them
+        value[:, head, 0, 2 * head] = value[:, head, 1, 2 * head + 1] = ONE[kind]
     query = torch.zeros(1, heads * group, head_dim)
     query[..., 0] = 0.125
     given = _raw(kind, query, key, value, **{names[0]: scale})
@@ -245,8 +264,11 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     def read(found: Sequence[Finding]) -> Reading | None:
         if found[0].out is None:
             return None
-        weight = found[0].out.double()[0, :, 0]
-        score = torch.log(weight / (1 - weight))
+        own = 2 * (torch.arange(heads * group) // group)
+        weight, rest = (found[0].out.double()[0].gather(1, (own + more)[:, None])[:, 0] for more in (0, 1))
+        if not _sums_to_one(torch.stack((weight, rest), dim=-1)):
+            return None
+        score = torch.log(weight / rest)
         want = 0.125 * (by_head.repeat_interleave(group) if kind == "fp8" else torch.full((heads * group,), 4.0))
         bad = (~((score - want).abs() < 0.03 * want.clamp(min=0.5))).nonzero().flatten().tolist()
         if not bad:

@@ -1,0 +1,78 @@
+"""One number of one input changed: which rows of out change, and which should."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import FP16, arguments, drawn
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
+from grader.report import Fact
+from labs.declaration import Inputs, Lab
+
+SAME = 1e-6  # of the largest number in out: a smaller difference is none
+MOVED = 1e-2  # of it: what is moved by so much must be seen
+NAMES = {1: ("row",), 2: ("batch", "head"), 3: ("batch", "head", "row")}  # of out's axes but the last
+SHOWN = 3  # rows in a fact
+
+
+def reach(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """A query's, a key's and a value's number turned round in sign, so that scales stay as they are."""
+    decodes = kind in ("decode", "fp8", "nvfp4")
+    group, rows = (2, 1) if decodes else (1, 6)
+    parts = [drawn(61, 2, 2 * group, rows, 32), drawn(62, 2, 2, 12, 32), drawn(63, 2, 2, 12, 32)]
+    places = [(1, group, rows // 2, 3), (1, 0, 7, 3), (1, 0, 7, 3)]
+    for part, place in zip(parts, places, strict=True):
+        part[place] = 2.0
+    given = [arguments(kind, *parts, scale=0.25)]
+    for number, (part, place) in enumerate(zip(parts, places, strict=True)):
+        turned = part.clone()
+        turned[place] *= -1.0
+        given.append(arguments(kind, *(turned if at == number else other for at, other in enumerate(parts)), scale=0.25))
+    said = [f"of query {'' if decodes else f'{rows // 2} '}of batch 1, head {group}", "of key 7 of batch 1, head 0",
+            "of value 7 of batch 1, head 0"]  # fmt: skip
+    yield reached(lab, given, said, FP16)
+
+
+def reached(lab: Lab, given: Sequence[Inputs], said: Sequence[str], dtype: torch.dtype) -> KernelQuestion:
+    """The question. `given`: the inputs as they are, then with one number changed each, which `said` names."""
+    names = ["as_it_is", *(f"changed_{number}" for number in range(len(said)))]
+    cases = tuple(prepared(lab, name, each, dtype, what=name) for name, each in zip(names, given, strict=True))
+    return KernelQuestion(name="reach", cases=cases, read=functools.partial(_read, said=said))
+
+
+def _read(found: Sequence[Finding], said: Sequence[str]) -> Reading | None:
+    plain, *changed = found
+    if any(finding.out is None or not bool(torch.isfinite(finding.out).all()) for finding in found):
+        return None
+    for finding, what in zip(changed, said, strict=True):
+        moved, should = _moved(plain, finding)
+        beyond = moved & (should <= SAME)
+        lost = ~moved & (should > MOVED)
+        for wrong, got, expected in ((beyond, "changes as well", "as before"), (lost, "stays as it was", "another number")):
+            if bool(wrong.any()):
+                fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
+                return Reading(fact=fact)
+    return None
+
+
+def _moved(plain: Finding, changed: Finding) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which rows of out changed, and by how much of out's largest number each should have."""
+    assert plain.out is not None and changed.out is not None and plain.expected is not None and changed.expected is not None
+    size = float(plain.expected.double().abs().max())
+    moved = (changed.out.double() - plain.out.double()).abs() > SAME * max(float(plain.out.double().abs().max()), size)
+    should = (changed.expected.double() - plain.expected.double()).abs() / size
+    if moved.dim() == 1:
+        return moved, should
+    return moved.any(-1), should.amax(-1)
+
+
+def _rows(wrong: torch.Tensor) -> str:
+    """ "batch 1, head 0 and 2 more"."""
+    places = wrong.nonzero().tolist()
+    said = (", ".join(map(" ".join, zip(NAMES[wrong.dim()], map(str, place), strict=True))) for place in places[:SHOWN])
+    shown = "; ".join(said)
+    return shown + (f" and {len(places) - SHOWN} more" if len(places) > SHOWN else "")

@@ -1,0 +1,79 @@
+"""Hidden cases are a covering array: whatever the seed, each two of values, shape and layout meet in some case."""
+
+import itertools
+
+import pytest
+import torch
+
+from grader.judge.case.inputs import prepare
+from labs import lab_ids, load
+from labs.crossing import JOINED, Shape, Share, covering, regimes
+from labs.declaration import Case
+
+SEEDS = [bytes([number]) * 32 for number in range(3)]
+LABS = [lab_id for lab_id in lab_ids() if load(lab_id).lab.kind]  # whose kernels can be asked: all but the copy of lab 0
+
+
+def array(lab):
+    return [case for case in lab.cases if isinstance(case.values, Share)]
+
+
+def layout(case):
+    return {0: "plain", 1: "one"}.get(len(case.strided), "all")
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+@pytest.mark.parametrize("seed", SEEDS, ids=["first", "second", "third"])
+def test_each_two_regimes_meet_in_some_case(lab_id, seed):
+    cases = array(load(lab_id).lab)
+    met = {
+        frozenset(pair)
+        for case in cases
+        for value in case.values.drawn(seed).split(" ")[0].split(JOINED)
+        for pair in itertools.combinations(
+            (("value", value), ("shape", case.name.partition("_")[0]), ("layout", layout(case))), 2
+        )
+    }
+    levels = {
+        "value": set(cases[0].values.values),
+        "shape": {case.name.partition("_")[0] for case in cases},
+        "layout": {layout(case) for case in cases},
+    }
+
+    wanted = {
+        frozenset(((one, mine), (other, its)))
+        for one, other in itertools.combinations(levels, 2)
+        for mine, its in itertools.product(levels[one], levels[other])
+    }
+    assert len(levels["value"]) >= 4 and len(levels["shape"]) >= 4 and len(levels["layout"]) >= 2
+    assert wanted <= met
+
+
+def test_the_seed_draws_which_values_stand_together():
+    shares = [Share(tuple("abcdefghi"), part, 3) for part in range(3)]
+
+    first, second = ([share.drawn(seed) for share in shares] for seed in SEEDS[:2])
+
+    assert first != second
+    assert sorted("".join(first).replace(JOINED, "")) == list("abcdefghi")
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_every_crossed_case_has_finite_inputs_and_a_finite_answer(lab_id):
+    lab = load(lab_id).lab
+    for case in array(lab):
+        made = prepare(lab, case, SEEDS[0])
+        assert bool(torch.isfinite(lab.expected(made.inputs)).all()), case.name
+
+
+def test_an_array_that_leaves_a_pair_out_is_refused():
+    make = lambda **told: Case(**told)  # noqa: E731
+    shape = Shape(name="one", sizes={"n": 1})
+
+    with pytest.raises(ValueError, match="expected 2 · 2 values, 2 shapes or more"):
+        covering(make, values=("a", "b", "c"), together=2, shapes=[shape], layouts={"x": lambda n: (), "y": lambda n: ("x",)})
+
+
+def test_a_head_without_a_regime_is_refused():
+    with pytest.raises(ValueError, match="2 regimes; expected 1, or one for each of 3"):
+        regimes("a+b", 3)
