@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from tabs.figures.widget import HERE, STYLE, head, on_load, script
+from tabs.figures.widget import HERE, STYLE, fetched, head, on_load, script
 
 TITLE = "Watch it run"
 _PLAYER = ("watch.js", "watch.says.js", "watch.view.js")
@@ -43,7 +43,7 @@ def place(trace: Mapping[str, Any], source: str, *, failed: bool) -> str:
 
 def on_report_load() -> str:
     """`js_on_load` of the component that reports are shown in."""
-    return on_load(script(*_PLAYER) + _MOUNT)
+    return fetched(script(*_PLAYER) + _MOUNT)
 
 
 def page(trace: Mapping[str, Any], source: str, *, lab: str, verdict: str, failed: bool) -> str:

@@ -1,4 +1,4 @@
-"""How a figure reaches the page: its JavaScript put together, its defaults and guided cards beside it.
+"""How a figure reaches the page: its JavaScript put together as a file of its own, its defaults and guided cards in the page.
 
 `head()` goes into the page once (the layer that all figures share); `figure(...)` gives the arguments of one `gr.HTML`.
 Each figure is four files named by its idea: `<idea>.py` (NumPy, the truth), `<idea>.js` (the same mathematics without a
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 HERE = Path(__file__).parent
 SHARED = ("numbers.js", "tree.js", "controls.js", "progress.js", "figure.js", "quiz.js")
 STYLE = HERE / "widget.css"
+NAMES = "Numbers, Tree, Controls, Progress, Figure, Quiz"  # of the layer that all figures share
 
 # A tab may be opened before the shared layer has run; its figures then wait for it.
 WHEN_READY = (
@@ -52,16 +55,43 @@ def script(*names: str) -> str:
 
 def head() -> str:
     """The shared layer as one script for the page's head: `window.Figures`."""
-    names = "Numbers, Tree, Controls, Progress, Figure, Quiz"
     return (
-        f"<script>window.Figures || (() => {{\n{script(*SHARED)}\nwindow.Figures = {{{names}}};\n"
+        f"<script>window.Figures || (() => {{\n{script(*SHARED)}\nwindow.Figures = {{{NAMES}}};\n"
         "dispatchEvent(new Event('figures:ready'));\n})();</script>"
     )
 
 
 def on_load(body: str) -> str:
     """`js_on_load` of a component whose `body` uses the shared layer's names."""
-    return WHEN_READY.format(body=f"const {{Numbers, Tree, Controls, Progress, Figure, Quiz}} = window.Figures;\n{body}")
+    return WHEN_READY.format(body=f"const {{{NAMES}}} = window.Figures;\n{body}")
+
+
+FOLDER = "figures/"  # of what is fetched, beside the page
+_TRIGGERED = re.compile(r"""trigger\((["']\w+["'])""")
+_files: dict[str, str] = {}  # what is fetched, by name
+
+
+def fetched(body: str) -> str:
+    """`js_on_load` of a component whose `body` is a file of its own, which comes when its tab is opened first.
+
+    All figures together weigh as much as the first page without them. The name holds a hash of the text, so that a browser may
+    keep it for ever.
+    """
+    text = f"export default (element, props, trigger, watch) => {{\nconst {{{NAMES}}} = window.Figures;\n{body}\n}};\n"
+    name = f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.js"
+    _files[name] = text
+    events = " ".join(sorted(set(_TRIGGERED.findall(body))))  # Gradio looks for their names in the text that it is given
+    started = WHEN_READY.format(
+        body=f"import(new URL('{FOLDER}{name}', document.baseURI)).then("
+        "(file) => file.default(element, props, trigger, watch),"
+        " () => { element.textContent = 'This part of the page could not be fetched: reload the page.'; });"
+    )
+    return f"{started} // {events}"
+
+
+def file_of(name: str) -> str | None:
+    """The text of a file that `fetched` named; None where there is none."""
+    return _files.get(name)
 
 
 def figure(
@@ -92,7 +122,7 @@ def figure(
         "value": "",
         "html_template": "<div class='fig-place'></div>",
         "apply_default_css": False,
-        "js_on_load": on_load(script(*mathematics, *own)),
+        "js_on_load": fetched(script(*mathematics, *own)),
         "elem_id": f"place-{name}",
         "id": name,
         "tab": tab,

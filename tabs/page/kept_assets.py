@@ -1,4 +1,4 @@
-"""Gradio's scripts and styles, compressed once and kept: in this process's memory, and by the reader's browser.
+"""Gradio's scripts and styles, and the figures', compressed once and kept: in this process's memory, and by the browser.
 
 A visit asks for seventy of them, in waves. Gradio reads and compresses each anew, and says nothing about how long it may be
 kept. Their names hold a hash of their content, so what has a name never changes.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-FOLDER = "/assets/"
+from tabs.figures.widget import FOLDER
+
+FOLDERS = ("/assets/", f"/{FOLDER}")
 LIMIT = 32 * 1024 * 1024  # bytes in all; Gradio's assets together are about 10 MB compressed
 FOREVER = (b"cache-control", b"public, max-age=31536000, immutable")
 
 
 class KeptAssets:
-    """Stands in front of whatever compresses. What was answered once under /assets/ is answered from here the next time."""
+    """Stands in front of whatever compresses. What was answered once in one of FOLDERS is answered from here the next time."""
 
     def __init__(self, app: ASGIApp, limit: int = LIMIT) -> None:
         self.app = app
@@ -60,7 +62,7 @@ class KeptAssets:
 
 def _key(scope: Scope) -> tuple[str, bytes] | None:
     """Path and accepted encodings of a request whose answer may be kept."""
-    if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(FOLDER) or scope["query_string"]:
+    if scope["type"] != "http" or scope["method"] != "GET" or not scope["path"].startswith(FOLDERS) or scope["query_string"]:
         return None
     headers = dict(scope["headers"])
     if b"range" in headers or b"if-none-match" in headers or b"if-modified-since" in headers:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grader.course.tally import Counted
+from tabs.figures.widget import FOLDER, file_of
 from tabs.page.exposition import CONTENT_TYPE, exposition
 from tabs.page.first_page import FirstPage
 from tabs.page.kept_assets import KeptAssets
@@ -93,6 +94,13 @@ def app_kwargs(
     def measured(request: Request) -> Response:
         return Response(exposition(asked(), counted), media_type=CONTENT_TYPE)
 
+    def of_figures(request: Request) -> Response:
+        text = file_of(request.path_params["name"])
+        return (
+            PlainTextResponse("There is nothing here.\n", 404) if text is None else Response(text, media_type="text/javascript")
+        )
+
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
+    figures = Route(f"/{FOLDER}{{name}}", of_figures)
     middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
-    return {"middleware": middleware, "routes": [Route("/health", answer), Route("/metrics", measured), *beside]}
+    return {"middleware": middleware, "routes": [Route("/health", answer), Route("/metrics", measured), figures, *beside]}

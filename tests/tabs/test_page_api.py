@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from urllib.parse import urlparse
 
+import httpx
 import pytest
 import reports
 from gradio_client import Client
@@ -250,3 +252,17 @@ def test_a_link_to_no_tab_opens_the_first(open_page, course):
     page = open_page("?tab=nowhere")
 
     expect(page.get_by_role("tab", name="Start", exact=True)).to_have_attribute("aria-selected", "true")
+
+
+def test_a_figure_is_a_file_that_may_be_kept(url):
+    """Its name is in the page's configuration; what has no name of ours is not there."""
+    page = httpx.get(url, timeout=60).text
+    name = re.search(r"figures/([0-9a-f]{16}\.js)", page)[0]
+
+    answer = httpx.get(url + name, timeout=60)
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.text.startswith("export default (element, props, trigger, watch) =>")
+    assert httpx.get(url + "figures/0123456789abcdef.js", timeout=60).status_code == 404
