@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
-WORKERS ?= 2 # processes of pytest
+WORKERS ?= 3 # processes of pytest: on two cores, one waits for a browser or a clock at any time
 
 .PHONY: app test quick lint setup setup-dev libseccomp browser postgres bench picture fuzz soak
 MINUTES ?= 60 # of fuzzing or soaking
