@@ -422,7 +422,7 @@ class Course:
             return tally(connection)
 
     def _state_of(self, processes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-        """One of on, disk full, none, silent, starting, off; and one sentence where it is not on."""
+        """One of on, disk full, none, silent, starting, not storing, off; and one sentence where it is not on."""
         if full := self._full_disk():
             return "disk full", full
         alive = [process for process in processes if process["alive"]]
