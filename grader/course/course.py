@@ -108,8 +108,10 @@ class Course:
         self._shelf = Shelf(self._engine, self._archive)
         self._archive_findings: Findings | None = None
         self._closing = threading.Event()
-        self._checking = threading.Thread(target=self._look_after_archive, name="archive", daemon=True)
+        self._checking = threading.Thread(target=self._look_after_archive, name="archive check", daemon=True)
+        self._keeping = threading.Thread(target=self._keep_archive_up, name="archive", daemon=True)
         self._checking.start()
+        self._keeping.start()
         if self.settings.warning:
             logger.warning(self.settings.warning)
 
@@ -122,6 +124,7 @@ class Course:
     def close(self) -> None:
         self._closing.set()
         self._checking.join()
+        self._keeping.join()
         self._queue.close()
         self._engine.dispose()
 
@@ -400,6 +403,9 @@ class Course:
                 self._archive_findings = check(self._engine, self._archive, deep=False, goes_on=goes_on)
         except Exception:
             logger.exception("archive not checked")
+
+    def _keep_archive_up(self) -> None:
+        """Again and again: the ends that other machines archived on their own disks alone."""
         while not self._closing.wait(KEEP_UP_EVERY_S):
             try:
                 keep_up(self._engine, self._archive, since=time.time() - KEEP_UP_SINCE_S)
@@ -443,7 +449,7 @@ class Course:
             return tally(connection)
 
     def _state_of(self, processes: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-        """One of on, disk full, none, silent, starting, off; and one sentence where it is not on."""
+        """One of on, disk full, none, silent, starting, not storing, off; and one sentence where it is not on."""
         if full := self._full_disk():
             return "disk full", full
         alive = [process for process in processes if process["alive"]]

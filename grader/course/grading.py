@@ -29,6 +29,7 @@ from grader.report import Diagnosis, Points, Report, Verdict
 
 MOST_DEATHS = 2  # of grading processes, after which a job is not graded again: it ends as told
 STORE_AGAIN_S, STORE_AGAIN_AT_MOST_S = 0.5, 5.0  # pauses while disk or database do not take what was judged
+AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)  # another error would be the same the next time
 LOOK_EVERY_S = 0.2  # how often progress is written and the wish to cancel is read, however often the judge asks
 OUR_FAULT = "The grader failed on this submission; nothing was spent, and the log says why."
 AGAIN = (
@@ -198,7 +199,10 @@ class Grader:
                 logger.exception("judge did not close")
 
     def grade(self, attempt_id: str) -> str:
-        """Grade it unless it has ended. Returns what came of it. A full disk, or a database that is away, is waited for."""
+        """Grade it unless it has ended. Returns what came of it.
+
+        A full disk, or a database that is away, is waited for. Whatever else fails is raised, and the job ends with it.
+        """
         self.in_hand.add(attempt_id)
         pause_s = STORE_AGAIN_S
         try:
@@ -207,7 +211,7 @@ class Grader:
                     came = self._graded(attempt_id)
                     self.trouble = ""
                     return came
-                except (sa.exc.SQLAlchemyError, OSError) as error:
+                except (*AWAY, OSError) as error:
                     self._not_stored(attempt_id, error)
                 if self.stopping.wait(pause_s):
                     threading.Event().wait()  # until this process ends: a job that ended before would be over for good
@@ -217,8 +221,8 @@ class Grader:
 
     def _not_stored(self, attempt_id: str, error: Exception) -> None:
         self.counts.add("not_stored")
+        logger.warning("attempt not stored; tried again", extra={"attempt": attempt_id}, exc_info=not self.trouble)
         self.trouble = f"What was judged cannot be stored: {str(getattr(error, 'orig', None) or error).splitlines()[0]}."
-        logger.warning("attempt not stored; tried again", extra={"attempt": attempt_id}, exc_info=True)
 
     def _graded(self, attempt_id: str) -> str:
         with writing(self._engine) as connection:

@@ -250,7 +250,7 @@ class GradingProcess:
         self._waiting.job_ended()
         if self._told_trouble:
             try:
-                self._beat()  # at once: whoever hands something in was refused meanwhile
+                self._beat()  # at once: /health said that grading is off
             except sa.exc.SQLAlchemyError:
                 logger.warning("heartbeat not written", exc_info=True)
 
@@ -269,7 +269,7 @@ class GradingProcess:
             pid=os.getpid(),
             started=self._started,
             patience_s=self.settings.dead_after_s * (SUPERVISED if self._pulse is not None else 1),
-            state="off" if trouble else self._state,
+            state="not storing" if trouble else self._state,
             reason=trouble or self._reason,
             counts=self._grader.counts.to_json(),
         )

@@ -115,7 +115,7 @@ processes = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started", sa.Float, nullable=False),
     sa.Column("seen", sa.Float, nullable=False),  # by the database's clock, since two machines' clocks differ
-    sa.Column("state", sa.String(16), nullable=False),  # starting | ready | off
+    sa.Column("state", sa.String(16), nullable=False),  # starting | ready | not storing | off
     sa.Column("reason", sa.Text, nullable=False),  # one sentence where it is not ready
     sa.Column("versions", sa.Text, nullable=False),  # JSON
     sa.Column("instance", sa.String(32), nullable=False, server_default=""),  # which of two that have this name

@@ -72,7 +72,7 @@ class _Found(Collector):
     def _processes(self) -> Iterator[Metric]:
         living = [process for process in self._health["processes"] if process["alive"]]
         alive = GaugeMetricFamily("grader_processes", "Grading processes that were heard a moment ago.", labels=["state"])
-        for name in ("ready", "starting", "off"):
+        for name in ("ready", "starting", "not storing", "off"):
             alive.add_metric([name], sum(process["state"] == name for process in living))
         yield alive
         for name, meaning in COUNTS.items():

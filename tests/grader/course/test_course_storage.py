@@ -60,6 +60,24 @@ def test_a_report_waits_for_a_disk_that_is_full_for_minutes_and_is_judged_once(s
         assert course.status(attempt_id, user="ada").state is State.DONE
 
 
+def test_what_would_fail_the_same_for_ever_ends_the_job(service, monkeypatch):
+    def broken(*_):
+        raise sa.exc.IntegrityError("INSERT", {}, Exception("it stands already"))
+
+    monkeypatch.setattr(Grader, "_record", broken)
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="quick", mode="submit")
+        monkeypatch.setattr(Grader, "_new_end", lambda self, taken: "an end")
+        grader = Grader(
+            engine=course._engine, archive=course._archive, main_thread=MainThread(), open_judge=FakeJudge, process="one"
+        )
+
+        with pytest.raises(sa.exc.IntegrityError):
+            grader.grade(attempt_id)
+
+        assert (grader.trouble, grader.in_hand) == ("", set())
+
+
 def test_health_says_that_the_disk_is_full(service, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=4096))
     with service.course() as course:
