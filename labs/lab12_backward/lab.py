@@ -23,7 +23,7 @@ def inputs(draw: Draw) -> dict[str, Any]:
     """As in lab 6, with grouped heads, and dout: [batch, num_heads_q, seqlen_q, head_dim]."""
     heads_kv, group_size = draw.sizes["num_heads_kv"], draw.sizes["group_size"]
     by_head = dataclasses.replace(draw, sizes={**draw.sizes, "heads": heads_kv * group_size})
-    given = dict(prefill_inputs.make_inputs(by_head))
+    given: dict[str, Any] = dict(prefill_inputs.make_inputs(by_head))
     for name in ("key", "value"):
         given[name] = given[name][:, ::group_size].contiguous()
     query = given["query"]
