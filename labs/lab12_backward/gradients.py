@@ -8,14 +8,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 
 from labs import table
 from labs.declaration import Inputs, Output
 
-Matrix = torch.Tensor  # [batch, heads_q, seqlen_q, seqlen_kv]
-Rows = torch.Tensor  # [batch, heads_q, seqlen_q, 1]
+Matrix: TypeAlias = torch.Tensor  # [batch, heads_q, seqlen_q, seqlen_kv]
+Rows: TypeAlias = torch.Tensor  # [batch, heads_q, seqlen_q, 1]
 HALF_STEP = {torch.float16: 2.0**-25 / 2e-3}  # half of the least that a number can differ by, over the gate's limit
 LSE_SIZE = 0.01  # of 1 + |lse|: lse is fp32 beside gradients in fp16
 

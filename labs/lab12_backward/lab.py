@@ -23,7 +23,7 @@ def inputs(draw: Draw) -> dict[str, Any]:
     """As in lab 6, with grouped heads, and dout: [batch, num_heads_q, seqlen_q, head_dim]."""
     heads_kv, group_size = draw.sizes["num_heads_kv"], draw.sizes["group_size"]
     by_head = dataclasses.replace(draw, sizes={**draw.sizes, "heads": heads_kv * group_size})
-    given = dict(prefill_inputs.make_inputs(by_head))
+    given: dict[str, Any] = dict(prefill_inputs.make_inputs(by_head))
     for name in ("key", "value"):
         given[name] = given[name][:, ::group_size].contiguous()
     query = given["query"]
@@ -129,7 +129,9 @@ CASES = (
     case("offset_of_full_tiles", seqlen_q=(65, 80), seqlen_kv=(140, 200), group="hidden", crossed=True),
     case("fewer_keys_than_full_tiles", seqlen_q=(80, 130), seqlen_kv=(40, 63), group="hidden", crossed=True),
     case("many_programs", batch=3, num_heads_kv=3, group_size=2, seqlen_q=3, seqlen_kv=5, group="hostile", crossed=True),
+    case("far_apart_query", seqlen=20, spread=("query",), devices=("cpu",), group="hostile", crossed=True),
     case("far_apart_key", num_heads_kv=3, seqlen=20, spread=("key",), devices=("cpu",), group="hostile", crossed=True),
+    case("far_apart_value", seqlen=20, spread=("value",), devices=("cpu",), group="hostile", crossed=True),
     case("far_apart_dout", batch=3, seqlen=20, spread=("dout",), devices=("cpu",), group="hostile", crossed=True),
     case("bf16_head_dim_128", num_heads_kv=2, group_size=4, seqlen=(700, 900), head_dim=128, dtype=BF16, group="hidden",
          devices=("cuda",)),

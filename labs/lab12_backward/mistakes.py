@@ -41,7 +41,7 @@ MISTAKES = (
     ),
     Entry(
         name="lse_without_maximum",
-        verdict="not_finite",
+        verdict="wrong_answer",
         what="Stores log(l) alone.",
         diagnosis="the maximum that was subtracted is missing",
         base=NATURAL,
@@ -57,7 +57,7 @@ MISTAKES = (
     ),
     Entry(
         name="lse_in_the_wrong_base",
-        verdict="not_finite",
+        verdict="wrong_answer",
         what="Subtracts a natural logarithm in the power of 2.",
         diagnosis="lse is a natural logarithm",
         base="solution.py",
@@ -265,7 +265,7 @@ MISTAKES = (
     ),
     Entry(
         name="keys_not_masked",
-        verdict="not_finite",
+        verdict="wrong_answer",
         what="Has no causal mask where keys are walked over, and every query is visited.",
         diagnosis="without the causal mask",
         base=NATURAL,

@@ -92,7 +92,7 @@ def _mean(gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int) -> torch.T
     return summed(gradient, reads, heads_kv) * heads_kv / gradient.shape[1]
 
 
-def _times(name: str, power: float, base: float = 1.0) -> dict[str, Callable[[Work], torch.Tensor]]:
+def _times(name: str, power: float, base: float = 1.0) -> dict[str, Any]:
     """The gradient `name` with so many powers of the scale, times `base`."""
     right: Callable[[Work], torch.Tensor] = getattr(Way(), name)
     return {name: lambda work: right(work) * work.scale ** (power - (name != "dvalue")) * base}
@@ -104,10 +104,11 @@ def _oracle(name: str, sentence: str, *, noise: float = 1.0, **changed: Any) -> 
 
 def _in_tiles(name: str, sentence: str, field: str, made: Callable[..., Any], *sizes: str) -> tuple[Oracle, ...]:
     """One for each likely size of the tiles that `sizes` names."""
-    every = itertools.product(TILES, repeat=len(sizes))
-    return tuple(
-        _oracle(name, sentence, **{field: functools.partial(made, **dict(zip(sizes, tile, strict=True)))}) for tile in every
-    )
+    made_of: list[dict[str, Any]] = [
+        {field: functools.partial(made, **dict(zip(sizes, tile, strict=True)))}
+        for tile in itertools.product(TILES, repeat=len(sizes))
+    ]
+    return tuple(_oracle(name, sentence, **changed) for changed in made_of)
 
 
 ORACLES = (

@@ -247,8 +247,8 @@ class Bench:
                 if comparison.verdict is not Verdict.PASSED:
                     worst = comparison.worst
                     assert worst is not None
-                    name, index = place(self._layout.forms, worst.index)
-                    raise WrongWhileTimed(f"a timed {name} is wrong at {list(index)}: {worst.got}, expected {worst.expected}")
+                    name, cell = place(self._layout.forms, worst.index)
+                    raise WrongWhileTimed(f"a timed {name} is wrong at {list(cell)}: {worst.got}, expected {worst.expected}")
             assert self._watched is not None
             index, drawn = self._watched
             for lent in self._layout.inputs:

@@ -71,6 +71,15 @@ def test_what_is_written_is_read(data, made):
     assert parse(dump(made), arguments=ARGUMENTS) == made
 
 
+def test_each_of_several_outputs_may_be_filled(data):
+    """Which those are the judge says, and no record."""
+    filled = rewritten(data, put((*FILL, "buffer"), "x"))
+
+    assert parse(filled, arguments=ARGUMENTS, written=("x", "out")).commands[0].buffer == "x"
+    with pytest.raises(RecordError, match="a fill would change the input x"):
+        parse(filled, arguments=ARGUMENTS, written=("out",))
+
+
 def test_it_says_what_happens(made):
     fill, *choices = made.commands
     assert fill == Fill(buffer=0, offset=0, size=256, pattern=b"\0")
