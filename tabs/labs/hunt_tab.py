@@ -12,7 +12,7 @@ import gradio as gr
 
 from tabs.labs import hunt_page as page
 from tabs.labs.desk import Desk, View
-from tabs.labs.hunt import Hunt, Round
+from tabs.labs.hunt import EVERY, Hunt, Round
 from tabs.page.scripts import script
 
 TITLE = "Bug hunt"
@@ -145,16 +145,16 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     def shown(round: Round, token: str, lab: str | None):
         user = hunt.desk.identities.read(token)
         choices = hunt.choices(user)
-        chosen = lab if lab in {value for _, value in choices} else ""
+        chosen = lab if lab in {value for _, value in choices} else EVERY
         task = [round.task.id, page.listing(round.task, round.lit), _kinds_of(round), round.task.source, ""]
         around = [gr.Dropdown(choices=choices, value=chosen), hunt.locked(user)]
         return [*_said(round), *task, *around, *_beside(View(state=""))]
 
     def visit(token: str, kept: str, task: str, lab: str | None, level: str):
-        return shown(hunt.open(token, kept, wanted=task, lab=lab or "", level=level), token, lab)
+        return shown(hunt.open(token, kept, wanted=task, lab=lab or EVERY, level=level), token, lab)
 
     def onward(token: str, kept: str, task: str, lab: str | None, level: str):
-        return shown(hunt.onward(token, kept, shown=task, lab=lab or "", level=level), token, lab)
+        return shown(hunt.onward(token, kept, shown=task, lab=lab or EVERY, level=level), token, lab)
 
     def told(token: str, kept: str, task: str, level: str):
         return hunt.show(token, kept, shown=task, level=level).card
