@@ -72,7 +72,7 @@ class Hunt:
         there = self.open_tasks(user)
         counts = {lab_id: sum(task.lab == lab_id for task in there.values()) for lab_id in labs.lab_ids()}
         told = [(f"Lab {int(lab_id[3:5])} · {count} bugs", lab_id) for lab_id, count in counts.items() if count]
-        return [(f"Every lab that is open to you · {len(there)} bugs", EVERY), *told]
+        return [(f"Every open lab · {len(there)} bugs", EVERY), *told]
 
     def locked(self, user: User | None) -> str:
         """What is not open yet, and what opens it, in one sentence; "" where all is."""
