@@ -40,22 +40,24 @@ def too_much(task: Task, source: str) -> str:
 def false(task: Task, *, failing: Collection[str], judged: bool, sentence: str) -> str:
     """What is false about a mend that did not pass, in one sentence.
 
+    Of some bugs it is chance which cases beside the surest ones fail, so it says what failed and passed, and no more.
+
     Args:
         failing: the visible cases that fail now.
         judged: whether cases were run at all.
-        sentence: the report's own, where none was.
+        sentence: the report's own, said where no case tells more.
     """
     if not judged:
         return f"No mend: cases could not be run any more. {sentence}"
-    before = {case.name for case in task.shown}
-    broken = [case.name for case in task.hidden if case.name in failing]
     left = [case.name for case in task.shown if case.name in failing]
+    broken = sorted(set(failing) - {case.name for case in task.shown})
+    if len(left) == len(task.shown):
+        return f"No mend: {_listed(left)} still {_fail(left)}, as before."
+    if left:
+        return f"Not a mend yet: {_listed(left)} still {_fail(left)}; the other cases that failed pass now."
     if broken:
-        return f"No mend: {_listed(broken)} passed before your change and {_fail(broken)} now."
-    if len(left) < len(before):
-        passing = f"{len(before) - len(left)} of {len(before)} failing cases pass now"
-        return f"Half a mend: {passing}, and {_listed(left)} still {_fail(left)}."
-    return f"No mend: {_listed(left)} still {_fail(left)}, as before."
+        return f"Another bug: what failed before passes now, and {_listed(broken)} {_fail(broken)}."
+    return f"No mend: {sentence}"
 
 
 def _listed(names: list[str]) -> str:

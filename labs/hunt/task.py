@@ -58,11 +58,7 @@ class Task:
     @functools.cached_property
     def mended(self) -> str:
         """The right answer that the mistake is an edit of."""
-        lines = self.source.splitlines()
-        for change in reversed(self.changes):
-            wrong = len(change.wrong.splitlines())
-            lines[change.first - 1 : change.first - 1 + wrong] = change.right.splitlines()
-        return "\n".join(lines) + "\n"
+        return mended(self.mistake)
 
     @functools.cached_property
     def choices(self) -> tuple[Kind, ...]:
@@ -85,6 +81,15 @@ class Task:
     def level(self) -> int:
         """The same in steps, 1 to `HARDEST`."""
         return min(int(self.score * 1.2 * HARDEST) + 1, HARDEST)  # nothing is hardest in all three
+
+
+def mended(mistake: Mistake) -> str:
+    """The mistake's source with every change of it taken back."""
+    lines = mistake.source.splitlines()
+    for change in reversed(mistake.changes):
+        wrong = len(change.wrong.splitlines())
+        lines[change.first - 1 : change.first - 1 + wrong] = change.right.splitlines()
+    return "\n".join(lines) + "\n"
 
 
 @functools.cache

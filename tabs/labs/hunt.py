@@ -28,6 +28,7 @@ from tabs.labs.desk import Desk, View
 from tabs.page.identity import User
 
 FREE = labs.lab_ids()[0]  # a copy: its right answer gives nothing of the other labs away
+EVERY = "every"  # in place of a lab: all that are open
 NOT_THERE = "There is no task of that link any more; here is another one."
 MARK_FIRST = "Choose a line first: press it in the file."
 NAME_FIRST = "Choose a kind first."
@@ -67,11 +68,11 @@ class Hunt:
         return {id: task for id, task in tasks().items() if task.lab in passed}
 
     def choices(self, user: User | None) -> list[tuple[str, str]]:
-        """(what it says, lab or "") of where bugs may come from."""
+        """(what it says, lab or `EVERY`) of where bugs may come from."""
         there = self.open_tasks(user)
         counts = {lab_id: sum(task.lab == lab_id for task in there.values()) for lab_id in labs.lab_ids()}
         told = [(f"Lab {int(lab_id[3:5])} · {count} bugs", lab_id) for lab_id, count in counts.items() if count]
-        return [(f"Every lab that is open to you · {len(there)} bugs", ""), *told]
+        return [(f"Every open lab · {len(there)} bugs", EVERY), *told]
 
     def locked(self, user: User | None) -> str:
         """What is not open yet, and what opens it, in one sentence; "" where all is."""
@@ -95,7 +96,7 @@ class Hunt:
         return self._round(self._next(self.open_tasks(user), replies, lab, shown), user, replies, level)
 
     def _next(self, there: Mapping[str, Task], replies: list[Reply], lab: str, shown: str) -> Task:
-        chosen = {id: task for id, task in there.items() if lab in ("", task.lab)} or dict(there)
+        chosen = {id: task for id, task in there.items() if task.lab == lab} or dict(there)
         found = schedule.following(replies, chosen, self._clock(), besides=shown)
         assert found is not None  # the first lab's are open to all
         return found
@@ -108,7 +109,9 @@ class Hunt:
     def mark(self, token: object, kept: object, *, shown: str, line: object, level: str) -> Round:
         """Is that the line?"""
         user, replies = self._who(token, kept)
-        task = self._task(shown, user)
+        task = self.open_tasks(user).get(shown)
+        if task is None:
+            return self.open(token, kept, wanted="", lab=EVERY, level=level)
         number = int(line) if isinstance(line, str) and line.isascii() and line.isdecimal() and len(line) < 6 else 0
         if not 0 < number <= task.source.count("\n"):
             return dataclasses.replace(self._round(task, user, replies, level), marked=page.nothing_chosen(MARK_FIRST))
@@ -119,7 +122,9 @@ class Hunt:
     def name(self, token: object, kept: object, *, shown: str, kind: object, level: str) -> Round:
         """Is it of that kind?"""
         user, replies = self._who(token, kept)
-        task = self._task(shown, user)
+        task = self.open_tasks(user).get(shown)
+        if task is None:
+            return self.open(token, kept, wanted="", lab=EVERY, level=level)
         chosen = by_name().get(kind) if isinstance(kind, str) else None
         if chosen is None or chosen not in task.choices:
             return dataclasses.replace(self._round(task, user, replies, level), named=page.nothing_chosen(NAME_FIRST))
@@ -130,7 +135,9 @@ class Hunt:
     def give_up(self, token: object, kept: object, *, shown: str, level: str) -> Round:
         """Show the answer. Whoever had not found everything has missed the kind."""
         user, replies = self._who(token, kept)
-        task = self._task(shown, user)
+        task = self.open_tasks(user).get(shown)
+        if task is None:
+            return self.open(token, kept, wanted="", lab=EVERY, level=level)
         return self._round(task, user, self._add(user, replies, task, "show", False), level)
 
     def hand_in(self, token: object, *, shown: str, source: object) -> View:

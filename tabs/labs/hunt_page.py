@@ -171,35 +171,33 @@ def answer(task: Task, *, gave_up: bool) -> str:
 
 def kinds(standings: Mapping[str, Standing], replies: Mapping[str, list[Reply]], now: float) -> str:
     """The reader's own figure: each kind, known or missed, its last replies, and when it comes back."""
-    known = sum(one.known for one in standings.values())
-    missed = sum(one.missed for one in standings.values())
-    unmet = len(standings) - known - missed
-    rows = "".join(_row(one, replies.get(name, []), now) for name, one in standings.items())
+    met = {name: one for name, one in standings.items() if one.due is not None}
+    known = sum(one.known for one in met.values())
+    rows = "".join(_row(one, replies.get(name, []), now) for name, one in met.items())
+    unmet = ", ".join(escape(one.kind.title) for one in standings.values() if one.due is None)
     return (
-        f'<figure class="hunt-kinds"><figcaption><b>{known} kinds known, {missed} missed</b>, {unmet} not met yet.</figcaption>'
-        f"<ul>{rows}</ul>"
-        '<p class="note">A square is an answer, the newest at the right; a bar says how likely you know the kind today. '
+        f'<figure class="hunt-kinds"><figcaption><b>{known} kinds known, {len(met) - known} missed</b></figcaption>'
+        f"{f'<ul>{rows}</ul>' if rows else ''}"
+        + (f'<p class="note">Not met yet: {unmet}.</p>' if unmet else "")
+        + '<p class="note">A square is an answer, the newest at the right; a bar says how likely you know the kind today. '
         "A task counts here once you have named its kind, mended it, or seen the answer.</p></figure>"
     )
 
 
 def _row(standing: Standing, replies: list[Reply], now: float) -> str:
-    tone = "missed" if standing.missed else "known" if standing.known else "unmet"
     strip = "".join(
         f'<i class="{"right" if reply.right else "wrong"}">{"✓" if reply.right else "✗"}</i>' for reply in replies[-STRIP:]
     )
-    recalled = round(100 * standing.recalled)
-    bar = f'<span class="bar-track"><i style="width:{recalled}%"></i></span>' if standing.due is not None else "<span></span>"
+    bar = f'<span class="bar-track"><i style="width:{100 * standing.recalled:.0f}%"></i></span>' if standing.known else ""
     return (
-        f'<li class="{tone}"><span class="kind">{escape(standing.kind.title)}</span>'
+        f'<li class="{"known" if standing.known else "missed"}"><span class="kind">{escape(standing.kind.title)}</span>'
         f'<span class="strip" aria-hidden="true">{strip}</span><span class="odds" aria-hidden="true">{bar}</span>'
         f'<span class="stands">{_stands(standing, now)}</span></li>'
     )
 
 
 def _stands(standing: Standing, now: float) -> str:
-    if standing.due is None:
-        return "not met yet"
+    assert standing.due is not None  # it was met
     sign, word = ("✗", "missed") if standing.missed else ("✓", "known")
     count = f'<span class="unseen">, {standing.right} right, {standing.wrong} wrong</span>'
     return f'<b><span aria-hidden="true">{sign}</span> {word}</b>{count}, {_back(standing.due - now)}'

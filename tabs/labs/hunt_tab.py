@@ -12,7 +12,7 @@ import gradio as gr
 
 from tabs.labs import hunt_page as page
 from tabs.labs.desk import Desk, View
-from tabs.labs.hunt import Hunt, Round
+from tabs.labs.hunt import EVERY, Hunt, Round
 from tabs.page.scripts import script
 
 TITLE = "Bug hunt"
@@ -84,8 +84,10 @@ def build(desk: Desk, token: gr.Textbox, quiet: dict[str, Any]) -> None:
 def _lay_out(token: gr.Textbox) -> _Room:
     gr.Markdown(page.INTRODUCTION, elem_classes="prose")
     with gr.Row(elem_classes="presses hunt-choice"):
-        lab = gr.Dropdown([], label="Bugs from", elem_id="hunt-lab", filterable=False, scale=0, min_width=320)
-        level = gr.Radio(_LEVELS, value=page.REPORT, label="You are told", elem_id="hunt-level", scale=0, min_width=400)
+        with gr.Column(scale=0, min_width=320):
+            lab = gr.Dropdown([], label="Bugs from", elem_id="hunt-lab", filterable=False)
+        with gr.Column(scale=1, min_width=320):
+            level = gr.Radio(_LEVELS, value=page.REPORT, label="You are told", elem_id="hunt-level")
     with gr.Row(elem_classes="desk"):
         with gr.Column(scale=6, min_width=320):
             card = gr.HTML(elem_id="hunt-card")
@@ -93,7 +95,7 @@ def _lay_out(token: gr.Textbox) -> _Room:
         with gr.Column(scale=5, min_width=320):
             with gr.Row(elem_classes="presses"):
                 mark = gr.Button("Mark this line", variant="primary", elem_id="hunt-mark", scale=0, min_width=144)
-                give_up = gr.Button("Show the answer", elem_id="hunt-give-up", scale=0, min_width=144)
+                give_up = gr.Button("Show the answer", elem_id="hunt-give-up", scale=0, min_width=176)
                 onward = gr.Button("Next bug", elem_id="hunt-next", scale=0, min_width=144)
             marked = gr.HTML(elem_id="hunt-marked")
             kind = gr.Radio([], label="What kind of bug is it?", elem_id="hunt-kind")
@@ -145,16 +147,16 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     def shown(round: Round, token: str, lab: str | None):
         user = hunt.desk.identities.read(token)
         choices = hunt.choices(user)
-        chosen = lab if lab in {value for _, value in choices} else ""
+        chosen = lab if lab in {value for _, value in choices} else EVERY
         task = [round.task.id, page.listing(round.task, round.lit), _kinds_of(round), round.task.source, ""]
         around = [gr.Dropdown(choices=choices, value=chosen), hunt.locked(user)]
         return [*_said(round), *task, *around, *_beside(View(state=""))]
 
     def visit(token: str, kept: str, task: str, lab: str | None, level: str):
-        return shown(hunt.open(token, kept, wanted=task, lab=lab or "", level=level), token, lab)
+        return shown(hunt.open(token, kept, wanted=task, lab=lab or EVERY, level=level), token, lab)
 
     def onward(token: str, kept: str, task: str, lab: str | None, level: str):
-        return shown(hunt.onward(token, kept, shown=task, lab=lab or "", level=level), token, lab)
+        return shown(hunt.onward(token, kept, shown=task, lab=lab or EVERY, level=level), token, lab)
 
     def told(token: str, kept: str, task: str, level: str):
         return hunt.show(token, kept, shown=task, level=level).card

@@ -96,7 +96,7 @@ const follow = () => {
   else if (!task) window.address.followTask(shown, true);
 };
 window.addEventListener("moved", follow);
-setTimeout(follow, 0); // once the events are wired
+setTimeout(follow, 0);
 
 // recall the hunt
 (token, kept, task, ...rest) => {

@@ -64,6 +64,7 @@ def test_axe_finds_nothing_serious(tab, room, open_page, course):
         course.finish(course.newest, dataclasses.replace(reports.wrong(), lab=museum.LAB))
         expect(page.locator("#exhibit-report .verdict")).to_be_visible()
     if room == "hunt":
+        expect(page.locator("#hunt-code [data-task]")).to_be_visible()
         page.get_by_role("button", name="Show the answer").click()
         expect(page.locator("#hunt-answer .diff")).to_be_visible()
     page.evaluate(UNFOLD)

@@ -62,14 +62,14 @@ def test_tasks_are_listed_and_what_is_none_with_its_reason(capsys):
 def test_all_as_they_must_be(capsys, judged):
     assert command_line.main(["hunt", "--check", "0"]) == 0
 
-    assert capsys.readouterr().out.endswith("13 tasks, 0 of their promises not kept\n")
+    assert capsys.readouterr().out.endswith("13 mistakes judged, 0 promises not kept\n")
 
 
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
         ({"broken": "its verdict is passed, not wrong_answer"}, "its verdict is passed, not wrong_answer"),
-        ({"failing": ("ones",)}, "told.json says "),
+        ({"failing": ("no such case",)}, "told.json says "),
         ({"found_by": "Submit"}, "no visible case"),
     ],
 )
