@@ -68,7 +68,6 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),
         crossed("far_apart_value", batch=3, spread=("value",), **far),
-        *(crossed(f"far_apart_rows_of_{name}", spread=(name,), **far) for name in TENSORS),
     )  # fmt: skip
 
 
