@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "labs": ("labs", "kernels"),
     "labs.__main__": ("labs",),
     "labs.check": ("labs", "grader.judge", "grader.report"),
-    "labs.mutants": ("labs", "labs.check", "grader.judge", "grader.report", "grader.sandbox.process"),
+    "labs.mutants": ("labs", "labs.check", "grader.judge", "grader.report", "grader.faults", "grader.sandbox.process"),
     "grader.gradescope": ("grader.report", "grader.wording"),
     "grader.client": ("grader.report", "grader.faults"),  # needs the standard library alone, as do the three below
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),

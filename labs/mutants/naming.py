@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from grader.judge.attempt import Execution, request
 from grader.judge.case.inputs import PreparedCase
@@ -32,9 +32,17 @@ class Told:
         return cls(said=report.diagnosis.name, sentence=report.diagnosis.sentence, facts=facts)
 
 
-def attempted(sandbox: Sandbox, mutant: Mutant, *, seed: bytes, target: str, cancelled: Callable[[], bool]) -> Report:
-    """The report on a Check of it; where that passes, on a Submit."""
-    for mode in ("check", "submit"):
+def attempted(
+    sandbox: Sandbox,
+    mutant: Mutant,
+    *,
+    seed: bytes,
+    target: str,
+    cancelled: Callable[[], bool],
+    modes: Sequence[str] = ("check", "submit"),
+) -> Report:
+    """The report on a Check of it; where that passes, on a Submit. `modes`: which of them."""
+    for mode in modes:
         asked = request(mutant.source, mutant.lab, mode=mode, prediction=None, seed=seed, target=target)
         report = _Uncompiled(sandbox, asked, progress=lambda progress: None, cancelled=cancelled).grade()
         if report.verdict is not Verdict.PASSED:

@@ -21,4 +21,4 @@ def offsets(findings: Sequence[Finding]) -> Diagnosis | None:
         f"The offset into {' and '.join(names)} is computed in 32 bits: right until it passes 2³¹ elements; then it wraps. "
         "Bring the index to 64 bits before it is multiplied by its stride: .to(tl.int64)."
     )
-    return Diagnosis(sentence=sentence, name="offset_32_bits")
+    return Diagnosis(sentence=sentence, name="far_strides")

@@ -180,10 +180,10 @@ def test_only_tensors_that_lie_far_apart_are_a_matter_of_32_bits():
 
     inquiry = Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key"))
 
-    assert inquiry.diagnose().diagnosis.name == "offset_32_bits"
+    assert inquiry.diagnose().diagnosis.name == "far_strides"
     assert "into key is computed in 32 bits" in inquiry.diagnose().diagnosis.sentence
     assert [question.name for question in inquiry.questions()] == ["far_apart"]
-    assert Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key", "ones")).diagnose().diagnosis.name != "offset_32_bits"
+    assert Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key", "ones")).diagnose().diagnosis.name != "far_strides"
 
 
 @pytest.mark.parametrize("name", ["strided_key", "far_apart_key"])

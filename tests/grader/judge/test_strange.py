@@ -6,16 +6,14 @@ that is true of it. `EDITS`: the file, what is replaced by what, and words of th
 """
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-from grader.judge import Judge
-from labs import lab_ids, load
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "labs"))
-from interpreted import Interpreted, attempt  # noqa: E402
+from grader.sandbox.process.door import Sandbox
+from labs import lab_ids
+from labs.mutants.mutant import Mutant
+from labs.mutants.naming import attempted
 
 HERE = Path(__file__).parent / "strange"
 FILES = sorted(HERE.glob("*.py"))
@@ -35,18 +33,19 @@ def lab_of(name):
 
 
 @pytest.fixture(scope="module")
-def judge():
-    with Judge(device="cpu") as made:
+def sandbox():
+    with Sandbox() as made:
         yield made
 
 
-def graded(judge, name, source, mode):
-    return attempt(Interpreted, judge, load(lab_of(name)), source.encode(), mode=mode, seed=SEED)
+def graded(sandbox, name, source, mode):
+    mutant = Mutant(lab=lab_of(name), base=name, operator="", line=1, old="", new="", source=source)
+    return attempted(sandbox, mutant, seed=SEED, target="sm_90", cancelled=lambda: False, modes=(mode,))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_right_one_passes_without_a_remark(judge, path):
-    report = graded(judge, path.stem, path.read_text(), "submit")
+def test_a_right_one_passes_without_a_remark(sandbox, path):
+    report = graded(sandbox, path.stem, path.read_text(), "submit")
 
     assert report.verdict == "passed", report.diagnosis
     habit = re.search(r"^Habit: (.+)$", path.read_text(), re.M)
@@ -55,11 +54,11 @@ def test_a_right_one_passes_without_a_remark(judge, path):
 
 
 @pytest.mark.parametrize(("name", "old", "new", "words"), EDITS)
-def test_a_wrong_one_is_told_what_is_true(judge, name, old, new, words):
+def test_a_wrong_one_is_told_what_is_true(sandbox, name, old, new, words):
     source = (HERE / f"{name}.py").read_text()
     assert source.count(old) == 1
 
-    report = graded(judge, name, source.replace(old, new), "check")
+    report = graded(sandbox, name, source.replace(old, new), "check")
 
     assert report.verdict in ("wrong_answer", "not_finite")
     assert words in report.diagnosis.sentence, report.diagnosis

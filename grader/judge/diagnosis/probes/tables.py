@@ -122,7 +122,7 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
         error = torch.empty_like(got)
         error[groups] = (0.02 / query[:, 0, :1].double()).expand(-1, together)
         near = (got - numbers.double()).abs() < error
-        factor = _common_factor(got, numbers.double(), error)
+        factor = _one_factor(got, numbers.double(), error)
         if factor is not None and not bool(near.all()):
             fact = Fact(given="scores of keys of every code", got=f"{number(factor)} times query · key", expected="1 time")
             return Reading(fact=fact)
@@ -137,7 +137,7 @@ def _sums_to_one(weights: torch.Tensor, beside: torch.Tensor | None = None) -> b
     return there and (beside is None or not bool((beside.nan_to_num(nan=1.0).abs() > 0.02).any()))
 
 
-def _common_factor(got: torch.Tensor, numbers: torch.Tensor, error: torch.Tensor) -> float | None:
+def _one_factor(got: torch.Tensor, numbers: torch.Tensor, error: torch.Tensor) -> float | None:
     """What all numbers are multiplied by, where it is one factor: then it is not the codes that are wrong."""
     factor = float((got * numbers / error**2).sum() / (numbers / error).square().sum())
     return factor if bool(((got - factor * numbers).abs() < error).all()) else None
