@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import expect
 
+from tabs import load_tabs
 from tabs.chapter.quiz import questions
 from tabs.figures import online_softmax, scaling, tile_map
 
@@ -339,22 +340,7 @@ def test_a_link_holds_the_state_and_a_broken_one_says_so(open_page, url):
         assert state(page, "softmax-lanes", "scores") == [2, 1, 0.5, -1, 0]
 
 
-FIGURES = [
-    ("similarity", "dot-product"),
-    ("similarity", "scaling"),
-    ("normalization", "softmax-lanes"),
-    ("online", "online-softmax"),
-    ("precision", "bits"),
-    ("precision", "block-quantisation"),
-    ("synthesis", "decode-attention"),
-    ("memory", "memory-traffic"),
-    ("memory", "cache-traffic"),
-    ("memory", "roofline"),
-    ("tiling", "tile-map"),
-    ("tiling", "schedule"),
-    ("triton", "lanes"),
-    ("start", "stream"),
-]
+FIGURES = [(tab.ID, name) for tab in load_tabs() for name in getattr(tab, "FIGURES", ())]
 NOT_A_STATE = {"cut_short": "eyJzY29", "no_object": "MTI", "strange": "eyJ4IjoxfQ"}  # the last: 12, and {"x": 1}
 
 
@@ -423,7 +409,7 @@ UNNAMED = """() => [...document.querySelectorAll(".fig, .quiz, .references")].fl
 # Gradio writes every style rule anew and loses some: a number must still be in the mono face.
 NOT_MONO = """() => [...document.querySelectorAll(".fig-number, .fig-fact output, .fig td, .fig-code, .fig-readout")]
   .filter((node) => !getComputedStyle(node).fontFamily.includes("monospace")).map((node) => node.className || node.tagName)"""
-TABS = ["similarity", "normalization", "online", "precision", "synthesis", "memory", "tiling", "triton", "references"]
+TABS = [tab.ID for tab in load_tabs() if tab.__name__.startswith("tabs.chapter.") and tab.ID != "start"]
 
 
 @pytest.mark.parametrize("tab", TABS)
