@@ -137,7 +137,7 @@ def test_whatever_is_spoiled_is_a_trace_or_is_refused():
     draw = random.Random(7)
     others = (None, True, -1, 0, 1, 2.5, 1 << 60, "", "load", "x" * 300, [], [[]], [[1, 4]], {}, {"name": "x"}, [1] * 100)
     came_through = 0
-    for _ in range(3000):
+    for _ in range(1000):
         spoiled = copy.deepcopy(TRACE)
         place = spoiled
         while True:
@@ -154,4 +154,4 @@ def test_whatever_is_spoiled_is_a_trace_or_is_refused():
         came_through += 1
         assert checked(trace) == trace and size_of(trace) <= TRACE_LIMIT
         assert all(value >= 0 for value in counted(trace).values())
-    assert 100 < came_through < 2000
+    assert 30 < came_through < 700

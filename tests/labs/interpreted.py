@@ -1,4 +1,4 @@
-"""Attempts that leave out what a test does not look at: the compiler beside interpreter and trace, or the listing of the code.
+"""Attempts that leave out what a test does not look at: the compiler beside the interpreter and the trace, or code to read.
 
 What is right must also compile for a GPU; an `Interpreted` report does not say whether it would, an `Unlisted` one does.
 """

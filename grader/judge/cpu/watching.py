@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from grader.faults import SandboxError
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Judged
 from grader.judge.case.outcome import Briefing
@@ -54,14 +55,19 @@ def watched(
     until = time.monotonic() + seconds
     with torch.device("cpu"):
         prepared = prepare(lab, case, seed)
-    with CpuRunner(sandbox, submission, [prepared], lambda: cancelled() or time.monotonic() > until) as runner:
-        if runner.load() is not None:
-            return None
-        left = until - time.monotonic() - KEPT_FOR_THE_END * seconds
-        told = runner.watch(prepared, left) if left > 0 else None
-        if told is None:
-            return None
-        tensors = runner.tensors(prepared)
+    try:
+        with CpuRunner(sandbox, submission, [prepared], lambda: cancelled() or time.monotonic() > until) as runner:
+            if runner.load() is not None:
+                return None
+            left = until - time.monotonic() - KEPT_FOR_THE_END * seconds
+            told = runner.watch(prepared, left) if left > 0 else None
+            tensors = runner.tensors(prepared)
+    except SandboxError:
+        if time.monotonic() < until and not cancelled():
+            raise
+        told = None  # the time was over before the session was there
+    if told is None:
+        return None
     done = next((judged.outcome.done for judged in cases if judged.prepared.case.name == case.name), None)
     return _believed(told, prepared, tensors, int(lab.ideal_bytes(prepared.inputs)), done)
 

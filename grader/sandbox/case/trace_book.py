@@ -77,7 +77,7 @@ class TraceBook:
             EnoughSeen: time is up.
         """
         if time.monotonic() > self._until:
-            self._cut = self._cut or "time"
+            self._cut = "time"  # then bytes are not all counted either
             raise EnoughSeen
         block = pointers.reshape(pointers.shape or (1,))
         on, active = lanes_on(mask, block.shape)

@@ -117,8 +117,9 @@ def test_a_check_brings_the_trace_of_its_failing_case(judge):
 
 
 LIES = """
-import grader.sandbox.case.trace_book as trace_book
-trace_book.TraceBook.message = lambda self: {"runs": "x" * 60_000}
+import sys
+if "grader.sandbox.case.trace_book" in sys.modules:  # the interpreter's session has it, the compiler's has not
+    sys.modules["grader.sandbox.case.trace_book"].TraceBook.message = lambda self: {"runs": "x" * 60_000}
 """
 
 

@@ -94,7 +94,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         os.close(self._command)
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
         self._cache.cleanup()
         for fd in (self._reply, self._inputs_fd, self._out_fd):
             os.close(fd)
