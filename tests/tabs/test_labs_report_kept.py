@@ -92,7 +92,7 @@ def test_no_text_of_a_submission_becomes_markup():
 
 
 def test_the_link_holds_what_it_says_and_names_its_file():
-    report = reports.wrong()
+    report = dataclasses.replace(reports.wrong(), diagnosis=Diagnosis(sentence='It says "100%25" & more', name="other"))
     found = {}
 
     class Links(HTMLParser):
