@@ -21,7 +21,7 @@ from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
-from tabs.page.theme import STYLES, script, theme
+from tabs.page.theme import STYLES, head, theme
 from tabs.web.app import mount
 
 
@@ -40,7 +40,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
-        head=script(),
+        head=head(),
         ssr_mode=False,
         max_file_size="1mb",
         allowed_paths=[],
