@@ -28,7 +28,7 @@ from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
-from tabs.page.theme import STYLES, script, theme
+from tabs.page.theme import STYLES, head, theme
 from tabs.page.upright import until_told
 from tabs.web.app import mount
 
@@ -48,7 +48,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
-        head=script(),
+        head=head(),
         ssr_mode=False,
         max_file_size="1mb",
         allowed_paths=[],

@@ -93,12 +93,18 @@ def _resume() -> str:
 
 
 def _ladder() -> str:
-    """The labs as links, in their order."""
+    """The labs as links, in their order; what the reader has passed is marked by progress.view.js."""
     rungs = "".join(map(_rung, labs.lab_ids()))
-    return f'<div class="ladder"><h2>The labs, a new idea each</h2><ol start="0">{rungs}</ol></div>'
+    more = '<p><a href="?tab=labs&amp;room=map">All labs</a>: what each needs, and how far you are.</p>'
+    return f'<div class="ladder"><h2>The labs, a new idea each</h2><ol start="0">{rungs}</ol>{more}</div>'
 
 
 def _rung(lab_id: str) -> str:
     lab = labs.load(lab_id).lab
     points = f"{lab.points:g} points" if lab.points else "no points"
-    return f'<li><a href="?tab=labs&amp;lab={lab_id}">{html.escape(lab.title)}</a> <span class="note">{points}</span></li>'
+    facts = " · ".join([f"{lab.minutes} min"] * bool(lab.minutes) + [points])
+    return (
+        f'<li data-lab="{lab_id}"><a href="?tab=labs&amp;lab={lab_id}">{html.escape(lab.title)}</a> '
+        f'<span class="note">{facts}</span> <span class="passed"></span>'
+        f'<span class="idea">{html.escape(lab.idea)}</span></li>'
+    )

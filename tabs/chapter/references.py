@@ -17,7 +17,7 @@ ID = "references"
 
 NVFP4_URL = "https://developer.nvidia.com/blog/introducing-nvfp4-for-efficient-and-accurate-low-precision-inference/"
 TRITON_URL = "https://triton-lang.org/main/getting-started/tutorials/index.html"
-_NEURIPS = "Advances in Neural Information Processing Systems"
+_NEURIPS = "Advances in Neural Information Processing Systems (NeurIPS)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Work:
     year: int
     url: str
     why: str
-    venue: str = ""
+    venue: str = ""  # its short name last, in brackets
     arxiv: str = ""
 
     @property
@@ -36,7 +36,7 @@ class Work:
         """Who, where, when, and the number: "Vaswani et al., NeurIPS 2017, arXiv:1706.03762"."""
         names = [name.partition(",")[0].strip("{}").replace("{\\'e}", "é") for name in self.authors.split(" and ")]
         who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
-        where = f"NeurIPS {self.year}" if self.venue == _NEURIPS else str(self.year)
+        where = f"{self.venue.rpartition('(')[2].rstrip(')')} {self.year}".strip()
         return ", ".join(filter(None, (who, where, self.arxiv and f"arXiv:{self.arxiv}")))
 
     @property
@@ -109,6 +109,20 @@ WORKS = (
         year=2024, venue=_NEURIPS, arxiv="2407.08608",
         authors="Shah, Jay and Bikshandi, Ganesh and Zhang, Ying and Thakkar, Vijay and Ramani, Pradeep and Dao, Tri",
         url="https://arxiv.org/abs/2407.08608", why="Warps that specialise, and two groups that take turns.",
+    ),
+    Work(
+        key="ainslie2023gqa", year=2023, arxiv="2305.13245",
+        title="GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints",
+        venue="Empirical Methods in Natural Language Processing (EMNLP)",
+        authors="Ainslie, Joshua and Lee-Thorp, James and de Jong, Michiel and Zemlyanskiy, Yury and Lebr{\\'o}n, Federico "
+        "and Sanghai, Sumit",
+        url="https://arxiv.org/abs/2305.13245", why="Query heads that share a cached head: fewer bytes a token.",
+    ),
+    Work(
+        key="williams2009roofline", year=2009,
+        title="Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+        authors="Williams, Samuel and Waterman, Andrew and Patterson, David", url="https://doi.org/10.1145/1498765.1498785",
+        why="Two roofs and a ridge: what a kernel waits for.",
     ),
     Work(
         key="tillet2019triton", title="Triton: An Intermediate Language and Compiler for Tiled Neural Network Computations",

@@ -95,7 +95,8 @@ In PyTorch you say what happens to a whole tensor. A Triton kernel says what hap
 - In two: `offs_m[:, None]` is a column, `offs_n[None, :]` a row, and their sum has every pair, as in PyTorch. A tile that
   shall have two axes is built from two such parts.
 - Sizes are seldom multiples of BLOCK. `mask` says which lanes are real; the others touch no memory, and hold what `other`
-  says. Choose it so that it does no harm: 0 for a sum, `float("-inf")` for a maximum. A store takes the same mask.
+  says. Choose it so that it does no harm: 0 for a sum, `float("-inf")` for a maximum. A store takes the same mask:
+  `tl.store(out_ptr + offs, y, mask=offs < n)`.
 
 In the figure x is [{_ROWS}, {_COLS}] with rows {_STRIDE} apart, so {_GRID[0]} × {_GRID[1]} programs of [{_BM}, {_BN}] cover it.
 Step through the lines, change the sizes, leave out the mask.

@@ -192,7 +192,7 @@ const Figure = (() => {
           Controls.toggle("Free", !guide, leave), Controls.toggle("Guided", Boolean(guide), () => (guide ? null : enter(0)))) : null),
       h(Still, { class: "fig-card-place", items: [card()] }),
       h(Still, { class: "fig-body", items: [].concat(spec.view(state, api)) }),
-      h(Still, { class: "fig-why", items: null, first: matchMedia("(hover: hover)").matches ? "Point at a value to see where it comes from." : "" }),
+      h(Still, { class: "fig-why", items: null, first: "" }),
       h("div", { class: "fig-foot" }, Controls.button("Reset", () => (guide ? enter(guide.index) : reset())), props.unlinked ? null : Controls.button("Copy link", share),
         h("span", { class: "fig-notice", role: "status" }, notice)),
       h("details", { class: "fig-twin" }, h("summary", {}, "As a table"), h(Still, { class: "fig-twin-body", items: null, first: "", reached: `${title}, as a table` })),

@@ -16,6 +16,7 @@ from tabs.labs.headline import head_of
 from tabs.labs.hints import LABELS
 from tabs.labs.report_facts import facts
 from tabs.labs.report_figures import bandwidth_bars, error_map, points_bar
+from tabs.labs.report_kept import kept
 from tabs.labs.report_prose import again, folded, said, section, set_code
 from tabs.labs.report_roofline import roofline
 from tabs.labs.report_used import used
@@ -40,7 +41,7 @@ def render(report: Report, hints: Sequence[str] = (), *, head: bool = True, read
         parts = (*found, _points(report), _cases(report), _speed(report), *used(report))
     else:
         parts = (*found, _cases(report), _points(report), _speed(report), _more(used(report)))
-    body = "".join((head_of(report) if head else "", *parts, _raw(report)))
+    body = "".join((head_of(report) if head else "", *parts, _raw(report), kept(report)))
     return f'<article class="report" data-verdict="{report.verdict.value}">{body}</article>'
 
 

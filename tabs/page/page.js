@@ -1,4 +1,5 @@
-// What CSS cannot mend in Gradio's components: a box that scrolls is reached by keyboard, one that is named has a role.
+// What CSS cannot mend in Gradio's components: a box that scrolls is reached by keyboard, one that is named has a role; paper is
+// never dark.
 (() => {
   const SCROLLS = ".prose pre, .cm-content";
 
@@ -6,6 +7,13 @@
     document.querySelectorAll(".empty[aria-label]:not([role])").forEach((node) => node.setAttribute("role", "img")); // a box that shows nothing yet
     document.querySelectorAll(SCROLLS).forEach((node) => node.hasAttribute("tabindex") || node.setAttribute("tabindex", "0"));
   };
+
+  let dark = false;
+  addEventListener("beforeprint", () => {
+    dark = document.body.classList.contains("dark");
+    document.body.classList.remove("dark");
+  });
+  addEventListener("afterprint", () => document.body.classList.toggle("dark", dark));
 
   let waiting = null;
   const later = () => {

@@ -17,6 +17,7 @@ STYLES = (
     LABS / "hunt.css",
     HERE.parent / "figures" / "widget.css",
 )
+PAPER = HERE / "print.css"
 SCRIPTS = (HERE / "page.js", HERE / "address.js", LABS / "editor.js")
 
 # `$x$` inside a sentence is off by default in Gradio.
@@ -84,9 +85,10 @@ _BOUND = {
 }
 
 
-def script() -> str:
-    """What the page's head runs: mending Gradio's components, the address, the labs' editor."""
-    return "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in SCRIPTS)
+def head() -> str:
+    """What the page's head holds: mending Gradio's components, the address, the labs' editor, and how the page is printed."""
+    scripts = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in SCRIPTS)
+    return f'<style media="print">{PAPER.read_text(encoding="utf-8")}</style>{scripts}'
 
 
 def theme() -> gr.themes.Base:

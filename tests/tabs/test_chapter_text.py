@@ -82,6 +82,8 @@ def test_links_are_well_formed_and_papers_are_those_they_name():
     assert {"1706.03762", "2205.14135", "2307.08691", "1805.02867", "2209.05433"} <= cited
     assert "Vaswani et al., NeurIPS 2017, arXiv:1706.03762" in references.page()
     assert "Milakov and Gimelshein, 2018, arXiv:1805.02867" in references.page()
+    assert "Tillet et al., MAPL 2019." in references.page()
+    assert all(work.cited[0].isalpha() and str(work.year) in work.cited for work in works)
 
 
 @pytest.mark.parametrize("work", references.WORKS, ids=lambda work: work.key)

@@ -128,8 +128,20 @@ def test_paper_has_the_text_and_the_picture_and_nothing_to_press(tab, open_page)
 
     expect(page.locator(".section-text:visible").first).to_be_visible()
     expect(page.locator(".fig svg:visible").first).to_be_visible()
-    for pressed in (".fig-foot", ".fig-modes", ".fig-button", ".way", "[role=tablist]"):
+    for pressed in (".fig-foot", ".fig-modes", ".fig-button", ".way", "[role=tablist]", ".fig-toggle[aria-pressed=false]"):
         expect(page.locator(f"{pressed}:visible")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_paper_is_never_dark(open_page):
+    page = open_page("?tab=references", color_scheme="dark")
+    expect(page.locator("body.dark")).to_have_count(1)
+
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator("body.dark")).to_have_count(0)
+
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator("body.dark")).to_have_count(1)
 
 
 @pytest.mark.browser

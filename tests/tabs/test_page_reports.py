@@ -21,7 +21,7 @@ from tabs.labs.report_roofline import roofline
 POISON = '<img src=x onerror="alert(1)">&</pre></details><script>alert(2)</script>'
 ALLOWED_TAGS = {"article", "header", "section", "h2", "h3", "p", "span", "b", "i", "ul", "li", "dl", "dt", "dd", "div"}
 ALLOWED_TAGS |= {"pre", "code", "details", "summary", "table", "tr", "th", "td", "figure", "figcaption", "svg", "rect", "text"}
-ALLOWED_TAGS |= {"line", "circle", "button"}
+ALLOWED_TAGS |= {"line", "circle", "button", "a"}
 
 
 class Outline(HTMLParser):
