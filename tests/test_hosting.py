@@ -26,6 +26,9 @@ COMPOSE = yaml.safe_load((HOSTING / "compose.yaml").read_text())
 UNITS = sorted(HOSTING.glob("*.service"))
 
 
+pytestmark = pytest.mark.process
+
+
 def instructions(name):
     return [line.split(maxsplit=1)[1] for line in CONTAINER.splitlines() if line.startswith(name + " ")]
 

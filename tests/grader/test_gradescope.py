@@ -51,6 +51,7 @@ def test_what_earned_points_is_what_the_report_says():
     assert (speed["score"], speed["output"]) == (0.0, gradescope.NOT_MEASURED)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [pytest.param(b"x" * 70_000, "65,536", id="too_long"), pytest.param(b"\xff\xfe", "UTF-8", id="no_text")],

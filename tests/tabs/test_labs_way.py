@@ -114,7 +114,7 @@ def test_the_map_says_how_far_one_is(desk, user):
 
     html = desk.map_of_labs(user)
 
-    assert "2 of 12 passed" in html
+    assert "2 of 13 passed" in html
     assert "… begun · 5.5" in html
     assert "✓ full · 16" in html
     labels = dict(map(reversed, desk.choices(user)))

@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
+pytestmark = pytest.mark.process
+
+
 def blocks(kind):
     return re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, flags=re.M | re.S)
 
