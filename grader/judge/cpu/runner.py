@@ -109,8 +109,7 @@ class CpuRunner:
 
     def tensors(self, prepared: PreparedCase) -> tuple[LentTensor, ...]:
         """The case's tensors as a session knows them, in its order."""
-        layout = self._layouts[id(prepared)]
-        return (*layout.inputs, layout.out)
+        return self._layouts[id(prepared)].tensors
 
     @property
     def output(self) -> str:
