@@ -28,14 +28,16 @@ KINDS = (
         says="A lane that should be off takes part, or one that should be on does not.",
         mistakes="""store_without_mask padding_takes_part padding_is_zero padding_not_given padded_heads_stored last_column_lost
         last_component_lost last_key_lost last_key_dropped kv_len_ignored first_kv_len nan_beyond_kv_len masked_with_zero
-        lab07_decode/one_key_too_many""",
+        lab07_decode/one_key_too_many
+        dkey_store_not_masked""",
     ),
     Kind(
         name="sight",
         title="Who sees whom",
         says="A query sees keys that it must not see, or misses some that it must: causality, alignment, window.",
         mistakes="""causal not_causal diagonal_excluded mask_of_the_tile past_hidden top_left one_key_too_many one_key_too_few
-        both_sides window_ignored""",
+        both_sides window_ignored
+        keys_not_masked backward_top_left""",
     ),
     Kind(
         name="coverage",
@@ -43,34 +45,40 @@ KINDS = (
         says="The grid or a loop does not reach everything: rows, tiles, heads, splits.",
         mistakes="""one_tile_a_row whole_tiles_only half_of_the_rows components_lost last_tile_lost first_tile_written
         first_tile_only one_tile_of_queries tail_lost tail_dropped diagonal_tile_skipped one_sequence one_head_per_group
-        only_first_split remainder_dropped odd_channels whole_tiles_of_the_window""",
+        only_first_split remainder_dropped odd_channels whole_tiles_of_the_window
+        last_queries_dropped first_head_of_the_group lse_not_written lab12_backward/last_tile_only""",
     ),
     Kind(
         name="address",
         title="Wrong address",
         says="The right tensor is read or written at the wrong place: row, tile, head, axis.",
         mistakes="""first_row_again first_tile_again rows_reversed shifted_by_one head_ignored batch_and_head_swapped
-        head_modulo first_query_of_group key_transposed value_transposed""",
+        head_modulo first_query_of_group key_transposed value_transposed
+        probs_not_transposed dscores_not_transposed backward_head_modulo first_batch_of_dout""",
     ),
     Kind(
         name="stride",
         title="Stride assumed",
         says="A tensor is taken for contiguous, and a view of a larger one has gaps between its rows.",
         mistakes="""stride_assumed value_strides_assumed query_stride_assumed query_strides_assumed cache_strides_assumed
-        strides_assumed scale_strides_assumed""",
+        strides_assumed scale_strides_assumed
+        cache_stride_assumed dout_stride_of_out""",
     ),
     Kind(
         name="operand",
         title="Wrong operand",
         says="Another tensor or another operation stands where the formula has its own.",
         mistakes="""doubled offsets_stored zeros absolute_value key_with_itself key_as_value log_softmax sign_of_the_exponent
-        softmax_missing""",
+        softmax_missing
+        delta_missing delta_of_dout delta_not_weighed dvalue_from_dscores dkey_from_probs dprobs_from_key dkey_dvalue_exchanged
+        lse_without_maximum lse_is_maximum""",
     ),
     Kind(
         name="scale",
         title="softmax_scale",
         says="The scores are not multiplied by softmax_scale exactly once.",
-        mistakes="""scale_forgotten scale_ignored scale_one_over_d scale_twice scale_divided no_scale scale_from_head_dim""",
+        mistakes="""scale_forgotten scale_ignored scale_one_over_d scale_twice scale_divided no_scale scale_from_head_dim
+        scores_not_scaled_again dquery_not_scaled dkey_not_scaled neither_scaled dquery_scaled_twice dvalue_scaled""",
     ),
     Kind(
         name="maximum",
@@ -103,13 +111,15 @@ KINDS = (
         name="order",
         title="Order of steps",
         says="The right steps come in the wrong order or along the wrong axis, or programs race.",
-        mistakes="""normalised_on_the_way masked_after_the_softmax softmax_over_the_queries""",
+        mistakes="""normalised_on_the_way masked_after_the_softmax softmax_over_the_queries
+        added_without_atomics""",
     ),
     Kind(
         name="base",
         title="Base of exp and log",
         says="Base 2 and base e are mixed: exp2 without log2(e), log2 beside exp.",
-        mistakes="""exp2_without_log2e base_two log2_of_the_sum lse_in_base_two merge_in_base_two""",
+        mistakes="""exp2_without_log2e base_two log2_of_the_sum lse_in_base_two merge_in_base_two
+        lse_log2 lse_in_the_wrong_base scaled_in_base_2""",
     ),
     Kind(
         name="merge",
@@ -121,7 +131,8 @@ KINDS = (
         name="precision",
         title="Precision",
         says="Numbers pass through fp16 where fp32 is needed, and are rounded or overflow.",
-        mistakes="""through_fp16 sum_in_fp16 rounded_to_fp16 scores_in_fp16 weights_in_fp16 acc_in_fp16""",
+        mistakes="""through_fp16 sum_in_fp16 rounded_to_fp16 scores_in_fp16 weights_in_fp16 acc_in_fp16
+        dprobs_in_fp16""",
     ),
     Kind(
         name="code",
