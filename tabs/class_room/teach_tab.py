@@ -42,7 +42,13 @@ def build(doors: Doors) -> None:
     with gr.Tabs():
         with gr.Tab("Gradebook"):
             section = gr.Textbox(label="Section; empty: all", max_lines=1, elem_id="teach-section")
-            grid = gr.Dataframe(interactive=False, label="Points by learner and lab", elem_id="teach-grid", pinned_columns=1)
+            grid = gr.Dataframe(
+                headers=["learner", "section", "sum"],
+                interactive=False,
+                label="Points by learner and lab",
+                elem_id="teach-grid",
+                pinned_columns=1,
+            )
             with gr.Row():
                 form = gr.Dropdown([*EXPORTS, "dump"], value="canvas", label="Export as")
                 export = gr.Button("Make the file", scale=0, min_width=140, elem_id="teach-export")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from html import escape
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from grader.course.refusal import Ground, Refusal, refusals
+from tabs.labs.report_prose import set_code
 from tabs.page.scripts import script
 from tabs.web.who import Doors, Person
 
@@ -32,8 +32,13 @@ def person(doors: Doors, token: object) -> Person:
 
 
 def said(sentence: str, tone: str = "muted") -> str:
-    """One line beside what was pressed."""
-    return f'<p class="note {tone}" role="status">{escape(sentence)}</p>' if sentence else ""
+    """One line beside what was pressed; `backticks` in it set code."""
+    return f'<p class="note {tone}" role="status">{set_code(sentence)}</p>' if sentence else ""
+
+
+def number_of(things: Sized, noun: str) -> str:
+    """As "1 attempt" or "2 attempts"."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., Any]:
