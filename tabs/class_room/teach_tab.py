@@ -24,7 +24,7 @@ def build(doors: Doors) -> None:
     browser = gr.Textbox(visible=False)
     with gr.Row():
         enter = gr.Button("Open the class", variant="primary", scale=0, min_width=160, elem_id="teach-open")
-        message = gr.HTML(said("`python -m grader instructor-token` makes a new token."), elem_id="teach-said")
+        message = gr.HTML(said("A new token is made by: python -m grader instructor-token"), elem_id="teach-said")
     asks = [token, browser]
 
     def on(button: Any, task: Any, inputs: list[Any], outputs: list[Any]) -> None:

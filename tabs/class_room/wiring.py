@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sized
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from grader.course.refusal import Ground, Refusal, refusals
-from tabs.labs.report_prose import set_code
 from tabs.page.scripts import script
 from tabs.web.who import Doors, Person
 
@@ -32,8 +32,8 @@ def person(doors: Doors, token: object) -> Person:
 
 
 def said(sentence: str, tone: str = "muted") -> str:
-    """One line beside what was pressed; `backticks` in it set code."""
-    return f'<p class="note {tone}" role="status">{set_code(sentence)}</p>' if sentence else ""
+    """One line beside what was pressed."""
+    return f'<p class="note {tone}" role="status">{escape(sentence)}</p>' if sentence else ""
 
 
 def number_of(things: Sized, noun: str) -> str:
