@@ -9,7 +9,7 @@ import gradio as gr
 
 from grader.course.gradebook.times import write_time
 from grader.course.states import Status
-from tabs.class_room.wiring import QUIET, RECALL, answering, file_of, person, said
+from tabs.class_room.wiring import QUIET, RECALL, answering, file_of, number_of, person, said
 from tabs.web.who import Doors
 
 HISTORY = ["when", "lab", "mode", "outcome", "points", "note", "attempt"]
@@ -53,7 +53,7 @@ def build(doors: Doors) -> None:
             [row(status, notes.get(status.id, "")) for status in found],
             gr.Dropdown(choices, value=choices[1][1] if len(choices) > 1 else None),
             gr.Dropdown(choices, value=choices[0][1] if choices else None),
-            said(f"{len(found)} attempts." if found else "Nothing has been handed in yet."),
+            said(f"{number_of(found, 'attempt')}." if found else "Nothing has been handed in yet."),
         ]
 
     def changed(token: str, first: str | None, second: str | None) -> list[Any]:

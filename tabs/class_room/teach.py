@@ -13,7 +13,7 @@ from grader.course.gradebook.regrades import for_table
 from grader.course.gradebook.times import read_time, write_time
 from grader.course.instructor import Instructor
 from grader.faults import NotGradable
-from tabs.class_room.wiring import file_of, person, said
+from tabs.class_room.wiring import file_of, number_of, person, said
 from tabs.web.who import Doors
 
 ROSTER = ["student_id", "name", "email", "section", "account", "code to join", "joined"]
@@ -36,7 +36,10 @@ def room(doors: Doors, token: object) -> Instructor:
 def opened(teacher: Instructor, section: str) -> list[Any]:
     book, found = teacher.book(), teacher.archive_says
     rules = json.dumps(book.rules.to_json(), indent=2)
-    told = found or f"{len(book.students)} learners, {len(book.due)} due dates, {len(book.overrides)} grades set by hand."
+    told = found or (
+        f"{number_of(book.students, 'learner')}, {number_of(book.due, 'due date')}, "
+        f"{number_of(book.overrides, 'grade')} set by hand."
+    )
     tone = "wrong" if found else "muted"
     return [_grid(teacher, section), _roster(teacher), _dates(teacher), _regrades(teacher), rules, said(told, tone)]
 
@@ -79,7 +82,7 @@ def counted(teacher: Instructor, days: float) -> list[Any]:
 
 def started(teacher: Instructor, lab: str | None, scope: str) -> list[Any]:
     regrade = teacher.regrade(_chosen(lab), scope)
-    return [_regrades(teacher), said(f"{len(regrade.targets)} attempts are graded anew while nobody waits.")]
+    return [_regrades(teacher), said(f"Graded anew while nobody waits: {number_of(regrade.targets, 'attempt')}.")]
 
 
 def compared(teacher: Instructor, regrade: str | None) -> list[Any]:

@@ -24,7 +24,7 @@ def build(doors: Doors) -> None:
     browser = gr.Textbox(visible=False)
     with gr.Row():
         enter = gr.Button("Open the class", variant="primary", scale=0, min_width=160, elem_id="teach-open")
-        message = gr.HTML(said("`python -m grader instructor-token` makes a new token."), elem_id="teach-said")
+        message = gr.HTML(said("A new token is made by: python -m grader instructor-token"), elem_id="teach-said")
     asks = [token, browser]
 
     def on(button: Any, task: Any, inputs: list[Any], outputs: list[Any]) -> None:
@@ -42,7 +42,13 @@ def build(doors: Doors) -> None:
     with gr.Tabs():
         with gr.Tab("Gradebook"):
             section = gr.Textbox(label="Section; empty: all", max_lines=1, elem_id="teach-section")
-            grid = gr.Dataframe(interactive=False, label="Points by learner and lab", elem_id="teach-grid", pinned_columns=1)
+            grid = gr.Dataframe(
+                headers=["learner", "section", "sum"],
+                interactive=False,
+                label="Points by learner and lab",
+                elem_id="teach-grid",
+                pinned_columns=1,
+            )
             with gr.Row():
                 form = gr.Dropdown([*EXPORTS, "dump"], value="canvas", label="Export as")
                 export = gr.Button("Make the file", scale=0, min_width=140, elem_id="teach-export")

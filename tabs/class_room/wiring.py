@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,11 @@ def person(doors: Doors, token: object) -> Person:
 def said(sentence: str, tone: str = "muted") -> str:
     """One line beside what was pressed."""
     return f'<p class="note {tone}" role="status">{escape(sentence)}</p>' if sentence else ""
+
+
+def number_of(things: Sized, noun: str) -> str:
+    """As "1 attempt" or "2 attempts"."""
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., Any]:
