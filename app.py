@@ -50,6 +50,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         css_paths=STYLES,
         head=head(),
         ssr_mode=False,
+        _frontend=False,  # no look of Gradio's own, which ends a page whose first answer takes more than 3 s
         max_file_size="1mb",
         allowed_paths=[],
         enable_monitoring=False,
