@@ -24,6 +24,7 @@ What they share, and who runs them:
 
     checks.py                    what every kernel asks of its arguments
     float32.py                   float32 products and sums that err no more than PyTorch's
+    online_softmax.py            a tile of scores into the running maximum and sum
     split_kv.py                  a cache over several programs, and their merge (workspace: what every decode allocates)
     split_kv_hopper.py           the same merge in Gluon
     dispatch.py                  which kernel and which block sizes run on which device, and why

@@ -25,6 +25,7 @@ from kernels.checks import (
     require_shape,
 )
 from kernels.dispatch import DecodePlan, HopperDecodePlan, decode_plan, hopper_decode_plan
+from kernels.online_softmax import online_softmax_step
 from kernels.split_kv import inverse_and_lse, merge_constants, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 LOG2_E = 1.4426950408889634
@@ -50,11 +51,8 @@ def _over_keys(
         scores = tl.dot(query, key.T, input_precision=FP32_DOT) * scale_log2
         if MASKED:
             scores = tl.where(mask_n[None, :], scores, -float("inf"))
-        m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-        probs = tl.exp2(scores - m_new[:, None])
-        alpha = tl.exp2(m_i - m_new)
+        probs, m_i, alpha = online_softmax_step(scores, m_i, False)  # each tile holds a visible key
         l_i = l_i * alpha + tl.sum(probs, axis=1)
-        m_i = m_new
         if MASKED:
             # beyond kv_len the cache may hold NaN, and 0 * NaN is NaN
             value = tl.load(value_ptrs + here * stride_value_n, mask=mask_n[:, None], other=0.0)

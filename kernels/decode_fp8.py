@@ -22,6 +22,7 @@ from kernels.checks import (
 )
 from kernels.decode import LOG2_E, check_decode, chosen_plan, decode_constants
 from kernels.dispatch import DecodePlan, HopperDecodePlan, converts_e4m3
+from kernels.online_softmax import online_softmax_step
 from kernels.split_kv import inverse_and_lse, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 
@@ -79,11 +80,8 @@ def _over_keys(
         scores = tl.dot(query_odd, key_odd.T, tl.dot(query_even, key_even.T)) * row_scale[:, None]
         if MASKED:
             scores = tl.where(mask_n[None, :], scores, -float("inf"))
-        m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-        probs = tl.exp2(scores - m_new[:, None])
-        alpha = tl.exp2(m_i - m_new)
+        probs, m_i, alpha = online_softmax_step(scores, m_i, False)  # each tile holds a visible key
         l_i = l_i * alpha + tl.sum(probs, axis=1)
-        m_i = m_new
         if MASKED:
             value_codes = tl.load(value_ptrs + here * stride_value_n, mask=mask_n[:, None], other=0)
         else:

@@ -25,6 +25,7 @@ from kernels.checks import (
 from kernels.decode import LOG2_E, check_decode, chosen_plan, decode_constants
 from kernels.decode_fp8 import scaled_to_half, words
 from kernels.dispatch import DecodePlan, HopperDecodePlan, converts_e4m3
+from kernels.online_softmax import online_softmax_step
 from kernels.quantize import BLOCK
 from kernels.split_kv import inverse_and_lse, merge_when_last, row_of_split, split_range, store_lse, workspace
 
@@ -120,11 +121,8 @@ def _over_keys(
         scores = tl.dot(query3, key3.T, scores) * row_scale[:, None]
         if MASKED:
             scores = tl.where(mask_n[None, :], scores, -float("inf"))
-        m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-        probs = tl.exp2(scores - m_new[:, None])
-        alpha = tl.exp2(m_i - m_new)
+        probs, m_i, alpha = online_softmax_step(scores, m_i, False)  # each tile holds a visible key
         l_i = l_i * alpha + tl.sum(probs, axis=1)
-        m_i = m_new
         value0, value1, value2, value3 = _values(
             value_ptrs + here * STRIDE_VALUE_N, value_scale_ptrs + here * STRIDE_VALUE_SCALE_N, mask_n,
             BLOCK_N, BLOCKS, WORDS, MASKED, HARDWARE,

@@ -23,6 +23,7 @@ from kernels.checks import (
 )
 from kernels.decode import LOG2_E, check_decode, chosen_plan, decode_constants
 from kernels.dispatch import DecodePlan, HopperDecodePlan
+from kernels.online_softmax import online_softmax_step
 from kernels.split_kv import inverse_and_lse, merge_when_last, row_of_split, split_range, store_lse, workspace
 
 PAGE_SIZES = (16, 32, 64, 128)
@@ -60,11 +61,8 @@ def _over_keys(
         else:
             key = tl.load(key_rows[:, None] + offs_d)
             scores = tl.dot(query, key.T) * scale_log2
-        m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-        probs = tl.exp2(scores - m_new[:, None])
-        alpha = tl.exp2(m_i - m_new)
+        probs, m_i, alpha = online_softmax_step(scores, m_i, False)  # each tile holds a visible key
         l_i = l_i * alpha + tl.sum(probs, axis=1)
-        m_i = m_new
         if MASKED:
             # beyond kv_len a page may hold NaN, and 0 * NaN is NaN
             value = tl.load(value_rows[:, None] + offs_d, mask=mask_n[:, None], other=0.0)

@@ -32,20 +32,10 @@ from kernels.checks import (
 )
 from kernels.dispatch import attention_plan
 from kernels.float32 import add_compensated, product_in_pieces
+from kernels.online_softmax import online_softmax_step
 
 LOG2_E = 1.4426950408889634
 LN_2 = tl.constexpr(0.6931471805599453)
-
-
-@triton.jit
-def _online_softmax_step(scores, m_i, MASKED: tl.constexpr):
-    """The tile's probabilities, the new maximum, and what sums so far are multiplied by. Scores are in base 2."""
-    m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-    # A row with no visible key so far has m_new = -inf, and -inf - -inf would be NaN.
-    shift = tl.where(m_new == -float("inf"), 0.0, m_new) if MASKED else m_new
-    probs = tl.exp2(scores - shift[:, None])
-    alpha = tl.exp2(m_i - shift)
-    return probs, m_new, alpha
 
 
 @triton.jit
@@ -73,7 +63,7 @@ def _over_keys(
             scores = tl.dot(query, key) * scale_log2
         if MASKED:
             scores = tl.where((start_n + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-        probs, m_i, alpha = _online_softmax_step(scores, m_i, MASKED)
+        probs, m_i, alpha = online_softmax_step(scores, m_i, MASKED)
         l_tile = tl.sum(probs, axis=1)
         if query.dtype == tl.float32:
             out_tile = tl.dot(probs, value, input_precision="ieee")

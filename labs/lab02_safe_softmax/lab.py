@@ -78,7 +78,7 @@ def _sum_in_fp16(given: Inputs) -> torch.Tensor:
 
 
 def _sum_in_fp16_in_turn(given: Inputs) -> torch.Tensor:
-    """Summed from the first column to the last: a long row's sum stands still once its terms are below half of its last digit."""
+    """Summed from the first column to the last: a long row's sum stands still once its terms are too small for it."""
     power = _numerator(given)
     total = torch.zeros(power.shape[0], dtype=torch.float16)
     for column in power.half().unbind(-1):

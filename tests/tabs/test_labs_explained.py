@@ -44,9 +44,9 @@ def test_every_place_is_used_and_its_figure_stands_in_its_section(place):
 def test_a_link_is_followed_and_read(open_page, place):
     page = open_page(link_to(place))
 
-    expect(page.locator(f"#{place.figure} .fig-body")).to_be_visible()
-    assert "could not be read" not in page.locator(f"#{place.figure}").inner_text()
-    assert page.evaluate(f"document.getElementById('{place.figure}').figure.state") == dict(place.state)
+    expect(page.locator(f"#figure-{place.figure} .fig-body")).to_be_visible()
+    assert "could not be read" not in page.locator(f"#figure-{place.figure}").inner_text()
+    assert page.evaluate(f"document.getElementById('figure-{place.figure}').figure.state") == dict(place.state)
 
 
 def test_what_the_chapter_has_no_section_for_has_no_link():

@@ -10,6 +10,7 @@ only all together: where it is NaN everywhere in each of them and hardly to be t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import re
@@ -28,6 +29,7 @@ FIT_LIMITS = 4.0  # a rule fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
 SEEN_CASES = 24  # cases of either sort that rules are held against
 LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
+LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 PAIRED = 24  # rules of which two are tried at once
 
@@ -53,18 +55,26 @@ class Evidence:
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         answered = [finding for finding in findings if finding.out is not None and finding.out.numel()]
-        answered = [on_cpu(finding) for finding in sorted(answered, key=_size) if _size(finding) <= LARGEST]
+        answered = [on_cpu(finding) for finding in sorted(answered, key=_work) if _size(finding) <= LARGEST]
         wrong = [finding for finding in answered if finding.failed and finding.verdict is not Verdict.NOT_WRITTEN]
         # what a wrong address meets between rows is not foretold: where tensors without gaps are wrong as well, they speak
         wrong = [finding for finding in wrong if not finding.prepared.case.strided] or wrong
         self.failed = _spread(wrong, SEEN_CASES)
         self.passed = _spread([finding for finding in answered if not finding.failed], SEEN_CASES)
+        self._fits: dict[tuple[int, int], tuple[bool | None, Bug, Finding]] = {}  # both are kept, so that no id comes again
+
+    def fits(self, rule: Bug, finding: Finding) -> bool | None:
+        """`fits`, computed once."""
+        asked = id(rule), id(finding)
+        if asked not in self._fits:
+            self._fits[asked] = fits(rule, finding), rule, finding
+        return self._fits[asked][0]
 
     def speak_for(self, rule: Bug) -> bool:
         """Whether the rule foretells every case, and some failing one far better than the truth does."""
         hits = 0
         for finding in self.failed:
-            answer = fits(rule, finding)
+            answer = self.fits(rule, finding)
             if answer is False:
                 return False
             hits += answer is True
@@ -87,6 +97,13 @@ def _size(finding: Finding) -> int:
     return sum(tensor.numel() for tensor in finding.prepared.tensors.values())
 
 
+def _work(finding: Finding) -> int:
+    """What a rule costs there: rows of out, times lanes, of which a tile has many even where a row is short."""
+    assert finding.out is not None
+    lanes = max(size for tensor in finding.prepared.tensors.values() for size in tensor.shape)
+    return finding.out.numel() // finding.out.shape[-1] * max(LANES, lanes)
+
+
 def on_cpu(finding: Finding) -> Finding:
     """The same case where rules are computed; a GPU's cases and those that are asked in the interpreter meet there."""
     assert finding.out is not None
@@ -101,10 +118,18 @@ class Suspects:
     """Rules that foretell all of an attempt's cases: the lab's own oracles, which are the better put, and others."""
 
     def __init__(self, oracles: Sequence[Oracle], known: Sequence[Account], findings: Sequence[Finding]) -> None:
-        self._known, self._evidence = known, Evidence(findings)
-        seen = self._evidence
-        kinds: tuple[Sequence[Bug], ...] = (oracles, known)
-        self._left = [[rule for rule in rules if seen.speak_for(rule)] if seen.failed else [] for rules in kinds]
+        self._oracles, self._known, self._evidence = oracles, known, Evidence(findings)
+
+    @functools.cached_property
+    def _own_left(self) -> list[Bug]:
+        return self._foretelling(self._oracles)
+
+    @functools.cached_property
+    def _known_left(self) -> list[Bug]:
+        return self._foretelling(self._known)
+
+    def _foretelling(self, rules: Sequence[Bug]) -> list[Bug]:
+        return [rule for rule in rules if self._evidence.speak_for(rule)] if self._evidence.failed else []
 
     def left(self, asked: Sequence[Finding]) -> list[Bug]:
         """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
@@ -112,8 +137,8 @@ class Suspects:
         A rule that changes what another one changes, and more, is left out: the more is not needed.
         """
         more = Evidence(asked)
-        for rules in self._left:
-            kept = [rule for rule in rules if not more.deny(rule)]
+        for rules in (lambda: self._own_left, lambda: self._known_left):  # the second by the hundred, and only where needed
+            kept = [rule for rule in rules() if not more.deny(rule)]
             if kept:
                 return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
         return []
@@ -132,8 +157,8 @@ class Suspects:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
-        telling = sorted(telling, key=_size)[:TELLING]
-        candidates = [rule for rule in self._known if any(fits(rule, finding) is True for finding in telling)]
+        telling = sorted(telling, key=_work)[:TELLING]
+        candidates = [rule for rule in self._known if any(self._evidence.fits(rule, finding) is True for finding in telling)]
         found: dict[frozenset[str], Account] = {}
         for first, second in itertools.combinations(candidates[:PAIRED], 2):
             both = first.joined(second) if first.name != second.name else None

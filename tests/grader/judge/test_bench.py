@@ -325,17 +325,3 @@ def test_the_share_of_the_roof_counts_bytes(monkeypatch):
 
     assert told.roof_share == pytest.approx(0.25)
     assert told.bandwidth_gb_s == pytest.approx(told.roof_gb_s / 4)
-
-
-def test_the_share_of_the_roof_counts_bytes(monkeypatch):
-    """A kernel as fast as the copy that moves a quarter of the copy's bytes has a quarter of the roof."""
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "a device without a data sheet")
-    rows = timing.COPY_CASE.sizes["cells"] // 4 // 256
-    prepared = types.SimpleNamespace(inputs={"x": torch.empty((rows, 256), device="meta")}, sizes={})
-    declared = dataclasses.replace(LAB, ideal_bytes=lambda inputs: 2 * 4 * inputs["x"].numel())
-    samples = {name: timing.Samples((0.1,) * 8) for name in ("submission", "reference", "copy")}
-
-    told = timing._timing(declared, prepared, samples)
-
-    assert told.roof_share == pytest.approx(0.25)
-    assert told.bandwidth_gb_s == pytest.approx(told.roof_gb_s / 4)

@@ -102,14 +102,3 @@ def test_a_write_that_lies_a_kilobyte_away_is_seen_on_both_sides(lent, away):
         before = memory.snapshot(layout).overrun[side]
         os.pwrite(memory.out_fd, b"\0", place)
         assert memory.snapshot(layout).overrun[side] == before + 2
-
-
-@pytest.mark.parametrize("away", [1, 1024, 4094])
-def test_a_write_that_lies_a_kilobyte_away_is_seen_on_both_sides(lent, away):
-    """A tile of 1024 float32 cells that is stored without a mask reaches so far."""
-    _, layout, memory = lent
-    stop = layout.out.offset + 3 * 40 * 4
-    for place, side in ((stop + away, 1), (layout.out.offset - 1 - away, 0)):
-        before = memory.snapshot(layout).overrun[side]
-        os.pwrite(memory.out_fd, b"\0", place)
-        assert memory.snapshot(layout).overrun[side] == before + 2

@@ -228,7 +228,7 @@ def flood_of_directories(bait: Bait):
     return True
 
 
-@attack(kinds=(INTERPRET,), ends=("scratch_limit",), time_limit_s=5, **SMALL)
+@attack(kinds=(INTERPRET,), ends=("scratch_limit", "stopped"), time_limit_s=5, **SMALL)
 def directories_too_deep_to_name(bait: Bait):
     """Files below a path longer than a path may be are still found and counted, and removed."""
     for _ in range(40):
