@@ -1,4 +1,4 @@
-"""The browser's watch on what is in work (scripts.js, "watch"), in V8 over a page, a clock and a server that a test moves by hand."""
+"""The watch on what is in work (scripts.js, "watch"), in V8 over a page, a clock and a server that a test moves by hand."""
 
 from __future__ import annotations
 
