@@ -256,7 +256,7 @@ def test_dates_a_regrade_bugs_and_the_archive(served, teach):
     teach.get_by_role("tab", name="Bugs").click()
     teach.locator("#teach-count").click()
     expect(teach.locator("#teach-bugs")).to_contain_text(bad.diagnosis.name)
-    teach.get_by_role("tab", name="Similar").click()
+    teach.get_by_role("tab", name="Similar", exact=True).click()
     choose(teach, "#teach-alike", title)
     teach.locator("#teach-search").click()
     expect(teach.locator("#teach-similar")).to_contain_text("%")
