@@ -120,7 +120,14 @@ def _graded(judge: Judge, source: bytes, lab: str, options: argparse.Namespace, 
     mode = "check" if options.visible_only else "submit"
     with ProgressLine(sys.stderr, enabled=sys.stderr.isatty()) as line:
         return judge.grade(
-            source, lab, mode=mode, prediction=options.prediction, seed=seed, only=options.case, progress=line.show
+            source,
+            lab,
+            mode=mode,
+            prediction=options.prediction,
+            seed=seed,
+            only=options.case,
+            trace=options.trace is not None,
+            progress=line.show,
         )
 
 

@@ -67,6 +67,7 @@ class Judge:
         prediction: float | None = None,
         seed: bytes | None = None,
         only: Sequence[str] = (),
+        trace: bool = False,
         progress: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Report:
@@ -77,6 +78,7 @@ class Judge:
             prediction: the number that the lab asks the learner to state.
             seed: 32 secret bytes that sizes and values are drawn from; new ones by default.
             only: names of the cases to run, of whatever group; () for all of the mode.
+            trace: the report's trace is asked for: it may take its time, else it is left out where it would make one wait.
             progress: called as the attempt moves on.
             cancelled: asked several times a second; once it answers True the submission is killed.
 
@@ -88,7 +90,7 @@ class Judge:
         if not walls.ok:
             raise SandboxError(f"grading is off: {walls.reason}")
         target = self._gpu.target if self._gpu else self.target
-        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target, only=only)
+        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target, only=only, trace=trace)
         if self._gpu:
             return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()

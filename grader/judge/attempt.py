@@ -28,7 +28,7 @@ from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
-from grader.judge.cpu.watching import watched
+from grader.judge.cpu.watching import allowed_s, watched
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, ask
 from grader.judge.judging import case_result, judge
@@ -66,6 +66,7 @@ class Request:
     seed: bytes
     target: str
     only: tuple[str, ...] = ()  # names of the cases to run, of any group; () for all of the mode
+    trace: bool = False  # whether its trace is asked for, and is waited for
 
 
 def request(
@@ -77,6 +78,7 @@ def request(
     seed: bytes | None,
     target: str,
     only: Sequence[str] = (),
+    trace: bool = False,
 ) -> Request:
     """Check what was handed in.
 
@@ -94,7 +96,16 @@ def request(
         raise NotGradable(f"{lab_id} has no case {unknown[0]!r}: it has {', '.join(known)}.")
     seed = seed or secrets.token_bytes(SEED_BYTES)
     folder = load(lab_id)
-    return Request(source=text, folder=folder, mode=mode, prediction=prediction, seed=seed, target=target, only=tuple(only))
+    return Request(
+        source=text,
+        folder=folder,
+        mode=mode,
+        prediction=prediction,
+        seed=seed,
+        target=target,
+        only=tuple(only),
+        trace=trace,
+    )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -228,8 +239,9 @@ class Attempt(abc.ABC):
         """One visible case as it is played after the attempt; None for records, whose source is elsewhere."""
         if not self._request.source or self._cancelled():
             return None
+        seconds = allowed_s(took_s, asked=self._request.trace)
         seed, cancelled = self._request.seed, self._cancelled
-        return watched(self._sandbox, self._submission, cases, seed, took_s=took_s, cancelled=cancelled)
+        return watched(self._sandbox, self._submission, cases, seed, seconds=seconds, cancelled=cancelled)
 
     @property
     def _lab(self) -> Lab:

@@ -169,8 +169,11 @@ def record_largest(
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
 ) -> tuple[PreparedCase, RecordedCase]:
-    """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all."""
+    """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all.
+
+    Where an instructor asked for hidden cases alone, the largest of these.
+    """
     visible = [prepared for prepared in cases if prepared.case.group == "visible"]
-    largest = max(visible, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
+    largest = max(visible or cases, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
     with start_recorder(sandbox, submission, cancelled) as recording:
         return largest, recording.record(largest, lay_out(largest), turn=0)

@@ -119,7 +119,7 @@ KINDS = (
         title="Base of exp and log",
         says="Base 2 and base e are mixed: exp2 without log2(e), log2 beside exp.",
         mistakes="""exp2_without_log2e base_two log2_of_the_sum lse_in_base_two merge_in_base_two
-        lse_log2 lse_in_the_wrong_base scaled_in_base_2""",
+        lse_in_base_2 lse_in_the_wrong_base scaled_in_base_2""",
     ),
     Kind(
         name="merge",

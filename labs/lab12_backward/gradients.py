@@ -170,7 +170,7 @@ def row_size(given: Inputs) -> torch.Tensor:
     rows_out = probs @ value
     dscores = probs * (dout @ value.mT - _delta(dout, rows_out))
     lost = (dout * rows_out).norm(dim=-1, keepdim=True)  # times fp16's rounding: the noise of delta
-    squares = dscores.square() + seen * step**2
+    squares = dscores.square() + seen * (step / min(scale, 1.0)) ** 2  # dS may be scaled before it is rounded
     of_query = squares @ key.square().sum(-1, keepdim=True) + (lost * (probs @ key)).square().sum(-1, keepdim=True)
     of_key = (squares + (lost * probs).square()).mT @ query.square().sum(-1, keepdim=True)
     of_value = (probs.square() + seen * step**2).mT @ dout.square().sum(-1, keepdim=True)

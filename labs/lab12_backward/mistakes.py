@@ -7,7 +7,7 @@ ATOMICS = "honest/atomics.py"
 
 MISTAKES = (
     Entry(
-        name="lse_log2",
+        name="lse_in_base_2",
         verdict="wrong_answer",
         what="Keeps lse in base 2, and reads it so.",
         diagnosis="lse is in base 2",

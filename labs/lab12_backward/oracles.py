@@ -113,7 +113,7 @@ def _in_tiles(name: str, sentence: str, field: str, made: Callable[..., Any], *s
 
 ORACLES = (
     _oracle(
-        "lse_log2",
+        "lse_in_base_2",
         "lse is in base 2: it must be the natural logarithm, (m + log2(l)) · ln 2 where the kernel works in base 2.",
         lse=lambda top, total: (top + torch.log(total)) / LN2,
         lse_again=lambda lse: lse * LN2,

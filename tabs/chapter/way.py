@@ -32,7 +32,8 @@ def markup(tab: str) -> str:
     """What stands at the end of the section with this `?tab=…`."""
     tabs = load_tabs()
     after = tabs[[one.ID for one in tabs].index(tab) + 1]
-    practice = " and ".join(map(lab_link, PRACTICE[tab]))
+    *others, last = map(lab_link, PRACTICE[tab])
+    practice = " and ".join(filter(None, ("; ".join(others), last)))  # a title may hold a comma
     return (
         f'<nav class="way" aria-label="Where to go from here"><p>Practise this: {practice}.</p>'
         f'<p>Next: <a href="?tab={after.ID}">{html.escape(after.TITLE)}</a></p></nav>'

@@ -25,7 +25,7 @@ def build(doors: Doors) -> None:
     with gr.Row():
         first = gr.Dropdown([], label="From", allow_custom_value=True, elem_id="mine-first")
         second = gr.Dropdown([], label="to", allow_custom_value=True, elem_id="mine-second")
-        compare = gr.Button("What changed", scale=0, min_width=140, elem_id="mine-compare")
+        compare = gr.Button("What changed", scale=0, min_width=168, elem_id="mine-compare")
     diff = gr.Code(label="From the one to the other", language=None, interactive=False, lines=4, elem_id="mine-diff")
     with gr.Row():
         text = gr.Textbox(label="Note on the second one", lines=2, elem_id="mine-note")

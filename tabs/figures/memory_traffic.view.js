@@ -11,11 +11,11 @@ const chart = (groups, width, card) => {
   const left = width < 420 ? 70 : 120, right = width < 420 ? 108 : 156, room = width - left - right, place = (bytes) => left + (room * Math.min(HIGH, Math.max(LOW, Math.log2(bytes)) - LOW)) / (HIGH - LOW);
   let y = 0;
   const parts = groups.map(([title, bars]) => {
-    const head = h("text", { x: 0, y: (y += 18), "font-weight": 600, style: "font-family:var(--sans)" }, title);
+    const head = h("text", { class: "over", x: 0, y: (y += 18), "font-weight": 600, style: "font-family:var(--sans)" }, title);
     const rows = bars.map(([name, bytes, role, why]) => {
       const top = y + 8;
       y += 26;
-      return [h("text", { class: "note", x: 0, y: top + 14 }, name), h("rect", { class: `${role} mark`, x: left, y: top, width: Math.max(1, place(bytes) - left), height: 18, rx: 2, "data-why": why }), h("text", { x: place(bytes) + 6, y: top + 14, style: width < 420 ? "font-size:12px" : null }, Numbers.bytes(bytes), h("tspan", { class: "note" }, beside(bytes, bars[0][1])))];
+      return [h("text", { class: "note", x: 0, y: top + 14 }, name), h("rect", { class: `${role} mark`, x: left, y: top, width: Math.max(1, place(bytes) - left), height: 18, rx: 2, "data-why": why }), h("text", { class: "over", x: place(bytes) + 6, y: top + 14, style: width < 420 ? "font-size:12px" : null }, Numbers.bytes(bytes), h("tspan", { class: "note" }, beside(bytes, bars[0][1])))];
     });
     y += 14;
     return [head, rows];

@@ -32,7 +32,7 @@ const chart = (state, width) => {
     workloads(state).map(({ name, told: what, intensity, why }) => [
       h("line", { class: "guide", x1: x(intensity), x2: x(intensity), y1: y(most(intensity)), y2: floor }),
       h("circle", { class: "muted ghost", cx: x(intensity), cy: y(most(intensity)), r: 6, "data-why": `${what}: ${why} = ${brief(intensity)} FLOP a byte; at most ${brief(most(intensity))} TFLOP/s` }),
-      h("text", { class: "note", x: x(intensity) + (name === "no cache" ? -6 : 6), y: floor - (name === "decode" ? 8 : name === "prefill" ? 26 : 44), "text-anchor": name === "no cache" ? "end" : "start" }, name),
+      h("text", { class: "note over", x: x(intensity) + (name === "no cache" ? -6 : 6), y: floor - (name === "decode" ? 8 : name === "prefill" ? 26 : 44), "text-anchor": name === "no cache" ? "end" : "start" }, name),
     ]));
 };
 

@@ -208,10 +208,9 @@
     editor.focus();
   };
 
-  // ---- Colours: the classes that each of the editor's own styles gives to a kind of word.
+  // ---- Colours, of every editor on the page: the classes that each of its own styles gives to a kind of word.
   const coloured = new WeakSet(); // configurations, and the styles in them
-  const colour = () => {
-    const config = view()?.state.config;
+  const colour = (config) => {
     if (!config || coloured.has(config)) return;
     coloured.add(config);
     const styles = [...inside(config.base)].filter((part) => part.specs && part.style && !coloured.has(part));
@@ -253,7 +252,7 @@
     waiting = true;
     setTimeout(() => {
       waiting = false;
-      colour();
+      document.querySelectorAll(".cm-content").forEach((text) => colour(text.cmTile?.view?.state.config));
       mark();
     }, 60);
   }).observe(document.documentElement, { childList: true, subtree: true });

@@ -76,6 +76,7 @@ def _weights(name: str, cells: Cells, tile: tuple[range, range] | None) -> str:
         drawn.append(f'<rect class="differs" {place}/>')
     label = f"weights, {name}: {rows} rows of {columns}"
     return (
+        f'<div><p aria-hidden="true">{name}</p>'
         f'<svg role="img" aria-label="{label}" viewBox="0 0 {size}" width="{columns * _CELL}" height="{rows * _CELL}">'
-        f"<title>{name}</title>{frame}{''.join(drawn)}</svg>"
+        f"<title>{name}</title>{frame}{''.join(drawn)}</svg></div>"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import io
 import re
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from grader import terminal_grading
 from grader.report import Diagnosis, Verdict
 from grader.terminal import ProgressLine, render
 
@@ -105,6 +107,17 @@ def test_progress_line_can_be_silent():
         line.show(SimpleNamespace(phase="running", done=0, total=0, case=""))
 
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("wanted", [[], ["--trace", "watch.html"]])
+def test_whoever_wants_a_trace_asks_the_judge_for_it(wanted):
+    parser, asked = argparse.ArgumentParser(), {}
+    terminal_grading.add_arguments(parser)
+    judge = SimpleNamespace(grade=lambda source, lab, **how: asked.update(how))
+
+    terminal_grading._graded(judge, b"", "lab", parser.parse_args(["lab", "file.py", *wanted]), None)
+
+    assert asked["trace"] is bool(wanted)
 
 
 def test_a_trace_is_written_as_one_page_that_needs_no_other_file(tmp_path, capsys):

@@ -219,16 +219,18 @@ def test_monitoring_is_closed(url):
 @pytest.mark.browser
 def test_the_landing_page_is_light(open_page, url):
     page = open_page("about:blank", address="")
-    weight = []
+    names, weight = {}, {}
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
-    network.on("Network.loadingFinished", lambda event: weight.append(event["encodedDataLength"]))
+    network.on("Network.requestWillBeSent", lambda event: names.update({event["requestId"]: event["request"]["url"]}))
+    network.on("Network.loadingFinished", lambda event: weight.update({event["requestId"]: event["encodedDataLength"]}))
 
     page.goto(url)
     page.locator("#early").wait_for(state="detached")  # Gradio has taken over
     page.wait_for_timeout(1500)  # the server's heartbeat never ends, so the network is never idle
 
-    assert 100_000 < sum(weight) < LANDING_LIMIT
+    heaviest = sorted(((size, names[request]) for request, size in weight.items()), reverse=True)
+    assert 100_000 < sum(weight.values()) < LANDING_LIMIT, "\n".join(f"{size} {name}" for size, name in heaviest)
 
 
 @pytest.mark.browser

@@ -195,6 +195,7 @@ def test_a_line_that_is_half_written_is_read_once_it_is_whole(tmp_path):
 @pytest.mark.process
 def test_tokens_are_revoked_from_a_terminal(tmp_path):
     environment = os.environ | {"GRADER_IDENTITY_KEY": KEY.decode(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment["GRADER_ARCHIVE"] = str(tmp_path / "archive")
     token = Identities(KEY).issue().token
 
     ran = subprocess.run(
@@ -207,4 +208,4 @@ def test_tokens_are_revoked_from_a_terminal(tmp_path):
     )
 
     assert ran.stdout.splitlines() == ["revoked", "no token of ours, or one that had ended"], ran.stderr
-    assert Identities(KEY, revoked=Revoked(tmp_path / "var" / "identity.revoked")).read(token) is None
+    assert Identities(KEY, revoked=Revoked(tmp_path / "identity.revoked")).read(token) is None

@@ -25,6 +25,7 @@ from labs.declaration import Case, Lab
 
 SHARE = 0.25  # of the time that the attempt has taken so far, and no more
 LONGEST_S = 2.0
+ASKED_FOR_S = 60.0  # where somebody waits for the trace itself
 KEPT_FOR_THE_END = 0.2  # of that time: for the session to send what it has, and to end
 TELLING_CELLS = 64  # of `out`: a smaller case shows little, and is watched only where no other fails
 _NOT_RUN = (Verdict.NOT_RUN, Verdict.CANCELLED, Verdict.SYNTAX_ERROR, Verdict.BAD_ENTRY)
@@ -37,7 +38,7 @@ def watched(
     cases: Sequence[Judged],
     seed: bytes,
     *,
-    took_s: float,
+    seconds: float,
     cancelled: Callable[[], bool],
 ) -> Trace | None:
     """The trace of the smallest telling case; None where there is none in time, or where it is not to be believed.
@@ -45,13 +46,12 @@ def watched(
     Args:
         cases: of the attempt; of one that failed in view its smallest is watched, else the lab's choice.
         seed: what the attempt's inputs were drawn from.
-        took_s: seconds that the attempt has taken so far.
+        seconds: that it may take (`allowed_s`).
     """
     lab = submission.lab
     case = telling(lab, cases)
     if case is None:
         return None
-    seconds = min(SHARE * took_s, LONGEST_S)
     until = time.monotonic() + seconds
     with torch.device("cpu"):
         prepared = prepare(lab, case, seed)
@@ -70,6 +70,11 @@ def watched(
         return None
     done = next((judged.outcome.done for judged in cases if judged.prepared.case.name == case.name), None)
     return _believed(told, prepared, tensors, int(lab.ideal_bytes(prepared.inputs)), done)
+
+
+def allowed_s(took_s: float, *, asked: bool) -> float:
+    """Seconds that a trace may take after an attempt that took `took_s`; enough to end it where it was `asked` for."""
+    return ASKED_FOR_S if asked else min(SHARE * took_s, LONGEST_S)
 
 
 def telling(lab: Lab, cases: Sequence[Judged]) -> Case | None:

@@ -214,7 +214,7 @@ REMEDIES = (
     ("through a block pointer", "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block."),
     ("was cast to another width", "step and load in the tensor's own type, and convert the values: .to(tl.float32)."),
     (", by one number", "the index is too large, or it is multiplied by the wrong number."),
-    (", with every lane", f"no mask mends that. {_OFFSET}"),
+    (", with every lane", f"mask the lanes beyond it, if a tile may begin behind the end. If it lies inside: {_OFFSET}"),
     (
         ", within its mask",
         f"the mask lets lanes through that lie beyond. Hold each index against its own length. Or: {_OFFSET}",

@@ -248,9 +248,8 @@ class Bench:
                     worst = comparison.worst
                     assert worst is not None
                     name, cell = place(self._layout.forms, worst.index)
-                    raise WrongWhileTimed(
-                        f"a timed output ({name}) is wrong at {list(cell)}: {worst.got}, expected {worst.expected}"
-                    )
+                    told = f"{worst.got}, expected {worst.expected}"
+                    raise WrongWhileTimed(f"a timed output ({name}) is wrong at {list(cell)}: {told}")
             assert self._watched is not None
             index, drawn = self._watched
             for lent in self._layout.inputs:

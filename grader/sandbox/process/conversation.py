@@ -63,7 +63,7 @@ class Conversation:
     @property
     def output(self) -> bytes:
         """What it printed so far, stdout and stderr together, cut at `Limits.output_kib`."""
-        return bytes(self._keeper.output)
+        return self._keeper.output_so_far()
 
     def send(self, message: dict[str, Any]) -> None:
         """One message of the protocol.

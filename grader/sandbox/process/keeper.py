@@ -25,6 +25,7 @@ from grader.sandbox.walls.limits import MIB, Limits
 
 _KILL_LIMIT_S = 10.0  # for the warden; a fork bomb of hundreds took 0.3 s
 _CHUNK = 65536
+_MOST_CHUNKS = 32  # one that never stops printing is not waited for
 logger = logging.getLogger(__name__)
 
 
@@ -55,6 +56,7 @@ class Keeper:
     ) -> None:
         self.warden_pid = warden_pid
         self.output = bytearray()
+        self._reading = threading.Lock()  # of the output
         self.ended_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # readable once it has ended
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._output_fd = output_fd
@@ -140,14 +142,25 @@ class Keeper:
                     return crossed
                 look = time.monotonic() + TICK_S
 
+    def output_so_far(self) -> bytes:
+        """What it has printed until now. What it has written is read first, whoever's turn it was to read."""
+        if self._output_fd >= 0:
+            written = select.poll()
+            written.register(self._output_fd, select.POLLIN)
+            for _ in range(_MOST_CHUNKS):
+                if not written.poll(0) or not self._read_output():
+                    break
+        return bytes(self.output)
+
     def _read_output(self) -> bool:
-        try:
-            part = os.read(self._output_fd, _CHUNK)
-        except BlockingIOError:
-            return True
-        room = max(0, self._limits.output_kib * 1024 - len(self.output))
-        self.output += part[:room]
-        self._discarded += len(part) - len(part[:room])
+        with self._reading:
+            try:
+                part = os.read(self._output_fd, _CHUNK)
+            except BlockingIOError:
+                return True
+            room = max(0, self._limits.output_kib * 1024 - len(self.output))
+            self.output += part[:room]
+            self._discarded += len(part) - len(part[:room])
         return bool(part)
 
     def _kill(self, decided: tuple[Reason, str] | None) -> Ending:

@@ -116,6 +116,15 @@ def test_a_check_brings_the_trace_of_its_failing_case(judge):
         assert Report.from_json(report.to_json(packed=packed)) == report
 
 
+def test_a_trace_that_is_asked_for_has_time_where_another_is_left_out(judge, monkeypatch):
+    monkeypatch.setattr(watching, "LONGEST_S", 0.0)  # a machine that is loaded
+    how = {"mode": "check", "prediction": None, "seed": SEED, "only": [FOLDER.lab.watch]}
+    left_out = judge.grade(FOLDER.solution, FOLDER.id, **how)
+    asked = judge.grade(FOLDER.solution, FOLDER.id, trace=True, **how)
+
+    assert left_out.trace is None and asked.trace is not None
+
+
 LIES = """
 import sys
 if "grader.sandbox.case.trace_book" in sys.modules:  # the interpreter's session has it, the compiler's has not

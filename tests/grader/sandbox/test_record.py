@@ -185,7 +185,7 @@ def test_a_claim_that_cannot_be_is_refused(data, name):
     ids=str,
 )
 def test_a_map_stays_inside_its_buffer(changes):
-    parser = records._Parser(ARGUMENTS)
+    parser = records._Parser(ARGUMENTS, ("out",))
     parser._sizes = {"x": 256}
     assert parser._parameter(json.loads(json.dumps(dataclasses.asdict(MAP)))) == MAP
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -42,7 +43,8 @@ def ask(web, *calls, token=""):
                 answers = [await client.call_tool(name, arguments) for name, arguments in calls]
                 return tools, ["".join(part.text for part in answer.content) for answer in answers]
 
-    return asyncio.run(talk())
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright's loop runs in this thread once a browser test was here
+        return elsewhere.submit(asyncio.run, talk()).result()
 
 
 @pytest.fixture(scope="module")
