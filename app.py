@@ -30,6 +30,7 @@ from tabs.page.identity import Identities, on_space
 from tabs.page.middleware import app_kwargs
 from tabs.page.theme import STYLES, head, theme
 from tabs.page.upright import until_told
+from tabs.page.visits import VISITS
 from tabs.web.app import mount
 
 
@@ -55,6 +56,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         allowed_paths=[],
         enable_monitoring=False,
         run_history=False,
+        state_session_capacity=VISITS,
         mcp_server=False,
         show_error=False,
         footer_links=["api"],

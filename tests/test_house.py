@@ -126,6 +126,7 @@ MAY_IMPORT = {
     "tabs.web": (
         "tabs.web",
         "tabs.page.identity",
+        "tabs.labs.states",  # the page's words for an attempt in work
         "tabs.labs.hints",
         "grader.course",
         "grader.gradescope",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gradio as gr
 
 from grader.course.gradebook.times import write_time
 from grader.course.states import Status
-from tabs.class_room.wiring import QUIET, RECALL, answering, file_of, number_of, person, said
+from tabs.class_room.wiring import QUIET, RECALL, answering, number_of, person, said, taking_away
 from tabs.web.who import Doors
 
 HISTORY = ["when", "lab", "mode", "outcome", "points", "note", "attempt"]
@@ -36,8 +35,8 @@ def build(doors: Doors) -> None:
             code = gr.Textbox(label="Code that whoever teaches gave you", elem_id="mine-code")
             join = gr.Button("Join", scale=0, min_width=120)
         with gr.Row():
-            log = gr.DownloadButton("Work log (Markdown)", elem_id="mine-log")
-            data = gr.DownloadButton("Everything about me (JSON)", elem_id="mine-data")
+            log = gr.Button("Work log (Markdown)", elem_id="mine-log")
+            data = gr.Button("Everything about me (JSON)", elem_id="mine-data")
 
     def shown(token: str) -> list[Any]:
         who = person(doors, token)
@@ -53,6 +52,7 @@ def build(doors: Doors) -> None:
             [row(status, notes.get(status.id, "")) for status in found],
             gr.Dropdown(choices, value=choices[1][1] if len(choices) > 1 else None),
             gr.Dropdown(choices, value=choices[0][1] if choices else None),
+            notes.get(choices[0][1], "") if choices else "",
             said(f"{number_of(found, 'attempt')}." if found else "Nothing has been handed in yet."),
         ]
 
@@ -62,6 +62,9 @@ def build(doors: Doors) -> None:
             return [gr.skip(), said("Choose two attempts.", "wrong")]
         found = learner.diff(first, second)
         return [found, said("" if found else "The two are the same.")]
+
+    def note_of(token: str, second: str | None) -> list[Any]:
+        return [person(doors, token).learner().notes().get(second or "", ""), ""]
 
     def noted(token: str, second: str | None, text: str) -> list[Any]:
         learner = person(doors, token).learner()
@@ -73,20 +76,15 @@ def build(doors: Doors) -> None:
     def joined(token: str, code: str) -> list[Any]:
         return [said(f"You stand for {person(doors, token).learner().join(code).name}.")]
 
-    def logged(token: str) -> list[Any]:
-        return [file_of("work-log.md", person(doors, token).learner().work_log()), ""]
-
-    def all_data(token: str) -> list[Any]:
-        return [file_of("my-data.json", json.dumps(person(doors, token).learner().own_data(), ensure_ascii=False)), ""]
-
-    everything = [grades, history, first, second, message]
+    everything = [grades, history, first, second, text, message]
     recalled = look.click(None, None, token, js=RECALL, **QUIET)
-    recalled.then(answering(shown, 5), token, everything, **QUIET)
+    recalled.then(answering(shown, 6), token, everything, **QUIET)
     compare.click(answering(changed, 2), [token, first, second], [diff, message], **QUIET)
+    second.input(answering(note_of, 2), [token, second], [text, message], **QUIET)
     keep.click(answering(noted, 1), [token, second, text], [message], **QUIET)
     join.click(answering(joined, 1), [token, code], [message], **QUIET)
-    log.click(answering(logged, 2), token, [log, message], **QUIET)
-    data.click(answering(all_data, 2), token, [data, message], **QUIET)
+    log.click(None, None, message, js=taking_away("", "'api/v1/me/log'", "'work-log.md'"), **QUIET)
+    data.click(None, None, message, js=taking_away("", "'api/v1/me/data'", "'my-data.json'"), **QUIET)
 
 
 def label(status: Status) -> str:

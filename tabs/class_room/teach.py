@@ -13,7 +13,7 @@ from grader.course.gradebook.regrades import for_table
 from grader.course.gradebook.times import read_time, write_time
 from grader.course.instructor import Instructor
 from grader.faults import NotGradable
-from tabs.class_room.wiring import file_of, number_of, person, said
+from tabs.class_room.wiring import number_of, person, said
 from tabs.web.who import Doors
 
 ROSTER = ["student_id", "name", "email", "section", "account", "code to join", "joined"]
@@ -44,12 +44,10 @@ def opened(teacher: Instructor, section: str) -> list[Any]:
     return [_grid(teacher, section), _roster(teacher), _dates(teacher), _regrades(teacher), rules, said(told, tone)]
 
 
-def exported(teacher: Instructor, form: str, section: str) -> list[Any]:
-    if form == "dump":
-        name, text = "course.json", json.dumps(teacher.dump(), ensure_ascii=False)
-    else:
-        name, text = f"{form}.csv", teacher.export(form, section=section.strip() or None)
-    return [gr.DownloadButton(f"Take {name} away", value=file_of(name, text), visible=True), said(f"{name} is ready.")]
+def verified(teacher: Instructor) -> list[Any]:
+    found = teacher.check_archive()
+    right = f"{found.files:,} files of the archive were read: each is as it was written, and as the database has it."
+    return [said(found.sentence or right, "wrong" if found.sentence else "muted")]
 
 
 def overridden(teacher: Instructor, student: str, lab: str | None, points: str, why: str, section: str) -> list[Any]:

@@ -9,8 +9,16 @@ import gradio as gr
 import labs
 from grader.course.instructor import EXPORTS
 from tabs.class_room import teach
-from tabs.class_room.wiring import QUIET, RECALL, answering, said
+from tabs.class_room.wiring import QUIET, RECALL, answering, said, taking_away
 from tabs.web.who import Doors
+
+_OF = "section.trim() ? '?section=' + encodeURIComponent(section.trim()) : ''"
+_EXPORT = taking_away(
+    "typed, form, section",
+    f"form === 'dump' ? 'api/v1/class/dump' : 'api/v1/class/export/' + form + ({_OF})",
+    "form === 'dump' ? 'course.json' : form + '.csv'",
+    "typed",
+)
 
 
 def build(doors: Doors) -> None:
@@ -24,6 +32,7 @@ def build(doors: Doors) -> None:
     browser = gr.Textbox(visible=False)
     with gr.Row():
         enter = gr.Button("Open the class", variant="primary", scale=0, min_width=160, elem_id="teach-open")
+        verify = gr.Button("Check the archive", scale=0, min_width=160, elem_id="teach-verify")
         message = gr.HTML(said("A new token is made by: python -m grader instructor-token"), elem_id="teach-said")
     asks = [token, browser]
 
@@ -51,8 +60,7 @@ def build(doors: Doors) -> None:
             )
             with gr.Row():
                 form = gr.Dropdown([*EXPORTS, "dump"], value="canvas", label="Export as")
-                export = gr.Button("Make the file", scale=0, min_width=140, elem_id="teach-export")
-                made = gr.DownloadButton("Take it away", visible=False, elem_id="teach-file")
+                export = gr.Button("Take the file away", scale=0, min_width=160, elem_id="teach-export")
             with gr.Row():
                 who, where = gr.Textbox(label="student_id", max_lines=1), gr.Dropdown(graded, label="Lab")
                 points, why = gr.Textbox(label="Points; empty: as earned", max_lines=1), gr.Textbox(label="Why", max_lines=1)
@@ -72,35 +80,42 @@ def build(doors: Doors) -> None:
             with gr.Row():
                 student, until = gr.Textbox(label="student_id", max_lines=1), gr.Textbox(label="Extended until", max_lines=1)
                 reason = gr.Textbox(label="Why", max_lines=1)
-                extend = gr.Button("Extend", scale=0, min_width=120)
+                extend = gr.Button("Extend", scale=0, min_width=120, elem_id="teach-extend")
             dates = gr.Dataframe(headers=teach.DATES, interactive=False, label="Dates and extensions")
         with gr.Tab("Bugs"):
             with gr.Row():
                 days = gr.Number(7, label="Of the last days", minimum=1, elem_id="teach-days")
                 count = gr.Button("Count", scale=0, min_width=120, elem_id="teach-count")
             bugs = gr.Dataframe(
-                headers=teach.BUGS, datatype=["str", "str", "number", "number", "number", "html", "str"], interactive=False
+                headers=teach.BUGS,
+                datatype=["str", "str", "number", "number", "number", "html", "str"],
+                interactive=False,
+                elem_id="teach-bugs",
             )
         with gr.Tab("Regrade"):
             with gr.Row():
-                again, scope = gr.Dropdown(graded, label="Lab"), gr.Radio(["last", "best", "all"], value="best", label="Which")
+                again = gr.Dropdown(graded, label="Lab", elem_id="teach-regrade-lab")
+                scope = gr.Radio(["last", "best", "all"], value="best", label="Which")
                 start = gr.Button("Grade anew", scale=0, min_width=140, elem_id="teach-regrade")
             with gr.Row():
                 regrade = gr.Dropdown([], label="Regrade", allow_custom_value=True, elem_id="teach-regrades")
-                compare = gr.Button("Before and after", scale=0, min_width=150)
-                keep, drop = gr.Button("Keep all of it", scale=0), gr.Button("Throw all of it away", scale=0)
+                compare = gr.Button("Before and after", scale=0, min_width=150, elem_id="teach-compare")
+                keep = gr.Button("Keep all of it", scale=0, min_width=150, elem_id="teach-keep")
+                drop = gr.Button("Throw all of it away", scale=0, min_width=190)
             compared = gr.Dataframe(headers=teach.COMPARED, interactive=False)
         with gr.Tab("Similar"):
             with gr.Row():
-                alike = gr.Dropdown(graded, label="Lab")
-                search = gr.Button("Look", scale=0, min_width=120)
-            similar = gr.Dataframe(headers=teach.SIMILAR, interactive=False, label="Similar, starter and solution taken away")
+                alike = gr.Dropdown(graded, label="Lab", elem_id="teach-alike")
+                search = gr.Button("Look", scale=0, min_width=120, elem_id="teach-search")
+            about = "Similar, starter and solution taken away"
+            similar = gr.Dataframe(headers=teach.SIMILAR, interactive=False, label=about, elem_id="teach-similar")
         with gr.Tab("Rules"):
             rules = gr.Code(language="json", label="Rules of the class", lines=12, elem_id="teach-rules")
             set_rules = gr.Button("Hold the class to these", scale=0, min_width=200)
 
     on(enter, teach.opened, [section], [grid, roster, dates, regrade, rules])
-    on(export, teach.exported, [form, section], [made])
+    export.click(None, [token, form, section], message, js=_EXPORT, **QUIET)
+    on(verify, teach.verified, [], [])
     on(override, teach.overridden, [who, where, points, why, section], [grid])
     on(take, teach.imported, [file, replace], [roster])
     on(set_due, teach.dated, [lab, due, of_section], [dates])

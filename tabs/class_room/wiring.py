@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sized
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -56,8 +54,9 @@ def answering(task: Callable[..., list[Any]], outputs: int) -> Callable[..., Any
     return press
 
 
-def file_of(name: str, text: str) -> str:
-    """A file that the browser may fetch; Gradio forgets it after an hour."""
-    path = Path(tempfile.mkdtemp(prefix="class-")) / name
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+def taking_away(arguments: str, path: str, name: str, typed: str = "''") -> str:
+    """For `js=`: the file at an address of ours becomes a download, and what comes back is one line.
+
+    `path`, `name` and `typed` (a token, where one is typed) are expressions in JavaScript over `arguments`, the event's inputs.
+    """
+    return f"({arguments}) => ({script('take a file away')})({path}, {name}, {typed})"

@@ -1,4 +1,4 @@
-"""The desk of the Labs tab: what one press or one tick shows, from the course's answers. It needs no gradio.
+"""The desk of the Labs tab: what one press or one look shows, from the course's answers. It needs no gradio.
 
 Everything shown about an attempt comes from the course by the attempt's id and the user; the browser keeps the id, nothing
 else, so a reload, a second window or a restart of the server shows the same.
@@ -40,7 +40,7 @@ WHERE = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
-    """What stands beside the editor. `live`: ask again in half a second.
+    """What stands beside the editor. `live`: it may change by itself, and the browser asks (tabs/page/scripts.js, "watch").
 
     `state` and `headline`: what a press is answered with, at once and in sight; `report`: the rest of it. `marks`: lines of the
     learner's file that the report names, as `{"line": 14, "text": …}`.
@@ -112,7 +112,7 @@ class Desk:
             view = functools.partial(View, attempt=attempt_id, lab=status.lab)
             if status.is_open:
                 off_reason = self.off_reason() if status.state is State.QUEUED else ""
-                return view(state=states.live(status, time.time(), off_reason), live=True)
+                return view(state=states.live(status, off_reason), live=True)
             report = self.course.report(attempt_id, user=user.id)
             if report is None or letter:
                 return view(state=self._ended(status), report=render(report) if report else "")

@@ -1,4 +1,4 @@
-"""What the bug hunt answers to an opening, a press or a tick. No gradio.
+"""What the bug hunt answers to an opening, a press or a look. No gradio.
 
 The key to a task stays here until the learner has answered: a mark and a name are graded against it, a mend by the judge, as a
 Check under an identity beside the learner's own (as in the museum). Replies are what a browser keeps, and an account for it;
@@ -25,7 +25,7 @@ from labs.hunt.task import Task, tasks
 from tabs.labs import hunt_log, states
 from tabs.labs import hunt_page as page
 from tabs.labs.desk import Desk, View
-from tabs.page.identity import User
+from tabs.page.identity import User, visitor
 
 FREE = labs.lab_ids()[0]  # a copy: its right answer gives nothing of the other labs away
 EVERY = "every"  # in place of a lab: all that are open
@@ -252,8 +252,8 @@ def _settled(replies: list[Reply], now: float) -> list[Reply]:
 
 
 def as_hunter(user: User) -> User:
-    """Who hands mends in for `user`. No account's name has a slash."""
-    return dataclasses.replace(user, id=f"{user.id}/hunt")
+    """Who hands mends in for `user`."""
+    return dataclasses.replace(user, id=visitor(user.id, "hunt"))
 
 
 def false_sentence(task: Task, report: Report, source: str) -> str:

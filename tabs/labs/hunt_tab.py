@@ -14,11 +14,11 @@ from tabs.labs import hunt_page as page
 from tabs.labs.desk import Desk, View
 from tabs.labs.hunt import EVERY, Hunt, Round
 from tabs.page.scripts import script
+from tabs.page.visits import trusting
 
 TITLE = "Bug hunt"
 ID = "hunt"
 
-_POLL_S = 0.5
 _LEVELS = [("What the report says", page.REPORT), ("Only the failing cases", page.CASES)]
 _EDITOR = "The broken kernel · edit it where it stands · Esc, then Tab leaves"
 
@@ -52,7 +52,6 @@ class _Room:
     answer: gr.HTML
     kinds: gr.HTML
     locked: gr.Markdown
-    timer: gr.Timer
 
     @property
     def of_round(self) -> list[Any]:
@@ -70,7 +69,7 @@ class _Room:
 
     @property
     def of_mend(self) -> list[Any]:
-        return [self.state, self.report, self.folded, self.timer, self.check]
+        return [self.state, self.report, self.folded, self.check]
 
 
 def build(desk: Desk, token: gr.Textbox, quiet: dict[str, Any]) -> None:
@@ -85,7 +84,7 @@ def _lay_out(token: gr.Textbox) -> _Room:
     gr.Markdown(page.INTRODUCTION, elem_classes="prose")
     with gr.Row(elem_classes="presses hunt-choice"):
         with gr.Column(scale=0, min_width=320):
-            lab = gr.Dropdown([], label="Bugs from", elem_id="hunt-lab", filterable=False)
+            lab = trusting(gr.Dropdown([], label="Bugs from", elem_id="hunt-lab", filterable=False))
         with gr.Column(scale=1, min_width=320):
             level = gr.Radio(_LEVELS, value=page.REPORT, label="You are told", elem_id="hunt-level")
     with gr.Row(elem_classes="desk"):
@@ -98,12 +97,12 @@ def _lay_out(token: gr.Textbox) -> _Room:
                 give_up = gr.Button("Show the answer", elem_id="hunt-give-up", scale=0, min_width=176)
                 onward = gr.Button("Next bug", elem_id="hunt-next", scale=0, min_width=144)
             marked = gr.HTML(elem_id="hunt-marked")
-            kind = gr.Radio([], label="What kind of bug is it?", elem_id="hunt-kind")
+            kind = trusting(gr.Radio([], label="What kind of bug is it?", elem_id="hunt-kind"))
             name = gr.Button("Name it", elem_id="hunt-name", scale=0, min_width=144)
             named = gr.HTML(elem_id="hunt-named")
             source = gr.Code("", language="python", label=_EDITOR, lines=10, max_lines=24, elem_id="hunt-editor")
             check = gr.Button("Check my mend", elem_id="hunt-check", scale=0, min_width=144)
-            state = gr.HTML(elem_id="hunt-state", js_on_load=script("watch the connection"))
+            state = gr.HTML(elem_id="hunt-state", js_on_load=script("watch"))
             with gr.Accordion("What the report says of it", open=False, visible=False, elem_id="hunt-fold") as folded:
                 report = gr.HTML(elem_id="hunt-report")
             answer = gr.HTML(elem_id="hunt-answer")
@@ -137,7 +136,6 @@ def _lay_out(token: gr.Textbox) -> _Room:
         answer=answer,
         kinds=kinds,
         locked=locked,
-        timer=gr.Timer(_POLL_S, active=False),
     )
 
 
@@ -147,7 +145,7 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     def shown(round: Round, token: str, lab: str | None):
         user = hunt.desk.identities.read(token)
         choices = hunt.choices(user)
-        chosen = lab if lab in {value for _, value in choices} else EVERY
+        chosen = lab if lab in [value for _, value in choices] else EVERY
         task = [round.task.id, page.listing(round.task, round.lit), _kinds_of(round), round.task.source, ""]
         around = [gr.Dropdown(choices=choices, value=chosen), hunt.locked(user)]
         return [*_said(round), *task, *around, *_beside(View(state=""))]
@@ -219,14 +217,14 @@ def _wire_mend(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
         hand_in, [*who, room.source], [*room.of_mend, room.attempt], js=replies, trigger_mode="once", **quiet
     )
     pressed.then(None, parts, None, js=draft, **quiet)
-    ticked = room.timer.tick(_look_at(hunt), [*who, room.attempt, room.level], room.of_look, js=replies, **quiet)
-    ticked.then(None, room.kept, None, js=script("keep the replies"), **quiet)
+    ended = room.state.ended(_look_at(hunt), [*who, room.attempt, room.level], room.of_look, js=replies, **quiet)
+    ended.then(None, room.kept, None, js=script("keep the replies"), **quiet)
     room.kind.input(None, parts, None, js=draft, **quiet)
     room.source.input(None, parts, None, js=draft, **quiet)
 
 
 def _look_at(hunt: Hunt):
-    """How a mend stands, at a tick or after a reload. While it waits, what stands beside it is left alone."""
+    """How a mend stands, once it has ended or after a reload. While it waits, what stands beside it is left alone."""
 
     def look(token: str, kept: str, task: str, attempt: str, level: str):
         view, round = hunt.look(token, kept, shown=task, attempt=attempt, level=level)
@@ -252,5 +250,4 @@ def _kinds_of(round: Round) -> gr.Radio:
 
 def _beside(view: View) -> list[Any]:
     """Values for `_Room.of_mend`."""
-    folded, live = gr.Accordion(visible=bool(view.report)), gr.Timer(active=view.live)
-    return [view.framed, view.report, folded, live, gr.Button(interactive=not view.live)]
+    return [view.framed, view.report, gr.Accordion(visible=bool(view.report)), gr.Button(interactive=not view.live)]

@@ -19,7 +19,7 @@ from grader.report import Verdict
 from labs.museum import LAB, Exhibit, exhibits
 from tabs.labs import states
 from tabs.labs.desk import Desk, View
-from tabs.page.identity import User
+from tabs.page.identity import User, visitor
 
 INTRODUCTION = f"""
 # The museum of reward hacks
@@ -83,15 +83,14 @@ def _word(verdict: Verdict) -> str:
     return f'<span class="{tone}"><span aria-hidden="true">{sign}</span> {word}</span>'
 
 
-def visitor(user: User) -> User:
-    """Who hands exhibits in for `user`. No account's name has a slash."""
-    return dataclasses.replace(user, id=f"{user.id}/museum")
+def _visitor(user: User) -> User:
+    return dataclasses.replace(user, id=visitor(user.id, "museum"))
 
 
 def hand_in(desk: Desk, name: str, token: object) -> View:
     """The exhibit as a Check, like any pasted kernel."""
     try:
-        attempt = desk.submit(visitor(desk.require(token)), lab_id=LAB, source=code_of(name), mode="check")
+        attempt = desk.submit(_visitor(desk.require(token)), lab_id=LAB, source=code_of(name), mode="check")
     except Refusal as refused:
         return View(state=states.refused(str(refused)))
     return look(desk, name, attempt, token)
@@ -102,11 +101,11 @@ def look(desk: Desk, name: str, attempt: str, token: object) -> View:
     user = desk.identities.read(token)
     if user is None or not attempt:
         return View(state=BEGINNING)
-    view = desk.look(attempt, visitor(user), letter=True)
+    view = desk.look(attempt, _visitor(user), letter=True)
     if view.live or not view.report:
         return view
     try:
-        verdict = Verdict(desk.course.status(attempt, user=visitor(user).id).verdict)
+        verdict = Verdict(desk.course.status(attempt, user=_visitor(user).id).verdict)
     except AttemptNotFound:
         return view
     foretold = str(verdict) in by_name()[name].verdicts

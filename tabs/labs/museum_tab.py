@@ -14,8 +14,6 @@ from tabs.page.scripts import script
 TITLE = "Reward hacks"  # short, so that it stands beside the other on a phone
 ID = "museum"
 
-_POLL_S = 0.5
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Room:
@@ -28,8 +26,7 @@ class _Room:
     onward: gr.Button
     state: gr.HTML
     report: gr.HTML
-    attempts: gr.State  # attempt by exhibit, of this visit
-    timer: gr.Timer
+    attempts: gr.JSON  # attempt by exhibit, of this visit
 
     @property
     def of_exhibit(self) -> list[Any]:
@@ -37,33 +34,37 @@ class _Room:
 
     @property
     def of_attempt(self) -> list[Any]:
-        return [self.state, self.report, self.timer, self.press]
+        return [self.state, self.report, self.press]
 
 
 def build(desk: Desk, token: gr.Textbox, quiet: dict[str, Any]) -> None:
     """Lay the page out and wire it. `token`: the visitor's; `quiet`: options of every event."""
     room = _lay_out()
 
-    def show(name: str, token: str, attempts: dict[str, str]):
-        return [museum.card(name), museum.listing(name), *_beside(museum.look(desk, name, attempts.get(name, ""), token))]
+    def show(name: str, token: str, attempts: dict[str, str] | None):
+        return [
+            museum.card(name),
+            museum.listing(name),
+            *_beside(museum.look(desk, name, (attempts or {}).get(name, ""), token)),
+        ]
 
-    def go_on(name: str, token: str, attempts: dict[str, str]):
+    def go_on(name: str, token: str, attempts: dict[str, str] | None):
         following = museum.next_after(name)
         return [following, *show(following, token, attempts)]
 
-    def hand_in(name: str, token: str, attempts: dict[str, str]):
+    def hand_in(name: str, token: str, attempts: dict[str, str] | None):
         view = museum.hand_in(desk, name, token)
-        return [*_beside(view), {**attempts, name: view.attempt}]
+        return [*_beside(view), {**(attempts or {}), name: view.attempt}]
 
-    def tick(name: str, token: str, attempts: dict[str, str]):
-        view = museum.look(desk, name, attempts.get(name, ""), token)
+    def look_again(name: str, token: str, attempts: dict[str, str] | None):
+        view = museum.look(desk, name, (attempts or {}).get(name, ""), token)
         return _beside(view, with_report=not view.live)
 
     asked = [room.picker, token, room.attempts]
     room.picker.input(show, asked, [*room.of_exhibit, *room.of_attempt], **quiet)
     room.onward.click(go_on, asked, [room.picker, *room.of_exhibit, *room.of_attempt], **quiet)
     room.press.click(hand_in, asked, [*room.of_attempt, room.attempts], trigger_mode="once", **quiet)
-    room.timer.tick(tick, asked, room.of_attempt, **quiet)
+    room.state.ended(look_again, asked, room.of_attempt, **quiet)
 
 
 def _lay_out() -> _Room:
@@ -84,7 +85,7 @@ def _lay_out() -> _Room:
             with gr.Row(elem_classes="presses"):
                 press = gr.Button("Hand it in", variant="primary", elem_id="exhibit-press", scale=0, min_width=144)
                 onward = gr.Button("Next exhibit", elem_id="exhibit-next", scale=0, min_width=144)
-            state = gr.HTML(museum.BEGINNING, elem_id="exhibit-state", js_on_load=script("watch the connection"))
+            state = gr.HTML(museum.BEGINNING, elem_id="exhibit-state", js_on_load=script("watch"))
             report = gr.HTML(elem_id="exhibit-report")
     return _Room(
         picker=picker,
@@ -94,16 +95,14 @@ def _lay_out() -> _Room:
         onward=onward,
         state=state,
         report=report,
-        attempts=gr.State({}),
-        timer=gr.Timer(_POLL_S, active=False),
+        attempts=gr.JSON({}, visible=False),
     )
 
 
 def _beside(view: View, *, with_report: bool = True) -> list[Any]:
     """Values for `_Room.of_attempt`."""
     return [
-        view.state,
+        view.framed,
         view.report if with_report else gr.skip(),
-        gr.Timer(active=view.live),
         gr.Button(interactive=not view.live),
     ]

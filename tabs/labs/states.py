@@ -1,7 +1,8 @@
 """What the Labs tab shows before there is a report, as HTML: nothing yet, refused, waiting, running, off, gone, cancelled.
 
-Pure: plain data in, text out, everything from outside escaped. A live state also carries the sentence for a lost connection;
-the page shows it when no answer has come for a while.
+Pure: plain data in, text out, everything from outside escaped. A live state is the same text until something changes: the
+browser sets its clock (tabs/page/scripts.js, "watch"). It also carries the sentence for a lost connection, which the page
+shows when no answer has come for a while.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _LOST = (
 )
 
 
-def _state(kind: str, lead: str, *paragraphs: str, live: bool = False) -> str:
+def _state(kind: str, lead: str, *paragraphs: str, live: bool = False, told: str = "") -> str:
     body = "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
     inner = f'<div class="live"><p class="lead">{lead}</p>{body}</div>' + (_LOST if live else "")
-    return f'<div class="state" data-kind="{kind}"{" data-live" if live else ""} role="status">{inner}</div>'
+    return f'<div class="state" data-kind="{kind}"{" data-live" if live else ""}{told} role="status">{inner}</div>'
 
 
 def nothing_yet(title: str) -> str:
@@ -50,12 +51,13 @@ def refused(sentence: str) -> str:
 
 
 def off(reason: str) -> str:
-    """No grading for now; asked again every half second until it is back."""
+    """No grading for now; the browser asks until it is back, or off for another reason."""
     return _state(
         "off",
         '<span class="wrong"><span aria-hidden="true">✗</span> Grading is off</span>',
         escape(reason),
         "What you hand in is stored, and graded as soon as grading is on. Drafts stay in this browser.",
+        told=f' data-off="{escape(reason)}"',
     )
 
 
@@ -80,23 +82,23 @@ def same_as_before() -> str:
     return _state("same", "The same code as before", "This is the report that you already have; no attempt is spent.")
 
 
-def live(status: Status, now: float, off_reason: str = "") -> str:
-    """Waiting with the place in the queue, or running with the phase and the case. `now`: seconds since 1970."""
+def live(status: Status, off_reason: str = "") -> str:
+    """Waiting with the place in the queue, or running with the phase and the case."""
     if status.cancelling:
         return _state("cancelling", "Cancelling …", live=True)
     if status.state is State.QUEUED:
-        return _waiting(status, now, off_reason)
-    return _running(status, now)
+        return _waiting(status, off_reason)
+    return _running(status)
 
 
-def _waiting(status: Status, now: float, off_reason: str) -> str:
+def _waiting(status: Status, off_reason: str) -> str:
     ahead = status.place - 1
     lead = "Next in line" if ahead <= 0 else f"Waiting · {ahead} ahead of you"
     why = [f'<span class="wrong">Grading is off:</span> {escape(off_reason)}'] if off_reason else []
-    return _state("waiting", lead, *why, f"{_clock(now - status.created)} You may close this page.", live=True)
+    return _state("waiting", lead, *why, f"{_clock(status.created)} You may close this page.", live=True)
 
 
-def _running(status: Status, now: float) -> str:
+def _running(status: Status) -> str:
     words = [escape(_with_a_capital(PHASES.get(status.phase, status.phase or "starting")))]
     value = ""
     if status.total > 0:
@@ -105,17 +107,17 @@ def _running(status: Status, now: float) -> str:
         if status.case:
             words.append(f"<code>{escape(status.case)}</code>")
     bar = f'<progress aria-label="cases judged"{value}></progress>'
-    seconds = _clock(now - (status.started or status.created))
-    return _state("running", " · ".join(words), f"{bar}{seconds}", live=True)
+    clock = _clock(status.started or status.created)
+    return _state("running", " · ".join(words), f"{bar}{clock}", live=True)
 
 
 def _with_a_capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _clock(elapsed: float) -> str:
-    """Seconds gone by; not read aloud, since they change twice a second."""
-    return f'<span class="note" aria-hidden="true">{max(elapsed, 0.0):.0f} s</span>'
+def _clock(since: float) -> str:
+    """Seconds gone by `since`, in seconds since 1970; the browser counts them. Not read aloud: they change every second."""
+    return f'<span class="note" aria-hidden="true" data-since="{since:.1f}"></span>'
 
 
 def attempt_label(status: Status, now: float) -> str:

@@ -1,7 +1,8 @@
 """The Labs tab: pick a lab, read, write, Check or Submit, watch, read the report. Layout and events; `desk` answers.
 
-The browser polls by the attempt's id twice a second while something is in work. No event cancels another: a press of Cancel
-goes to the course, which alone knows when the machine is free. The address follows what is shown (tabs/page/address.js).
+While something is in work the browser watches it through the HTTP interface (tabs/page/scripts.js, "watch"), and tells us once
+it has ended: `state.ended`. No event cancels another: a press of Cancel goes to the course, which alone knows when the machine
+is free. The address follows what is shown (tabs/page/address.js).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tabs.labs.desk import Desk, View
 from tabs.page.identity import Identities, on_space
 from tabs.page.scripts import script
 from tabs.page.theme import LATEX
+from tabs.page.visits import trusting
 
 if TYPE_CHECKING:
     from grader.course import Course
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 TITLE = "Labs"
 ID = "labs"
 MAP_ID = "map"
-
-POLL_S = 0.5
 
 _EDITOR = "Your file · Ctrl-Enter checks · Ctrl-F finds · Esc, then Tab leaves"
 _ABOUT_TOKENS = "It stands for you. This browser keeps it, and programs hand in with it; whoever has it hands in as you."
@@ -68,8 +68,7 @@ class _Parts:
     design: gr.HTML
     earlier: gr.Dropdown
     take_source: gr.Button
-    current: gr.State  # the attempt on show
-    timer: gr.Timer
+    current: gr.Textbox  # the attempt on show
 
     @property
     def of_lab(self) -> list[Any]:
@@ -77,7 +76,7 @@ class _Parts:
 
     @property
     def beside(self) -> list[Any]:
-        return [self.state, self.report, self.timer, self.check, self.submit, self.cancel, self.current]
+        return [self.state, self.report, self.check, self.submit, self.cancel, self.current]
 
     @property
     def around(self) -> list[Any]:
@@ -122,7 +121,7 @@ def _lay_out() -> _Parts:
                     check = gr.Button("Check", variant="primary", elem_id="check", scale=0, min_width=96)
                     submit = gr.Button("Submit", elem_id="submit", scale=0, min_width=96)
                     cancel = gr.Button("Cancel", elem_id="cancel", scale=0, min_width=96, interactive=False)
-                state = gr.HTML(elem_id="state", js_on_load=script("watch the connection"))
+                state = gr.HTML(elem_id="state", js_on_load=script("watch"))
             code = gr.Code(first.starter, language="python", label=_EDITOR, lines=12, elem_id="editor")
             with gr.Row(elem_classes="presses after-editor"):
                 restart = gr.Button("Back to the starter", elem_id="restart", scale=0, min_width=160, size="sm")
@@ -132,10 +131,11 @@ def _lay_out() -> _Parts:
             report = gr.HTML(elem_id="report", js_on_load=on_report_load())
             with gr.Accordion("Our solution, and other designs", open=False, visible=False, elem_id="opened") as opened:
                 costs = gr.HTML(elem_id="costs")
-                designs = gr.Radio([], label="Which", elem_id="designs")
+                designs = trusting(gr.Radio([], label="Which", elem_id="designs"))
                 design = gr.HTML(elem_id="design")
             with gr.Accordion("Earlier attempts", open=False, elem_id="earlier"):
                 earlier = gr.Dropdown([], label="Open the report of", value=None, elem_id="history", filterable=False)
+                trusting(earlier)
                 take_source = gr.Button("Put its code into the editor", elem_id="take-source", size="sm")
             with gr.Accordion("Your token", open=False, elem_id="token-fold"):
                 gr.Markdown(_ABOUT_TOKENS)
@@ -165,8 +165,7 @@ def _lay_out() -> _Parts:
         design=design,
         earlier=earlier,
         take_source=take_source,
-        current=gr.State(""),
-        timer=gr.Timer(POLL_S, active=False),
+        current=gr.Textbox("", visible=False),
     )
 
 
@@ -227,7 +226,7 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
 
         return press
 
-    def tick(token: str, lab_id: str, attempt: str):
+    def look_again(token: str, lab_id: str, attempt: str):
         user = desk.identities.read(token)
         view = desk.look(attempt, user) if attempt and user else desk.newest(lab_id, user)
         if view.live:
@@ -255,7 +254,7 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
     for press, mode in ((parts.check, "check"), (parts.submit, "submit")):
         pressed = press.click(hand_in(mode), handed, everything, js=cut, trigger_mode="once", **_QUIET)
         pressed.then(None, None, None, js=follow, **_QUIET)
-    parts.timer.tick(tick, [parts.token, parts.picker, parts.current], everything, **_QUIET)
+    parts.state.ended(look_again, [parts.token, parts.picker, parts.current], everything, **_QUIET)
     parts.cancel.click(stop, [parts.token, parts.current], parts.beside, **_QUIET)
     back = script("follow the attempt")
     parts.earlier.input(look_back, [parts.earlier, parts.token], parts.beside, js=back, **_QUIET)
@@ -270,7 +269,6 @@ def _beside(view: View, *, with_report: bool = True) -> list[Any]:
     return [
         view.framed,
         view.report if with_report else gr.skip(),
-        gr.Timer(active=view.live),
         gr.Button(interactive=not busy),
         gr.Button(interactive=not busy),
         gr.Button(interactive=busy),

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from starlette.routing import Mount, Route
 
 from tabs.page.identity import Identities
-from tabs.web import attempts, labs, me, models, reading, teaching
+from tabs.web import attempts, labs, me, models, reading, teaching, words
 from tabs.web.answer import answer_refusals
 from tabs.web.assistant import Assistant
 from tabs.web.watching import Watchers
@@ -43,10 +43,11 @@ def web_app(course: Course, identities: Identities) -> FastAPI:
     )
     app.state.doors = Doors(course, identities)
     app.state.watchers = Watchers(course)
+    app.state.grading = words.Grading(course)
     assistant = Assistant(app.state.doors, app.state.watchers)
     app.router.routes.append(Route(MCP, endpoint=assistant))
     answer_refusals(app)
-    for router in (labs.router, attempts.router, me.router, teaching.router):
+    for router in (labs.router, attempts.router, words.router, words.grading_router, me.router, teaching.router):
         app.include_router(router)
 
     @functools.cache

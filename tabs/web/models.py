@@ -69,6 +69,11 @@ class AttemptNow(BaseModel):
     regraded: bool = Field(description="verdict and points are those of a regrade that was kept")
 
 
+class GradingNow(BaseModel):
+    grading: Literal["on", "off"]
+    reason: str = Field(description="one sentence where it is off")
+
+
 class Note(Strict):
     text: str = Field(description="at most 10,000 characters; empty takes it back")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 import urllib.error
 import urllib.request
 
@@ -10,9 +12,13 @@ import pytest
 from driving import free_port
 from playwright.sync_api import expect
 
+import labs
 from grader.course import Course, Quota
 from grader.course.roles import Role
+from labs.hunt.task import tasks
+from tabs.labs.hunt import FREE
 from tabs.page.identity import Identities
+from tests.grader.course import pretend_class as made
 from tests.grader.course.by_hand import end_by_hand
 
 KEY = b"a key for tests, long enough"
@@ -33,7 +39,7 @@ OPEN_HANDLERS = {
     "pick",
     "starter",
     "press",
-    "tick",
+    "look_again",
     "stop",
     "look_back",
     "source_of",
@@ -50,12 +56,13 @@ TABLE = {
     "changed": (LEARNER, "before", ["", ""]),
     "noted": (LEARNER, "before", ["", ""]),
     "joined": (LEARNER, "before", ["no such code"]),
-    "logged": (LEARNER, "before", []),
-    "all_data": (LEARNER, "before", []),
+    "note_of": (LEARNER, "before", [""]),
     "shown_1": (NOBODY, "after", [LAB]),
     "named": (LEARNER, "after", [""]),
+    "kept_off": (LEARNER, "after", ["", LAB]),
+    "kept_off_1": (LEARNER, "after", ["", LAB]),
     "opened": (INSTRUCTOR, "room", [""]),
-    "exported": (INSTRUCTOR, "room", ["canvas", ""]),
+    "verified": (INSTRUCTOR, "room", []),
     "overridden": (INSTRUCTOR, "room", ["s1", LAB, "", "", ""]),
     "imported": (INSTRUCTOR, "room", [ROSTER, False]),
     "dated": (INSTRUCTOR, "room", [LAB, "", ""]),
@@ -110,11 +117,33 @@ def test_handler_as_each_role(served, tokens, name, role):
     least, place, arguments = TABLE[name]
     token = tokens[role]
     asked = {"before": [token, *arguments], "after": [*arguments, token], "room": [token, "", *arguments]}[place]
-    sent = {"fn_index": handlers(page)[name][0], "data": asked, "session_hash": "test"}
+    sent = {"fn_index": handlers(page)[name][0], "data": asked, "session_hash": f"{name} {role}"}
 
     said = json.dumps(call(address, sent)["data"])
 
     assert any(sentence in said for sentence in REFUSED) == (list(Role).index(role) < list(Role).index(least)), said
+
+
+def test_nothing_of_the_page_is_kept_for_a_visit(served):
+    """Gradio forgets visits (tabs/page/visits.py): a `gr.State` would be empty then. And no `gr.Timer` asks for its page."""
+    page, _, _ = served
+    kinds = {block.get_block_name() for block in page.blocks.values()}
+
+    assert "html" in kinds
+    assert not kinds & {"state", "timer", "browserstate"}
+
+
+@pytest.mark.parametrize("function", ["name", "onward"])
+def test_a_forgotten_visit_may_choose_what_the_hunt_offered(served, tokens, function):
+    page, address, _ = served
+    task = next(task for task in tasks().values() if task.lab == FREE)
+    chosen = {"name": task.kind.name, "onward": task.lab}[function]
+    number = next(number for number, found in handlers(page).values() if found == function)
+    asked = [tokens[LEARNER], "", task.id, chosen, "report"]
+
+    said = call(address, {"fn_index": number, "data": asked, "session_hash": f"forgotten {function}"})
+
+    assert said["data"][0].startswith('{"owner"')
 
 
 def call(address, sent):
@@ -159,10 +188,122 @@ def test_an_instructors_morning(served, tokens, open_page):
     expect(page.locator("#teach-said")).to_contain_text("1 new")
     expect(page.locator("#teach-roster")).to_contain_text("Babbage")
     page.get_by_role("tab", name="Gradebook").click()
-    page.locator("#teach-export").click()
     with page.expect_download() as loaded:
-        page.get_by_text("Take canvas.csv away").click()
+        page.locator("#teach-export").click()
+    expect(page.locator("#teach-said")).to_contain_text("canvas.csv is among your downloads.")
     text = loaded.value.path().read_text()
 
     assert text.startswith("Student,ID,SIS User ID,SIS Login ID,Section,")
     assert "Babbage" in text
+
+
+@pytest.fixture
+def teach(served, tokens, open_page):
+    """The Teach page, opened."""
+    _, address, _ = served
+    page = open_page("?tab=class", address=address)
+    page.get_by_role("tab", name="Teach").click()
+    page.locator("#teach-token input").fill(tokens[INSTRUCTOR])
+    page.locator("#teach-open").click()
+    expect(page.locator("#teach-said")).to_contain_text("learners")
+    return page
+
+
+def choose(page, field, option):
+    page.locator(f"{field} input").click()
+    page.get_by_role("option", name=option).click()
+
+
+@pytest.mark.browser
+def test_dates_a_regrade_bugs_and_the_archive(served, teach):
+    _, _, course = served
+    said, title = teach.locator("#teach-said"), labs.load(LAB).lab.title
+    bad, alike = made.report(LAB, 8.0, random.Random(2)), "".join(f"cell_{n} = row * {n} + column\n" for n in range(30))
+    handed = [
+        (made.handed_in(user=user, lab=LAB, source=f"# {user}\n{alike}", created=time.time() - 3600), bad)
+        for user in ("hf:bob", "hf:eve")
+    ]
+    course.instructor("instructor").import_roster("student_id,last_name,account\nb1,Bob,bob\ne1,Eve,eve\n")
+    made.put(course, handed)
+    assert bad.diagnosis.name
+
+    teach.get_by_role("tab", name="Dates").click()
+    choose(teach, "#teach-lab", title)
+    teach.get_by_label("Due, UTC: 2026-12-01 23:59").fill("soon")
+    teach.locator("#teach-due").click()
+    expect(said).to_contain_text("'soon' is no time")
+    teach.get_by_label("Due, UTC: 2026-12-01 23:59").fill("2026-12-01 23:59")
+    teach.locator("#teach-due").click()
+    expect(said).to_contain_text("Set.")
+    teach.get_by_label("student_id").filter(visible=True).fill("s2")
+    teach.get_by_label("Extended until").fill("2026-12-03")
+    teach.locator("#teach-extend").click()
+    expect(said).to_contain_text("Extended.")
+    assert {student for _, student in course.instructor("instructor").book().extensions} == {"s2"}
+
+    teach.get_by_role("tab", name="Regrade").click()
+    choose(teach, "#teach-regrade-lab", title)
+    teach.get_by_label("all", exact=True).check()
+    teach.locator("#teach-regrade").click()
+    expect(said).to_contain_text("are graded anew while nobody waits")
+    (regrade,) = course.instructor("instructor").book().regrades
+    made.grade_regrade(course, regrade, random.Random(5), {LAB: 8.0})
+    teach.locator("#teach-compare").click()
+    expect(said).to_contain_text("gain")
+    teach.locator("#teach-keep").click()
+    expect(said).to_contain_text("All of it counts now.")
+
+    teach.get_by_role("tab", name="Bugs").click()
+    teach.locator("#teach-count").click()
+    expect(teach.locator("#teach-bugs")).to_contain_text(bad.diagnosis.name)
+    teach.get_by_role("tab", name="Similar", exact=True).click()
+    choose(teach, "#teach-alike", title)
+    teach.locator("#teach-search").click()
+    expect(teach.locator("#teach-similar")).to_contain_text("%")
+    teach.locator("#teach-verify").click()
+    expect(said).to_contain_text("files of the archive")
+
+
+@pytest.mark.browser
+def test_a_learners_own_work(served, open_page):
+    """History, what changed, a note, the log and everything to take away, an attempt kept off the board."""
+    _, address, course = served
+    page = open_page("?tab=class", address=address)
+    user = Identities(KEY).read(page.evaluate("localStorage.getItem('attention-labs-token')")).id
+    best = next(
+        found for found in (made.report(LAB, 8.0, random.Random(seed), timed=True) for seed in range(99)) if found.timing
+    )
+    made.put(
+        course,
+        [
+            (made.handed_in(user=user, lab=LAB, source=f"a = 1\nb = {number}\n", created=time.time() - 60 + number), best)
+            for number in (2, 3)
+        ],
+    )
+    course.learner(user).set_nickname("Countess")
+
+    page.locator("#mine-look").click()
+    expect(page.locator("#mine-said")).to_contain_text("2 attempts.")
+    page.locator("#mine-compare").click()
+    expect(page.locator("#mine-diff")).to_contain_text("+b = 3")
+    page.locator("#mine-note textarea").fill("three is *better*")
+    page.locator("#mine-keep").click()
+    expect(page.locator("#mine-said")).to_contain_text("The note is kept.")
+    page.locator("#mine-note textarea").fill("")
+    page.locator("#mine-look").click()
+    expect(page.locator("#mine-note textarea")).to_have_value("three is *better*")
+    page.get_by_text("Join a class, take everything away").click()
+    with page.expect_download() as log:
+        page.locator("#mine-log").click()
+    with page.expect_download() as data:
+        page.locator("#mine-data").click()
+
+    assert "> three is *better*" in log.value.path().read_text()
+    assert [one["source"] for one in json.loads(data.value.path().read_text())["attempts"]] != []
+    page.get_by_role("tab", name="Boards").click()
+    choose(page, "#board-lab", labs.load(LAB).lab.title)
+    page.locator("#board-look").click()
+    expect(page.locator("#board-lines")).to_contain_text("Countess")
+    page.locator("#board-hide").click()
+    expect(page.locator("#board-said")).to_contain_text("It stands on no board.")
+    expect(page.locator("#board-trend")).to_contain_text("no")

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests of one file: Debian's, in a folder of its own, reached by a socket alone."""
+"""A PostgreSQL server for tests: Debian's, in a folder of its own, reached by a socket alone."""
 
 from __future__ import annotations
 

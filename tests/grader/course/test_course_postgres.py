@@ -4,17 +4,9 @@ import pytest
 
 from grader.course import State
 from grader.course.restore import keep_up
-from tests.grader.course import postgres
 from tests.grader.course.service import LAB, Service, state_is, until
 
-PROGRAMS = postgres.programs()
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(PROGRAMS is None, reason="no PostgreSQL server is installed here")]
-
-
-@pytest.fixture(scope="module")
-def server():
-    with postgres.server(PROGRAMS) as started:
-        yield started
+pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from grader.course.summary import Summary
 from tests.grader.course import pretend_class as made
 from tests.grader.course.service import LAB
 
+ON_POSTGRESQL = True
 MOUNTS = """\
 /dev/vda / ext4 rw 0 0
 hf-mount /data fuse.hf-mount rw 0 0

@@ -10,6 +10,7 @@ from grader.course import Course
 from tests.grader.course import pretend_class as made
 from tests.grader.course.term import Term
 
+ON_POSTGRESQL = True
 COLUMNS = made.columns(3)
 
 

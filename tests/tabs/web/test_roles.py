@@ -47,6 +47,7 @@ def for_instructors(status: int, data: object = None) -> Expected:
 
 
 TABLE = {
+    "GET /grading": open_to_all(),
     "GET /labs": open_to_all(),
     "GET /labs/{lab}": open_to_all(),
     "GET /labs/{lab}/solution": Expected(403, 403, 200),
@@ -64,6 +65,7 @@ TABLE = {
     "GET /attempts": for_somebody(200),
     "GET /attempts/{attempt}": of_its_owner(200),
     "GET /attempts/{attempt}/events": of_its_owner(200),
+    "GET /attempts/{attempt}/words": of_its_owner(200),
     "POST /attempts/{attempt}/cancel": of_its_owner(200),
     "GET /attempts/{attempt}/report": of_its_owner(200),
     "GET /attempts/{attempt}/gradescope": of_its_owner(200),
