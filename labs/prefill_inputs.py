@@ -1,4 +1,4 @@
-"""Queries, keys and values with names, for the labs of whole sequences. Used by labs 4, 5, 6 and 11.
+"""Queries, keys and values with names, for the labs of whole sequences. Used by labs 4, 5, 6, 11 and 12.
 
 Sizes: batch, heads, seqlen_q, seqlen_kv, head_dim; u is the unit vector of equal components.
 """

@@ -159,6 +159,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    watch="seqlen_q_differs",
     prediction=Prediction(
         question=(
             "16 heads of 8192 tokens with head_dim 128 in fp16, one sequence: how many MiB of scores would a backward pass "
