@@ -101,6 +101,7 @@ setTimeout(follow, 0);
 
 // recall the hunt
 (token, kept, task, ...rest) => {
+  window.huntVisits = (window.huntVisits ?? 0) + 1;
   const recall = (key) => { try { return localStorage.getItem(key) ?? ""; } catch { return ""; } };
   return [recall("attention-labs-token") || token, recall("attention-labs-hunt") || kept, window.address.place().task, ...rest];
 }
@@ -134,7 +135,10 @@ setTimeout(follow, 0);
 (task) => window.address.followTask(task, false)
 
 // settle on the task
-(task) => window.address.followTask(task, true)
+(task) => { // unless the reader has gone on meanwhile: what is visited next has the address
+  window.huntVisits = Math.max(0, (window.huntVisits ?? 0) - 1);
+  if (window.huntVisits === 0) window.address.followTask(task, true);
+}
 
 // keep the chosen line
 element.addEventListener("change", ({ target }) => {

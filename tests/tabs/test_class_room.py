@@ -245,7 +245,7 @@ def test_dates_a_regrade_bugs_and_the_archive(served, teach):
     choose(teach, "#teach-regrade-lab", title)
     teach.get_by_label("all", exact=True).check()
     teach.locator("#teach-regrade").click()
-    expect(said).to_contain_text("are graded anew while nobody waits")
+    expect(said).to_contain_text("Graded anew while nobody waits")
     (regrade,) = course.instructor("instructor").book().regrades
     made.grade_regrade(course, regrade, random.Random(5), {LAB: 8.0})
     teach.locator("#teach-compare").click()
