@@ -140,8 +140,9 @@ class GradingProcess:
 
         def told(number: int, _: object) -> None:
             if number == signal.SIGUSR1:
+                if self._state == "ready" and not self._draining.is_set():
+                    _start(self._drain)  # this thread may be at an attempt for a minute
                 self._draining.set()
-                main_thread.wake()
             else:
                 self._grader.stop()
 
@@ -166,10 +167,10 @@ class GradingProcess:
             self._state, self._reason = "ready", ""
             self._beat()
             logger.info("process is ready", extra={"grading_process": self.name, "device": self.device})
+            if self._draining.is_set():  # it was told before it was ready
+                self._drain()
             while not stopping.is_set():
                 main_thread.serve()
-                if self._draining.is_set():
-                    self._drain()
         self._leave()
         return 0
 

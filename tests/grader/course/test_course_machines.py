@@ -102,7 +102,7 @@ def test_only_an_older_version_is_older():
 def test_a_drained_process_ends_its_job_takes_no_other_and_goes(service):
     process = service.start_process()
     with service.course() as course:
-        running = hand_in(course, "seconds 10")
+        running = hand_in(course, "seconds 5")
         until(lambda: service.events("start"), service)
         process.send_signal(signal.SIGUSR1)
         until(lambda: course.health()["reason"].startswith("It ends after"), service)
