@@ -106,9 +106,8 @@ def _failures(pen: Pen, report: Report) -> None:
 
 
 def _cell(cell: Cell) -> str:
-    index = ", ".join(str(part) for part in cell.index)
-    got, expected = (value if isinstance(value, str) else f"{value:.6g}" for value in (cell.got, cell.expected))
-    return f"worst cell: {cell.name}[{index}] is {got}, expected {expected}"
+    place, got, expected = wording.worst_cell(cell)
+    return f"worst cell: {place} is {got}, expected {expected}"
 
 
 def _map(pen: Pen, case: CaseResult) -> None:

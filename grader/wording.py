@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
-from grader.report import CaseResult, Picture, Report, Timing, Verdict
+from grader.report import CaseResult, Cell, Picture, Report, Timing, Verdict
 
 # One word each; the sentence that goes with it is `Verdict.sentence`.
 WORDS = {
@@ -44,6 +45,17 @@ def sign(verdict: Verdict) -> str:
     if verdict is Verdict.PASSED:
         return "✓"
     return "–" if verdict in _NEUTRAL else "✗"
+
+
+def worst_cell(cell: Cell) -> tuple[str, str, str]:
+    """Where it is, what was got and what was expected there: "out[3, 17]", "0.51234", "NaN"."""
+    got, expected = (value if isinstance(value, str) else f"{value:.6g}" for value in (cell.got, cell.expected))
+    return f"{cell.name}[{', '.join(map(str, cell.index))}]", got, expected
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"; at least one."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def tone(verdict: Verdict) -> str:

@@ -10,6 +10,7 @@ import re
 
 import labs
 from grader.report import Report
+from grader.wording import listed
 from labs.ladder import ladder
 
 LABELS = ("Why it happens", "Where in your file", "What the right line must do", "The line")
@@ -41,7 +42,7 @@ def where(source: str, right: str, known: int | None) -> str:
         return f"The line most like the right one is line {-number}: {_code(lines[-number - 1])}"
     calls = sorted(word for word in wanted if word.startswith("tl."))
     places = [(call, [number for number, line in enumerate(lines, start=1) if call in _words(line)]) for call in calls]
-    said = [f"`{call}` in {_and([f'line {number}' for number in numbers[:4]])}" for call, numbers in places if numbers]
+    said = [f"`{call}` in {listed([f'line {number}' for number in numbers[:4]])}" for call, numbers in places if numbers]
     if said:
         return f"No line of your file does it yet. The nearest: {'; '.join(said)}."
     return "No line of your file does it yet: it is to be added."
@@ -63,7 +64,3 @@ def _likeness(line: str, wanted: set[str]) -> float:
 
 def _code(line: str) -> str:
     return f"`{line.strip().replace('`', chr(39))}`"
-
-
-def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

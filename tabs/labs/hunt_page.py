@@ -95,15 +95,16 @@ def listing(task: Task, lit: Collection[int] = ()) -> str:
 
 def coloured(source: str) -> list[str]:
     """Its lines as HTML, keywords and comments marked."""
+    lines = source.splitlines()
     marks: dict[int, list[tuple[int, int, str]]] = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         tone = _tone(token)
         if tone:
             for row in range(token.start[0], token.end[0] + 1):
                 begin = token.start[1] if row == token.start[0] else 0
-                end = token.end[1] if row == token.end[0] else len(source.splitlines()[row - 1])
+                end = token.end[1] if row == token.end[0] else len(lines[row - 1])
                 marks.setdefault(row, []).append((begin, end, tone))
-    return [_marked(line, marks.get(number, ())) for number, line in enumerate(source.splitlines(), 1)]
+    return [_marked(line, marks.get(number, ())) for number, line in enumerate(lines, 1)]
 
 
 def _tone(token: tokenize.TokenInfo) -> str:
@@ -135,8 +136,7 @@ def not_it(line: int) -> str:
 
 def found(task: Task) -> str:
     lines = sorted(task.lines)
-    told = f"Line {lines[0]}" if len(lines) == 1 else f"Lines {', '.join(map(str, lines[:-1]))} and {lines[-1]}"
-    return _said(True, f"{told}.")
+    return _said(True, f"Line{'' if len(lines) == 1 else 's'} {wording.listed([str(line) for line in lines])}.")
 
 
 def not_named(kind: Kind) -> str:

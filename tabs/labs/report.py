@@ -121,12 +121,8 @@ def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    index = ", ".join(str(part) for part in cell.index)
-    return f"{escape(cell.name)}[{index}] is <b>{_value(cell.got)}</b>, expected <b>{_value(cell.expected)}</b>"
-
-
-def _value(value: float | str) -> str:
-    return escape(value) if isinstance(value, str) else f"{value:.6g}"
+    place, got, expected = map(escape, wording.worst_cell(cell))
+    return f"{place} is <b>{got}</b>, expected <b>{expected}</b>"
 
 
 def _speed(report: Report) -> str:

@@ -59,8 +59,8 @@ def _failure(case: CaseResult) -> str:
     if case.error is not None and case.limit:
         words.append(f"Worst row off by {wording.quantity(case.error)}, limit {wording.quantity(case.limit)}.")
     if case.worst is not None:
-        got, expected = (one if isinstance(one, str) else f"{one:.6g}" for one in (case.worst.got, case.worst.expected))
-        words.append(f"out[{', '.join(map(str, case.worst.index))}] is {got}, expected {expected}.")
+        place, got, expected = wording.worst_cell(case.worst)
+        words.append(f"{place} is {got}, expected {expected}.")
     return " ".join(filter(None, words))
 
 

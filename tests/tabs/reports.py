@@ -247,3 +247,19 @@ ALL = {
     "ended_early": ended_early,
     "syntax_error": syntax_error,
 }
+
+
+def secret_case():
+    """A hidden case of which everything is told that must not be shown."""
+    return CaseResult(
+        name="hidden_case",
+        group="hidden",
+        verdict=Verdict.NOT_FINITE,
+        sentence="SECRET sentence",
+        shape="SECRET shape",
+        error=0.123456,
+        limit=0.5,
+        worst=Cell(index=(7654321,), got="nan", expected=0.98765),
+        error_map=((None,),),
+        traffic=Traffic(loaded_bytes=123456789, ideal_bytes=123456789, scratch_bytes=987654321),
+    )

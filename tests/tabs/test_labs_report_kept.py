@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 import reports
 
-from grader.report import CaseResult, Cell, Diagnosis, Fact, Traffic, Verdict
+from grader.report import CaseResult, Diagnosis, Fact, Verdict
 from tabs.labs.report_kept import kept, markdown
 
 POISON = "<script>alert(1)</script> | [a](javascript:b) # `<b>|</b>` *c*"
@@ -59,17 +59,7 @@ def test_reads_in_the_order_of_the_page():
 
 
 def test_a_hidden_case_is_its_name_and_sign():
-    secret = CaseResult(
-        name="hidden_case",
-        group="hidden",
-        verdict=Verdict.NOT_FINITE,
-        sentence="SECRET sentence",
-        shape="SECRET shape",
-        error=0.123456,
-        limit=0.5,
-        worst=Cell(index=(7654321,), got="nan", expected=0.98765),
-        traffic=Traffic(loaded_bytes=123456789, ideal_bytes=123456789, scratch_bytes=987654321),
-    )
+    secret = reports.secret_case()
 
     text = markdown(dataclasses.replace(reports.wrong(), cases=(secret,)))
 
@@ -106,3 +96,10 @@ def test_the_link_holds_what_it_says_and_names_its_file():
     assert kind == "data:text/markdown;charset=utf-8"
     assert unquote(text) == markdown(report)
     assert found["download"] == "lab03-submit-wrong-answer.md"
+
+
+def test_a_cell_is_of_the_output_that_it_lies_in():
+    worst = Cell(index=(0, 3), got=1.5, expected="nan", name="dquery")
+    failing = CaseResult(name="one_tile", group="visible", verdict=Verdict.WRONG_ANSWER, worst=worst)
+
+    assert "dquery\\[0, 3\\] is 1.5, expected nan." in markdown(dataclasses.replace(reports.wrong(), cases=(failing,)))

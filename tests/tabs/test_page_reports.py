@@ -12,7 +12,7 @@ import reports
 
 import labs
 from grader import wording
-from grader.report import CaseResult, Cell, Diagnosis, Fact, Picture, Report, Traffic, Verdict
+from grader.report import Diagnosis, Fact, Picture, Report, Verdict
 from tabs.labs.headline import marks
 from tabs.labs.hints import LABELS
 from tabs.labs.report import render
@@ -182,18 +182,7 @@ def test_nan_tiles_carry_the_letters():
 
 
 def test_a_hidden_case_shows_its_name_and_sign_alone():
-    secret = CaseResult(
-        name="hidden_case",
-        group="hidden",
-        verdict=Verdict.NOT_FINITE,
-        sentence="SECRET sentence",
-        shape="SECRET shape",
-        error=0.123456,
-        limit=0.5,
-        worst=Cell(index=(7654321,), got="nan", expected=0.98765),
-        error_map=((None,),),
-        traffic=Traffic(loaded_bytes=123456789, ideal_bytes=123456789, scratch_bytes=987654321),
-    )
+    secret = reports.secret_case()
 
     html = render(dataclasses.replace(reports.wrong(), cases=(secret,)))
 
