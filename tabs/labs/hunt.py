@@ -67,16 +67,15 @@ class Hunt:
         passed = {FREE, *(self.desk.course.passed_labs(user=user.id) if user else ())}
         return {id: task for id, task in tasks().items() if task.lab in passed}
 
-    def choices(self, user: User | None) -> list[tuple[str, str]]:
-        """(what it says, lab or `EVERY`) of where bugs may come from."""
-        there = self.open_tasks(user)
+    def choices(self, there: Mapping[str, Task]) -> list[tuple[str, str]]:
+        """(what it says, lab or `EVERY`) of where bugs may come from, where these are open."""
         counts = {lab_id: sum(task.lab == lab_id for task in there.values()) for lab_id in labs.lab_ids()}
         told = [(f"Lab {int(lab_id[3:5])} · {count} bugs", lab_id) for lab_id, count in counts.items() if count]
         return [(f"Every open lab · {len(there)} bugs", EVERY), *told]
 
-    def locked(self, user: User | None) -> str:
+    def locked(self, there: Mapping[str, Task]) -> str:
         """What is not open yet, and what opens it, in one sentence; "" where all is."""
-        left = len(tasks()) - len(self.open_tasks(user))
+        left = len(tasks()) - len(there)
         return f"{left} more open as you pass their labs: a broken kernel shows most of a right one." if left else ""
 
     def open(self, token: object, kept: object, *, wanted: str, lab: str, level: str) -> Round:

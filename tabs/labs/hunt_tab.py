@@ -143,11 +143,11 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     """Which task is shown, and how much is told of it."""
 
     def shown(round: Round, token: str, lab: str | None):
-        user = hunt.desk.identities.read(token)
-        choices = hunt.choices(user)
+        there = hunt.open_tasks(hunt.desk.identities.read(token))
+        choices = hunt.choices(there)
         chosen = lab if lab in [value for _, value in choices] else EVERY
         task = [round.task.id, page.listing(round.task, round.lit), _kinds_of(round), round.task.source, ""]
-        around = [gr.Dropdown(choices=choices, value=chosen), hunt.locked(user)]
+        around = [gr.Dropdown(choices=choices, value=chosen), hunt.locked(there)]
         return [*_said(round), *task, *around, *_beside(View(state=""))]
 
     def visit(token: str, kept: str, task: str, lab: str | None, level: str):
