@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, replies, wake
+from grader.course import attempts, wake
 from grader.course.archive import Archive, End
-from grader.course.gradebook import events
-from grader.course.gradebook.events import EventKind
+from grader.course.gradebook import events, tables
 from grader.course.intake import HandIn
 from grader.course.queue import Queue
 from grader.course.states import OPEN
@@ -154,10 +153,7 @@ def _restore_events(engine: sa.Engine, archive: Archive) -> None:
                 if event.id in stored_meanwhile:
                     continue
                 events.append(connection, event)
-                if event.kind is EventKind.ANSWERS:
-                    answers.merge(connection, event.by, answers.told_by(event.data))
-                elif event.kind is EventKind.REPLIES:
-                    replies.merge(connection, event.by, replies.told_by(event.data))
+                tables.merge(connection, event)
     unarchived = stored - archived
     for event_id in unarchived:
         archive_event(engine, archive, event_id)

@@ -8,10 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, replies
+from grader.course import attempts
 from grader.course.archive import Archive, End
-from grader.course.gradebook import events
-from grader.course.gradebook.events import ClassEvent, EventKind
+from grader.course.gradebook import events, tables
+from grader.course.gradebook.events import ClassEvent
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State
 from grader.course.store import attempt_rows as rows
@@ -61,10 +61,7 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
         for event in events.in_order(event for event in decided if event.id not in stored):
             archive.keep_event(event)
             events.append(connection, event)
-            if event.kind is EventKind.ANSWERS:
-                answers.merge(connection, event.by, answers.told_by(event.data))
-            elif event.kind is EventKind.REPLIES:
-                replies.merge(connection, event.by, replies.told_by(event.data))
+            tables.merge(connection, event)
             counts["events"] += 1
         there = set(connection.execute(sa.select(rows.c.id)).scalars())
         reported = {handed_in.id: end.report for handed_in, end in ended if end.report is not None}
