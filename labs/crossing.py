@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from labs.declaration import Case, Size
+from labs.declaration import Case, Draw, Size
 
 JOINED = "+"  # between the regimes of one case
 
@@ -85,3 +85,11 @@ def regimes(values: str, count: int) -> list[str]:
     if len(each) not in (1, count):
         raise ValueError(f"values={values!r} has {len(each)} regimes; expected 1, or one for each of {count}")
     return each * (count // len(each))
+
+
+def by_row(make: Callable[[str, Draw, int], torch.Tensor], draw: Draw) -> torch.Tensor:
+    """[rows, …] of the case's values: `make(what, draw, rows)` of all rows, or a row of each regime."""
+    rows = draw.sizes["rows"]
+    if JOINED not in draw.values:
+        return make(draw.values, draw, rows)
+    return torch.cat([make(what, draw, 1) for what in regimes(draw.values, rows)])

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from labs.declaration import Inputs, Output
@@ -67,10 +68,6 @@ def place(made: Sequence[Form], index: tuple[int, ...]) -> tuple[str, tuple[int,
     row, column = index
     for form in made:
         if row < form.rows:
-            flat, backwards = row * form.columns + column, []
-            for size in reversed(form.shape):
-                backwards.append(flat % size)
-                flat //= size
-            return form.name, tuple(reversed(backwards))
+            return form.name, tuple(map(int, np.unravel_index(row * form.columns + column, form.shape)))
         row -= form.rows
     raise ValueError(f"index={index} is no place of a table of {shape(made)}")

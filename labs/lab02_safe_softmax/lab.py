@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from labs.crossing import JOINED, Shape, covering, regimes
+from labs.crossing import Shape, by_row, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
 
@@ -16,10 +16,7 @@ BF16 = torch.bfloat16
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor]:
     """x: [rows, cols] of the case's kind of values, or a row of each of its kinds."""
-    rows = draw.sizes["rows"]
-    crossed = JOINED in draw.values
-    x = torch.cat([_x(what, draw, 1) for what in regimes(draw.values, rows)]) if crossed else _x(draw.values, draw, rows)
-    return {"x": x.to(draw.dtype)}
+    return {"x": by_row(_x, draw).to(draw.dtype)}
 
 
 def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
@@ -148,17 +145,14 @@ ORACLES = (
         sentence="This is the softmax down each column: the columns sum to 1, the rows do not.",
         answer=lambda given: torch.softmax(given["x"].double(), dim=0),
     ),
-    Oracle(
-        name="sum_in_fp16",
-        sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
-        answer=_sum_in_fp16,
-        row_slack=2.0**-8,  # of a tree of 4096 numbers
-    ),
-    Oracle(
-        name="sum_in_fp16",
-        sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
-        answer=_sum_in_fp16_in_turn,
-        row_slack=2.0**-8,
+    *(
+        Oracle(
+            name="sum_in_fp16",
+            sentence="The row's sum was kept in fp16 and lost its last digits: accumulate in fp32.",
+            answer=answer,
+            row_slack=2.0**-8,  # of a tree of 4096 numbers
+        )
+        for answer in (_sum_in_fp16, _sum_in_fp16_in_turn)
     ),
     Oracle(
         name="uniform",

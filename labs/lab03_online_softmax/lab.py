@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from labs.crossing import JOINED, Shape, covering, regimes
+from labs.crossing import Shape, by_row, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
 from labs.lab03_online_softmax.oracles import ORACLES
@@ -17,10 +17,7 @@ BF16 = torch.bfloat16
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor]:
     """x: [rows, cols] of the case's kind of values, or a row of each of its kinds."""
-    rows = draw.sizes["rows"]
-    crossed = JOINED in draw.values
-    x = torch.cat([_x(what, draw, 1) for what in regimes(draw.values, rows)]) if crossed else _x(draw.values, draw, rows)
-    return {"x": x.to(draw.dtype)}
+    return {"x": by_row(_x, draw).to(draw.dtype)}
 
 
 def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
