@@ -20,7 +20,7 @@ from grader.judge.cpu.runner import CpuRunner
 from grader.report import Verdict
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.protocol import Done, LentTensor
-from grader.trace import Trace, checked, counted
+from grader.trace import COUNTS, Trace, checked, counted
 from labs.declaration import Case, Lab
 
 SHARE = 0.25  # of the time that the attempt has taken so far, and no more
@@ -117,12 +117,7 @@ def _believed(
         return None
     if not trace["runs"]:
         return None
-    of_case = done and {
-        "loaded": done.loaded_bytes,
-        "stored": done.stored_bytes,
-        "atomic": done.atomic_bytes,
-        "masked": done.masked_bytes,
-    }
+    of_case = done and {name: getattr(done, f"{name}_bytes") for name in COUNTS}
     if of_case and any(of_case.values()) and trace["cut"] != "time" and counted(trace) != of_case:
         return None  # a submission that runs otherwise when it is watched is not shown
     return trace

@@ -51,6 +51,7 @@ class Inquiry:
         self._failed = [finding for finding in findings if finding.failed]
         self._of_strides = strides(findings)
         self._of_offsets = offsets(findings)
+        self._of_addresses = self._of_offsets or self._of_strides
 
     @functools.cached_property
     def _suspects(self) -> Suspects:
@@ -70,8 +71,7 @@ class Inquiry:
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
         """Whether one rule is left: a few facts will do then."""
-        known = self._of_strides or self._of_offsets
-        return known is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
+        return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
 
     def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
@@ -99,10 +99,8 @@ class Inquiry:
             for symptom in lab.symptoms:
                 if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
                     return Diagnosis(sentence=symptom.sentence, name=symptom.name, line=_line(failed), detail=_detail(failed))
-        if self._of_offsets is not None:
-            return dataclasses.replace(self._of_offsets, detail=_detail(failed))
-        if self._of_strides is not None:
-            return dataclasses.replace(self._of_strides, detail=_detail(failed))
+        if self._of_addresses is not None:
+            return dataclasses.replace(self._of_addresses, detail=_detail(failed))
         if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
             own = hard[0].own
             assert own is not None

@@ -88,6 +88,10 @@ class Evidence:
             return True
         return not all(_agrees(rule, finding) for finding in self.passed)
 
+    def undenied(self, rules: Sequence[Bug]) -> list[Bug]:
+        """Those that no case denies."""
+        return [rule for rule in rules if not self.deny(rule)]
+
     def _foretold(self, rule: Bug) -> bool:
         """Whether it is NaN everywhere in each failing case; some must have passed, which `speak_for` looks at."""
         return bool(self.passed) and not any(torch.isfinite(_as_out(rule, finding)).any() for finding in self.failed)
@@ -138,11 +142,8 @@ class Suspects:
         A rule that changes what another one changes, and more, is left out: the more is not needed.
         """
         more = Evidence(asked)
-        for rules in (lambda: self._own_left, lambda: self._known_left):  # the second by the hundred, and only where needed
-            kept = [rule for rule in rules() if not more.deny(rule)]
-            if kept:
-                return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
-        return []
+        kept = more.undenied(self._own_left) or more.undenied(self._known_left)  # these by the hundred, where they are needed
+        return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
 
     def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool]) -> tuple[str, str] | None:
         """Name and sentence of the bug; None where no rule foretells all, or several do.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import torch
 
 from grader.report import Cell, Verdict
@@ -114,11 +115,8 @@ def _worst_cell(out: torch.Tensor, expected: torch.Tensor, wrong_finite: torch.T
         flat = int(wrong_finite.flatten().int().argmax())
     else:
         flat = int(torch.nan_to_num(excess, nan=torch.inf).flatten().argmax())
-    backwards, rest = [], flat
-    for size in reversed(out.shape):
-        backwards.append(rest % size)
-        rest //= size
-    return Cell(index=tuple(reversed(backwards)), got=_number(out.flatten()[flat]), expected=_number(expected.flatten()[flat]))
+    index = tuple(map(int, np.unravel_index(flat, out.shape)))
+    return Cell(index=index, got=_number(out.flatten()[flat]), expected=_number(expected.flatten()[flat]))
 
 
 def _number(value: torch.Tensor) -> float | str:

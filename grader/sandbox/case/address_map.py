@@ -144,10 +144,11 @@ class AddressMap:
         elements = -(-distance // itemsize)
         plural = "" if elements == 1 else "s"
         how = " through a block pointer" if region.by_block_pointer else ""
-        if past > 0 and not how:
-            manner = EVERY_LANE if low >= region.stop and manner != ONE_NUMBER else manner
-            return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}{manner}."
-        return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}."
+        if past <= 0 or how:
+            manner = ""
+        elif low >= region.stop and manner != ONE_NUMBER:
+            manner = EVERY_LANE
+        return f"{_ARTICLE[kind]}{how} reaches {elements} element{plural} {where} {region.name}{manner}."
 
     def nearest(self, address: int) -> Region | None:
         """The region that is least far from an address that no region holds; None where there are none."""

@@ -16,12 +16,11 @@ import numpy as np
 from grader.sandbox.case.address_map import AddressMap, Region
 from grader.sandbox.case.tiles import lanes_on, steps_of
 from grader.sandbox.protocol import extent
-from grader.trace import FILL, HOST, LANES_LIMIT, LONGEST_NAME, TRACE_LIMIT
+from grader.trace import FILL, HOST, KINDS, LANES_LIMIT, LONGEST_NAME, TRACE_LIMIT
 
 BYTES_LIMIT = TRACE_LIMIT - 4096  # of what is kept while it is written; the rest is for what the judge adds, and the marks
 FAR = 1 << 52  # bytes; what lies farther from a tensor is told as so far, since a browser's numbers end there
 LONG_FORM = 1024  # characters; so long a one is not written down where there is no room left, even if it is marked
-_KINDS = {"load": "loaded", "store": "stored", "atomic": "atomic"}
 
 
 class EnoughSeen(BaseException):
@@ -153,7 +152,7 @@ class TraceBook:
         self._events += 1
 
     def _count(self, kind: str, active: int, off: int, itemsize: int) -> None:
-        self._rest[_KINDS[kind]] += active * itemsize
+        self._rest[KINDS[kind]] += active * itemsize
         self._rest["masked"] += off * itemsize
 
     def _place(self, region: Region) -> int:
