@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 SHARED = ("numbers.js", "tree.js", "controls.js", "progress.js", "figure.js", "quiz.js")
 STYLE = HERE / "widget.css"
 NAMES = "Numbers, Tree, Controls, Progress, Figure, Quiz"  # of the layer that all figures share
+_LAYER = f"const {{{NAMES}}} = window.Figures;\n"
 
 # A tab may be opened before the shared layer has run; its figures then wait for it.
 WHEN_READY = (
@@ -63,7 +64,7 @@ def head() -> str:
 
 def on_load(body: str) -> str:
     """`js_on_load` of a component whose `body` uses the shared layer's names."""
-    return WHEN_READY.format(body=f"const {{{NAMES}}} = window.Figures;\n{body}")
+    return WHEN_READY.format(body=f"{_LAYER}{body}")
 
 
 FOLDER = "figures/"  # of what is fetched, beside the page
@@ -77,7 +78,7 @@ def fetched(body: str) -> str:
     All figures together weigh as much as the first page without them. The name holds a hash of the text, so that a browser may
     keep it for ever.
     """
-    text = f"export default (element, props, trigger, watch) => {{\nconst {{{NAMES}}} = window.Figures;\n{body}\n}};\n"
+    text = f"export default (element, props, trigger, watch) => {{\n{_LAYER}{body}\n}};\n"
     name = f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.js"
     _files[name] = text
     events = " ".join(sorted(set(_TRIGGERED.findall(body))))  # Gradio looks for their names in the text that it is given
