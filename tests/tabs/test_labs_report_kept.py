@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 import reports
 
-from grader.report import CaseResult, Diagnosis, Fact, Verdict
+from grader.report import CaseResult, Cell, Diagnosis, Fact, Verdict
 from tabs.labs.report_kept import kept, markdown
 
 POISON = "<script>alert(1)</script> | [a](javascript:b) # `<b>|</b>` *c*"
