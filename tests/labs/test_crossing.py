@@ -7,8 +7,8 @@ import torch
 
 from grader.judge.case.inputs import prepare
 from labs import lab_ids, load
-from labs.crossing import JOINED, Shape, Share, covering, regimes
-from labs.declaration import Case
+from labs.crossing import JOINED, Shape, Share, by_row, covering, regimes
+from labs.declaration import Case, Draw
 
 SEEDS = [bytes([number]) * 32 for number in range(3)]
 LABS = [lab_id for lab_id in lab_ids() if load(lab_id).lab.kind]  # whose kernels can be asked: all but the copy of lab 0
@@ -77,3 +77,13 @@ def test_an_array_that_leaves_a_pair_out_is_refused():
 def test_a_head_without_a_regime_is_refused():
     with pytest.raises(ValueError, match="2 regimes; expected 1, or one for each of 3"):
         regimes("a+b", 3)
+
+
+@pytest.mark.parametrize(("values", "expected"), [("b", [[2, 3], [2, 3]]), ("a+b", [[1, 1], [2, 1]])], ids=["one", "joined"])
+def test_each_row_has_its_own_regime_and_one_alone_has_all_rows(values, expected):
+    def make(what, draw, rows):
+        return torch.tensor([[{"a": 1, "b": 2}[what], rows + (rows > 1)]]).expand(rows, 2)
+
+    draw = Draw({"rows": 2}, values, torch.float32, torch.Generator())
+
+    assert by_row(make, draw).tolist() == expected

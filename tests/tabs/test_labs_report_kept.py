@@ -100,6 +100,6 @@ def test_the_link_holds_what_it_says_and_names_its_file():
 
 def test_a_cell_is_of_the_output_that_it_lies_in():
     worst = Cell(index=(0, 3), got=1.5, expected="nan", name="dquery")
-    failing = CaseResult(name="one_tile", group="visible", verdict=Verdict.WRONG_ANSWER, worst=worst)
+    failing = CaseResult(name="one_tile", group="visible", verdict=Verdict.WRONG_ANSWER, sentence="Wrong.", worst=worst)
 
     assert "dquery\\[0, 3\\] is 1.5, expected nan." in markdown(dataclasses.replace(reports.wrong(), cases=(failing,)))

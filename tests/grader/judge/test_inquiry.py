@@ -10,8 +10,10 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
 from grader.judge.diagnosis.accounts.changes import SOURCES
+from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
+from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.probes import asking, battery
 from grader.judge.diagnosis.probes.asking import ask
 from grader.judge.verdict.gate import compare, limit_for
@@ -86,6 +88,18 @@ def test_two_bugs_at_once_are_both_said_or_none_is_named():
     assert found.name == "measured" or (
         "Two things are wrong." in found.sentence and "never divided" in found.sentence and "powers of 2" in found.sentence
     )
+
+
+def test_what_a_kernel_answers_besides_denies_a_rule():
+    lab = load(LAB2).lab
+    cases = [prepare(lab, case, SEED) for case in lab.cases[1:4]]
+    wrong, right = (
+        [finding(lab, case, compute) for case in cases] for compute in (way(LAB2, base=math.log(2.0)), lab.expected)
+    )
+    suspects = Suspects(lab.oracles, accounts(lab.kind), wrong)
+
+    assert [rule.name for rule in suspects.left(wrong)] == ["base_two"]
+    assert suspects.left(right) == []
 
 
 def test_a_right_kernel_is_asked_nothing():

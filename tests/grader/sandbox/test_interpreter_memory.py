@@ -10,6 +10,7 @@ from grader.sandbox.case.address_map import AccessFault, AddressMap, Region
 pytestmark = pytest.mark.process
 
 X = Region("x", 1000, 1400, writable=False)
+BLOCKS = Region("x", 1000, 1400, writable=False, by_block_pointer=True)
 OUT = Region("out", 2000, 2400, writable=True)
 
 
@@ -57,6 +58,7 @@ def test_a_mask_that_is_all_off_touches_nothing():
         ("load", (1000, 1420), X, "bounds", "A load reaches 6 elements past the end of x."),
         ("load", (1400, 1420), X, "bounds", "A load reaches 6 elements past the end of x, with every lane."),
         ("load", (992,), X, "bounds", "A load reaches 2 elements before the start of x."),
+        ("load", (1400, 1420), BLOCKS, "bounds", "A load through a block pointer reaches 6 elements past the end of x."),
         ("load", (2000,), X, "bounds", "A load reaches 151 elements past the end of x, by one number."),
         ("load", (1396, 2000), None, "bounds", "A load reaches 151 elements past the end of x."),
         ("load", (1500,), None, "bounds", "A load reaches 26 elements past the end of x, by one number."),
