@@ -23,39 +23,37 @@ def keep_up() -> None:
 
     A page that ends with an exit code of its own (a setting is wrong, a port is taken) is not started again.
     """
+    told = threading.Event()
+    page = 0
+
+    def pass_on(_number: int, _frame: object) -> None:
+        told.set()
+        if page:
+            os.kill(page, signal.SIGTERM)
+
+    of_the_page = {number: signal.signal(number, pass_on) for number in ENDS}
     pause_s = PAUSE_S
-    while True:
+    while not told.is_set():
         started = time.monotonic()
         above = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # until each of the two knows which one it is
         page = os.fork()
         if page == 0:
+            for number, handler in of_the_page.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
             _die_with(above)
             return
-        told = _stay_with(page)
-        _, status = os.waitpid(page, 0)
-        if told or os.WIFEXITED(status):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+        os.waitid(os.P_PID, page, os.WEXITED | os.WNOWAIT)  # not reaped yet: its number is nobody else's
+        ended, page = page, 0
+        _, status = os.waitpid(ended, 0)
+        if told.is_set() or os.WIFEXITED(status):
             sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0)
         pause_s = PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
         print(f"The page was killed by signal {os.WTERMSIG(status)}; it starts again in {pause_s:g} s.", file=sys.stderr)
-        time.sleep(pause_s)
-
-
-def _stay_with(page: int) -> bool:
-    """Until it has ended, passing on what we are told. Whether we were told to end."""
-    told = False
-
-    def pass_on(number: int, _: object) -> None:
-        nonlocal told
-        told = True
-        os.kill(page, signal.SIGTERM)
-
-    before = {number: signal.signal(number, pass_on) for number in ENDS}
-    try:
-        os.waitid(os.P_PID, page, os.WEXITED | os.WNOWAIT)  # not reaped yet: its number is nobody else's
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return told
+        told.wait(pause_s)
+    sys.exit(0)
 
 
 def _die_with(above: int) -> None:

@@ -11,9 +11,17 @@ import pytest
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
 PAGE = """
-import os, sys
+import os, signal, sys
 from tabs.page import upright
-upright.PAUSE_S = upright.LONGEST_PAUSE_S = 0.05
+upright.PAUSE_S = upright.LONGEST_PAUSE_S = 600 if "slow" in sys.argv else 0.05
+if "at once" in sys.argv:
+    fork = os.fork
+    def fork_and_tell():
+        page = fork()
+        if page:
+            os.kill(os.getpid(), signal.SIGINT)
+        return page
+    os.fork = fork_and_tell
 upright.keep_up()
 print(os.getpid(), flush=True)
 if "wrong" in sys.argv:
@@ -23,8 +31,9 @@ upright.until_told()
 
 
 @pytest.fixture
-def above():
-    process = subprocess.Popen([sys.executable, "-c", PAGE], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def above(request):
+    words = getattr(request, "param", ())
+    process = subprocess.Popen([sys.executable, "-c", PAGE, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     yield process
     process.kill()
     process.communicate()
@@ -53,6 +62,22 @@ def test_told_to_end_both_end(above, number):
     assert above.wait(30) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(page, 0)
+
+
+@pytest.mark.parametrize("above", [("at once",)], indirect=True)
+def test_told_to_end_before_the_page_is_up_both_end(above):
+    assert above.wait(30) == 0
+    above.stdout.read()  # the pipe ends once nobody holds it
+
+
+@pytest.mark.parametrize("above", [("slow",)], indirect=True)
+def test_told_to_end_while_the_page_is_down_it_ends(above):
+    os.kill(page_of(above), signal.SIGKILL)
+    assert b"starts again in 600 s" in above.stderr.readline()
+
+    above.send_signal(signal.SIGTERM)
+
+    assert above.wait(30) == 0
 
 
 def test_a_page_goes_with_the_process_above_it(above):
