@@ -23,11 +23,14 @@ import gradio as gr
 import torch
 
 from grader.course.course import Course
+from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
-from tabs.page.identity import Identities, on_space
+from tabs.page import sign_in
+from tabs.page.identity import Identities
 from tabs.page.middleware import app_kwargs
+from tabs.page.openid import provider
 from tabs.page.theme import STYLES, head, theme
 from tabs.page.upright import until_told
 from tabs.page.visits import VISITS
@@ -46,6 +49,8 @@ def build(course: Course) -> gr.Blocks:
 
 def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
     """Serve the page; `options` go to `gr.Blocks.launch`."""
+    identities = Identities.from_environment()
+    beside = [mount(course, identities), *sign_in.routes(identities, provider())]
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
@@ -60,7 +65,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment()), counted=course.tally),
+        app_kwargs=app_kwargs(course.health, *beside, counted=course.tally),
         **options,
     )
 
@@ -76,7 +81,7 @@ def main() -> None:
     device = options.device or here
     graded_here = device in ("cpu", here)
     with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
-        if not on_space() and (token := course.new_instructor_token(only_first=True)):
+        if not signs_in_with_hugging_face() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
         if course.settings.warning:
             print(course.settings.warning, flush=True)

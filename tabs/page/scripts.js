@@ -22,6 +22,13 @@
   try { localStorage.setItem("attention-labs-token", token); } catch { /* this browser keeps nothing: a new one at every load */ }
 }
 
+// sign out
+element.addEventListener("click", ({ target }) => {
+  if (!target.closest("[data-sign-out]")) return;
+  try { localStorage.removeItem("attention-labs-token"); } catch { /* then nothing was kept */ }
+  location.reload();
+});
+
 // save the draft
 (lab, code) => {
   try { localStorage.setItem(`attention-labs-draft:${lab}`, code); } catch { /* full or forbidden: the editor still holds it */ }
