@@ -20,8 +20,8 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 from typing import Any
 
 import gradio as gr
-import torch
 
+from grader.course import zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
@@ -77,14 +77,15 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["GRADER_WORKERS"] = options.workers or os.environ.get("GRADER_WORKERS", "0")
     start_logging()
-    here = "cuda" if torch.cuda.is_available() else "cpu"
+    here = zero_gpu.device()
     device = options.device or here
     graded_here = device in ("cpu", here)
     with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
         if not signs_in_with_hugging_face() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
-        if course.settings.warning:
-            print(course.settings.warning, flush=True)
+        for said in filter(None, (course.settings.warning, zero_gpu.note(device))):
+            print(said, flush=True)
+        zero_gpu.name_a_borrower()
         launch(build(course), course, prevent_thread_lock=True)
         until_told()
     os._exit(0)  # Gradio's threads would be waited for

@@ -41,7 +41,10 @@ logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class End:
-    """How an attempt ended. `report` is there where the state is done and the attempt was graded itself."""
+    """How an attempt ended. `report` is there where the state is done and the attempt was graded itself.
+
+    `report_kept`: the report as it is kept, where it was read from the archive; to pack it anew would take as long as all else.
+    """
 
     id: str
     state: State
@@ -51,6 +54,11 @@ class End:
     started: float | None
     finished: float
     report: Report | None
+    report_kept: str = dataclasses.field(default="", compare=False, repr=False)
+
+    def facts(self) -> dict[str, Any]:
+        """All but the report."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if "report" not in field.name}
 
 
 class Archive:
@@ -83,7 +91,7 @@ class Archive:
 
     def keep_end(self, end: End) -> End:
         """Store it, or get the end that already stands."""
-        fields = {**dataclasses.asdict(end), "report": end.report and json.loads(end.report.to_json(packed=True))}
+        fields = {**end.facts(), "report": end.report and json.loads(end.report.to_json(packed=True))}
         for _ in range(2):
             if self._keep("ends", end.id, fields):
                 return end
@@ -114,10 +122,11 @@ class Archive:
         if data is None:
             return None
         try:
-            report = data["report"] and Report.from_json(json.dumps(data["report"]))
+            kept = data["report"] and json.dumps(data["report"], ensure_ascii=False)
             data.setdefault("process", data.get("worker"))  # its name in files of format 1
-            fields = {field.name: data[field.name] for field in dataclasses.fields(End)}
-            return End(**{**fields, "state": State(data["state"]), "report": report})
+            given = {field.name: data[field.name] for field in dataclasses.fields(End) if field.name != "report_kept"}
+            read = {"state": State(data["state"]), "report": kept and Report.from_json(kept), "report_kept": kept or ""}
+            return End(**{**given, **read})
         except (KeyError, TypeError, ValueError) as error:
             self.set_aside("ends", attempt_id, error)
             return None

@@ -24,7 +24,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, quota, replies, roles, schema, wake
+from grader.course import answers, attempts, fleet, quota, replies, roles, schema, wake, zero_gpu
 from grader.course.answers import Answered
 from grader.course.archive import Archive
 from grader.course.archive_check import Findings, check
@@ -435,6 +435,7 @@ class Course:
             "state": state,
             "reason": reason,
             "device": self.device,
+            "note": zero_gpu.note(self.device),
             "queue": queue,
             "processes": processes,
             "versions": fleet.versions(),

@@ -34,7 +34,7 @@ def dump(connection: sa.Connection) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(HandIn)]
     ended = []
     for row in found:
-        end = dataclasses.asdict(attempts.end_of(row, None)) | {"report": json.loads(row.report) if row.report else None}
+        end = attempts.end_of(row, None).facts() | {"report": json.loads(row.report) if row.report else None}
         ended.append({"handed_in": {name: getattr(row, name) for name in names}, "end": end, "verdict": row.verdict})
     decided = [dataclasses.asdict(event) for _, event in events.after(connection, 0)]
     return {"format": FORMAT, "events": decided, "attempts": ended}
