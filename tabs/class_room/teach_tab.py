@@ -24,7 +24,7 @@ _EXPORT = taking_away(
 def build(doors: Doors) -> None:
     graded = [(labs.load(lab_id).lab.title, lab_id) for lab_id in labs.lab_ids() if labs.load(lab_id).lab.points]
     token = gr.Textbox(
-        label="Instructor's token (on a Space: leave it empty and sign in under Labs)",
+        label="Instructor's token; empty where you signed in under Labs as an instructor",
         type="password",
         max_lines=1,
         elem_id="teach-token",
