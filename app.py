@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import argparse
 import os
+import sys
 from contextlib import nullcontext
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
@@ -25,6 +26,7 @@ from grader.course import zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
+from grader.course.refusal import Refusal, refusals
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.page import sign_in
@@ -92,4 +94,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        with refusals():  # a setting that is wrong, a place that cannot be opened
+            main()
+    except Refusal as refused:
+        sys.exit(f"error: {refused}")

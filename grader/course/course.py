@@ -97,7 +97,8 @@ class Course:
         self._columns = functools.cache(columns or _columns)
         self._instructors = roles.listed(self.settings.instructors)
         self._engine = open_engine(self.settings.db_url, keeps=8)  # many people at once
-        with storing("The grader's database or archive cannot be opened"):
+        place = sa.make_url(self.settings.db_url).render_as_string(hide_password=True)
+        with storing(f"The database {place} or the archive {self.settings.archive} cannot be opened"):
             schema.prepare(self._engine)
             self._archive = Archive(self.settings.archive)
             self._queue = Queue(self._engine)

@@ -32,7 +32,7 @@ def build(doors: Doors) -> None:
     browser = gr.Textbox(visible=False)
     with gr.Row():
         enter = gr.Button("Open the class", variant="primary", scale=0, min_width=160, elem_id="teach-open")
-        verify = gr.Button("Check the archive", scale=0, min_width=160, elem_id="teach-verify")
+        verify = gr.Button("Check the archive", scale=0, min_width=190, elem_id="teach-verify")
         message = gr.HTML(said("A new token is made by: python -m grader instructor-token"), elem_id="teach-said")
     asks = [token, browser]
 
@@ -78,7 +78,7 @@ def build(doors: Doors) -> None:
                 of_section = gr.Textbox(label="Section; empty: the class", max_lines=1)
                 set_due = gr.Button("Set", scale=0, min_width=120, elem_id="teach-due")
             with gr.Row():
-                student, until = gr.Textbox(label="student_id", max_lines=1), gr.Textbox(label="Extended until", max_lines=1)
+                student, until = gr.Textbox(label="student_id", max_lines=1), gr.Textbox(label="Extended until, for the lab above", max_lines=1)
                 reason = gr.Textbox(label="Why", max_lines=1)
                 extend = gr.Button("Extend", scale=0, min_width=120, elem_id="teach-extend")
             dates = gr.Dataframe(headers=teach.DATES, interactive=False, label="Dates and extensions")
@@ -99,7 +99,7 @@ def build(doors: Doors) -> None:
                 start = gr.Button("Grade anew", scale=0, min_width=140, elem_id="teach-regrade")
             with gr.Row():
                 regrade = gr.Dropdown([], label="Regrade", allow_custom_value=True, elem_id="teach-regrades")
-                compare = gr.Button("Before and after", scale=0, min_width=150, elem_id="teach-compare")
+                compare = gr.Button("Before and after", scale=0, min_width=190, elem_id="teach-compare")
                 keep = gr.Button("Keep all of it", scale=0, min_width=150, elem_id="teach-keep")
                 drop = gr.Button("Throw all of it away", scale=0, min_width=190)
             compared = gr.Dataframe(headers=teach.COMPARED, interactive=False)

@@ -236,7 +236,7 @@ def test_dates_a_regrade_bugs_and_the_archive(served, teach):
     teach.locator("#teach-due").click()
     expect(said).to_contain_text("Set.")
     teach.get_by_label("student_id").filter(visible=True).fill("s2")
-    teach.get_by_label("Extended until").fill("2026-12-03")
+    teach.get_by_label("Extended until, for the lab above").fill("2026-12-03")
     teach.locator("#teach-extend").click()
     expect(said).to_contain_text("Extended.")
     assert {student for _, student in course.instructor("instructor").book().extensions} == {"s2"}
