@@ -78,7 +78,8 @@ def build(doors: Doors) -> None:
                 of_section = gr.Textbox(label="Section; empty: the class", max_lines=1)
                 set_due = gr.Button("Set", scale=0, min_width=120, elem_id="teach-due")
             with gr.Row():
-                student, until = gr.Textbox(label="student_id", max_lines=1), gr.Textbox(label="Extended until, for the lab above", max_lines=1)
+                student = gr.Textbox(label="student_id", max_lines=1)
+                until = gr.Textbox(label="Extended until, for the lab above", max_lines=1)
                 reason = gr.Textbox(label="Why", max_lines=1)
                 extend = gr.Button("Extend", scale=0, min_width=120, elem_id="teach-extend")
             dates = gr.Dataframe(headers=teach.DATES, interactive=False, label="Dates and extensions")
