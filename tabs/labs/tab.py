@@ -24,7 +24,7 @@ from tabs.labs import way
 from tabs.labs.desk import Desk, View
 from tabs.page import sign_in
 from tabs.page.identity import Identities, User
-from tabs.page.openid import Client
+from tabs.page.openid import Registration
 from tabs.page.scripts import script
 from tabs.page.theme import LATEX
 from tabs.page.visits import trusting
@@ -120,7 +120,7 @@ def _lay_out() -> _Parts:
         with gr.Column(scale=7, min_width=320, elem_classes="work"):
             if signs_in_with_hugging_face():
                 gr.LoginButton()
-            account = gr.HTML(visible=Client.read() is not None, elem_id="account", js_on_load=script("sign out"))
+            account = gr.HTML(visible=Registration.read() is not None, elem_id="account", js_on_load=script("sign out"))
             gr.HTML(_JUMPS, elem_id="jumps")
             with gr.Column(elem_classes="bench"):
                 with gr.Row(elem_classes="presses"):
@@ -271,7 +271,7 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
 
 
 def _account(user: User) -> str:
-    client = Client.read()
+    client = Registration.read()
     if client is None:
         return ""
     in_a_frame = on_a_space()

@@ -56,7 +56,7 @@ def is_set(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Client:
+class Registration:
     """What the provider knows of us. `secret`: "" for a client that has none. `address`: of our page, as browsers see it."""
 
     issuer: str
@@ -66,7 +66,7 @@ class Client:
     claim: str = "preferred_username"
 
     @classmethod
-    def read(cls, environment: Mapping[str, str] = os.environ) -> Client | None:
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Registration | None:
         """From the environment; None where no provider is set.
 
         Raises:
@@ -107,7 +107,7 @@ class Client:
 
 def provider() -> Provider | None:
     """The one of the environment."""
-    client = Client.read()
+    client = Registration.read()
     return Provider(client) if client else None
 
 
@@ -117,7 +117,7 @@ def drawn(secret: str, what: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Account:
+class SignedIn:
     """`id` names it for good; `name` is as an account is kept ("openid:ada")."""
 
     id: str
@@ -131,7 +131,7 @@ class Provider:
         clock: seconds since 1970.
     """
 
-    def __init__(self, client: Client, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: Registration, *, clock: Callable[[], float] = time.time) -> None:
         self.client = client
         self._clock = clock
         self._about: dict[str, Any] = {}
@@ -159,7 +159,7 @@ class Provider:
             at = (await self._discover(web))["authorization_endpoint"]
         return f"{at}{'&' if '?' in at else '?'}{urlencode(asked)}"
 
-    async def finish(self, secret: str, answer: Mapping[str, str]) -> Account:
+    async def finish(self, secret: str, answer: Mapping[str, str]) -> SignedIn:
         """Who has signed in.
 
         Args:
@@ -257,7 +257,7 @@ class Provider:
             raise NotSignedIn(f"The id_token of {host} names nobody.", ours=True)
         return claims
 
-    async def _account(self, web: httpx.AsyncClient, claims: dict[str, Any], access_token: str) -> Account:
+    async def _account(self, web: httpx.AsyncClient, claims: dict[str, Any], access_token: str) -> SignedIn:
         about = self._about
         if self.client.claim not in claims and access_token and _is_safe(about.get("userinfo_endpoint")):
             bearer = {"Authorization": f"Bearer {access_token}"}
@@ -267,7 +267,7 @@ class Provider:
         name = str(claims.get(self.client.claim) or "").lower()
         if not _NAME.fullmatch(name) or (self.client.claim == "email" and claims.get("email_verified") is not True):
             name = whole[:12]  # nobody else's, and good for an address
-        return Account(id=OPENID + whole, name=kept(OPENID + name))
+        return SignedIn(id=OPENID + whole, name=kept(OPENID + name))
 
     async def _ask(self, web: httpx.AsyncClient, method: str, address: str, **sent: Any) -> dict[str, Any]:
         try:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from tabs.page.identity import Identities
-from tabs.page.openid import CALLBACK, Client, NotSignedIn, Provider
+from tabs.page.openid import CALLBACK, NotSignedIn, Provider, Registration
 
 BEGIN = "/login/openid"
 IN_PROGRESS_S = 600
@@ -30,7 +30,7 @@ _STYLE = (
 logger = logging.getLogger(__name__)
 
 
-def link(client: Client, *, new_window: bool) -> str:
+def link(client: Registration, *, new_window: bool) -> str:
     """What the page shows to whoever is not signed in. `new_window`: the page stands in a frame of somebody else's."""
     target = ' target="_blank"' if new_window else ""
     return f'<a class="sign-in" href="{BEGIN}"{target}>Sign in with {escape(client.host)}</a>'

@@ -21,7 +21,7 @@ from grader.course.gradebook import accounts, roster
 from grader.course.gradebook.book import Book
 from grader.faults import NotGradable
 from tabs.page.identity import Identities
-from tabs.page.openid import Client, Provider, _trusted
+from tabs.page.openid import Provider, Registration, _trusted
 from tabs.page.sign_in import routes
 
 KEY = b"a key for tests, long enough"
@@ -30,7 +30,7 @@ OTHER = ECKey.generate_key("P-256")
 
 
 def client_of(url):
-    return Client(issuer=url, id=openid_provider.CLIENT, secret=openid_provider.SECRET, address=OURS)
+    return Registration(issuer=url, id=openid_provider.CLIENT, secret=openid_provider.SECRET, address=OURS)
 
 
 class Browser:
@@ -136,7 +136,7 @@ def test_the_same_subject_of_another_provider_is_somebody_else(browser, identiti
 )
 def test_a_name_is_the_providers_word_or_none(stand_in, identities, person, userinfo, claim, user):
     stand_in.person, stand_in.userinfo = person, userinfo
-    client = Client(issuer=stand_in.url, id="labs", secret=openid_provider.SECRET, address=OURS, claim=claim)
+    client = Registration(issuer=stand_in.url, id="labs", secret=openid_provider.SECRET, address=OURS, claim=claim)
 
     found = user_in(Browser(Provider(client), identities).sign_in(), identities).id
 
@@ -232,7 +232,7 @@ def test_a_provider_that_is_down_is_said_before_and_after(identities):
 
 
 def test_a_wrong_secret_of_ours_is_said_as_that(stand_in, identities):
-    client = Client(issuer=stand_in.url, id="labs", secret="of last year", address=OURS)
+    client = Registration(issuer=stand_in.url, id="labs", secret="of last year", address=OURS)
 
     assert "client id or secret is wrong" in told(Browser(Provider(client), identities).sign_in())
 
@@ -257,16 +257,18 @@ SET = {
 
 
 def test_settings_are_whole_or_refused_in_one_sentence():
-    assert Client.read({}) is None
-    assert Client.read(SET) == Client(issuer="https://login.uni.example", id="labs", address="https://labs.uni.example")
+    assert Registration.read({}) is None
+    assert Registration.read(SET) == Registration(
+        issuer="https://login.uni.example", id="labs", address="https://labs.uni.example"
+    )
     on_a_space = {**SET, "SPACE_HOST": "ada-labs.hf.space,labs.example", "GRADER_ADDRESS": ""}
-    assert Client.read(on_a_space).callback == "https://ada-labs.hf.space/login/openid/callback"
-    assert "secret" not in repr(Client.read({**SET, "GRADER_OPENID_SECRET": "of ours"}))
+    assert Registration.read(on_a_space).callback == "https://ada-labs.hf.space/login/openid/callback"
+    assert "secret" not in repr(Registration.read({**SET, "GRADER_OPENID_SECRET": "of ours"}))
     for name in ("GRADER_OPENID_CLIENT", "GRADER_ADDRESS"):
         with pytest.raises(NotGradable, match=f"GRADER_OPENID_ISSUER is set, so {name} must be, too"):
-            Client.read({**SET, name: ""})
+            Registration.read({**SET, name: ""})
     with pytest.raises(NotGradable, match="'http://login.uni.example' must begin with https://"):
-        Client.read({**SET, "GRADER_OPENID_ISSUER": "http://login.uni.example"})
+        Registration.read({**SET, "GRADER_OPENID_ISSUER": "http://login.uni.example"})
 
 
 @pytest.mark.parametrize(
