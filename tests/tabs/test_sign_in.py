@@ -293,13 +293,14 @@ def test_a_name_alone_is_of_the_provider_that_people_sign_in_with(monkeypatch, e
 
 
 @pytest.mark.browser
-def test_a_learner_signs_in_hands_in_and_signs_out(stand_in, fake_course, open_page, monkeypatch):
+def test_a_learner_signs_in_hands_in_and_signs_out(stand_in, fake_course, open_page, monkeypatch, tmp_path):
     port = free_port()
     settings = {"ISSUER": stand_in.url, "CLIENT": openid_provider.CLIENT, "SECRET": openid_provider.SECRET}
     for name, value in settings.items():
         monkeypatch.setenv(f"GRADER_OPENID_{name}", value)
     monkeypatch.setenv("GRADER_ADDRESS", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("GRADER_IDENTITY_KEY", KEY.decode())
+    monkeypatch.setenv("GRADER_ARCHIVE", str(tmp_path / "archive"))  # accounts are kept beside it
     import app
 
     served = app.build(fake_course)
