@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from urllib.parse import urlsplit
 
@@ -49,7 +50,8 @@ class Browser:
                 self.cookies = web.cookies
                 return answer
 
-        return asyncio.run(asked())
+        with ThreadPoolExecutor(1) as thread:  # this one may have Playwright's loop
+            return thread.submit(asyncio.run, asked()).result()
 
     def sent_back(self):
         """Where the provider sends the browser once somebody has signed in."""
