@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from grader import wording
 from grader.course import answers, replies
 from grader.course.board import NICKNAME
 from grader.course.gradebook.book import Book
@@ -143,9 +144,8 @@ class Learner:
             lines += [f"## {lab}", ""]
             for status in statuses:
                 points = "" if status.points is None else f", {status.points:g} points"
-                lines.append(
-                    f"- {write_time(status.created)} · {status.mode} · {status.verdict or status.state}{points} · `{status.id}`"
-                )
+                outcome = wording.outcome(status.verdict, status.state)
+                lines.append(f"- {write_time(status.created)} · {status.mode} · {outcome}{points} · `{status.id}`")
                 lines += [f"  > {line}" for line in notes.get(status.id, "").splitlines()]
             lines.append("")
         return "\n".join(lines)

@@ -145,7 +145,7 @@ class Desk:
             return ""
         if report.mode == "check":
             return "Submit runs the hidden and hostile cases too, and counts."
-        return f"{way.onward(report.lab)} Our solution and other designs stand below."
+        return f"{way.onward(report.lab)}. Our solution and other designs stand below."
 
     def newest(self, lab_id: str, user: User | None) -> View:
         """What a page shows that has just been opened: the newest attempt, nothing yet, or why grading is off."""

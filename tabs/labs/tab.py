@@ -18,7 +18,7 @@ from tabs.figures.watch_page import on_report_load
 from tabs.labs import api as labs_api
 from tabs.labs import hunt_tab as labs_hunt
 from tabs.labs import museum_tab as labs_museum
-from tabs.labs import way
+from tabs.labs import states, way
 from tabs.labs.desk import Desk, View
 from tabs.page.identity import Identities, on_space
 from tabs.page.scripts import script
@@ -177,12 +177,16 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
             user = desk.identities.issue(profile.username, account_id=str(profile.get("sub") or profile.username))
         else:
             user = desk.identities.read(token) or desk.identities.issue()
-        return [user.token, *opened(way.lab_of(lab) or labs.lab_ids()[0], user, attempt)]
+        return [user.token, *opened(lab, user, attempt)]
 
-    def opened(lab_id: str, user: Any, attempt: str = "") -> list[Any]:
+    def opened(asked: str, user: Any, attempt: str = "") -> list[Any]:
+        found = way.lab_of(asked)
+        lab_id = found or labs.lab_ids()[0]
         folder = labs.load(lab_id)
         field = gr.Textbox(value="", **_prediction_field(folder))
         view = desk.look(attempt, user) if attempt and user else desk.newest(lab_id, user)
+        if asked and not found:
+            view = dataclasses.replace(view, state=states.no_such_lab(asked, way.number_of(lab_id)) + view.state)
         of_lab = [way.spec_with_way(lab_id), folder.starter, folder.starter, field]
         return [*of_lab, *_beside(view), *_around(desk, lab_id, user)]
 
@@ -190,7 +194,7 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
         return opened(lab_id, desk.identities.read(token))
 
     def visit(token: str, lab: str, attempt: str):
-        return opened(way.lab_of(lab) or labs.lab_ids()[0], desk.identities.read(token), attempt)
+        return opened(lab, desk.identities.read(token), attempt)
 
     shown = [*parts.of_lab, *parts.beside, *parts.around]
     draft = [parts.picker, parts.code, parts.prediction]
