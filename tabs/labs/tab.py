@@ -206,7 +206,6 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     parts.asked.visit(visit, outputs=shown, **place).then(**restore)
     parts.picker.input(pick, [parts.picker, parts.token], shown, js=script("follow the lab"), **_QUIET).then(**restore)
     parts.code.input(None, draft[:2], None, js=script("save the draft"), **_QUIET)
-    parts.prediction.input(None, [parts.picker, parts.prediction], None, js=script("save the prediction"), **_QUIET)
     replace = {"outputs": parts.code, **_QUIET}
     parts.restart.click(None, [*draft[:2], parts.starter], js=script("back to the starter"), **replace)
     parts.take_back.click(None, draft[:2], js=script("bring the text back"), **replace)

@@ -232,8 +232,7 @@ def test_another_text_is_not_marked(page, course):
 
 def test_draft_and_prediction_survive_a_reload(page):
     write(page, "draft = 1")
-    page.locator("#prediction textarea, #prediction input").click()
-    page.keyboard.type("134.2")
+    page.locator("#prediction textarea, #prediction input").fill("134.2")  # as pasted: no key is pressed
     page.wait_for_function(f"localStorage.getItem('attention-labs-prediction:{LAB.id}') === '134.2'")
     page.reload()
 
