@@ -18,7 +18,7 @@ GRADES = ["lab", "points", "of", "lost by being late", "due", "rests on"]
 
 def build(doors: Doors) -> None:
     token = gr.Textbox(visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         look = gr.Button("Show my work", variant="primary", elem_id="mine-look", scale=0, min_width=160)
         message = gr.HTML(said("What this browser's token has handed in."), elem_id="mine-said")
     grades = gr.Dataframe(headers=GRADES, interactive=False, label="Grades", visible=False, elem_id="mine-grades")
@@ -37,7 +37,7 @@ def build(doors: Doors) -> None:
         with gr.Row(elem_classes="asked"):
             code = gr.Textbox(label="Code that whoever teaches gave you", elem_id="mine-code")
             join = gr.Button("Join", scale=0, min_width=120)
-        with gr.Row():
+        with gr.Row(elem_classes="asked"):
             log = gr.Button("Work log (Markdown)", elem_id="mine-log")
             data = gr.Button("Everything about me (JSON)", elem_id="mine-data")
 

@@ -30,7 +30,7 @@ def build(doors: Doors) -> None:
         elem_id="teach-token",
     )
     browser = gr.Textbox(visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         enter = gr.Button("Open the class", variant="primary", scale=0, min_width=160, elem_id="teach-open")
         verify = gr.Button("Check the archive", scale=0, min_width=160, elem_id="teach-verify")
         message = gr.HTML(said("A new token is made by: python -m grader instructor-token"), elem_id="teach-said")

@@ -84,8 +84,7 @@ const go = () => {
 };
 window.addEventListener("visit", go);
 go();
-// Gradio tells of a text at a key that is pressed, not when one is pasted, or written on a phone.
-document.addEventListener("input", ({ target }) => {
+document.addEventListener("input", ({ target }) => { // Gradio tells of a text at a key that is pressed, not when one is pasted, or written on a phone
   if (!target.closest?.("#prediction")) return;
   try { localStorage.setItem(`attention-labs-prediction:${window.labOnDesk}`, target.value); } catch { /* full or forbidden: the field still holds it */ }
 });
