@@ -48,7 +48,7 @@ def build(doors: Doors) -> None:
         press = answering(in_room, len(outputs) + 1)
         recalled.then(press, [*asks, *inputs], [*outputs, message], **QUIET)
 
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):
         with gr.Tab("Gradebook"):
             section = gr.Textbox(label="Section; empty: all", max_lines=1, elem_id="teach-section")
             grid = gr.Dataframe(
