@@ -45,7 +45,7 @@ from grader.course.restore import Restore, keep_up
 from grader.course.reveal import veiled
 from grader.course.roles import NotAllowed, Role
 from grader.course.settings import Settings
-from grader.course.states import AttemptNotFound, State, Status
+from grader.course.states import AttemptNotFound, State, Status, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import open_engine, reports, sources, storing, writing
 from grader.course.tally import Counted, tally
@@ -483,8 +483,7 @@ class Course:
         ]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
-        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if known else None
+        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if may_be_id(attempt_id) else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours. {self._restoring()}".strip())
         return row

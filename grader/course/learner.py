@@ -20,7 +20,7 @@ from grader.course.gradebook.roster import Student
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, cell, graded
 from grader.course.gradebook.times import write_time
-from grader.course.states import AttemptNotFound, Status
+from grader.course.states import AttemptNotFound, Status, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources
 from grader.faults import NotGradable
@@ -104,7 +104,7 @@ class Learner:
         if attempt_id is not None:
             with self.engine.connect() as connection:
                 mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user, rows.c.lab == lab)
-                if connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
+                if not may_be_id(attempt_id) or connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
                     raise AttemptNotFound(f"There is no Submit {attempt_id!r:.40} of yours at {lab!r:.40}.")
         self.shelf.add(lambda *_: ClassEvent.now(EventKind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
 
@@ -183,10 +183,9 @@ class Learner:
 
     def _source(self, attempt_id: str) -> str:
         mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user)
+        query = sa.select(sources.c.source).join(rows, rows.c.source_sha256 == sources.c.sha256).where(mine)
         with self.engine.connect() as connection:
-            found = connection.execute(
-                sa.select(sources.c.source).join(rows, rows.c.source_sha256 == sources.c.sha256).where(mine)
-            ).scalar()
+            found = connection.execute(query).scalar() if may_be_id(attempt_id) else None
         if found is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return str(found)

@@ -103,8 +103,9 @@ class Book:
                     when=event.created,
                 )
             case EventKind.REGRADE_END:
-                regrade = self.regrades[data["regrade"]]
-                self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
+                regrade = self.regrades.get(data["regrade"])  # its file may have been lost
+                if regrade is not None:
+                    self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
             case EventKind.TOKEN:
                 self.token_sha256 = data["sha256"]
             case EventKind.ANSWERS | EventKind.REPLIES:

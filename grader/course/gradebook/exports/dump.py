@@ -13,11 +13,10 @@ from grader.course.archive import Archive, End
 from grader.course.gradebook import events, tables
 from grader.course.gradebook.events import ClassEvent
 from grader.course.intake import HandIn
-from grader.course.states import OPEN, State
+from grader.course.states import OPEN
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources, writing
 from grader.faults import NotGradable
-from grader.report import Report
 
 FORMAT = 1
 
@@ -79,6 +78,7 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
 
 
 def _attempt(fields: dict[str, Any]) -> tuple[HandIn, End]:
-    handed_in, end = HandIn(**fields["handed_in"]), dict(fields["end"])
-    report = Report.from_json(json.dumps(end.pop("report"))) if end["report"] else None
-    return handed_in, End(**{**end, "state": State(end["state"]), "report": report})
+    handed_in, end = HandIn.read(fields["handed_in"]), End.read(fields["end"])
+    if handed_in.id != end.id:
+        raise ValueError(f"attempt {handed_in.id!r:.40} has the end of another one")
+    return handed_in, end
