@@ -125,7 +125,7 @@ def looked(teacher: Instructor, lab: str | None) -> list[Any]:
 def ruled(teacher: Instructor, text: str) -> list[Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise NotGradable(f"The rules are no JSON: {error}.") from error
     if not isinstance(data, dict):
         raise NotGradable("The rules must be a JSON object.")

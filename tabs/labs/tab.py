@@ -215,7 +215,12 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
     def hand_in(mode: str):
         def press(token: str, lab_id: str, source: str, length: float | None, prediction: str, shown: str):
             view, attempt = desk.hand_in(
-                token=token, lab_id=lab_id, source=source, length=int(length or 0), mode=mode, prediction=prediction
+                token=token,
+                lab_id=lab_id,
+                source=source,
+                length=int(max(0, min(1e9, length or 0))),
+                mode=mode,
+                prediction=prediction,
             )
             user = desk.identities.read(token)
             if attempt is None:

@@ -21,7 +21,7 @@ def lab_id_of(text: str) -> str:
     Raises:
         Refusal: there is no such lab.
     """
-    number = f"lab{int(text):02d}" if text.isascii() and text.isdigit() else text
+    number = f"lab{int(text):02d}" if text.isascii() and text.isdigit() and len(text) < 3 else text
     found = next((lab for lab in labs.lab_ids() if lab == text or lab.split("_")[0] == number), None)
     if found is None:
         raise Refusal(f"There is no lab {text!r:.80}; the labs are {', '.join(labs.lab_ids())}.", Ground.NOT_THERE)
