@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.case.inputs import PreparedCase
@@ -140,24 +141,49 @@ def record_all(
 ) -> list[RecordedCase]:
     """Record every case, several sessions side by side; each compiles a form of the kernel once.
 
+    What is shown of a submission's code comes from a visible case or the timed one, so no other is handed out before these are
+    recorded: whatever sessions of one attempt could tell each other, no form of a hidden case is in it.
+
     Args:
         timed: so many cases at the end are timed: there the fastest configuration is chosen, so they need all.
     """
     sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
     results: dict[int, RecordedCase] = {}
     tested = len(cases) - timed
-    waiting = iter(list(enumerate(cases))[:tested])
+    numbered = list(enumerate(cases))[:tested]
+    in_view = iter([(index, case) for index, case in numbered if case.case.group == "visible"])
+    later = iter([(index, case) for index, case in numbered if case.case.group != "visible"])
+    seen, may_follow = threading.Semaphore(0), threading.Event()
 
-    def work(indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
+    def record(recording: Recorder, indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
+        for index, prepared in indexed:
+            results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
+            progress(len(results))
+
+    def work_alone(index: int) -> None:
         with start_recorder(sandbox, submission, cancelled) as recording:
-            for index, prepared in indexed:
-                results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
-                progress(len(results))
+            record(recording, iter([(index, cases[index])]), sharing=False)
+
+    def work_together() -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                recording = stack.enter_context(start_recorder(sandbox, submission, cancelled))
+                record(recording, in_view, sharing=True)
+            finally:
+                seen.release()
+            may_follow.wait()
+            record(recording, later, sharing=True)
 
     # What compiles every configuration takes longest and may take too long: it starts at once, in a session of its own.
     with concurrent.futures.ThreadPoolExecutor(sessions + timed) as pool:
-        alone = [pool.submit(work, iter([(index, cases[index])]), sharing=False) for index in range(tested, len(cases))]
-        together = [pool.submit(work, waiting, sharing=True) for _ in range(sessions if tested else 0)]
+        alone = [pool.submit(work_alone, index) for index in range(tested, len(cases))]
+        together = [pool.submit(work_together) for _ in range(sessions if tested else 0)]
+        try:
+            concurrent.futures.wait(alone)
+            for _ in together:
+                seen.acquire()
+        finally:
+            may_follow.set()
         for finished in alone + together:
             finished.result()
     return [results[index] for index in range(len(cases))]

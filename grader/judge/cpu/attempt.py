@@ -7,6 +7,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from grader.judge.attempt import Attempt, Execution, Progress
 from grader.judge.binaries.anatomy import anatomy_of
@@ -49,9 +50,9 @@ class CpuAttempt(Attempt):
                 execution.output = runner.output
             else:
                 with self._marked("run"):
-                    execution = self._run(runner, cases)
+                    execution = self._run(runner, cases, recording, hangs)
             if execution.timed_out:
-                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+                hangs.set()
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
                 largest, recorded, execution.listings = recording.result()
@@ -93,13 +94,21 @@ class CpuAttempt(Attempt):
             for judged in execution.cases
         ]
 
-    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
+    def _run(
+        self, runner: CpuRunner, cases: list[PreparedCase], recording: concurrent.futures.Future[Any], hangs: threading.Event
+    ) -> Execution:
+        """Every case. The code that will be shown is there before the first case that is not visible runs: whatever sessions of
+        one attempt could tell each other, no form of a hidden case is in it.
+        """
         execution = Execution(cases=[])
         output = None
         for done, prepared in enumerate(cases):
             self._progress(Progress("running", done, len(cases), prepared.case.name))
             if output is None and prepared.case.group != "visible":
                 output = runner.output
+                if execution.timed_out:
+                    hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+                concurrent.futures.wait([recording])
             execution.cases.append(self._judge(prepared, runner.run(prepared)))
             if execution.cases[-1].verdict is Verdict.CANCELLED:
                 execution.cases += map(Judged.not_run, cases[done + 1 :])
