@@ -188,6 +188,7 @@ class Lab:
     oracles: tuple[Oracle, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     habits: tuple[Habit, ...] = ()
+    quantities: Callable[[Inputs], Mapping[str, torch.Tensor]] | None = None  # what right kernels hold (`labs.quantities`)
     prediction: Prediction | None = None
     performance: Performance | None = None
     sight: Callable[[Inputs], Sight | None] = lambda inputs: None  # which keys are of use to which query, where some are not

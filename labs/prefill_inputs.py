@@ -14,6 +14,7 @@ import torch
 
 from labs.crossing import JOINED, Shape, covering, regimes
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size
+from labs.quantities import Quantities, of_softmax
 
 TILE_EDGES = (0, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256)  # first and last keys of the usual tiles
 VALUES = (
@@ -157,6 +158,13 @@ def _without(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 def scores(given: Inputs) -> torch.Tensor:
     """query @ key^T * softmax_scale: [batch, heads, seqlen_q, seqlen_kv], float64."""
     return given["query"].double() @ given["key"].double().transpose(-1, -2) * given["softmax_scale"]
+
+
+def quantities(given: Inputs, seen: torch.Tensor | None = None) -> Quantities:
+    """What right kernels hold on the way. `seen`: [seqlen_q, seqlen_kv], which keys a query sees; None: all."""
+    s, value = scores(given).flatten(0, 1), given["value"].flatten(0, 1)
+    inputs = tuple(given[name] for name in TENSORS)
+    return of_softmax(s, value, seen=None if seen is None else seen.expand_as(s), scale=given["softmax_scale"], inputs=inputs)
 
 
 def score_scale(given: Inputs) -> float:

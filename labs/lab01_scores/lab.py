@@ -8,6 +8,7 @@ import torch
 
 from labs.crossing import Shape, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
+from labs.quantities import of_products
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -232,6 +233,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail_17",
     oracles=ORACLES,
+    quantities=lambda given: of_products(given["query"], given["key"], scale=given["softmax_scale"]),
     symptoms=SYMPTOMS,
     prediction=Prediction(
         question=(

@@ -157,6 +157,7 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
+    quantities=lambda given: prefill_inputs.quantities(given, distance(given) <= 0),
     symptoms=SYMPTOMS,
     sight=sight,
     habits=(hidden_keys_loaded("extra_memory", advice="End the loop at the last key that the tile's last query sees."),),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from labs import prefill_inputs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
-from labs.lab11_sliding_window.oracles import ORACLES, attend
+from labs.lab11_sliding_window.oracles import ORACLES, attend, inside
 from labs.prefill_inputs import case, crossed_cases
 
 
@@ -112,6 +112,7 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
+    quantities=lambda given: prefill_inputs.quantities(given, inside(given)),
     symptoms=SYMPTOMS,
     sight=sight,
     habits=(

@@ -141,5 +141,54 @@ const Watch = (() => {
     return null;
   });
 
-  return { PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
+  // Lines of atomics that the two programs of a race run between its two accesses, and that order nothing.
+  const between = once((trace) => {
+    const start = otherOfRace(trace), all = events(trace);
+    if (start === null) return [];
+    const same = (one, other) => one.launch === other.launch && one.program === other.program;
+    const lines = all.slice(start, trace.race).filter((event) => (same(event, all[start]) || same(event, all[trace.race])) && event.form.kind === "atomic" && event.form.line !== null).map(({ form }) => form.line);
+    return [...new Set(lines)].sort((a, b) => a - b);
+  });
+
+  // The elements of the one tensor that is written that are not right; the access that stored the first of them, or null.
+  const wrong = once((trace) => {
+    const tensor = trace.tensors.findIndex(({ role }) => role === "out"), cells = new Set();
+    for (let i = 0; i < trace.wrong.length; i += 2) for (let more = 0; more < trace.wrong[i + 1]; more += 1) cells.add(trace.wrong[i] + more);
+    const written = tensor >= 0 && firsts(trace)[tensor] && firsts(trace)[tensor].written;
+    const first = written && cells.size ? [...cells].reduce((least, cell) => (written[cell] && written[cell] < least ? written[cell] : least), Infinity) : Infinity;
+    return { tensor, cells, first: first === Infinity ? null : first - 1 };
+  });
+  // How many of them an access stores into.
+  const wrongOf = (trace, event) => {
+    const { tensor, cells } = wrong(trace), each = event.form.tensor === tensor && event.form.kind !== "load" && event.form.kind !== "fill" ? lanes(event, trace) : null, found = new Set();
+    if (each) each.cell.forEach((cell, lane) => each.on[lane] && cells.has(cell) && found.add(cell));
+    return found.size;
+  };
+  // [tensor, line]: a line that reads a tensor in a program, but not elements of it that this program reads by another line and less often
+  // than the others: a second pass over less than the first.
+  const passedOver = once((trace) => {
+    const programs = new Map(), found = new Map();
+    events(trace).forEach((event, number) => {
+      const { form, launch, program } = event;
+      if (form.kind !== "load" || form.line === null || scattered(form) || number === trace.fault || extent(trace.tensors[form.tensor]).all > DRAWN) return;
+      const key = `${launch} ${program} ${form.tensor}`, lines = programs.get(key) || new Map(), each = lanes(event, trace);
+      programs.set(key, lines);
+      if (!lines.has(form.line)) lines.set(form.line, new Map());
+      const counts = lines.get(form.line);
+      each.cell.forEach((cell, lane) => each.on[lane] && cell >= 0 && counts.set(cell, (counts.get(cell) || 0) + 1));
+    });
+    programs.forEach((lines, key) => {
+      const every = new Map();
+      lines.forEach((counts) => counts.forEach((count, cell) => every.set(cell, (every.get(cell) || 0) + count)));
+      const kinds = new Set(every.values()), most = [...kinds].reduce((a, b) => Math.max(a, b), 0);
+      if (kinds.size !== 2) return;
+      const cells = [...every.keys()], all = [...lines].filter(([, counts]) => cells.every((cell) => every.get(cell) < most || counts.has(cell)));
+      if (all.length < 2) return;
+      const tensor = Number(key.split(" ")[2]);
+      all.filter(([, counts]) => cells.every((cell) => every.get(cell) === most || !counts.has(cell))).forEach(([line]) => found.set(`${tensor} ${line}`, [tensor, line]));
+    });
+    return [...found.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  });
+
+  return { between, wrong, wrongOf, passedOver, PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
 })();

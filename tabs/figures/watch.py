@@ -136,6 +136,66 @@ def touched(trace: Trace, upto: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+def passed_over(trace: Trace) -> dict[int, list[int]]:
+    """Lines that read a tensor in a program, but not elements of it that this program reads by another line, at least as often
+    as by them: by tensor. A second pass over less than the first is one.
+    """
+    found: dict[int, set[int]] = {}
+    by_program: dict[tuple[int, int, int], dict[int, np.ndarray]] = {}
+    for number, (launch, program, form_number, _) in enumerate(events(trace)):
+        form, each = trace["forms"][form_number], lanes(trace, number)
+        if form["kind"] == "load" and form["line"] is not None and each is not None and number != trace["fault"]:
+            tensor = form["tensor"]
+            counts = by_program.setdefault((launch, program, tensor), {})
+            counts = counts.setdefault(form["line"], np.zeros(math.prod(trace["tensors"][tensor]["shape"]), np.int64))
+            np.add.at(counts, each.cell[each.on & (each.lands == CELL)], 1)
+    for (_, _, tensor), lines in by_program.items():
+        every = sum(lines.values())
+        seldom = (every > 0) & (every < every.max())
+        often = {line for line, counts in lines.items() if (counts[every == every.max()] > 0).all()}
+        if seldom.any() and len(often) > 1 and np.unique(every[every > 0]).size == 2:
+            found.setdefault(tensor, set()).update(line for line in often if not lines[line][seldom].any())
+    return {tensor: sorted(lines) for tensor, lines in found.items() if lines}
+
+
+def wrong(trace: Trace) -> tuple[np.ndarray, int | None]:
+    """Which elements of the one tensor that is written are not right, and the access that stored the first of them."""
+    number = next(i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out")
+    cells = np.zeros(math.prod(trace["tensors"][number]["shape"]), bool)
+    for first, many in zip(trace["wrong"][::2], trace["wrong"][1::2], strict=True):
+        cells[first : first + many] = True
+    for event, (_, _, form_number, _) in enumerate(events(trace)):
+        form = trace["forms"][form_number]
+        before, after = (
+            (touched(trace, event + more)[number][1] for more in (0, 1)) if form["tensor"] == number else (cells, cells)
+        )
+        if (cells & after & ~before).any():
+            return cells, event
+    return cells, None
+
+
+def wrong_of(trace: Trace, event: int) -> int:
+    """How many of them an access of a kernel stores into."""
+    _, _, number, _ = events(trace)[event]
+    form, each = trace["forms"][number], lanes(trace, event)
+    if trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] in ("load", "fill") or each is None:
+        return 0
+    return int(wrong(trace)[0][np.unique(each.cell[each.on & (each.lands == CELL)])].sum())
+
+
+def certain(trace: Trace) -> bool:
+    """Whether an access is at fault by itself, or something was never touched: then what lines hold is explained by that."""
+    every = range(len(events(trace)))
+    if any(trace[mark] is not None for mark in ("race", "unwritten", "fault")) or any(astray(trace, event) for event in every):
+        return True
+    ended = not trace["cut"]
+    roles = [tensor["role"] for tensor in trace["tensors"]]
+    seen = {"input": 0, "out": 1}
+    return ended and any(
+        role in seen and not cells[seen[role]].all() for role, cells in zip(roles, touched(trace, len(every)), strict=True)
+    )
+
+
 def astray(trace: Trace, event: int) -> dict[int, int]:
     """How many lanes that are on land PAST, BEFORE or in a GAP."""
     each = lanes(trace, event)
@@ -160,6 +220,17 @@ def other_of_race(trace: Trace) -> int | None:
             if its_low < high and low < its_high:
                 return event
     return None
+
+
+def between(trace: Trace) -> list[int]:
+    """Lines of atomics that the two programs of a race run between its two accesses, and that order nothing."""
+    start = other_of_race(trace)
+    if start is None:
+        return []
+    every = events(trace)
+    two = {every[start][:2], every[trace["race"]][:2]}
+    forms = [trace["forms"][form] for launch, program, form, _ in every[start : trace["race"]] if (launch, program) in two]
+    return sorted({form["line"] for form in forms if form["kind"] == "atomic" and form["line"] is not None})
 
 
 def reach(trace: Trace, event: int) -> tuple[int, int]:

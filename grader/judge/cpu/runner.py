@@ -95,8 +95,8 @@ class CpuRunner:
             return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
 
-    def watch(self, prepared: PreparedCase, seconds: float) -> Any:
-        """Run one case for its trace: what the session sends, which is a stranger's word; None where it sends none."""
+    def watch(self, prepared: PreparedCase, seconds: float) -> tuple[Any, Any]:
+        """Run one case for its trace, and for what its lines make: a stranger's words; None where the session sends none."""
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
         try:
@@ -104,8 +104,8 @@ class CpuRunner:
             kind, fields = self._receive()
         except Ended:
             self._retire()
-            return None
-        return fields["trace"] if kind == "watched" else None
+            return None, None
+        return (fields["trace"], fields["lines"]) if kind == "watched" else (None, None)
 
     def tensors(self, prepared: PreparedCase) -> tuple[LentTensor, ...]:
         """The case's tensors as a session knows them, in its order."""
