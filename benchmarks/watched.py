@@ -206,15 +206,13 @@ def _nobody_reads(shown: Shown) -> Lines:
     touched = watch.touched(shown.trace, len(watch.events(shown.trace))) if shown.ended else []
     roles = [tensor["role"] for tensor in shown.trace["tensors"]]
     lost = any(role == "input" and not read.any() for role, (read, _) in zip(roles, touched, strict=bool(touched)))
-    return {launch["line"] for launch in shown.trace["launches"]} - {None} if lost else set()
+    launches = {launch["line"] for launch in shown.trace["launches"]} - {None}
+    return launches | _never_run(shown, r"\.load") if lost else set()
 
 
-def _never_run(shown: Shown) -> Lines:
-    """Lines that store, and never ran."""
-    stores = {
-        line for line, text in enumerate(shown.text, 1) if re.search(r"^[^#]*\b(tl\.store|tl\.atomic_\w+|\.store)\(", text)
-    }
-    return stores - shown.lines()
+def _never_run(shown: Shown, what: str) -> Lines:
+    """Lines that load or store, and never ran."""
+    return {line for line, text in enumerate(shown.text, 1) if re.search(rf"^[^#]*({what})\(", text)} - shown.lines()
 
 
 def _passed_over(shown: Shown) -> Lines:
@@ -230,7 +228,7 @@ def _never(role: str) -> Callable[[Shown], Lines]:
             if shown.trace["tensors"][number]["role"] == role and not (written if role == "out" else read).all():
                 found |= shown.lines(tensor=number, kinds=("store", "atomic") if role == "out" else ("load", "atomic"))
                 found |= {launch["line"] for launch in shown.trace["launches"]} - {None} if role == "out" else set()
-                found |= _never_run(shown) if role == "out" else set()
+                found |= _never_run(shown, r"tl\.atomic_\w+|\.store") if role == "out" else set()
         return found
 
     return lines

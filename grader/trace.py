@@ -14,6 +14,7 @@ comes through has this form and these bounds, and a page can draw it. It holds n
     race, unwritten, fault     the number of the access where it was seen, or None; other: program and line that it races with
     lines      what each line makes: its number, the lines that it takes from, which quantity it holds (HELD; "": not known)
     parts      the line from where on what is held is no such quantity, in a case that is not right; else None
+    sight      None, or [first, last]: row i of out needs rows i + first (None: all before) to i + last of what has keys
     wrong      elements of `out` that are not right, as [first, how many, first, …] in row-major order
     rest       bytes of accesses that had no room; cut: "", "size" or "time", where the trace ends before the run
 """
@@ -154,8 +155,11 @@ def _trace(data: Any) -> dict[str, Any]:
         "runs": runs,
         **marks,
         "other": other,
-        "lines": [_made(item) for item in _list(data.get("lines", ()), _MOST["lines"])],  # not in older traces, as the next two
+        "lines": [
+            _made(item) for item in _list(data.get("lines", ()), _MOST["lines"])
+        ],  # not in older traces, as the next three
         "parts": _line(data.get("parts")),
+        "sight": _sight(data.get("sight")),
         "wrong": _wrong(data.get("wrong", ()), tensors),
         "rest": {name: _number(data["rest"][name]) for name in COUNTS},
         "cut": _among(data["cut"], CUTS),
@@ -259,6 +263,14 @@ def _made(item: Any) -> list[Any]:
     line, taken, held = item
     numbers = _numbers(taken, _MOST["lines"], least=1, most=_MOST["line"])
     return [_number(line, least=1, most=_MOST["line"]), numbers, _among(held, HELD)]
+
+
+def _sight(value: Any) -> list[int | None] | None:
+    if value is None:
+        return None
+    first, last = value
+    ends = -_NUMBER_LIMIT
+    return [None if first is None else _number(first, least=ends), _number(last, least=ends)]
 
 
 def _wrong(value: Any, tensors: list[dict[str, Any]]) -> list[int]:

@@ -190,5 +190,38 @@ const Watch = (() => {
     return [...found.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   });
 
-  return { between, wrong, wrongOf, passedOver, PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
+  // How one program goes through each input, beside how an ideal kernel's would: { tensor, unit, yours, ideal, differs }, see watch.py.
+  const walks = (trace, launch, program) => {
+    const own = events(trace).filter((event) => event.launch === launch && event.program === program), outs = trace.tensors.filter(({ role }) => role === "out"), out = outs[0];
+    const cellsOf = (event) => {
+      const each = lanes(event, trace), cells = [];
+      if (!each) return null;
+      each.cell.forEach((cell, lane) => each.on[lane] && cell >= 0 && cells.push(cell));
+      return cells;
+    };
+    if (outs.length !== 1 || out.shape.length < 2) return [];
+    const stores = own.filter(({ form }) => trace.tensors[form.tensor] === out && form.kind === "store").map(cellsOf);
+    if (stores.includes(null) || !stores.some((cells) => cells.length)) return [];
+    const [tall, width] = out.shape.slice(-2), rows = new Set(stores.flatMap((cells) => cells.map((cell) => Math.floor(cell / width))));
+    const least = [...rows].reduce((a, b) => Math.min(a, b)), most = [...rows].reduce((a, b) => Math.max(a, b));
+    if (Math.floor(least / tall) !== Math.floor(most / tall)) return [];
+    return trace.tensors.flatMap((tensor, number) => {
+      const loads = own.filter(({ form }) => form.tensor === number && form.kind === "load").map(cellsOf), alike = String(tensor.shape) === String(out.shape);
+      if (tensor.role !== "input" || tensor.shape.length < 2 || loads.includes(null) || (!alike && (tensor.shape.length < 4 || !product(tensor.shape)))) return [];
+      const unit = alike && rows.size === 1 ? "column" : "row", [keys, columns] = tensor.shape.slice(-2);
+      const yours = loads.filter((cells) => cells.length).map((cells) => cells.reduce(([low, high], cell) => {
+        const at = unit === "column" ? cell % columns : Math.floor(cell / columns) % keys;
+        return [Math.min(low, at), Math.max(high, at)];
+      }, [Infinity, -Infinity]));
+      const [first, last] = trace.sight || [null, keys];
+      const [low, high] = unit === "column" ? [0, columns - 1] : alike ? [least % tall, most % tall] : [first === null ? 0 : Math.max(0, (least % tall) + first), Math.min(keys - 1, (most % tall) + last)];
+      const tile = yours.length ? yours[0][1] - yours[0][0] + 1 : Math.max(1, high - low + 1), ideal = [];
+      for (let at = low; at <= high; at += tile) ideal.push([at, Math.min(at + tile - 1, high)]);
+      let differs = 0;
+      while (differs < Math.max(yours.length, ideal.length) && String(yours[differs]) === String(ideal[differs])) differs += 1;
+      return [{ tensor: number, unit, yours, ideal, differs: differs < Math.max(yours.length, ideal.length) ? differs : null }];
+    });
+  };
+
+  return { walks, between, wrong, wrongOf, passedOver, PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
 })();

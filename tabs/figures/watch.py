@@ -159,28 +159,113 @@ def passed_over(trace: Trace) -> dict[int, list[int]]:
 
 
 def wrong(trace: Trace) -> tuple[np.ndarray, int | None]:
-    """Which elements of the one tensor that is written are not right, and the access that stored the first of them."""
+    """Which elements of the one tensor that is written are not right, and the access that wrote the first of them first."""
     number = next(i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out")
     cells = np.zeros(math.prod(trace["tensors"][number]["shape"]), bool)
     for first, many in zip(trace["wrong"][::2], trace["wrong"][1::2], strict=True):
         cells[first : first + many] = True
-    for event, (_, _, form_number, _) in enumerate(events(trace)):
-        form = trace["forms"][form_number]
-        before, after = (
-            (touched(trace, event + more)[number][1] for more in (0, 1)) if form["tensor"] == number else (cells, cells)
+    found = None
+    if cells.any():
+        every = range(len(events(trace)))
+        found = next(
+            (event for event in every if event != trace["fault"] and cells[_written(trace, event, number)].any()), None
         )
-        if (cells & after & ~before).any():
-            return cells, event
-    return cells, None
+    return cells, found
 
 
 def wrong_of(trace: Trace, event: int) -> int:
     """How many of them an access of a kernel stores into."""
-    _, _, number, _ = events(trace)[event]
-    form, each = trace["forms"][number], lanes(trace, event)
-    if trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] in ("load", "fill") or each is None:
+    form = trace["forms"][events(trace)[event][2]]
+    if not trace["wrong"] or trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] == "fill":
         return 0
-    return int(wrong(trace)[0][np.unique(each.cell[each.on & (each.lands == CELL)])].sum())
+    cells = np.zeros(math.prod(trace["tensors"][form["tensor"]]["shape"]), bool)
+    cells[_written(trace, event, form["tensor"], wide=False)] = True
+    return int((cells & wrong(trace)[0]).sum())
+
+
+def _written(trace: Trace, event: int, tensor: int, *, wide: bool = True) -> np.ndarray:
+    """The elements of a tensor that an access writes. `wide`: a lane may be wider than an element."""
+    form = trace["forms"][events(trace)[event][2]]
+    each = lanes(trace, event) if form["tensor"] == tensor and form["kind"] != "load" else None
+    if each is None:
+        return np.zeros(0, np.int64)
+    size = trace["tensors"][tensor]["itemsize"]
+    found = [
+        places(trace["tensors"][tensor], each.offset[each.on] + more * size)
+        for more in range(max(1, form["itemsize"] // size if wide else 1))
+    ]
+    return np.concatenate([cell[lands == CELL] for lands, cell in found])
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """How one program goes through an input, beside how an ideal kernel's would: [first, last] of each load, in order.
+
+    `unit`: what is counted, rows or columns. `differs`: the first load that is another, None where none is.
+    """
+
+    tensor: int
+    unit: str
+    yours: list[list[int]]
+    ideal: list[list[int]]
+    differs: int | None
+
+
+def walks(trace: Trace, launch: int, program: int) -> list[Walk]:
+    """Of every input that has a part for each row of `out`, or a head of keys; none where the program does not store rows of
+    one head of `out`. The ideal kernel takes tiles as large as the program's first.
+    """
+    own = [(number, each) for number, each in enumerate(events(trace)) if each[:2] == (launch, program)]
+    form_of = {number: trace["forms"][each[2]] for number, each in own}
+    outs = [i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out"]
+    if len(outs) != 1:
+        return []
+    out = trace["tensors"][outs[0]]
+    stored = _cells(
+        trace, [number for number, form in form_of.items() if form["tensor"] == outs[0] and form["kind"] == "store"]
+    )
+    if stored is None or not stored.size or len(out["shape"]) < 2:
+        return []
+    width, tall = out["shape"][-1], out["shape"][-2]
+    rows = np.unique(stored // width)
+    head = rows[0] // tall
+    if rows[-1] // tall != head:
+        return []
+    found = []
+    for number, tensor in enumerate(trace["tensors"]):
+        loads = [event for event, form in form_of.items() if form["tensor"] == number and form["kind"] == "load"]
+        each = [_cells(trace, [event]) for event in loads]
+        alike = tensor["shape"] == out["shape"]
+        if tensor["role"] != "input" or len(tensor["shape"]) < 2 or any(cells is None for cells in each):
+            continue
+        if not alike and (len(tensor["shape"]) < 4 or not math.prod(tensor["shape"])):
+            continue
+        unit = "column" if alike and rows.size == 1 else "row"
+        columns, keys = tensor["shape"][-1], tensor["shape"][-2]
+        spans = [cells % columns if unit == "column" else cells // columns % keys for cells in each if cells.size]
+        yours = [[int(span.min()), int(span.max())] for span in spans]
+        if unit == "column":
+            low, high = 0, columns - 1
+        elif alike:
+            low, high = int(rows[0] % tall), int(rows[-1] % tall)
+        else:
+            first, last = trace["sight"] or [None, keys]
+            low = 0 if first is None else max(0, int(rows[0] % tall) + first)
+            high = min(keys - 1, int(rows[-1] % tall) + last)
+        tile = yours[0][1] - yours[0][0] + 1 if yours else max(1, high - low + 1)
+        ideal = [[at, min(at + tile - 1, high)] for at in range(low, high + 1, tile)]
+        longest = range(max(len(yours), len(ideal)))
+        differs = next((i for i in longest if yours[i : i + 1] != ideal[i : i + 1]), None)
+        found.append(Walk(number, unit, yours, ideal, differs))
+    return found
+
+
+def _cells(trace: Trace, numbers: list[int]) -> np.ndarray | None:
+    """The elements that accesses touch; None where one has no pattern."""
+    each = [lanes(trace, number) for number in numbers]
+    if any(one is None for one in each):
+        return None
+    return np.concatenate([np.zeros(0, np.int64), *(one.cell[one.on & (one.lands == CELL)] for one in each if one)])
 
 
 def certain(trace: Trace) -> bool:

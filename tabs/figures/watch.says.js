@@ -1,6 +1,6 @@
 // What the player of a trace may hold, and every sentence that it says of a step; needs numbers.js and watch.js.
 const WatchSays = (() => {
-  const STORES = /^[^#]*\b(tl\.store|tl\.atomic_\w+|\.store)\(/, MOST_ZOOM = 6, LEAST_SHOWN = 4;
+  const STORES = /^[^#]*(tl\.atomic_\w+|\.store)\(/, LOADS = /^[^#]*\.load\(/, MOST_ZOOM = 6, LEAST_SHOWN = 4;
   const whole = (min, max) => Numbers.number(min, max, { integer: true });
   const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
   const lineList = (lines) => lines.length === 1 ? `line ${lines[0]}` : `lines ${lines.slice(0, -1).join(", ")} and ${lines.at(-1)}`;
@@ -138,6 +138,15 @@ const WatchSays = (() => {
     const line = parts(trace), made = trace.lines.find(([number]) => number === line), from = made ? made[1] : [];
     return line === null ? [] : [`Line ${line}${from.length ? `, which takes from ${lineList(from)},` : ""} is the first that holds none of the quantities that right kernels of this lab are known to hold.`];
   };
+  // How a program walks through an input, beside an ideal kernel's.
+  const walk = (trace, { tensor, unit, yours, ideal, differs }) => {
+    const { name } = trace.tensors[tensor], tiles = ideal.length ? `${span(unit, [ideal[0][0], ideal.at(-1)[1]])} in ${many(ideal.length, "load")}` : "nothing";
+    const of = `Of ${name} an ideal kernel's program loads ${tiles}`;
+    if (differs === null) return `${of}, and so does this one.`;
+    if (!yours[differs]) return `${of}; this one's ${yours.length ? `end after ${many(yours.length, "load")}, without` : "never begin, without"} ${span(unit, ideal[differs])}.`;
+    if (!ideal[differs]) return `${of}; this one goes on with ${span(unit, yours[differs])}.`;
+    return `${of}; this one's load ${differs + 1} is of ${span(unit, yours[differs])}, where the ideal one's is of ${span(unit, ideal[differs])}.`;
+  };
   const CUT = { size: "The run goes on, but the trace has no more room.", time: "The trace ends here, since its time was up." };
   const ending = (trace) => {
     const left = (trace.tensors.map((tensor, number) => [tensor, untouched(trace, number)])).filter(([, count]) => count);
@@ -163,11 +172,11 @@ const WatchSays = (() => {
     return past + before + gap > 0 || [trace.race, trace.unwritten, trace.fault].includes(number);
   };
   const troubled = (trace, number) => number === Watch.wrong(trace).first || amiss(trace, number);
-  // Lines that store, of which none ran, where part of out was never written.
+  // Lines that never ran: that store, where part of out was never written; that load, where an input was read by nobody.
   const neverRun = (trace, lines) => {
-    const ran = new Set(Watch.events(trace).map(({ form }) => form.line));
-    if (!trace.tensors.some(({ role }, number) => role === "out" && untouched(trace, number))) return [];
-    return lines.map((_, i) => i + 1).filter((line) => STORES.test(lines[line - 1]) && !ran.has(line));
+    const ran = new Set(Watch.events(trace).map(({ form }) => form.line)), lost = (role) => trace.tensors.some((tensor, number) => tensor.role === role && untouched(trace, number) >= (role === "out" ? 1 : Math.max(1, Watch.extent(tensor).all)));
+    const kinds = [...(lost("out") ? [STORES] : []), ...(lost("input") ? [LOADS] : [])];
+    return lines.map((_, i) => i + 1).filter((line) => !ran.has(line) && kinds.some((kind) => kind.test(lines[line - 1])));
   };
   // A statement from its line to where its brackets are closed: [first, last].
   const statement = (lines, line) => {
@@ -179,5 +188,5 @@ const WatchSays = (() => {
     return [line, Math.min(last, lines.length)];
   };
 
-  return { MOST_ZOOM, window, zoomed, rules, programs, placeInGrid, who, step, says, element, troubled, untouched, parts, neverRun, statement };
+  return { MOST_ZOOM, window, zoomed, rules, programs, placeInGrid, who, step, says, element, troubled, untouched, parts, neverRun, statement, walk };
 })();

@@ -2,7 +2,11 @@
 // report brings one; the address arithmetic of a lane is pointed at or stepped to.
 const WatchView = (() => {
   const { h } = Tree;
-  const MOST_CHIPS = 24, MOST_ROWS = 200, MOST_RECTS = 3000, SLOW_ms = 450, FAST_ms = 120, MANY_STEPS = 60, SIDE = 14, HEAD = 20, TALLEST = 150;
+  const MOST_CHIPS = 24, MOST_ROWS = 200, MOST_RECTS = 3000, SLOW_ms = 450, FAST_ms = 120, MANY_STEPS = 60, SIDE = 14, HEAD = 20, TALLEST = 150, WALK = 72;
+  const once = (make) => {
+    const made = new Map();
+    return (key) => made.get(key) || made.set(key, make(key)).get(key);
+  };
   const ROLES = [[/^query/, "query"], [/^key/, "key"], [/^value/, "value"], [/^(x|scores)$/, "scores"]];
   const roleOf = (tensor) => (tensor.role === "input" && (ROLES.find(([name]) => name.test(tensor.name)) || [])[1]) || "ink";
 
@@ -137,6 +141,24 @@ const WatchView = (() => {
       return h("svg", { viewBox: `0 0 ${width} 44`, role: "img", "aria-label": `${Numbers.bytes(now)} moved so far, ${Numbers.bytes(trace.ideal_bytes)} by the ideal kernel in all` }, bar("yours", now, 0, "query mark"), bar("ideal", trace.ideal_bytes, 22, "masked"));
     };
 
+    // The loads of a program in their order, from left to right: what of an input they take, from top to bottom.
+    const walked = once((key) => Watch.walks(trace, ...key.split(" ").map(Number)));
+    const walk = (one, width) => {
+      const tensor = trace.tensors[one.tensor], role = roleOf(tensor), long = tensor.shape.at(one.unit === "column" ? -1 : -2), most = Math.max(one.yours.length, one.ideal.length, 1), half = (width - 24) / 2, wide = half / most;
+      const side = (name, tiles, x, mark) => h("g", { transform: `translate(${x} 0)` }, h("text", { class: "note", x: 0, y: 12 }, name), h("rect", { fill: "var(--panel)", stroke: "var(--rule)", x: 0, y: 20, width: half, height: WALK }),
+        tiles.map(([first, last], i) => h("rect", { class: `still ${mark}`, x: i * wide, y: 20 + (first * WALK) / long, width: Math.max(1, wide - (wide > 4 ? 1 : 0)), height: Math.max(1.5, ((last - first + 1) * WALK) / long) })),
+        one.differs === null ? "" : h("rect", { class: "watch-off still", x: Math.min(one.differs, most - 1) * wide, y: 20, width: wide, height: WALK }));
+      return h("div", { class: "watch-walk" }, h("p", { class: "watch-name" }, h("span", { class: `fig-tint ${role}` }, tensor.name), one.differs === null ? "" : h("span", { class: "fig-tint wrong" }, " ✗ differs")),
+        h("svg", { viewBox: `0 0 ${width} ${WALK + 24}`, role: "img", "aria-label": WatchSays.walk(trace, one) }, side("this program", one.yours, 0, `${role} mark`), side("ideal", one.ideal, half + 24, "masked")),
+        h("p", { class: "fig-label" }, WatchSays.walk(trace, one)));
+    };
+    const walks = (state, width) => {
+      const event = state.step ? all[state.step - 1] : null, one = state.only >= 0 ? programs[state.only] : event && event.program >= 0 ? event : programs[0], found = one ? walked(`${one.launch} ${one.program}`) : [];
+      return !found.length ? null : h("details", { class: "watch-walks", open: found.some(({ differs }) => differs !== null) && props.failed },
+        h("summary", {}, `How ${WatchSays.who(one, trace)} walks, beside an ideal kernel`), found.map((each) => walk(each, width)),
+        h("p", { class: "fig-label" }, "Each box is one load: from left to right in order, from top to bottom the rows or columns that it takes. Outlined red: the first that differs."));
+    };
+
     // The lit line is kept in sight of its own box; the page itself never scrolls.
     let lit = null;
     const follow = (line) => {
@@ -186,6 +208,7 @@ const WatchView = (() => {
           h("p", { class: "fig-say" }, WatchSays.says(trace, state).join(" ")),
           h("div", { class: "fig-row" }, api.field("lane", { label: "Lane", step: 1, digits: 0, chars: 5 })),
           counter(state, api.width),
+          walks(state, api.width),
         ];
       },
       twin: (state) => {

@@ -72,7 +72,13 @@ def watched(
     if told is None:
         return None
     judged = next(judged for judged in cases if judged.prepared.case.name == case.name)
-    ours = {"ideal_bytes": int(lab.ideal_bytes(prepared.inputs)), **_wrong(judged.finding), **_made(lines, lab, judged)}
+    sight = lab.sight(prepared.inputs)
+    ours = {
+        "ideal_bytes": int(lab.ideal_bytes(prepared.inputs)),
+        "sight": sight and [sight.first, sight.last],
+        **_wrong(judged.finding),
+        **_made(lines, lab, judged),
+    }
     return _believed(told, prepared, tensors, ours, judged.outcome.done)
 
 

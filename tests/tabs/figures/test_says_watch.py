@@ -1,5 +1,6 @@
 """What the player of a trace computes and says, against the NumPy model: every lane, every count, every sentence."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -319,3 +320,38 @@ def test_the_model_counts_what_the_grader_counts():
         trace = drawn(seed)
         found = watch.moved(trace, len(watch.events(trace)))
         assert {name: value + trace["rest"][name] for name, value in found.items()} == counted(trace)
+
+
+@pytest.mark.parametrize("seed", range(0, len(SEEDS), 4))
+def test_walks_are_those_of_the_model_and_said_as_they_are(js, seed):
+    trace = drawn(seed)
+    for launch, program in {each[:2] for each in watch.events(trace) if each[1] >= 0}:
+        model = watch.walks(trace, launch, program)
+        found = js("Watch.walks(t, l, p).map((w) => [w, WatchSays.walk(t, w)])", t=trace, l=launch, p=program)
+        assert [walk for walk, _ in found] == [dataclasses.asdict(walk) for walk in model]
+        for (_, said), walk in zip(found, model, strict=True):
+            told = [[int(low), int(high or low)] for low, high in re.findall(rf"{walk.unit}s? (\d+)(?: to (\d+))?", said)]
+            ideal = [[walk.ideal[0][0], walk.ideal[-1][1]]] if walk.ideal else []
+            both = (
+                []
+                if walk.differs is None
+                else [side[walk.differs] for side in (walk.yours, walk.ideal) if walk.differs < len(side)]
+            )
+            assert told == ideal + both
+            assert ("so does this one" in said) == (walk.differs is None)
+
+
+def test_a_walk_differs_where_a_tile_is_left_out():
+    tensors = [
+        {"name": name, "shape": [1, 1, 8, 2], "strides": [16, 16, 2, 1], "itemsize": 2, "role": role}
+        for name, role in (("key", "input"), ("out", "out"))
+    ]
+    tensors[1]["shape"] = [1, 1, 4, 2]
+    tile = {"kind": "load", "line": 3, "tensor": 0, "itemsize": 2, "steps": [[[2, 4]], [[2, 2]]], "on": None}
+    forms = [tile, {**tile, "kind": "store", "line": 4, "tensor": 1}]
+    trace = {**WHOLE[0], "tensors": tensors, "forms": forms, "sight": [None, 2]}
+    right = {**trace, "runs": [[0, 1, [0, 0, 0, 8, 0, 16, 1, 8]]]}  # rows 2 and 3 of out see keys 0 to 5
+    short = {**trace, "runs": [[0, 1, [0, 0, 0, 16, 1, 8]]]}
+
+    assert [walk.differs for walk in watch.walks(right, 0, 1)] == [None]
+    assert watch.walks(short, 0, 1) == [watch.Walk(0, "row", [[0, 1], [4, 5]], [[0, 1], [2, 3], [4, 5]], 1)]

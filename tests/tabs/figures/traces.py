@@ -42,6 +42,7 @@ def drawn(seed: int) -> dict[str, Any]:
             "other": None if race is None else [draw.randrange(4), draw.choice([None, 11, 12])],
             "lines": [[11, [], "input"], [12, [11], draw.choice(["", "score"])], [13, [11, 12], "sum"]],
             "parts": draw.choice([None, 11, 12, 13, 14]),
+            "sight": draw.choice([None, None, [None, 0], [-1, 1]]),
             "wrong": draw.choice([[], _runs(draw, math.prod(tensors[1]["shape"]))]),
             "rest": {"loaded": 8 if cut else 0, "stored": 0, "atomic": 0, "masked": 0},
             "cut": cut,
