@@ -46,8 +46,8 @@ const WatchView = (() => {
 
   const mount = (element, props) => {
     const { trace, source } = props, all = Watch.events(trace), programs = WatchSays.programs(trace), total = all.length;
-    const lines = source.split("\n"), known = all.map(({ form }) => form.line).concat(trace.launches.map(({ line }) => line), idle, WatchSays.parts(trace)).filter((line) => line !== null && line <= lines.length);
-    const from = Math.max(1, Math.min(...known) - 2), to = Math.min(lines.length, Math.max(...known) + 2), used = new Set(all.map(({ form }) => form.line)), idle = WatchSays.neverRun(trace, lines), held = new Map(trace.lines.map((made) => [made[0], made]));
+    const lines = source.split("\n"), idle = WatchSays.neverRun(trace, lines), known = all.map(({ form }) => form.line).concat(trace.launches.map(({ line }) => line), idle, WatchSays.parts(trace)).filter((line) => line !== null && line <= lines.length);
+    const from = Math.max(1, Math.min(...known) - 2), to = Math.min(lines.length, Math.max(...known) + 2), used = new Set(all.map(({ form }) => form.line)), held = new Map(trace.lines.map((made) => [made[0], made]));
     const troubles = all.map((_, i) => i).filter((i) => WatchSays.troubled(trace, i)), other = Watch.otherOfRace(trace);
     const isOf = ({ launch, program }, only) => only < 0 || (programs[only].launch === launch && programs[only].program === program);
     // A kernel that failed opens where it goes wrong, or at the end where something was never touched.
@@ -122,7 +122,7 @@ const WatchView = (() => {
         h("p", { class: "watch-name" }, h("span", { class: `fig-tint ${role}` }, `${here ? "▸ " : ""}${tensor.name}`), h("span", { class: "fig-label" }, ` [${tensor.shape.join(", ")}] · ${done || Numbers.bytes(size * tensor.itemsize)}${zoomed ? ` · ${zoomed}` : ""}`), wrong.length ? h("span", { class: "fig-tint wrong" }, ` ${wrong.join(" · ")}`) : ""),
         h("svg", { viewBox: `0 ${-SIDE / 2} ${width} ${high + HEAD}`, role: "img", "aria-label": `${tensor.name}: ${done || ""}${wrong.length ? `; ${wrong.join("; ")}` : ""}${zoomed ? `; ${zoomed}` : ""}`, onclick: pick, ondblclick: enlarge, onpointermove: explain },
           h("rect", { fill: "var(--panel)", stroke: "var(--rule)", x: 0, y: 0, width: across * wide, height: high }),
-          h("svg", { x: 0, y: 0, width: across * wide, height: high, viewBox: `${left * wide} ${top * tall} ${across * wide} ${high}` },
+          h("svg", { class: "watch-part", x: 0, y: 0, width: across * wide, height: high, viewBox: `${left * wide} ${top * tall} ${across * wide} ${high}` },
           h("path", { class: `${role} soft still`, d: before }),
           h("path", { class: `still ${tensor.role === "out" ? "watch-missing" : "masked"}`, d: path(lost, wide, tall) }),
           h("path", { class: "masked still", stroke: "var(--muted)", "stroke-width": 0.5, d: here ? path(ofLanes(trace, event, 0, columns), wide, tall) : "" }),
@@ -147,7 +147,7 @@ const WatchView = (() => {
       const tensor = trace.tensors[one.tensor], role = roleOf(tensor), long = tensor.shape.at(one.unit === "column" ? -1 : -2), most = Math.max(one.yours.length, one.ideal.length, 1), half = (width - 24) / 2, wide = half / most;
       const side = (name, tiles, x, mark) => h("g", { transform: `translate(${x} 0)` }, h("text", { class: "note", x: 0, y: 12 }, name), h("rect", { fill: "var(--panel)", stroke: "var(--rule)", x: 0, y: 20, width: half, height: WALK }),
         tiles.map(([first, last], i) => h("rect", { class: `still ${mark}`, x: i * wide, y: 20 + (first * WALK) / long, width: Math.max(1, wide - (wide > 4 ? 1 : 0)), height: Math.max(1.5, ((last - first + 1) * WALK) / long) })),
-        one.differs === null ? "" : h("rect", { class: "watch-off still", x: Math.min(one.differs, most - 1) * wide, y: 20, width: wide, height: WALK }));
+        one.differs === null ? "" : h("rect", { class: "watch-edge still", x: Math.min(one.differs, most - 1) * wide, y: 20, width: wide, height: WALK }));
       return h("div", { class: "watch-walk" }, h("p", { class: "watch-name" }, h("span", { class: `fig-tint ${role}` }, tensor.name), one.differs === null ? "" : h("span", { class: "fig-tint wrong" }, " ✗ differs")),
         h("svg", { viewBox: `0 0 ${width} ${WALK + 24}`, role: "img", "aria-label": WatchSays.walk(trace, one) }, side("this program", one.yours, 0, `${role} mark`), side("ideal", one.ideal, half + 24, "masked")),
         h("p", { class: "fig-label" }, WatchSays.walk(trace, one)));
@@ -198,13 +198,13 @@ const WatchView = (() => {
           h("p", { class: "fig-label" }, `Case ${trace.case}: ${trace.shape}. Programs run in an order drawn for this case.`),
           h("div", { class: "watch-stage", tabindex: 0, role: "group", "aria-label": "Steps: left and right arrow, Home, End; the space bar plays; plus, minus and 0 zoom", onkeydown: keys(api) },
             h("div", { class: "fig-row tight" }, Controls.button("◂ Back", () => move(api, -1), { disabled: state.step === 0 }), Controls.button(api.playing ? "Pause" : "Play", () => play(api)), Controls.button("Step ▸", () => move(api, 1), { disabled: next(state, 1) === null }),
-              Controls.button("+", () => closer(api, 1), { disabled: state.zoom === WatchSays.MOST_ZOOM, "aria-label": "Zoom in" }), Controls.button("−", () => closer(api, -1), { disabled: !state.zoom, "aria-label": "Zoom out" }), state.zoom ? Controls.button("Reset zoom", () => closer(api, -state.zoom)) : null,
+              Controls.button("Zoom +", () => closer(api, 1), { disabled: state.zoom === WatchSays.MOST_ZOOM, "aria-label": "Zoom + (closer)" }), Controls.button("Zoom −", () => closer(api, -1), { disabled: !state.zoom, "aria-label": "Zoom − (farther)" }), state.zoom ? Controls.button("Reset zoom", () => closer(api, -state.zoom)) : null,
               troubles.length ? Controls.button("✗ Where it goes wrong", () => api.set({ step: (troubles.find((i) => i >= state.step) ?? troubles[0]) + 1, only: -1 })) : null)),
           api.slider("step", { label: `Step of ${total}`, step: 1, digits: 0, chars: 4 }),
           choose(state, api),
           code(state, api),
           h("div", { class: "watch-tensors" }, touchedAtAll.map((i) => h("div", { class: two && !long(trace.tensors[i]) ? "" : "watch-long" }, panel(trace.tensors[i], i, state, api, Math.round(two && !long(trace.tensors[i]) ? half : api.width))))),
-          h("p", { class: "fig-label" }, "Filled: this step. Tinted: touched before. Hatched: masked lanes, and at the end what was never touched. Red: what must not be; outlined red: what is not right in the end. Behind a line stands what it holds; · marks the lines that the lit one takes from. Press an element of this step for its lane."),
+          h("p", { class: "fig-label" }, "Filled: this step. Tinted: touched before. Hatched: masked lanes, and at the end what was never touched. Red: what must not be, and what is not right in the end. Behind a line stands what it holds; · marks the lines that the lit one takes from. Press an element of this step for its lane."),
           h("p", { class: "fig-say" }, WatchSays.says(trace, state).join(" ")),
           h("div", { class: "fig-row" }, api.field("lane", { label: "Lane", step: 1, digits: 0, chars: 5 })),
           counter(state, api.width),

@@ -70,7 +70,7 @@ def believed(message, done=None):
         LentTensor(name=name, buffer=buffer, offset=0, shape=(4,), strides=(1,), dtype="float32")
         for name, buffer in (("x", "inputs"), ("out", "out"))
     ]
-    return _believed(message, prepared, tensors, 32, done)
+    return _believed(message, prepared, tensors, {"ideal_bytes": 32}, done)
 
 
 def test_what_a_session_sends_of_the_case_itself_is_not_used():
