@@ -15,6 +15,7 @@ import torch
 LOG2_E = math.log2(math.e)
 STEP = 16  # keys of the smallest tile that tl.dot takes
 MOST_STRETCHES = 32  # of STEP keys; longer rows are cut into longer ones
+MOST_NUMBERS = 4 << 20  # of a case; a larger one has none
 FEW_STRETCHES = 10  # … of which each may begin and end a tile, or a split
 
 # By name: cells [n] in any order, or rows [n, width] whose cells belong together.
@@ -37,6 +38,9 @@ def of_softmax(
         seen: which keys a row sees, of the scores' shape; None: all.
         scale: what the scores were multiplied by.
         inputs: tensors that are loaded, of which one may be scaled before they are multiplied.
+
+    Returns:
+        Nothing where there would be more than MOST_NUMBERS.
     """
     bases = (1.0, LOG2_E)
     units = sorted({1.0 / scale, *bases})
@@ -53,6 +57,8 @@ def of_softmax(
     maxima = torch.stack([scores[..., part].amax(-1) for part in parts], -1)
     lse = torch.stack([scores[..., part].logsumexp(-1) for part in parts], -1)
     ranges = _ranges(len(parts))
+    if scores[..., 0].numel() * len(parts) * max(keys, len(ranges) * (1 if value is None else value.shape[-1])) > MOST_NUMBERS:
+        return {}
     sums = torch.stack([lse[..., first:end].logsumexp(-1) for first, end in ranges], -1)  # log of them, as is lse
     highest = torch.stack([maxima[..., first:end].amax(-1) for first, end in ranges], -1)
     below = (scores[..., :, None] - maxima[..., None, :]).flatten()  # [heads, rows, keys, maxima]

@@ -71,6 +71,8 @@ def _read(told: Any, quantities: Quantities) -> list[Line]:
         names: list[str] = []
         none_at = None
         for now, itemsize, rows, columns in visits:
+            if not rows * columns:
+                raise ValueError("a block of nothing")
             at, along = sampled_cells(rows, columns)
             block, cells = cells[: len(at) * len(along)], cells[len(at) * len(along) :]
             name = tables.name(block.reshape(len(at), len(along)), itemsize, ((at, rows), (along, columns)))

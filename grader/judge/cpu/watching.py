@@ -120,10 +120,11 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
 
 def _made(told: Any, lab: Lab, judged: Judged) -> dict[str, Any]:
     """What the lines hold; and in a case that is not right, from where on that is no quantity of the lab."""
-    if lab.quantities is None:
+    quantities = lab.quantities(judged.prepared.inputs) if lab.quantities is not None else {}
+    if not quantities:
         return {"lines": [], "parts": None}
     try:
-        lines = line_values.read(told, lab.quantities(judged.prepared.inputs))
+        lines = line_values.read(told, quantities)
     except ValueError as error:
         logger.warning("what lines hold is left out", extra={"why": str(error)})
         return {"lines": [], "parts": None}
