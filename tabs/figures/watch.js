@@ -150,20 +150,20 @@ const Watch = (() => {
     return [...new Set(lines)].sort((a, b) => a - b);
   });
 
-  // The elements of the one tensor that is written that are not right; the access that stored the first of them, or null.
+  // The elements of the one tensor that is written that are not right; the first access of a kernel that stored one, or null.
   const wrong = once((trace) => {
     const tensor = trace.tensors.findIndex(({ role }) => role === "out"), cells = new Set();
     for (let i = 0; i < trace.wrong.length; i += 2) for (let more = 0; more < trace.wrong[i + 1]; more += 1) cells.add(trace.wrong[i] + more);
-    const written = tensor >= 0 && firsts(trace)[tensor] && firsts(trace)[tensor].written;
-    const first = written && cells.size ? [...cells].reduce((least, cell) => (written[cell] && written[cell] < least ? written[cell] : least), Infinity) : Infinity;
-    return { tensor, cells, first: first === Infinity ? null : first - 1 };
+    const first = cells.size ? events(trace).findIndex((event, number) => number !== trace.fault && storesInto(trace, event, tensor, cells) > 0) : -1;
+    return { tensor, cells, first: first < 0 ? null : first };
   });
-  // How many of them an access stores into.
-  const wrongOf = (trace, event) => {
-    const { tensor, cells } = wrong(trace), each = event.form.tensor === tensor && event.form.kind !== "load" && event.form.kind !== "fill" ? lanes(event, trace) : null, found = new Set();
+  // How many of some elements of a tensor an access of a kernel stores into.
+  const storesInto = (trace, event, tensor, cells) => {
+    const each = event.form.tensor === tensor && event.form.kind !== "load" && event.form.kind !== "fill" ? lanes(event, trace) : null, found = new Set();
     if (each) each.cell.forEach((cell, lane) => each.on[lane] && cells.has(cell) && found.add(cell));
     return found.size;
   };
+  const wrongOf = (trace, event) => storesInto(trace, event, wrong(trace).tensor, wrong(trace).cells);
   // [tensor, line]: a line that reads a tensor in a program, but not elements of it that this program reads by another line and less often
   // than the others: a second pass over less than the first.
   const passedOver = once((trace) => {

@@ -146,11 +146,11 @@ def passed_over(trace: Trace) -> dict[int, list[int]]:
         form, each = trace["forms"][form_number], lanes(trace, number)
         if form["kind"] == "load" and form["line"] is not None and each is not None and number != trace["fault"]:
             tensor = form["tensor"]
-            counts = by_program.setdefault((launch, program, tensor), {})
-            counts = counts.setdefault(form["line"], np.zeros(math.prod(trace["tensors"][tensor]["shape"]), np.int64))
+            of_line = by_program.setdefault((launch, program, tensor), {})
+            counts = of_line.setdefault(form["line"], np.zeros(math.prod(trace["tensors"][tensor]["shape"]), np.int64))
             np.add.at(counts, each.cell[each.on & (each.lands == CELL)], 1)
     for (_, _, tensor), lines in by_program.items():
-        every = sum(lines.values())
+        every = np.sum(list(lines.values()), axis=0)
         seldom = (every > 0) & (every < every.max())
         often = {line for line, counts in lines.items() if (counts[every == every.max()] > 0).all()}
         if seldom.any() and len(often) > 1 and np.unique(every[every > 0]).size == 2:
@@ -159,42 +159,25 @@ def passed_over(trace: Trace) -> dict[int, list[int]]:
 
 
 def wrong(trace: Trace) -> tuple[np.ndarray, int | None]:
-    """Which elements of the one tensor that is written are not right, and the access that wrote the first of them first."""
+    """Which elements of the one tensor that is written are not right, and the first access of a kernel that stored one."""
     number = next(i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out")
     cells = np.zeros(math.prod(trace["tensors"][number]["shape"]), bool)
     for first, many in zip(trace["wrong"][::2], trace["wrong"][1::2], strict=True):
         cells[first : first + many] = True
-    found = None
-    if cells.any():
-        every = range(len(events(trace)))
-        found = next(
-            (event for event in every if event != trace["fault"] and cells[_written(trace, event, number)].any()), None
-        )
-    return cells, found
+    every = range(len(events(trace))) if cells.any() else ()
+    return cells, next((event for event in every if event != trace["fault"] and _stores_into(trace, event, cells)), None)
 
 
 def wrong_of(trace: Trace, event: int) -> int:
     """How many of them an access of a kernel stores into."""
-    form = trace["forms"][events(trace)[event][2]]
-    if not trace["wrong"] or trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] == "fill":
+    return _stores_into(trace, event, wrong(trace)[0])
+
+
+def _stores_into(trace: Trace, event: int, cells: np.ndarray) -> int:
+    form, each = trace["forms"][events(trace)[event][2]], lanes(trace, event)
+    if trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] in ("load", "fill") or each is None:
         return 0
-    cells = np.zeros(math.prod(trace["tensors"][form["tensor"]]["shape"]), bool)
-    cells[_written(trace, event, form["tensor"], wide=False)] = True
-    return int((cells & wrong(trace)[0]).sum())
-
-
-def _written(trace: Trace, event: int, tensor: int, *, wide: bool = True) -> np.ndarray:
-    """The elements of a tensor that an access writes. `wide`: a lane may be wider than an element."""
-    form = trace["forms"][events(trace)[event][2]]
-    each = lanes(trace, event) if form["tensor"] == tensor and form["kind"] != "load" else None
-    if each is None:
-        return np.zeros(0, np.int64)
-    size = trace["tensors"][tensor]["itemsize"]
-    found = [
-        places(trace["tensors"][tensor], each.offset[each.on] + more * size)
-        for more in range(max(1, form["itemsize"] // size if wide else 1))
-    ]
-    return np.concatenate([cell[lands == CELL] for lands, cell in found])
+    return int(cells[np.unique(each.cell[each.on & (each.lands == CELL)])].sum())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +225,8 @@ def walks(trace: Trace, launch: int, program: int) -> list[Walk]:
             continue
         unit = "column" if alike and rows.size == 1 else "row"
         columns, keys = tensor["shape"][-1], tensor["shape"][-2]
-        spans = [cells % columns if unit == "column" else cells // columns % keys for cells in each if cells.size]
+        touched_cells = [cells for cells in each if cells is not None and cells.size]
+        spans = [cells % columns if unit == "column" else cells // columns % keys for cells in touched_cells]
         yours = [[int(span.min()), int(span.max())] for span in spans]
         if unit == "column":
             low, high = 0, columns - 1

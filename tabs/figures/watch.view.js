@@ -95,7 +95,7 @@ const WatchView = (() => {
       const wide = (width - SIDE) / across, tall = Math.min(TALLEST, Math.max(10, deep * Math.min(wide, 12))) / deep, high = deep * tall, first = Watch.firsts(trace)[number], seen = first && (tensor.role === "out" ? first.written : first.read);
       const before = first ? path(rects(0, rows - 1, columns, (cell) => (first.read[cell] && first.read[cell] <= state.step) || (first.written[cell] && first.written[cell] <= state.step)), wide, tall) : "";
       const lost = state.step === total && seen && WatchSays.untouched(trace, number) ? rects(0, rows - 1, columns, (cell) => !seen[cell]) : [];
-      const off = Watch.wrong(trace), bad = tensor.role === "out" && first && off.tensor === number ? rects(0, rows - 1, columns, (cell) => off.cells.has(cell) && first.written[cell] && first.written[cell] <= state.step) : [], badly = bad.reduce((sum, run) => sum + (run.to - run.from + 1) * run.tall, 0);
+      const off = Watch.wrong(trace), bad = tensor.role === "out" && first && off.tensor === number && off.first !== null && state.step > off.first ? rects(0, rows - 1, columns, (cell) => off.cells.has(cell) && first.written[cell] && first.written[cell] <= state.step) : [], badly = bad.reduce((sum, run) => sum + (run.to - run.from + 1) * run.tall, 0);
       const mark = here && [trace.race, trace.fault, trace.unwritten].includes(state.step - 1), stray = here ? Watch.astray(trace, event) : { past: 0, before: 0, gap: 0 };
       const strip = (count, x, y, w, tallness) => count ? h("rect", { class: "wrong mark", x, y, width: w, height: tallness }) : "";
       const heads = tensor.shape.length > 2 ? tensor.shape.at(-2) : 0;

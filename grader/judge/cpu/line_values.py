@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ FLAT = 8.0  # scores below this round as if they were as large
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class LineMade:
     """One line: from which it takes; what it holds, "" where that is not known; when it first held none, None if never."""
 
     number: int
@@ -37,19 +38,22 @@ class Line:
     none_at: int | None
 
 
-def read(told: Any, quantities: Quantities) -> list[Line]:
+def read(told: Any, quantities: Quantities, until: float = math.inf) -> list[LineMade]:
     """The lines that a session told of.
 
+    Args:
+        until: a time of `time.monotonic`, at which it is given up.
+
     Raises:
-        ValueError: they have another form.
+        ValueError: they have another form, or time is up.
     """
     try:
-        return _read(told, quantities)
+        return _read(told, quantities, until)
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"not the lines of a run: {error!r:.200}") from error
 
 
-def parts_from(lines: list[Line]) -> int | None:
+def parts_from(lines: list[LineMade]) -> int | None:
     """The first line that holds none of the quantities though all that it takes from do, and from which none is made again."""
     held = {line.number for line in lines if line.holds and line.none_at is None}
     back = {number for line in lines if line.number in held for number in line.taken}
@@ -57,12 +61,14 @@ def parts_from(lines: list[Line]) -> int | None:
     return min(lost)[1] if lost else None
 
 
-def _read(told: Any, quantities: Quantities) -> list[Line]:
+def _read(told: Any, quantities: Quantities, until: float) -> list[LineMade]:
     if not isinstance(told, list) or len(told) > LINES_LIMIT:
         raise ValueError("lines are none, or too many")
     tables = _Tables(quantities)
     lines = []
     for item in told:
+        if time.monotonic() > until:
+            raise ValueError("time is up")
         number, taken, visits = item["line"], item["from"], item["visits"]
         numbers = [number, *taken, *(number for visit in visits for number in visit)]
         if any(type(each) is not int or not 0 <= each < 1 << 31 for each in numbers) or len(visits) > LINE_VISITS:
@@ -77,10 +83,11 @@ def _read(told: Any, quantities: Quantities) -> list[Line]:
             block, cells = cells[: len(at) * len(along)], cells[len(at) * len(along) :]
             name = tables.name(block.reshape(len(at), len(along)), itemsize, ((at, rows), (along, columns)))
             if name is None:
-                none_at = now if none_at is None else none_at
-            elif name:
+                none_at = now
+                break
+            if name:
                 names.append(name)
-        lines.append(Line(number, tuple(taken[:LINES_LIMIT]), max(names, key=names.count) if names else "", none_at))
+        lines.append(LineMade(number, tuple(taken[:LINES_LIMIT]), max(names, key=names.count) if names else "", none_at))
     return lines
 
 

@@ -77,7 +77,7 @@ def watched(
         "ideal_bytes": int(lab.ideal_bytes(prepared.inputs)),
         "sight": sight and [sight.first, sight.last],
         **_wrong(judged.finding),
-        **_made(lines, lab, judged),
+        **_made(lines, lab, judged, until),
     }
     return _believed(told, prepared, tensors, ours, judged.outcome.done)
 
@@ -118,13 +118,13 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
     return min(large or prepared, key=lambda each: sum(tensor.nbytes for tensor in each.tensors.values()))
 
 
-def _made(told: Any, lab: Lab, judged: Judged) -> dict[str, Any]:
+def _made(told: Any, lab: Lab, judged: Judged, until: float) -> dict[str, Any]:
     """What the lines hold; and in a case that is not right, from where on that is no quantity of the lab."""
-    quantities = lab.quantities(judged.prepared.inputs) if lab.quantities is not None else {}
+    quantities = lab.quantities(judged.prepared.inputs) if lab.quantities and time.monotonic() < until else {}
     if not quantities:
         return {"lines": [], "parts": None}
     try:
-        lines = line_values.read(told, quantities)
+        lines = line_values.read(told, quantities, until)
     except ValueError as error:
         logger.warning("what lines hold is left out", extra={"why": str(error)})
         return {"lines": [], "parts": None}

@@ -137,13 +137,13 @@ QUANTITIES = {"input": torch.tensor([1.0, 2.0, 3.0]).double()}
 
 
 def test_cells_are_held_against_the_quantities_and_dropped():
-    assert line_values.read([TOLD], QUANTITIES) == [line_values.Line(3, (2,), "input", None)]
+    assert line_values.read([TOLD], QUANTITIES) == [line_values.LineMade(3, (2,), "input", None)]
     other = TOLD | {"line": 4, "cells": base64.b64encode(np.float32([2.5, np.nan]).tobytes()).decode()}
     lines = line_values.read([TOLD, other], QUANTITIES)
 
-    assert lines[1] == line_values.Line(4, (2,), "", 1)
+    assert lines[1] == line_values.LineMade(4, (2,), "", 1)
     assert line_values.parts_from(lines) == 4
-    assert line_values.parts_from([*lines, line_values.Line(5, (4,), "input", None)]) is None  # the value is found again
+    assert line_values.parts_from([*lines, line_values.LineMade(5, (4,), "input", None)]) is None  # the value is found again
 
 
 @pytest.mark.parametrize(
