@@ -156,7 +156,8 @@ def test_it_is_zoomed_by_keys_by_buttons_and_by_pressing_an_element_twice(play):
 def test_what_a_line_holds_and_where_that_parts_from_the_lab_stands_beside_it(play):
     page = play(whole(races=False))  # its first two elements are not right; line 12 holds no quantity
 
-    says(page, "2 elements that it stores into are not right in the end. Line 12, which takes from line 11, is the first that")
+    says(page, "2 elements that it stores into are not right in the end.")
+    says(page, "Line 12, which takes from line 11, is the first that holds none of the quantities")
     expect(page.locator(".watch-code .lit.wrong")).to_contain_text("✗ no quantity of the lab")
     expect(page.locator(".watch-code", has_text="line_11").locator(".watch-holds").first).to_have_text("input")
     expect(page.locator(".watch-name", has_text="out")).to_contain_text("✗ 2 not right")
