@@ -14,7 +14,7 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
-from grader.judge.diagnosis.patterns import pattern, worst
+from grader.judge.diagnosis.patterns import pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
@@ -111,6 +111,8 @@ class Inquiry:
         """What is wrong with answers that are there."""
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
+        if undefined := read_unwritten(self._findings, wrong):
+            return undefined
         signs = functools.partial(confirmed, self._lab, self._findings)
         rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
         if rule is not None:

@@ -22,7 +22,7 @@ from labs import load
 
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
-LAB9, LAB11 = "lab09_fp8_kv", "lab11_sliding_window"
+LAB3, LAB9, LAB11 = "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
 
 
 def finding(lab, prepared, compute):
@@ -56,6 +56,10 @@ def way(lab_id, **changes):
         (LAB2, {"base": math.log(2.0)}, "base_two"),
         (LAB2, {"tile": -1, "padding": -30.0}, "padding_takes_part"),
         (LAB2, {"tile": -1, "padding": 0.0, "padding_in": "max", "empty": "nan"}, "padding_in_maximum"),
+        (LAB2, {"extra": 1}, "one_term_too_many"),
+        (LAB3, {"tile": 1024, "counted_keys": lambda lane, n: lane >= 1024}, "first_tile_lost_not_counted"),
+        (LAB5, {"visible": lambda a: (torch.arange(a.keys) < a.rows)[None, None, None]}, "keys_up_to_seqlen_q"),
+        (LAB5, {"divisions": 0, "after": (lambda out, a: out / a.keys,)}, "divided_by_keys"),
         (LAB5, {"tile": 64, "acc_power": 0.0}, "acc_not_rescaled"),
         (LAB5, {"tile": 64, "sum_power": math.log(2.0)}, "sum_rescaled_base_two"),
         (LAB5, {"product_keys": lambda lane, n: lane != n - 1}, "last_key_not_in_product"),

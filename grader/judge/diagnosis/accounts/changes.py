@@ -11,6 +11,7 @@ from grader.judge.diagnosis.accounts.attention import Attention
 from grader.judge.diagnosis.accounts.way import Way
 
 LN2 = math.log(2.0)
+COLUMN = "column"  # what a key is called in the softmax labs, where numerators may be written by a second pass
 
 
 def scaled_to(scale: Callable[[Attention], float]) -> Callable[[Attention], Attention]:
@@ -74,6 +75,8 @@ def selections(key: str) -> Iterator[tuple[str, str, Way]]:
         yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", Way(sum_keys=chosen)
         sentence = f"The {which} {key} is in the sum l, but its numerator is not in the answer."
         yield f"{which}_key_not_in_product", sentence, Way(product_keys=chosen)
+        if key == COLUMN:
+            yield f"{which}_key_not_counted", f"The {which} {key} is in neither m nor l.", Way(counted_keys=chosen)
 
 
 def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
@@ -96,6 +99,8 @@ def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
         yield name, f"{said} takes no part.", Way(keys=chosen)
         yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", Way(sum_keys=chosen)
         yield f"{name}_in_product", f"{said} is in the sum l, but not in the answer.", Way(product_keys=chosen)
+        if key == COLUMN:
+            yield f"{name}_not_counted", f"{said} is in neither m nor l.", Way(counted_keys=chosen)
 
 
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
@@ -129,6 +134,17 @@ def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
 
 def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
+
+
+def _first_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    return lambda x, a: x[:, :, torch.arange(x.shape[2]) % tile]
+
+
+def not_advanced(tile: int) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    """The first tile's rows again at every step."""
+    for parts in ("key", "value", "key value"):
+        sentence = f"Each step reads the first tile of {parts.replace(' ', ' and ')} again ({tile} wide): it is not moved on."
+        yield f"first_tile_again_{parts.replace(' ', '_')}", sentence, _of(parts, _first_tile(tile))
 
 
 def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
@@ -228,6 +244,11 @@ MASKS = {
         ("window_one_less", "The window is one key too narrow.", lambda a: (a.distance() <= 0)[None, None] & _in_window(a, -1)),
     ),
 }
+
+def up_to_rows(a: Attention, *, tile: int) -> torch.Tensor:
+    """As many keys as there are queries, in whole tiles."""
+    return (torch.arange(a.keys) < -(-a.rows // tile) * tile)[None, None, None]
+
 
 UNASKED_MASKS = (
     (

@@ -58,6 +58,13 @@ def _read(reader: Callable[[Inputs], Attention], given: Inputs) -> Attention:
     return _kept[first]
 
 
+_ONE_MORE = (
+    "one_term_too_many",
+    "The sum l holds one term too many, that of a score of 0: l starts at 1 and m at 0, or 1 is added to l.",
+    Way(extra=1),
+)
+
+
 def accounts(kind: str) -> tuple[Account, ...]:
     """Every bug that a kernel of that kind of lab is known to have; none for a kind that is not known."""
     if kind not in READERS:
@@ -67,7 +74,7 @@ def accounts(kind: str) -> tuple[Account, ...]:
 
 
 def _softmax() -> Iterator[tuple[str, str, Way]]:
-    yield from _row_of_scores("column", WIDE)
+    yield from _row_of_scores(changes.COLUMN, WIDE)
     yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
     yield (
         "base_two_twice",
@@ -81,6 +88,7 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         "The softmax runs down the columns: each column sums to 1, the rows do not.",
         Way(after=(changes.down_columns,)),
     )
+    yield _ONE_MORE
     yield from _sums("l", WIDE)
 
 
@@ -94,6 +102,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     elif kind == "prefill":
         for name, sentence, seen in changes.UNASKED_MASKS:
             yield name, sentence, Way(visible=seen)
+        sentence = "Keys from seqlen_q on take no part: a loop or mask over keys ends at seqlen_q, not at seqlen_kv."
+        for tile in (1, *_TILES):
+            yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(changes.up_to_rows, tile=tile))
     else:
         yield from _lengths()
     if kind in _SCALES:
@@ -141,6 +152,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     """Which keys take part, what stands beyond the end, what is subtracted, what it is divided by."""
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
+    counted = Way(divisions=0, after=(lambda out, a: out / a.kv_len[:, None, None, None],))
+    yield "divided_by_keys", f"The numerators are divided by the number of {key}s, not by their sum l.", counted
     yield from _underflowing(
         "max_not_subtracted",
         "The maximum is not subtracted before exp: scores above 88.7 overflow.",
@@ -223,7 +236,8 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
-    for name, sentence, change in changes.SOURCES:
+    again = itertools.chain.from_iterable(changes.not_advanced(tile) for tile in _TILES)
+    for name, sentence, change in (*changes.SOURCES, *again):
         yield name, sentence, Way(before=(change,))
     if kind in ("decode", "fp8", "nvfp4"):
         for name, sentence, change in changes.GROUPS:
@@ -234,6 +248,7 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
         for filled in (0, 16):
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
+        yield _ONE_MORE
         for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
