@@ -45,6 +45,7 @@ class Case:
     spread: tuple[str, ...] = ()  # inputs that lie in sparse memory of the CPU, an axis's last offset beyond 2³¹ elements
     crossed: bool = False  # crosses regimes of values, shapes and layouts: no symptom counts on its being right
     limit: float | None = None  # overrides the gate's limit on a row's relative error
+    patience: float = 1.0  # times the usual seconds in the interpreter, where a right kernel may have very many programs
     devices: tuple[str, ...] = ("cpu", "cuda")
 
     def __post_init__(self) -> None:

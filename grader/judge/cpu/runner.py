@@ -80,7 +80,7 @@ class CpuRunner:
                 return failed
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
-        limit_s = self._limit_s
+        limit_s = self._limit_s * prepared.case.patience
         started = time.perf_counter()
         try:
             self._live_session.send(case_message(prepared, layout, self._submission.lab, again))

@@ -34,11 +34,12 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     # Which tensors a hidden case strides stands in the lab, which nothing that a submission saw there can change.
     alone = {finding.prepared.case.strided[0] for finding in failed if len(finding.prepared.case.strided) == 1}
     names = sorted(alone or {name for finding in failed for name in finding.prepared.case.strided})
-    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
-    sentence = (
-        f"Right for contiguous tensors, wrong for a view: {gaps} there. "
-        f"Use {names[0]}.stride(…) for every axis instead of the shape."
-    )
+    if len(names) == 1:
+        gaps, use = f"{names[0]} has gaps between its rows", f"Use {names[0]}.stride(…) for every axis instead of the shape."
+    else:
+        gaps = f"{_and(names)} have gaps between their rows"
+        use = "Use the strides of each for every axis: not the shape, and not those of another."
+    sentence = f"Right for contiguous tensors, wrong for a view: {gaps} there. {use}"
     return Diagnosis(sentence=sentence, name="strides")
 
 

@@ -31,7 +31,7 @@ from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refus
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.case.trace_book import TraceBook
 from grader.sandbox.interpret import launches as interpreted_launches
-from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
+from grader.sandbox.interpret import libdevice, loops, number_formats, reductions, watched_memory
 from grader.sandbox.protocol import LentCase
 
 
@@ -159,6 +159,7 @@ def _install() -> None:
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
     _patch_language_for_good()
+    loops.install()
     _explain_what_cannot_run()
     watched_memory.install()
     interpreted_launches.install()

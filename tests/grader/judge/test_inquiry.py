@@ -22,7 +22,7 @@ from labs import load
 
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
-LAB3, LAB9, LAB11 = "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
+LAB1, LAB3, LAB9, LAB11 = "lab01_scores", "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
 
 
 def finding(lab, prepared, compute):
@@ -57,7 +57,7 @@ def way(lab_id, **changes):
         (LAB2, {"tile": -1, "padding": -30.0}, "padding_takes_part"),
         (LAB2, {"tile": -1, "padding": 0.0, "padding_in": "max", "empty": "nan"}, "padding_in_maximum"),
         (LAB2, {"extra": 1}, "one_term_too_many"),
-        (LAB3, {"tile": 1024, "counted_keys": lambda lane, n: lane >= 1024}, "first_tile_lost_not_counted"),
+        (LAB3, {"tile": 1024, "counted_keys": lambda lane, n: lane >= 1024}, "first_tile_lost_in_sum"),
         (LAB5, {"visible": lambda a: (torch.arange(a.keys) < a.rows)[None, None, None]}, "keys_up_to_seqlen_q"),
         (LAB5, {"divisions": 0, "after": (lambda out, a: out / a.keys,)}, "divided_by_keys"),
         (LAB5, {"tile": 64, "acc_power": 0.0}, "acc_not_rescaled"),
@@ -246,3 +246,19 @@ def test_asking_keeps_to_its_calls_and_ends_when_it_is_cancelled(monkeypatch):
     calls.clear()
     ask(Inquiry(lab, LAB5, findings).questions(), run, cancelled=lambda: True)
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "compute", "name"),
+    [
+        ("lab00_roof", lambda given: given["x"][:, torch.arange(given["x"].shape[1]) % 256], "first_tile_again"),
+        (LAB1, lambda given: _products(given)[:, (given["query"].shape[0] - 1) // 32 * 32 :].sum(-1), "last_chunk_only"),
+        (LAB1, lambda given: _products(given).amax(-1), "largest_product"),
+    ],
+)
+def test_a_wrong_answer_that_depends_on_a_width_is_named_whatever_the_width(lab_id, compute, name):
+    assert diagnosed(lab_id, compute, asked=False).diagnosis.name == name
+
+
+def _products(given):
+    return given["key"].double() * given["query"].double() * given["softmax_scale"]

@@ -72,11 +72,17 @@ def selections(key: str) -> Iterator[tuple[str, str, Way]]:
     """The last key, or the first, left out of everything, of the sum, or of the product."""
     for which, chosen in (("last", lambda lane, n: lane != n - 1), ("first", lambda lane, n: lane != 0)):
         yield f"{which}_key_lost", f"The {which} {key} takes no part: a mask or loop is off by one.", Way(keys=chosen)
-        yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", Way(sum_keys=chosen)
+        for way in _without_sum(key, chosen):
+            yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", way
         sentence = f"The {which} {key} is in the sum l, but its numerator is not in the answer."
         yield f"{which}_key_not_in_product", sentence, Way(product_keys=chosen)
-        if key == COLUMN:
-            yield f"{which}_key_not_counted", f"The {which} {key} is in neither m nor l.", Way(counted_keys=chosen)
+
+
+def _without_sum(key: str, chosen: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Iterator[Way]:
+    """Lanes left out of l alone; in the softmax labs of m as well, as by a first pass: it is the same until exp overflows."""
+    yield Way(sum_keys=chosen)
+    if key == COLUMN:
+        yield Way(counted_keys=chosen)
 
 
 def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
@@ -97,10 +103,9 @@ def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
     ):
         said = what[0].upper() + what[1:]
         yield name, f"{said} takes no part.", Way(keys=chosen)
-        yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", Way(sum_keys=chosen)
+        for way in _without_sum(key, chosen):
+            yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", way
         yield f"{name}_in_product", f"{said} is in the sum l, but not in the answer.", Way(product_keys=chosen)
-        if key == COLUMN:
-            yield f"{name}_not_counted", f"{said} is in neither m nor l.", Way(counted_keys=chosen)
 
 
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
@@ -244,6 +249,7 @@ MASKS = {
         ("window_one_less", "The window is one key too narrow.", lambda a: (a.distance() <= 0)[None, None] & _in_window(a, -1)),
     ),
 }
+
 
 def up_to_rows(a: Attention, *, tile: int) -> torch.Tensor:
     """As many keys as there are queries, in whole tiles."""

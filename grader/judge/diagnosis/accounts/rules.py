@@ -166,7 +166,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     )
     for tile in (0, *tiles):
         sentence = "The row's smallest score is subtracted, not its largest."
-        yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan")
+        for narrow in ("", "product"):
+            yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan", narrow=narrow)
     yield from _underflowing(
         "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
     )
@@ -191,7 +192,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
         sentence = "What is subtracted is the first tile's maximum, not the running one."
-        yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan")
+        for narrow in ("", "product"):
+            yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan", narrow=narrow)
         yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
 
 
