@@ -20,6 +20,8 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if not passed or not failed or not all(finding.prepared.case.strided and of_addresses(finding) for finding in failed):
         return None
+    if all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts: it may be either
+        return None
     plain = [finding for finding in passed if not finding.prepared.case.strided]
     if not all(any(_as_many(finding, other) for other in plain) for finding in failed):
         return None

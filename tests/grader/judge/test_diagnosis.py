@@ -95,6 +95,11 @@ def test_only_strided_cases_failing_names_the_tensor():
     assert diagnosis.name == "strides"
     assert "x.stride(" in diagnosis.sentence
 
+    mixed = [case("a"), case("s", strided=("x",)), case("m", strided=("x",), crossed=True)]
+    findings = find(declared, lambda inputs: inputs["x"] * 5, *mixed, failing=lambda case: case.crossed)
+
+    assert diagnose(declared, findings).name != "strides"  # it may be its values as well
+
 
 def test_only_ragged_cases_failing_says_where():
     declared = lab()
