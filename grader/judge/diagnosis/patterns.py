@@ -55,7 +55,7 @@ def read_unwritten(findings: Sequence[Finding], failed: Sequence[Finding]) -> Di
         "Store it first, under the same index; where it is added to, begin with torch.zeros."
     )
     at = f"Line {found.line}: " if found.line else ""
-    return told_diagnosis(Diagnosis(sentence=at + sentence, name="read_unwritten", line=found.line), looked_at[0])
+    return told_diagnosis(Diagnosis(sentence=at + sentence, name="unwritten_scratch", line=found.line), looked_at[0])
 
 
 def _reads_unwritten(finding: Finding) -> Unwritten | None:

@@ -243,7 +243,7 @@ def test_memory_that_is_read_before_it_is_written_comes_before_any_name():
 
     diagnosis = diagnose(declared, _reading(findings))
 
-    assert (diagnosis.name, diagnosis.line) == ("read_unwritten", 12)
+    assert (diagnosis.name, diagnosis.line) == ("unwritten_scratch", 12)
     assert diagnosis.sentence.startswith("Line 12: scratch (line 7) is read where nobody has written it yet")
 
 
