@@ -219,7 +219,7 @@ REMEDIES = (
         ", within its mask",
         f"the mask lets lanes through that lie beyond. Hold each index against its own length. Or: {_OFFSET}",
     ),
-    ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
+    ("past the end of", "mask the lanes beyond it, as in mask=offs < length; or mend the offset, if none should lie there."),
     ("before the start of", "some offset is negative."),
     ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),
 )

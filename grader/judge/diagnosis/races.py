@@ -12,8 +12,9 @@ APART = (
     f"{_ANY_ORDER} Let each program store cells of its own: its program ids belong into the offset, each times what it covers."
 )
 REMEDY = (
-    f"{_ANY_ORDER} Put a second launch between them; or let the first end with "
-    "tl.debug_barrier() and an atomic with sem='acq_rel', and the second begin with one."
+    f"{_ANY_ORDER} Where one needs what the other makes, put a second launch between them; or let the first end with "
+    "tl.debug_barrier() and an atomic with sem='acq_rel', and the second begin with one. "
+    "Else let each program touch cells of its own."
 )
 _DOES = {
     "load": "loads",
@@ -40,7 +41,7 @@ def race_diagnosis(race: Race) -> Diagnosis:
         what = f"each of two programs {later} the same cells of {race.name}"
     else:
         what = f"one program {later} cells of {race.name} that another {earlier}"
-    remedy = APART if same and race.kind == "store" else REMEDY
+    remedy = APART if race.kind == race.other_kind == "store" else REMEDY
     sentence = f"A race: {what} (programs {race.program} and {race.other_program}), and nothing orders them. {remedy}"
     return Diagnosis(sentence=sentence, name="race", line=race.line)
 

@@ -56,7 +56,10 @@ def test_braces_in_a_text_do_no_harm():
             "mask the lanes beyond it, if a tile may begin behind",
         ),
         ("A store reaches 1 element past the end of out, within its mask.", "the mask lets lanes through that lie beyond"),
-        ("A store reaches 3 elements past the end of out.", "mask the lanes beyond it"),
+        (
+            "A store reaches 3 elements past the end of out.",
+            "mask the lanes beyond it, as in mask=offs < length; or mend the offset",
+        ),
         ("A load reaches 8 elements before the start of key.", "some offset is negative"),
         ("A load reaches memory far outside value.", "some offset is far too large"),
     ],
