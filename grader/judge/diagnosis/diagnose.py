@@ -109,10 +109,10 @@ class Inquiry:
 
     def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
         """What is wrong with answers that are there."""
+        if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
+            return undefined
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
-        if undefined := read_unwritten(self._findings, wrong):
-            return undefined
         signs = functools.partial(confirmed, self._lab, self._findings)
         rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
         if rule is not None:

@@ -52,7 +52,7 @@ def read_unwritten(findings: Sequence[Finding], failed: Sequence[Finding]) -> Di
         return None
     sentence = (
         f"{found.name} is read where nobody has written it yet: what stands there is undefined. "
-        "Store it first, under the same index; where it is added to, begin with torch.zeros."
+        "Store it first, under the same index; where it is added to, begin with zeros."
     )
     at = f"Line {found.line}: " if found.line else ""
     return told_diagnosis(Diagnosis(sentence=at + sentence, name="unwritten_scratch", line=found.line), looked_at[0])

@@ -244,6 +244,8 @@ def test_memory_that_is_read_before_it_is_written_comes_before_any_name():
     diagnosis = diagnose(declared, _reading(findings))
 
     assert (diagnosis.name, diagnosis.line) == ("unwritten_scratch", 12)
+    findings = [dataclasses.replace(one, verdict=Verdict.NOT_WRITTEN) if one.failed else one for one in findings]
+    assert diagnose(declared, _reading(findings)).name == "unwritten_scratch"
     assert diagnosis.sentence.startswith("Line 12: scratch (line 7) is read where nobody has written it yet")
 
 
