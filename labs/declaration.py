@@ -76,12 +76,17 @@ Inputs = Mapping[str, Any]  # argument name -> contiguous CPU tensor, or a float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Output:
-    """One of several tensors that the entry function writes. The judge sees them as one table (`labs.table`)."""
+    """One of several tensors that the entry function writes. The judge sees them as one table (`labs.table`).
+
+    `source`: others are computed from it. `kind`: as of a lab, where it is an answer of that kind by itself.
+    """
 
     name: str  # the argument
     shape: Callable[[Inputs], tuple[int, ...]]
     dtype: torch.dtype | None = None  # None: the case's
     cell_rows: bool = False  # each cell is held against its own size, where else a row of the last axis is
+    source: bool = False
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

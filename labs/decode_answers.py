@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 
+from labs.crossing import many_programs
 from labs.declaration import Case, Inputs, Oracle, Symptom
 
 TILES = (16, 32, 64, 128)
@@ -249,7 +250,7 @@ def decode_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
 
 def decode_symptoms(cases: tuple[Case, ...]) -> tuple[Symptom, ...]:
     """Patterns over the cases that any decode lab has."""
-    return tuple(only(cases, *row) for row in _SYMPTOMS)
+    return *(only(cases, *row) for row in _SYMPTOMS), many_programs(cases)
 
 
 def only(

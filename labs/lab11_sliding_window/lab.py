@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from labs import prefill_inputs
+from labs.crossing import many_programs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
 from labs.lab11_sliding_window.oracles import ORACLES, attend
@@ -112,7 +113,7 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
-    symptoms=SYMPTOMS,
+    symptoms=(*SYMPTOMS, many_programs(CASES)),
     sight=sight,
     habits=(
         hidden_keys_loaded(

@@ -43,7 +43,7 @@ def _masked_with_zero(given: Inputs) -> torch.Tensor:
 
 
 def _first_tile_dropped(given: Inputs, *, block_m: int, block_n: int) -> torch.Tensor:
-    """The loop begins at the first whole tile of keys behind the oldest key of the tile of queries."""
+    """The loop begins a tile late: rounded up, or at the oldest key of the last query where tiles are square."""
     seqlen_q, seqlen_kv = given["query"].shape[-2], given["key"].shape[-2]
     oldest = (torch.arange(seqlen_q) // block_m * block_m + seqlen_kv - seqlen_q - given["window"] + 1).clamp(min=0)
     first = (oldest + block_n - 1) // block_n * block_n
@@ -99,7 +99,10 @@ ORACLES = (
     *(
         Oracle(
             name="first_tile_dropped",
-            sentence="The tile of keys where the window begins is skipped: round the first key down to a whole tile, not up.",
+            sentence=(
+                "Keys where the window begins are skipped: the loop must begin at the oldest key that the first query of the "
+                "tile sees, rounded down to a whole tile."
+            ),
             answer=functools.partial(_first_tile_dropped, block_m=block_m, block_n=block_n),
         )
         for block_m, block_n in QUERY_AND_KEY_TILES

@@ -11,6 +11,8 @@ from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Verdict
 from labs.table import Form
 
+_OF_UNWRITTEN = (Verdict.NOT_FINITE, Verdict.NOT_WRITTEN)
+
 
 def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
     """What the failing cases share and no other has."""
@@ -28,6 +30,28 @@ def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis
     if failed[0].verdict is Verdict.NOT_FINITE:
         return told_diagnosis(Diagnosis(sentence=_nan_sentence(failed[0]), name="not_finite"), failed[0])
     return None
+
+
+def read_unwritten(findings: Sequence[Finding]) -> Diagnosis | None:
+    """Where each failing case, and no other, read memory that nobody had written, and gave NaN, or left cells unwritten."""
+
+    def seen(finding: Finding) -> bool:
+        return finding.done is not None and finding.done.facts.unwritten is not None
+
+    failed = [finding for finding in findings if finding.failed]
+    if not all(seen(finding) and finding.verdict in _OF_UNWRITTEN for finding in failed):
+        return None
+    if any(seen(finding) for finding in findings if finding.verdict is Verdict.PASSED):
+        return None
+    first = failed[0]
+    assert first.done is not None and first.done.facts.unwritten is not None
+    read = first.done.facts.unwritten
+    where = f"Line {read.line}" if read.line is not None else "The kernel"
+    sentence = (
+        f"{where} reads cells of {read.name} that nobody has written by then: such memory holds anything. "
+        "Write them first, or allocate with torch.zeros."
+    )
+    return told_diagnosis(Diagnosis(sentence=sentence, name="read_before_written", line=read.line), first)
 
 
 def _is_ragged(finding: Finding) -> bool:

@@ -34,7 +34,7 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     # Which tensors a hidden case strides stands in the lab, which nothing that a submission saw there can change.
     alone = {finding.prepared.case.strided[0] for finding in failed if len(finding.prepared.case.strided) == 1}
     names = sorted(alone or {name for finding in failed for name in finding.prepared.case.strided})
-    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
+    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{listed(names)} have gaps between their rows"
     sentence = (
         f"Right for contiguous tensors, wrong for a view: {gaps} there. "
         f"Use {names[0]}.stride(…) for every axis instead of the shape."
@@ -70,5 +70,6 @@ def _as_many(view: Finding, plain: Finding) -> bool:
     return True
 
 
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"; at least one."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

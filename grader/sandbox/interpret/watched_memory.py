@@ -14,6 +14,7 @@ from grader.sandbox.case.address_map import Access, AccessFault
 from grader.sandbox.interpret import programs
 
 REGION = "region"  # the attribute of a handle under which its tensor is remembered
+UNMASKED = "unmasked"  # … of the mask of every lane that the interpreter makes where the kernel gives none
 
 _ORDERS = {
     MEM_SEMANTIC.RELAXED: "relaxed",
@@ -30,6 +31,8 @@ _Builder = stock.InterpreterBuilder
 def install() -> None:
     """Patch the interpreter. Every way to memory ends in one of these four; block pointers and descriptors too."""
     load, store = _Builder.create_masked_load, _Builder.create_masked_store
+    for name in ("create_load", "create_store"):
+        _mark_unmasked(name)
     rmw, cas, barrier = _Builder.create_atomic_rmw, _Builder.create_atomic_cas, _Builder.create_barrier
 
     def create_masked_load(
@@ -77,7 +80,8 @@ def install() -> None:
 
 def _access(kind: str, pointers: Any, mask: Any) -> Access | None:
     itemsize = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
-    lanes = None if mask is None else np.asarray(getattr(mask, "data", mask))
+    given = mask is not None and not getattr(mask, "attr", {}).get(UNMASKED)
+    lanes = np.asarray(getattr(mask, "data", mask)) if given else None
     block, region, trace = np.asarray(pointers.data), pointers.attr.get(REGION), current_case.plan().book.trace
     if trace is not None:
         trace.access(kind, block, lanes, itemsize, region)
@@ -90,6 +94,20 @@ def _access(kind: str, pointers: Any, mask: Any) -> Access | None:
     if access is not None:
         programs.running().touched(access.low if kind != "store" and access.addresses.size == 1 else None)
     return access
+
+
+def _mark_unmasked(name: str) -> None:
+    """`create_load` and `create_store` call their masked forms: with a mask that says it is none."""
+    masked = name.replace("create_", "create_masked_")
+
+    def plain(self: Any, ptr: Any, *args: Any) -> Any:
+        every = _Handle(np.ones_like(ptr.data, dtype=bool), stock.tl.int1)
+        every.attr[UNMASKED] = True
+        if name == "create_load":
+            return getattr(self, masked)(ptr, every, None, *args)
+        return getattr(self, masked)(ptr, args[0], every, None, None)
+
+    setattr(_Builder, name, plain)
 
 
 def _remember_region(name: str) -> None:

@@ -168,7 +168,41 @@ def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
         rows = [value.flatten(2)[..., row : row + value.shape[3]] for row in range(value.shape[2])]
         return right({**inputs, "value": torch.stack(rows, dim=2)})
 
+    def again(inputs):
+        """The first key is counted twice."""
+        twice = {part: torch.cat((inputs[part], inputs[part][:, :, :1]), dim=2) for part in ("key", "value")}
+        return right({**inputs, **twice, "kv_len": inputs["kv_len"] + 1})
+
     assert read(LAB9, name, overlapping) is None
+    assert read(LAB9, name, again) is None
+
+
+@pytest.mark.parametrize(
+    ("compute", "got"),
+    [
+        (lambda out: out * (0.5 + 0.5 * (torch.arange(6) != 2))[:, None], "batch 0, head 2 gets 0.5 times that of batch 0"),
+        (lambda out: out.roll(2, dims=1), "batch 0, head 0 gets value of batch 0, head 2"),
+    ],
+)  # fmt: skip
+def test_another_heads_value_is_told_from_a_share_of_ones_own(compute, got):
+    right = way(LAB7)
+
+    assert read(LAB7, "values_3_3", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
+
+
+@pytest.mark.parametrize(
+    ("factor", "given", "got"),
+    [
+        (lambda codes: torch.full_like(codes, 2.0), "every code of value", "2 times its number"),
+        (lambda codes: 1.0 - 0.5 * (codes.abs() < 1), "codes of value, 110 of 256 differ, each by the factor 0.5", "01 as"),
+    ],
+)  # fmt: skip
+def test_one_factor_for_all_codes_is_no_matter_of_the_table(factor, given, got):
+    right = way(LAB9)
+
+    fact = read(LAB9, "fp8_value_codes", lambda inputs: right(inputs) * factor(right(inputs))).fact
+
+    assert fact.given == given and fact.got.startswith(got)
 
 
 def test_one_key_whose_weight_is_right_is_no_matter_of_counts():
