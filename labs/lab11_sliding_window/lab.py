@@ -55,7 +55,7 @@ SYMPTOMS = (
         name="window_alignment",
         sentence=(
             "Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is "
-            "i + seqlen_kv − seqlen_q, in the mask as in the loop's bounds."
+            "i + seqlen_kv − seqlen_q, the oldest window − 1 before it, in the mask as in the loop's bounds."
         ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "narrow_window"),

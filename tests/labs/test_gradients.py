@@ -159,3 +159,15 @@ def test_what_nothing_explains_is_told_by_output_with_its_factor():
 
     assert found.diagnosis.sentence == "dvalue is wrong, out, lse, dquery and dkey are right."
     assert [(fact.given, fact.got) for fact in found.facts] == [("case one_tile, dvalue", "-3 times the right numbers")]
+
+
+def test_which_outputs_are_wrong_in_a_hidden_case_is_not_told():
+    hidden = [dataclasses.replace(each.prepared.case, group="hidden") for each in _found(_with())]
+    unknown = [
+        dataclasses.replace(each, prepared=dataclasses.replace(each.prepared, case=case))
+        for each, case in zip(_found(lambda prepared: 1.5 + answer(prepared.inputs, Way())), hidden, strict=True)
+    ]
+
+    found = Inquiry(LAB.lab, LAB.id, unknown).diagnose()
+
+    assert found.diagnosis.sentence == "Case one_tile is wrong." and found.facts == ()

@@ -29,29 +29,30 @@ FACTS = 3
 def by_output(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
     """What is wrong with each of several outputs; None of a lab that has one, or where all that fails is NaN.
 
-    An output that a right one is computed from comes first in the lab's order: the first wrong one that is no gradient of the
-    others is spoken of alone (`Output.source`), since those that follow are wrong with it.
+    Where an output that others are computed from (`Output.source`) is wrong, it alone is spoken of: they are wrong with it.
     """
-    if len(lab.outputs) < 2:
+    if len(lab.outputs) < 2 or not any(finding.verdict is Verdict.WRONG_ANSWER for finding in findings):
         return None
-    wrong = [output.name for output in lab.outputs if any(output.name in _wrong(finding) for finding in findings)]
-    if not any(finding.verdict is Verdict.WRONG_ANSWER for finding in findings):
-        return None
+    failed = [finding for finding in findings if _wrong(finding)]
+    shown = [finding for finding in failed if finding.visible]  # which outputs are wrong in a hidden case is not told
+    wrong = [output.name for output in lab.outputs if any(output.name in _wrong(finding) for finding in shown or failed)]
     source = next((output.name for output in lab.outputs if output.source and output.name in wrong), None)
-    spoken_of = [source] if source else wrong
     answers: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by a tensor of the inputs: each rule's table, computed once
-    sparing = functools.partial(_spares, lab, [finding for finding in findings if _wrong(finding)], wrong, answers)
+    sparing = functools.partial(_spares, lab, failed, wrong, answers)
     said: dict[tuple[str, str], list[str]] = {}
-    for name in spoken_of:
+    for name in [source] if source else wrong:
         found = _suspects(lab, name, findings, answers).named((), sparing)
         said.setdefault(found or ("", ""), []).append(name)
     named = {rule: names for rule, names in said.items() if rule != ("", "")}
+    if not shown and not named:
+        return None
     right = [output.name for output in lab.outputs if output.name not in wrong]
     told = f"{listed(wrong)} {_are(wrong)} wrong" + (f", {listed(right)} {_are(right)} right." if right else ".")
     if source and len(wrong) > 1:
         told += f" The gradients are computed from {source}: look there first."
     whys = (f"{listed(names)} {_are(names)} what comes of this: {rule[1]}" for rule, names in named.items())
-    return Diagnosis(sentence=" ".join([told, *whys]), name=next(iter(named))[0] if named else "wrong_answer")
+    name = next(iter(named))[0] if named else "wrong_answer"
+    return Diagnosis(sentence=" ".join([*([told] if shown else []), *whys]), name=name)
 
 
 def facts_of_outputs(findings: Sequence[Finding]) -> tuple[Fact, ...]:

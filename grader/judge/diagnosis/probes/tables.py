@@ -89,6 +89,8 @@ def _table(
     def read(found: Sequence[Finding]) -> Reading | None:
         if found[0].out is None:
             return None
+        if not bool(found[0].out.any()):  # the key is lost, whatever its codes are
+            return Reading(fact=Fact(given=f"one key, every code of {tensor}", got="out is 0 everywhere", expected="its value"))
         return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
 
     return KernelQuestion(name=name, cases=(case,), read=read)
@@ -309,7 +311,7 @@ def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
         return None
     got, want = finding.out.double()[0, :, 0], finding.expected.double()[0, :, 0]
     bad = (~((got - want).abs() <= 0.01 * want.abs())).nonzero().flatten().tolist()
-    if not bad:
+    if not bad or not bool(got.any()):
         return None
     said = "; ".join(f"query head {head} gives {number(got[head])}" for head in bad[:3])
     return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))
