@@ -38,10 +38,13 @@ def by_output(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
     wrong = [output.name for output in lab.outputs if any(output.name in _wrong(finding) for finding in shown or failed)]
     source = next((output.name for output in lab.outputs if output.source and output.name in wrong), None)
     answers: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by a tensor of the inputs: each rule's table, computed once
+    later = [output.name for output in lab.outputs if not output.source]
     sparing = functools.partial(_spares, lab, failed, wrong, answers)
     said: dict[tuple[str, str], list[str]] = {}
     for name in [source] if source else wrong:
         found = _suspects(lab, name, findings, answers).named((), sparing)
+        if found and name in later and not _spares(lab, failed, [*later, *wrong], answers, found[0]):
+            found = None  # its bug would show in what this output is computed from
         said.setdefault(found or ("", ""), []).append(name)
     named = {rule: names for rule, names in said.items() if rule != ("", "")}
     if not shown and not named:

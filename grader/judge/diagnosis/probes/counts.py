@@ -21,8 +21,9 @@ HEAD_DIM = 64
 
 def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """One row over n keys of score 0; in the quantised labs beside one key alone: where that is wrong, nothing is counted."""
-    zero = torch.zeros(1, 1, 1, HEAD_DIM)
-    given = arguments(kind, zero, zero, identity(kind, 1, 1, 1, HEAD_DIM), scale=0.25)
+    channels = torch.arange(0, HEAD_DIM, 7)  # of either half of a byte, in every block
+    value = torch.nn.functional.one_hot(channels, HEAD_DIM)[:, None, None].float() * unit(kind)
+    given = arguments(kind, torch.zeros_like(value), torch.zeros_like(value), value, scale=0.25)
     lone = (prepared(lab, "equal_lone", given, FP16, what="one key"),) if kind in ("fp8", "nvfp4") else ()
     for keys in LENGTHS:
         query, key = torch.zeros(1, 1, 1, HEAD_DIM), torch.zeros(1, 1, keys, HEAD_DIM)

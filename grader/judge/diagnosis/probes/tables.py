@@ -18,6 +18,7 @@ from labs.declaration import Inputs, Lab
 FP16 = torch.float16
 ONE = {"fp8": 0x38, "nvfp4": 2}  # the code of 1
 SCALE_OF_ONE = 0x38
+ROUNDED = 0.07  # of a score: what rounding out to eight bits would do to it; the nearest codes are further apart
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
@@ -124,7 +125,7 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
         got = torch.empty(len(codes), dtype=torch.double)
         got[groups] = score / query[:, 0, :1].double()
         error = torch.empty_like(got)
-        error[groups] = (0.02 / query[:, 0, :1].double()).expand(-1, together)
+        error[groups] = (ROUNDED / query[:, 0, :1].double()).expand(-1, together)
         near = (got - numbers.double()).abs() < error
         factor = _one_factor(got, numbers.double(), error)
         if factor is not None and not bool(near.all()):
