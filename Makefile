@@ -52,9 +52,9 @@ setup-dev: .venv/installed-dev libseccomp browser postgres
 libseccomp:
 	@ldconfig -p | grep -q libseccomp.so.2 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
 
-# Debian's chromium where we may install it, else Playwright's own.
+# Debian's Chromium where we may install it, else one that is there, else Playwright's own.
 browser: .venv/installed-dev
-	@command -v chromium >/dev/null || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium fonts-liberation >/dev/null) || $(BIN)/playwright install chromium
+	@command -v chromium-headless-shell >/dev/null || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium-headless-shell fonts-liberation >/dev/null) || command -v chromium >/dev/null || $(BIN)/playwright install chromium
 
 # Debian's server, for the tests of many machines.
 postgres:

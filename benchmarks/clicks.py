@@ -17,14 +17,14 @@ import json
 import os
 import platform
 import re
-import shutil
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from benchmarks.chromium import chromium
 from benchmarks.page import served, visit
 from labs import LabFolder, lab_ids, load
 
@@ -61,9 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     folders = [load(lab) for lab in lab_ids() if int(lab[3:5]) in options.labs]
     load_before = os.getloadavg()[0]
-    with served() if options.address is None else contextlib.nullcontext(options.address) as address, sync_playwright() as play:
-        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with served() if options.address is None else contextlib.nullcontext(options.address) as address, chromium() as browser:
         result = {
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "command": "python -m benchmarks.clicks " + " ".join(sys.argv[1:]),
@@ -71,7 +69,6 @@ def main() -> None:
             "browser": browser.version,
             "labs": {folder.id: waits(browser, address, folder, options.clicks) for folder in folders},
         }
-        browser.close()
     text = json.dumps(result, indent=1, ensure_ascii=False)
     print(text)
     if options.out:

@@ -17,7 +17,6 @@ import datetime
 import json
 import os
 import platform
-import shutil
 import socket
 import statistics
 import subprocess
@@ -29,7 +28,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
+
+from benchmarks.chromium import chromium
 
 ROOT = Path(__file__).parents[1]
 STEPS = 60
@@ -88,9 +89,7 @@ def main() -> None:
     parser.add_argument("--address", help="a page that is served already; ends with a slash")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    with served() if options.address is None else contextlib.nullcontext(options.address) as address, sync_playwright() as play:
-        path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with served() if options.address is None else contextlib.nullcontext(options.address) as address, chromium() as browser:
         result = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "command": "python -m benchmarks.page " + " ".join(sys.argv[1:]),
@@ -102,7 +101,6 @@ def main() -> None:
             },
             "drag": {tab: drag(browser, address, tab) for tab in DRAGGED},
         }
-        browser.close()
     text = json.dumps(result, indent=2, ensure_ascii=False)
     print(text)
     if options.out:

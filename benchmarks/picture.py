@@ -8,12 +8,10 @@ screenshot of 1440 × 900 with Chromium.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
-
+from benchmarks.chromium import chromium
 from benchmarks.page import served
 from labs import load
 
@@ -24,8 +22,7 @@ LAB, MISTAKE = "lab02_safe_softmax", "max_not_subtracted"
 def take(to: Path) -> None:
     """The screenshot."""
     source = next(mistake for mistake in load(LAB).mistakes if mistake.name == MISTAKE).source
-    with served() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with served() as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
         page.goto(f"{address}?tab=labs&lab={LAB}")
         page.locator(".cm-content").first.click()
@@ -36,7 +33,6 @@ def take(to: Path) -> None:
         page.locator("[data-verdict]").first.wait_for(timeout=60_000)
         page.wait_for_timeout(1000)
         page.screenshot(path=to)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,8 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]
         timed_out = verdict is Verdict.TIME_LIMIT
-        told = f"{outcome.limit_s:g} s a case; does a loop's counter move?" if timed_out else outcome.ending.detail
+        each = "for all cases together" if outcome.of_all else "a case"
+        told = f"{outcome.limit_s:g} s {each}; does a loop's counter move?" if timed_out else outcome.ending.detail
         detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
         own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
         return Finding(prepared=prepared, verdict=verdict, own=own)

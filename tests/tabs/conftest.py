@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gc
-import os
-import shutil
 import warnings
 from pathlib import Path
 
 import pytest
 from driving import free_port
 from fake_course import FakeCourse
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
+
+from benchmarks.chromium import HERE
+from benchmarks.chromium import chromium as started
 
 # Gradio and its client leave event loops and sockets to the garbage collector; which test runs then is chance.
 LEFT_BY_GRADIO = ("ignore:unclosed event loop:ResourceWarning", "ignore:unclosed <socket:ResourceWarning")
@@ -58,13 +59,10 @@ def url(fake_course):
 
 @pytest.fixture(scope="session")
 def chromium():
-    """One Chromium for all tests: the system's where there is one, else Playwright's own."""
+    """One Chromium for all tests."""
     expect.set_options(timeout=30_000)  # ms; a loaded machine is no failure
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with started(only_here=True) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -79,16 +77,15 @@ def open_page(chromium, request):
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
 
-    def guard(route):
-        if route.request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
-            route.continue_()
-        else:
-            complaints.append(f"external request: {route.request.url}")
-            route.abort()
+    def failed(
+        asked,
+    ):  # not a route through which all must pass: that costs a third of a visit, and the browser's memory of files
+        if not asked.url.startswith((f"http://{HERE}:", "data:", "blob:")):
+            complaints.append(f"external request: {asked.url}")
 
     def open_in_new_context(query="", *, address=None, **options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.route("**/*", guard)
+        context.on("requestfailed", failed)
         context.on("page", watch)
         contexts.append(context)
         page = context.new_page()

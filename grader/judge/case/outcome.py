@@ -34,7 +34,7 @@ class Outcome:
     """How one case ended: with answers (`snapshots`, `done`), with a fault, or with the session (`ending`).
 
     `snapshots` holds one for each configuration that was run; `changed` names inputs that are not as they were lent;
-    `limit_s` is the time that it was given.
+    `limit_s` is the time that it was given, or, where `of_all`, that all cases together were given, which was over.
     """
 
     snapshots: tuple[Snapshot, ...] = ()
@@ -44,6 +44,7 @@ class Outcome:
     ending: Ending | None = None
     duration_ms: float = 0.0
     limit_s: float = CASE_LIMIT_S
+    of_all: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

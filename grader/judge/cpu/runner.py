@@ -17,7 +17,7 @@ from grader.faults import GraderError, SandboxError
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import LentMemory, lay_out
 from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
-from grader.sandbox.process.door import Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
+from grader.sandbox.process.door import PATIENCE, Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault, LentTensor
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
@@ -39,7 +39,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self._deadline = time.monotonic() + submission.lab.cpu_limit_s
+        self._left_s = submission.lab.cpu_limit_s  # of waiting for answers, without what others keep a session from running
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False
@@ -57,7 +57,7 @@ class CpuRunner:
         """Start a session and let it read the submission. None when it is ready for cases."""
         self._retire()
         self._started += 1
-        limits = Limits(time_limit_s=max(1.0, self._deadline - time.monotonic()))
+        limits = Limits(time_limit_s=PATIENCE * max(1.0, self._left_s))
         self._session = self._sandbox.start_session(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
         try:
             self._receive()  # ready; nothing of the submission has been sent yet
@@ -73,14 +73,14 @@ class CpuRunner:
     def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
         """Run one case; where the session is gone, in a new one."""
         if self._session is None:
-            if self._started >= SESSIONS or time.monotonic() > self._deadline:
+            if self._started >= SESSIONS or self._left_s <= 0:
                 return Outcome(ending=None)
             failed = self.load()
             if failed is not None:
                 return failed
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
-        limit_s = self._limit_s
+        limit_s, of_all = self._limit_s, self._left_s < self._limit_s
         started = time.perf_counter()
         try:
             self._live_session.send(case_message(prepared, layout, self._submission.lab, again))
@@ -88,7 +88,8 @@ class CpuRunner:
         except Ended as ended:
             self._retire()
             self._timed_out |= ended.ending.reason is Reason.TIME_LIMIT
-            return Outcome(ending=ended.ending, duration_ms=_since(started), limit_s=limit_s)
+            told_s = self._submission.lab.cpu_limit_s if of_all else limit_s
+            return Outcome(ending=ended.ending, duration_ms=_since(started), limit_s=told_s, of_all=of_all)
         duration_ms = _since(started)
         self._longest_s = max(self._longest_s, duration_ms / 1e3)
         if kind == "done":
@@ -128,8 +129,12 @@ class CpuRunner:
         return min(CASE_LIMIT_S, max(AFTER_TIME_OUT_S, PACE * self._longest_s)) if self._timed_out else CASE_LIMIT_S
 
     def _receive(self, limit_s: float | None = None) -> tuple[str, dict[str, Any]]:
-        left = min(limit_s or CASE_LIMIT_S, max(0.1, self._deadline - time.monotonic()))
-        return self._live_session.receive(left, cancelled=self._cancelled)
+        session, began = self._live_session, time.monotonic()
+        waited_s = session.kept_waiting_s
+        try:
+            return session.receive(min(limit_s or CASE_LIMIT_S, max(0.1, self._left_s)), cancelled=self._cancelled)
+        finally:
+            self._left_s -= max(0.0, time.monotonic() - began - (session.kept_waiting_s - waited_s))
 
     def _stopped_by(self, stopped: Fault | Ending) -> Outcome:
         if isinstance(stopped, Fault):

@@ -11,16 +11,15 @@ from typing import Any
 from grader.sandbox import protocol
 from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.keeper import Keeper
-from grader.sandbox.walls.limits import Limits
+from grader.sandbox.walls.limits import PATIENCE, Limits
 
-_PATIENCE = 3  # times its limit may pass on the clock while a session waits for a processor, or for nothing
 _LAST_WORDS_S = 1.0  # between the end of a session's replies and its own end
 _CANCEL_LOOK_S = 0.05
 _CHUNK = 65536
 
 
 class _Deadline:
-    """When a session has had its time: on the clock and, where others keep it from running, of a processor.
+    """When a session has had its time: on the clock, less what others kept it from running, or of all processors.
 
     Args:
         keeper: knows what it has used.
@@ -31,13 +30,14 @@ class _Deadline:
         self._keeper = keeper
         self._limit_s = limit_s
         self._began = time.monotonic()
-        self._used_s = keeper.processor_s
+        self._used_s, self._waited_s = keeper.processor_s, keeper.kept_waiting_s
 
     def has_passed(self) -> bool:
         passed_s = time.monotonic() - self._began
         if passed_s < self._limit_s:
             return False
-        return passed_s >= _PATIENCE * self._limit_s or self._keeper.processor_s - self._used_s >= self._limit_s
+        own_s = max(passed_s - (self._keeper.kept_waiting_s - self._waited_s), self._keeper.processor_s - self._used_s)
+        return passed_s >= PATIENCE * self._limit_s or own_s >= self._limit_s
 
 
 class Conversation:
@@ -59,6 +59,11 @@ class Conversation:
     def warden_pid(self) -> int:
         """Its warden's process, which also names its session."""
         return self._keeper.warden_pid
+
+    @property
+    def kept_waiting_s(self) -> float:
+        """Time so far in which others kept it from running, in seconds."""
+        return self._keeper.kept_waiting_s
 
     @property
     def output(self) -> bytes:
@@ -89,7 +94,7 @@ class Conversation:
         """The next reply's kind and fields, checked by `protocol.parse_reply`.
 
         Args:
-            time_limit_s: from now; using so much processor time ends the session, and so does three times as much on the clock.
+            time_limit_s: from now, without what others keep it from running; on the clock `PATIENCE` times as much at most.
             cancelled: asked every 50 ms; True ends the session.
 
         Raises:

@@ -30,9 +30,9 @@ from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.pipes import LOCK_LIMIT_S, Pipes, readable
 from grader.sandbox.walls import lockdown, policy, roots, scratch
-from grader.sandbox.walls.limits import Kind, Limits
+from grader.sandbox.walls.limits import PATIENCE, Kind, Limits
 
-__all__ = ["Ended", "Ending", "Kind", "Limits", "Sandbox", "Reason", "Conversation", "harden_this_process"]
+__all__ = ["Ended", "Ending", "Kind", "Limits", "PATIENCE", "Sandbox", "Reason", "Conversation", "harden_this_process"]
 
 START_LIMIT_S = 120.0  # importing torch from a cold disk
 _KINDS = (Kind.INTERPRET, Kind.RECORD)

@@ -81,6 +81,11 @@ class Keeper:
         """Processor time that it has used so far, in seconds."""
         return self._watchdog.processor_s()
 
+    @property
+    def kept_waiting_s(self) -> float:
+        """Time so far in which others kept it from running (`Watchdog.kept_waiting_s`), in seconds."""
+        return self._watchdog.kept_waiting_s()
+
     def end(self, reason: Reason, detail: str, *, grace_s: float = 0.0) -> Ending:
         """Kill it, unless it has ended or ends by itself within `grace_s`. May be called again.
 

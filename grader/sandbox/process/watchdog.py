@@ -28,13 +28,27 @@ class Watchdog:
         self._warden = warden
         self._session = session
         self._scratch = scratch
-        self._deadline = time.monotonic() + limits.time_limit_s
+        self._began = time.monotonic()
+        self._waited_s = 0.0
         self._at_start = _held_bytes(session)
         self._allowed = limits.memory_mib * MIB + lent_bytes
 
     def processor_s(self) -> float:
         """Seconds of processor time that the session has used, whatever else the machine does."""
         return sum(map(_processor_s, self._pids()))
+
+    def kept_waiting_s(self) -> float:
+        """Seconds in which the session's first thread could have run, and others had the processors: no sleep is among them.
+
+        Where the machine does not tell, or others work for the session: all the time in which it used no processor. Once the
+        session is over: as it was at the last look.
+        """
+        delayed_s = _delayed_s(self._session) if self._kind is Kind.INTERPRET else None
+        if delayed_s is not None:
+            self._waited_s = delayed_s
+        elif psutil.pid_exists(self._session):
+            self._waited_s = max(0.0, time.monotonic() - self._began - self.processor_s())
+        return self._waited_s
 
     def _pids(self) -> list[int]:
         """Where no process can be forked, the session is the only one."""
@@ -43,7 +57,7 @@ class Watchdog:
     def crossed(self) -> tuple[Reason, str] | None:
         """The first limit that is crossed now, with a sentence."""
         limits = self._limits
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self._began + limits.time_limit_s:
             return Reason.TIME_LIMIT, f"It ran longer than {limits.time_limit_s:g} s."
         pids = self._pids()
         used = sum(map(_held_bytes, pids)) - self._at_start
@@ -64,6 +78,14 @@ def _processor_s(pid: int) -> float:
     with contextlib.suppress(psutil.Error):
         return sum(psutil.Process(pid).cpu_times()[:4])
     return 0.0
+
+
+def _delayed_s(pid: int) -> float | None:
+    """How long its first thread stood in a processor's queue; None where the kernel does not count."""
+    with contextlib.suppress(OSError, ValueError):
+        _, delayed_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+        return int(delayed_ns) / 1e9
+    return None
 
 
 def _held_bytes(pid: int) -> int:

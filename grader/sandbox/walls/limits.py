@@ -6,6 +6,7 @@ import dataclasses
 import enum
 
 MIB = 1024 * 1024
+PATIENCE = 4  # times its limit may pass on the clock while others keep a session from running
 
 
 class Kind(enum.StrEnum):

@@ -1,5 +1,6 @@
 """The judge end to end, in real walls, on the CPU: what a submission can be, and what is then said."""
 
+import dataclasses
 import time
 
 import pytest
@@ -9,6 +10,8 @@ from grader.judge import Judge
 from grader.judge.cpu import runner
 from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
+from grader.sandbox.process import conversation
+from grader.sandbox.process.watchdog import Watchdog
 from labs import load
 
 LAB = "lab02_safe_softmax"
@@ -78,6 +81,36 @@ def test_after_a_time_out_a_case_has_the_time_that_the_kernel_has_shown_to_need(
     report = check(judge, slow)
 
     assert [case.name for case in report.cases if case.verdict is not Verdict.PASSED] == [second.name]
+
+
+class TestAnAttemptsTime:
+    """All cases together may take as long, without what others keep a session from running."""
+
+    SLOW = "import time\n" + KERNEL.format(more="").replace("def softmax(x, out):", "def softmax(x, out):\n    time.sleep(0.5)")
+    LIMIT_S = 2.0
+
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch):
+        folder = load(LAB)
+        short = dataclasses.replace(folder, lab=dataclasses.replace(folder.lab, cpu_limit_s=self.LIMIT_S))
+        monkeypatch.setattr("grader.judge.attempt.load", lambda _: short)
+        for module in (runner, conversation):
+            monkeypatch.setattr(module, "PATIENCE", 60)
+
+    def test_sleep_is_of_it_and_the_sentence_says_whose_time_was_over(self, judge):
+        report = check(judge, self.SLOW)
+
+        assert report.verdict is Verdict.TIME_LIMIT
+        told = "It did not finish in time (2 s for all cases together; does a loop's counter move?)."
+        assert report.diagnosis.sentence == told
+
+    def test_what_others_take_is_not(self, judge, monkeypatch):
+        monkeypatch.setattr(Watchdog, "kept_waiting_s", lambda _: time.monotonic())
+
+        report = check(judge, self.SLOW)
+
+        assert report.passed, report.diagnosis
+        assert sum(case.duration_ms for case in report.cases) > 1e3 * self.LIMIT_S
 
 
 @pytest.mark.parametrize(
