@@ -12,6 +12,7 @@ if __name__ == "__main__":
 
 import argparse
 import os
+import sys
 from contextlib import nullcontext
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
@@ -20,14 +21,18 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 from typing import Any
 
 import gradio as gr
-import torch
 
+from grader.course import zero_gpu
 from grader.course.course import Course
+from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
+from grader.course.refusal import Refusal, refusals
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
-from tabs.page.identity import Identities, on_space
+from tabs.page import sign_in
+from tabs.page.identity import Identities
 from tabs.page.middleware import app_kwargs
+from tabs.page.openid import provider
 from tabs.page.theme import STYLES, head, theme
 from tabs.page.upright import until_told
 from tabs.page.visits import VISITS
@@ -46,6 +51,8 @@ def build(course: Course) -> gr.Blocks:
 
 def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
     """Serve the page; `options` go to `gr.Blocks.launch`."""
+    identities = Identities.from_environment()
+    beside = [mount(course, identities), *sign_in.routes(identities, provider())]
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
@@ -60,7 +67,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health, mount(course, Identities.from_environment()), counted=course.tally),
+        app_kwargs=app_kwargs(course.health, *beside, counted=course.tally),
         **options,
     )
 
@@ -72,18 +79,23 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["GRADER_WORKERS"] = options.workers or os.environ.get("GRADER_WORKERS", "0")
     start_logging()
-    here = "cuda" if torch.cuda.is_available() else "cpu"
+    here = zero_gpu.device()
     device = options.device or here
     graded_here = device in ("cpu", here)
     with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
-        if not on_space() and (token := course.new_instructor_token(only_first=True)):
+        if not signs_in_with_hugging_face() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
-        if course.settings.warning:
-            print(course.settings.warning, flush=True)
+        for said in filter(None, (course.settings.warning, zero_gpu.note(device))):
+            print(said, flush=True)
+        zero_gpu.name_a_borrower()
         launch(build(course), course, prevent_thread_lock=True)
         until_told()
     os._exit(0)  # Gradio's threads would be waited for
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        with refusals():  # a setting that is wrong, a place that cannot be opened
+            main()
+    except Refusal as refused:
+        sys.exit(f"error: {refused}")

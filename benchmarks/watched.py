@@ -2,6 +2,7 @@
 
     python -m benchmarks.watched            the thirty: twenty of the labs' mistakes, and ten made for this
     python -m benchmarks.watched --all      every mistake of every lab that is an edit
+    python -m benchmarks.watched NAME …     these kernels alone
 
 prints a table. A kernel counts as found where the first sign that its picture shows (SIGNS, the worst first) marks at most
 `FEW_LINES` lines, and the wrong line is one of them, or gives a name that one of them uses, by one name between them at the
@@ -11,6 +12,7 @@ most. Where lanes miss the elements, launches are marked too, since strides come
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
@@ -144,6 +146,7 @@ class Shown:
     """A trace by the accesses of each tensor."""
 
     trace: Mapping[str, Any]
+    text: tuple[str, ...]  # the submission's lines
 
     def lines(self, *, tensor: int | None = None, kinds: tuple[str, ...] = ("load", "store", "atomic")) -> Lines:
         """Of the accesses to a tensor, and of these kinds."""
@@ -167,7 +170,8 @@ def _fault(shown: Shown) -> Lines:
 
 def _race(shown: Shown) -> Lines:
     race, other = shown.trace["race"], shown.trace["other"]
-    return set() if race is None else {shown.line(race), other[1] if other else None} - {None}
+    lines = set() if race is None else {shown.line(race), other[1] if other else None, *watch.between(shown.trace)}
+    return lines - {None}
 
 
 def _unwritten(shown: Shown) -> Lines:
@@ -185,6 +189,37 @@ def _astray(shown: Shown) -> Lines:
     return (lines | strides) - {None}
 
 
+def _parts(shown: Shown) -> Lines:
+    return {shown.trace["parts"]} - {None}
+
+
+def _first_wrong(shown: Shown) -> Lines:
+    """The line that stores the first element that is not right, and those whose values it takes."""
+    event = watch.wrong(shown.trace)[1] if shown.trace["wrong"] else None
+    line = None if event is None else shown.line(event)
+    taken = next((made[1] for made in shown.trace["lines"] if made[0] == line), [])
+    return set() if line is None else {line, *taken}
+
+
+def _nobody_reads(shown: Shown) -> Lines:
+    """The launches, where a tensor of the case is read by no line."""
+    touched = watch.touched(shown.trace, len(watch.events(shown.trace))) if shown.ended else []
+    roles = [tensor["role"] for tensor in shown.trace["tensors"]]
+    lost = any(role == "input" and not read.any() for role, (read, _) in zip(roles, touched, strict=bool(touched)))
+    launches = {launch["line"] for launch in shown.trace["launches"]} - {None}
+    return launches | _never_run(shown, r"\.load") if lost else set()
+
+
+def _never_run(shown: Shown, what: str) -> Lines:
+    """Lines that load or store, and never ran."""
+    return {line for line, text in enumerate(shown.text, 1) if re.search(rf"^[^#]*({what})\(", text)} - shown.lines()
+
+
+def _passed_over(shown: Shown) -> Lines:
+    over = watch.passed_over(shown.trace) if shown.ended else {}
+    return set().union(*(over[tensor] for tensor in over if shown.trace["tensors"][tensor]["role"] == "input"))
+
+
 def _never(role: str) -> Callable[[Shown], Lines]:
     def lines(shown: Shown) -> Lines:
         found: Lines = set()
@@ -193,6 +228,7 @@ def _never(role: str) -> Callable[[Shown], Lines]:
             if shown.trace["tensors"][number]["role"] == role and not (written if role == "out" else read).all():
                 found |= shown.lines(tensor=number, kinds=("store", "atomic") if role == "out" else ("load", "atomic"))
                 found |= {launch["line"] for launch in shown.trace["launches"]} - {None} if role == "out" else set()
+                found |= _never_run(shown, r"tl\.atomic_\w+|\.store") if role == "out" else set()
         return found
 
     return lines
@@ -214,8 +250,12 @@ SIGNS: tuple[tuple[str, Callable[[Shown], Lines]], ...] = (
     ("read, and nobody wrote it", _unwritten),
     ("lanes between or beyond the elements", _astray),
     ("never written, hatched at the end", _never("out")),
+    ("read by no line", _nobody_reads),
     ("never read, hatched at the end", _never("input")),
+    ("holds no quantity of the lab from here on", _parts),
+    ("passed over by a line, read by another", _passed_over),
     ("the same tile loaded by two lines", _again),
+    ("the first store that is not right, and what it takes", _first_wrong),
 )
 
 
@@ -223,14 +263,25 @@ def found(mistake: Mistake, trace: Mapping[str, Any] | None) -> tuple[bool, str,
     """Whether the picture leads to the wrong line; by which sign, and which lines that marks."""
     if trace is None:
         return False, "no trace", set()
-    shown = Shown(trace)
+    shown = Shown(trace, tuple(mistake.source.splitlines()))
     sign, lines = next(((name, lines) for name, look in SIGNS if (lines := look(shown))), ("nothing", set()))
-    text = mistake.source.splitlines()
+    text, statements = mistake.source.splitlines(), _statements(mistake.source)
     wrong = {number for change in mistake.changes for number in range(change.first, change.last + 1)}
+    lines = {statements.get(line, line) for line in lines}  # one that spans lines is lit as a whole, and counts as one
+    wrong |= {statements.get(line, line) for line in wrong}
     names = {name for number in wrong for name in _given(text[number - 1])}
     names |= {name for line in text if any(re.search(rf"\b{each}\b", line) for each in names) for name in _given(line)}
     led = wrong & lines or any(re.search(rf"\b{name}\b", text[line - 1]) for line in lines for name in names)
     return bool(led) and len(lines) <= FEW_LINES, sign, lines
+
+
+def _statements(source: str) -> dict[int, int]:
+    """For each line of a statement that is no block, the one on which it begins."""
+    found = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body"):
+            found |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.lineno)
+    return found
 
 
 def _given(line: str) -> set[str]:
@@ -254,7 +305,10 @@ def every() -> list[tuple[str, Mistake]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every mistake of every lab")
-    kernels = every() if parser.parse_args().all else thirty()
+    parser.add_argument("names", nargs="*", help="these kernels alone")
+    options = parser.parse_args()
+    kernels = every() if options.all else thirty()
+    kernels = [(lab, mistake) for lab, mistake in kernels if not options.names or mistake.name in options.names]
     hits = 0
     print("| lab | kernel | what is wrong | what the picture shows | lines | found |\n|---|---|---|---|---|---|", flush=True)
     watching.SHARE = watching.LONGEST_S = 60.0  # whether a picture shows it, not whether this machine was quick enough

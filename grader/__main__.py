@@ -167,10 +167,11 @@ def _lab_id(text: str) -> str:
 
 
 def _require_gpu() -> None:
-    import torch
+    from grader.course import zero_gpu
 
-    if not torch.cuda.is_available():
-        raise NotGradable("--device cuda: this machine has no GPU that torch can use; leave it out to grade on the CPU.")
+    if zero_gpu.device() != "cuda":
+        none = "--device cuda: this machine has no GPU that torch can use; leave it out to grade on the CPU."
+        raise NotGradable(zero_gpu.note("cpu") or none)
 
 
 def _write(path: Path | None, report: Report, form: Callable[[Report], str]) -> None:

@@ -111,7 +111,7 @@ def _dump(_: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     try:
         data = json.loads(_read(options.file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotGradable(f"{options.file} is no JSON: {error}.") from error
 
     def task(teacher: Any) -> int:

@@ -12,6 +12,10 @@ comes through has this form and these bounds, and a page can draw it. It holds n
                on: None where every lane is; else [rows, runs of lanes on, off, on …], or how many lanes are on
     runs       launch, program (-1: the host), [form, at, form, at …]; `at`: bytes from the tensor's start to the first lane
     race, unwritten, fault     the number of the access where it was seen, or None; other: program and line that it races with
+    lines      what each line makes: its number, the lines that it takes from, which quantity it holds (HELD; "": not known)
+    parts      the line from where on what is held is no such quantity, in a case that is not right; else None
+    sight      None, or [first, last]: row i of out needs rows i + first (None: all before) to i + last of what has keys
+    wrong      elements of `out` that are not right, as [first, how many, first, …] in row-major order
     rest       bytes of accesses that had no room; cut: "", "size" or "time", where the trace ends before the run
 """
 
@@ -26,16 +30,34 @@ Trace = Mapping[str, Any]
 
 TRACE_LIMIT = 64 * 1024  # bytes of a trace as JSON
 LANES_LIMIT = 1 << 22  # lanes of all accesses together: what a browser draws without a pause
+MOST_WRONG = 512  # numbers of runs of wrong elements
 FILL = "fill"
 LONGEST_NAME = 100  # characters of a tensor's or a kernel's
 HOST = -1  # the program that no kernel runs
 KINDS = {"load": "loaded", "store": "stored", "atomic": "atomic", FILL: ""}
 ROLES = ("input", "out", "scratch")
 CUTS = ("", "size", "time")
+HELD = (
+    "",
+    "input",
+    "scaled input",
+    "product",
+    "score",
+    "score − maximum",
+    "numerator",
+    "factor",
+    "sum",
+    "1 ÷ sum",
+    "logarithm of a sum",
+    "weight",
+    "weight of a split",
+    "row of out",
+    "accumulator",
+)
 COUNTS = ("loaded", "stored", "atomic", "masked")
 
 _NUMBER_LIMIT = (1 << 53) - 1  # a browser's whole numbers end there
-_MOST = {"tensors": 64, "launches": 4096, "forms": 1 << 13, "axes": 8, "pairs": 32, "line": 1 << 16}
+_MOST = {"tensors": 64, "launches": 4096, "forms": 1 << 13, "axes": 8, "pairs": 32, "line": 1 << 16, "lines": 64}
 _BLOCK_LIMIT = 1 << 20  # lanes of a block, as Triton has it
 
 
@@ -133,6 +155,12 @@ def _trace(data: Any) -> dict[str, Any]:
         "runs": runs,
         **marks,
         "other": other,
+        "lines": [
+            _made(item) for item in _list(data.get("lines", ()), _MOST["lines"])
+        ],  # not in older traces, as the next three
+        "parts": _line(data.get("parts")),
+        "sight": _sight(data.get("sight")),
+        "wrong": _wrong(data.get("wrong", ()), tensors),
         "rest": {name: _number(data["rest"][name]) for name in COUNTS},
         "cut": _among(data["cut"], CUTS),
     }
@@ -229,6 +257,30 @@ def _other(value: Any, race: int | None, runs: list[list[Any]], launches: list[d
     if program == HOST:
         raise ValueError("the host races with nobody")
     return [_number(value[0], most=math.prod(launches[launch]["grid"]) - 1), _line(value[1])]
+
+
+def _made(item: Any) -> list[Any]:
+    line, taken, held = item
+    numbers = _numbers(taken, _MOST["lines"], least=1, most=_MOST["line"])
+    return [_number(line, least=1, most=_MOST["line"]), numbers, _among(held, HELD)]
+
+
+def _sight(value: Any) -> list[int | None] | None:
+    if value is None:
+        return None
+    first, last = value
+    ends = -_NUMBER_LIMIT
+    return [None if first is None else _number(first, least=ends), _number(last, least=ends)]
+
+
+def _wrong(value: Any, tensors: list[dict[str, Any]]) -> list[int]:
+    """Runs of elements of the one tensor that is written."""
+    runs = _numbers(value, MOST_WRONG)
+    written = [math.prod(tensor["shape"]) for tensor in tensors if tensor["role"] == "out"]
+    ends = [first + many for first, many in zip(runs[::2], runs[1::2], strict=True)]
+    if runs and (len(written) != 1 or max(ends) > written[0]):
+        raise ValueError("what is wrong is no element of out")
+    return runs
 
 
 def _line(value: Any) -> int | None:

@@ -30,6 +30,7 @@ WORDS = {
     Verdict.CANCELLED: "Cancelled",
 }
 
+_STATES = {"queued": "… in work", "running": "… in work", "system_error": "✗ our fault"}  # of an attempt without an outcome yet
 _UNSTARTED = (Verdict.SYNTAX_ERROR, Verdict.BAD_ENTRY)  # seen before any case ran: to count cases says nothing
 _NEUTRAL = (Verdict.NOT_RUN, Verdict.CANCELLED)
 
@@ -45,6 +46,16 @@ def sign(verdict: Verdict) -> str:
     if verdict is Verdict.PASSED:
         return "✓"
     return "–" if verdict in _NEUTRAL else "✗"
+
+
+def outcome(verdict: str, state: str) -> str:
+    """An attempt in a word with its sign: "✗ Unwritten", "… in work", "– cancelled".
+
+    `state`: where it stands (grader/course/states.py); `verdict`: of its report, "" where there is none.
+    """
+    if state in _STATES or not verdict:
+        return _STATES.get(state, f"– {state}")
+    return f"{sign(Verdict(verdict))} {WORDS[Verdict(verdict)]}"
 
 
 def worst_cell(cell: Cell) -> tuple[str, str, str]:

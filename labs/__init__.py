@@ -70,13 +70,13 @@ def lab_ids() -> tuple[str, ...]:
 
 
 def named(text: str) -> str:
-    """A lab's id from its id, the first part of it ("lab02") or its number ("2").
+    """A lab's id from its id, the first part of it ("lab02"), or its number ("2", "lab2").
 
     Raises:
         KeyError: there is no such lab; the message says which there are.
     """
-    first = f"lab{int(text):02d}" if text.isdecimal() else text
-    found = [lab_id for lab_id in lab_ids() if text == lab_id or first == lab_id.partition("_")[0]]
+    number = text.removeprefix("lab")
+    found = [lab_id for lab_id in lab_ids() if text == lab_id or (number and number.zfill(2) == lab_id[3:].partition("_")[0])]
     if not found:
         raise KeyError(f"there is no lab {text!r}: expected one of {', '.join(lab_ids())}")
     return found[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from labs.declaration import Case, Draw, Size
+from labs.declaration import Case, Draw, Size, Symptom
 
 JOINED = "+"  # between the regimes of one case
 
@@ -77,6 +77,19 @@ def covering(
             name = f"{shape.name}_{layout}{again}"
             cases.append(make(name=name, values=share, sizes=shape.sizes, strided=gaps(number)))
     return tuple(cases)
+
+
+def many_programs(cases: Sequence[Case]) -> Symptom:
+    """The case of that name alone fails: a program takes a second tile there, and there are more programs than elsewhere."""
+    return Symptom(
+        name="many_programs",
+        sentence=(
+            "Wrong only with many heads: see what a program keeps from one tile to the next, whether a grid of fixed size "
+            "reaches every tile, and how many bits an index has."
+        ),
+        failing=("many_programs",),
+        passing=tuple(case.name for case in cases if case.name != "many_programs"),
+    )
 
 
 def regimes(values: str, count: int) -> list[str]:

@@ -45,6 +45,7 @@ class Case:
     spread: tuple[str, ...] = ()  # inputs that lie in sparse memory of the CPU, an axis's last offset beyond 2³¹ elements
     crossed: bool = False  # crosses regimes of values, shapes and layouts: no symptom counts on its being right
     limit: float | None = None  # overrides the gate's limit on a row's relative error
+    patience: float = 1.0  # times the usual seconds in the interpreter, where a right kernel may have very many programs
     devices: tuple[str, ...] = ("cpu", "cuda")
 
     def __post_init__(self) -> None:
@@ -76,12 +77,17 @@ Inputs = Mapping[str, Any]  # argument name -> contiguous CPU tensor, or a float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Output:
-    """One of several tensors that the entry function writes. The judge sees them as one table (`labs.table`)."""
+    """One of several tensors that the entry function writes. The judge sees them as one table (`labs.table`).
+
+    `source`: others are computed from it. `kind`: as of a lab, where it is an answer of that kind by itself.
+    """
 
     name: str  # the argument
     shape: Callable[[Inputs], tuple[int, ...]]
     dtype: torch.dtype | None = None  # None: the case's
     cell_rows: bool = False  # each cell is held against its own size, where else a row of the last axis is
+    source: bool = False
+    kind: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -188,6 +194,7 @@ class Lab:
     oracles: tuple[Oracle, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     habits: tuple[Habit, ...] = ()
+    quantities: Callable[[Inputs], Mapping[str, torch.Tensor]] | None = None  # what right kernels hold (`labs.quantities`)
     prediction: Prediction | None = None
     performance: Performance | None = None
     sight: Callable[[Inputs], Sight | None] = lambda inputs: None  # which keys are of use to which query, where some are not

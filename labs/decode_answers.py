@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import torch
 
+from labs.crossing import many_programs
 from labs.declaration import Case, Inputs, Oracle, Symptom
+from labs.quantities import Quantities, of_softmax
 
 TILES = (16, 32, 64, 128)
 
@@ -43,6 +45,14 @@ class Decode:
     def no_key(self) -> torch.Tensor:
         """[batch, 1, 1, 1]: which sequences see no key at all."""
         return ~self.seen().any(dim=-1, keepdim=True)
+
+    def quantities(self) -> Quantities:
+        """What right kernels hold on the way."""
+        seen = self.seen().squeeze(2).unsqueeze(-1)
+        key, value = (x.double().masked_fill(~seen, 0.0) for x in (self.key, self.value))  # NaN may stand beyond kv_len
+        scores = self.but(key=key).scores()
+        of_head = [x.flatten(0, 1) for x in (scores, value, self.seen().expand_as(scores))]
+        return of_softmax(*of_head[:2], seen=of_head[2], scale=self.softmax_scale, inputs=(self.query, key, value))
 
     def scores(self) -> torch.Tensor:
         """[batch, num_heads_kv, group_size, seqlen_kv], float64; -inf beyond kv_len."""
@@ -249,7 +259,7 @@ def decode_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
 
 def decode_symptoms(cases: tuple[Case, ...]) -> tuple[Symptom, ...]:
     """Patterns over the cases that any decode lab has."""
-    return tuple(only(cases, *row) for row in _SYMPTOMS)
+    return *(only(cases, *row) for row in _SYMPTOMS), many_programs(cases)
 
 
 def only(

@@ -5,8 +5,8 @@ is "what" or "what length", and "what" may be several, joined by "+", one for ea
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
-             negative_scores, far_below, falling_steeply, peak_then_flat, heads_at_levels, large_value, block_levels (as
-             drawn; the lab makes them)
+             negative_scores, far_below, falling_steeply, peak_then_flat, heads_at_levels, caches_at_levels, large_value,
+             block_levels (as drawn; the lab makes them)
     length   full (the default), uneven (only the last is full), one_short (the first, third … lack a key), few (1 to 3
              keys), zero (the first has none), nan (uneven, and the first channels are NaN beyond kv_len)
 
@@ -23,7 +23,9 @@ import torch
 from labs.crossing import JOINED, regimes
 from labs.declaration import Draw
 
-LARGE_SCORES = ("huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "far_below", "falling_steeply")
+LARGE_SCORES = (
+    "huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "caches_at_levels", "far_below", "falling_steeply",
+)  # fmt: skip
 TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
 NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
 SHIFT = 200.0  # exp overflows fp32 above 88.7
@@ -168,6 +170,8 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
         case "peak_then_flat":
             cache.key *= 0.1
             cache.key[:, :, 0] += PEAK * direction[:, :, 0]
+        case "caches_at_levels":  # what a program keeps of one head of the cache does not fit the next
+            cache.key += SHIFT * cache.key[..., :1, :1].clamp(-1.0, 1.0) * direction
         case "heads_at_levels":
             levels = torch.linspace(-1.0, 1.0, group)[:, None]
             own = torch.randn((batch, heads, group, head_dim), generator=draw.generator)

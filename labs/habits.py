@@ -44,7 +44,7 @@ def read_again(argument: str, case: str, *, from_times: int, advice: str) -> Hab
 
 
 def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
-    """Every query head of a group loads the group's keys and values (the arguments `cache`) for itself."""
+    """As many bytes are loaded as if every query head of a group loaded its keys and values (the arguments `cache`)."""
 
     def remark(spent: Mapping[str, Spent]) -> str:
         if case not in spent:
@@ -56,8 +56,8 @@ def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
         if group_size < 2 or times < ALL_OF_IT * group_size:
             return ""
         return (
-            f"The cache is read {times:.1f} times: the {group_size} query heads of a group each load it again. "
-            "Let one program serve the whole group, and load each byte once."
+            f"The cache is read {times:.1f} times, as if each of the {group_size} query heads of a group loaded it. "
+            "One program can serve the whole group, and need load each byte once."
         )
 
     return remark

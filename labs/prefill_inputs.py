@@ -14,6 +14,7 @@ import torch
 
 from labs.crossing import JOINED, Shape, covering, regimes
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size
+from labs.quantities import Quantities, of_softmax
 
 TILE_EDGES = (0, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256)  # first and last keys of the usual tiles
 VALUES = (
@@ -64,7 +65,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
-        crossed("many_programs", batch=5, heads=15, seqlen_q=3, seqlen_kv=5),
+        crossed("many_programs", "heads_at_levels", batch=10, heads=15, seqlen_q=3, seqlen_kv=5),
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),
         crossed("far_apart_value", batch=3, spread=("value",), **far),
@@ -142,6 +143,9 @@ def _shaped(
         case "levels":  # the scores' level differs from row to row, from −1000 to 1000
             level = torch.linspace(-100, 100, seqlen_q)[:, None]
             query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale
+        case "heads_at_levels":  # what a program keeps of one head does not fit the next
+            level = 100 * query[..., :1, :1].clamp(-1.0, 1.0)
+            query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale
         case "large_value":  # flat scores: the sum of weights is near seqlen_kv, and acc far above 65504
             query, value = 0.05 * query, 1000 * value + 500
         case _:
@@ -157,6 +161,13 @@ def _without(x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 def scores(given: Inputs) -> torch.Tensor:
     """query @ key^T * softmax_scale: [batch, heads, seqlen_q, seqlen_kv], float64."""
     return given["query"].double() @ given["key"].double().transpose(-1, -2) * given["softmax_scale"]
+
+
+def quantities(given: Inputs, seen: torch.Tensor | None = None) -> Quantities:
+    """What right kernels hold on the way. `seen`: [seqlen_q, seqlen_kv], which keys a query sees; None: all."""
+    s, value = scores(given).flatten(0, 1), given["value"].flatten(0, 1)
+    inputs = tuple(given[name] for name in TENSORS)
+    return of_softmax(s, value, seen=None if seen is None else seen.expand_as(s), scale=given["softmax_scale"], inputs=inputs)
 
 
 def score_scale(given: Inputs) -> float:

@@ -3,8 +3,9 @@
     python -m tests.fleet --processes 8 --seconds 300 --kill-every 20 --json FILE
 
 Real processes under a real supervisor with a judge that only waits (`fake_judge`): it says how jobs are handed out, not how
-fast this machine computes. `GRADER_TEST_PG` names a server; without it Debian's is started. Ends with 1 where an attempt was
-lost or recorded twice.
+fast this machine computes. Silence counts as in production: the tests' three seconds are over while eight processes start on
+two cores, and then each is killed again and again. `GRADER_TEST_PG` names a server; without it Debian's is started. Ends with 1
+where an attempt was lost or recorded twice.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import psutil
 from benchmarks.capacity import Phases, Wish, simulate
 from grader.course import State
 from grader.course.quota import Quota
+from grader.course.settings import Settings
 from tests.grader.course import postgres
 from tests.grader.course.conftest import new_database
 from tests.grader.course.service import LAB, Service, until
@@ -113,8 +115,9 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=20.0, help="seconds; 0: never")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that server and processes end, too
     with database() as url, tempfile.TemporaryDirectory() as directory:
-        service = Service(Path(directory), url)
+        service = Service(Path(directory), url, heartbeat_s=Settings.heartbeat_s, dead_after_s=Settings.dead_after_s)
         try:
             found = run(
                 service,

@@ -94,6 +94,7 @@ MAY_IMPORT = {
         "grader.judge",
         "grader.sandbox.selftest.walls",
         "grader.report",
+        "grader.wording",  # of a log that people read
         "grader.faults",
         "grader.source",
         "labs",
@@ -121,7 +122,16 @@ MAY_IMPORT = {
         "labs",
     ),
     "tabs.figures": ("tabs.figures",),
-    "tabs.class_room": ("tabs.class_room", "tabs.web", "tabs.page", "grader.course", "grader.report", "grader.faults", "labs"),
+    "tabs.class_room": (
+        "tabs.class_room",
+        "tabs.web",
+        "tabs.page",
+        "grader.course",
+        "grader.report",
+        "grader.wording",
+        "grader.faults",
+        "labs",
+    ),
     # the HTTP interface: without gradio, so that nothing of the page can be meant by it
     "tabs.web": (
         "tabs.web",

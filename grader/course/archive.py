@@ -20,28 +20,35 @@ import json
 import logging
 import os
 import re
+import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from grader.course.gradebook.events import ClassEvent
+from grader.course.gradebook.times import write_time
 from grader.course.intake import HandIn
-from grader.course.states import State
+from grader.course.states import OPEN, State
+from grader.course.typed import typed
 from grader.report import Report
 
 FORMAT = 3  # 1 called the grading process a worker, 2 had no checksum
 KINDS = ("submissions", "ends", "events")
 HEAD = re.compile(rb'\{"format": (\d+), "sha256": "([0-9a-f]{64})", ')
 LEFTOVER_AFTER_S = 3600.0  # an unfinished file of that age belongs to a process that died
+FILE_LIMIT = 64 << 20  # bytes; the largest of ours is a roster of 5,000 learners
 CANNOT_LINK = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class End:
-    """How an attempt ended. `report` is there where the state is done and the attempt was graded itself."""
+    """How an attempt ended. `report` is there where the state is done and the attempt was graded itself.
+
+    `report_kept`: the report as it is kept, where it was read from the archive; to pack it anew would take as long as all else.
+    """
 
     id: str
     state: State
@@ -51,6 +58,27 @@ class End:
     started: float | None
     finished: float
     report: Report | None
+    report_kept: str = dataclasses.field(default="", compare=False, repr=False)
+
+    def facts(self) -> dict[str, Any]:
+        """All but the report."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if "report" not in field.name}
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> End:
+        """From its fields as the archive and the dump hold them.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not one.
+        """
+        kept = "" if fields["report"] is None else json.dumps(fields["report"], ensure_ascii=False)
+        report = Report.from_json(kept) if kept else None
+        made = typed(cls, {**fields, "state": State(fields["state"]), "report": report, "report_kept": kept})
+        write_time(made.started)
+        write_time(made.finished)
+        if made.state in OPEN:
+            raise ValueError(f"state={made.state} is no end")
+        return made
 
 
 class Archive:
@@ -83,7 +111,7 @@ class Archive:
 
     def keep_end(self, end: End) -> End:
         """Store it, or get the end that already stands."""
-        fields = {**dataclasses.asdict(end), "report": end.report and json.loads(end.report.to_json(packed=True))}
+        fields = {**end.facts(), "report": end.report and json.loads(end.report.to_json(packed=True))}
         for _ in range(2):
             if self._keep("ends", end.id, fields):
                 return end
@@ -100,24 +128,18 @@ class Archive:
         if data is None:
             return None
         try:
-            data.setdefault("regrade_of", None)  # there were no regrades before format 3
-            submission = HandIn(**{field.name: data[field.name] for field in dataclasses.fields(HandIn)})
-            if hashlib.sha256(submission.source.encode()).hexdigest() != submission.source_sha256:
-                raise ValueError("the source does not match its fingerprint")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return HandIn.read(data)
+        except (KeyError, TypeError, ValueError) as error:
             self.set_aside("submissions", attempt_id, error)
             return None
-        return submission
 
     def end(self, attempt_id: str) -> End | None:
         data = self._read("ends", attempt_id)
         if data is None:
             return None
         try:
-            report = data["report"] and Report.from_json(json.dumps(data["report"]))
             data.setdefault("process", data.get("worker"))  # its name in files of format 1
-            fields = {field.name: data[field.name] for field in dataclasses.fields(End)}
-            return End(**{**fields, "state": State(data["state"]), "report": report})
+            return End.read(data)
         except (KeyError, TypeError, ValueError) as error:
             self.set_aside("ends", attempt_id, error)
             return None
@@ -131,7 +153,7 @@ class Archive:
             for path in shard.iterdir() if shard.is_dir() else ():
                 if path.suffix == ".json":
                     yield path.stem
-                elif time.time() - path.stat().st_mtime > LEFTOVER_AFTER_S:
+                elif time.time() - path.lstat().st_mtime > LEFTOVER_AFTER_S:
                     path.unlink(missing_ok=True)
 
     def _path(self, kind: str, attempt_id: str) -> Path:
@@ -163,7 +185,7 @@ class Archive:
 
     def _read(self, kind: str, attempt_id: str) -> dict[str, Any] | None:
         try:
-            raw = self._path(kind, attempt_id).read_bytes()
+            raw = _bytes_of(self._path(kind, attempt_id))
             if fault := checksum_fault(raw):
                 raise ValueError(fault)
             data: dict[str, Any] = json.loads(raw)
@@ -175,14 +197,14 @@ class Archive:
         except OSError as error:
             logger.error("archive file not readable", extra={"kind": kind, "attempt": attempt_id, "why": repr(error)})
             return None
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             self.set_aside(kind, attempt_id, error)
             return None
 
     def damage(self, kind: str, attempt_id: str) -> str:
         """What is wrong with a file, by its checksum alone; empty where nothing is, or where it is of a time without one."""
         try:
-            data = self._path(kind, attempt_id).read_bytes()
+            data = _bytes_of(self._path(kind, attempt_id))
         except OSError as error:
             return f"it cannot be read: {error.strerror}"
         return checksum_fault(data)
@@ -208,6 +230,20 @@ def checksum_fault(data: bytes) -> str:
     if hashlib.sha256(data[head.end() :]).hexdigest().encode() != head[2]:
         return "its content does not match its checksum: it was cut or edited"
     return ""
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What a file holds; never waits, and never takes in more than any file of ours has.
+
+    Raises:
+        OSError: there is none; it is a link, a pipe or a device; or it is larger.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb", closefd=True) as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > FILE_LIMIT:
+            raise OSError(errno.EFBIG, "it is no file, or larger than any of ours", str(path))
+        return file.read()
 
 
 def _write(path: Path, data: bytes, flags: int) -> None:

@@ -17,6 +17,7 @@ from grader.course.restore import archive_event, archive_row
 from grader.course.states import OPEN
 from grader.course.store import attempt_rows as rows
 from grader.course.store import event_rows, reports
+from grader.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,7 @@ def _contradiction(engine: sa.Engine, archive: Archive, kind: str, name: str) ->
         if end is None or row.state in OPEN:
             return ""
         report = connection.execute(sa.select(reports.c.report).where(reports.c.attempt == name)).scalar()
-        told_report = end.report.to_json(packed=True) if end.report else None
-        if end.state != row.state or (report is not None and told_report is not None and told_report != report):
+        if end.state != row.state or (report is not None and end.report is not None and Report.from_json(report) != end.report):
             return "how the attempt ended is not what the database says"
     return ""
 

@@ -52,11 +52,9 @@ class GradedBefore(NamedTuple):
 
 def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -> None:
     """The row, queued, or already ended as `end` says."""
-    fields = dataclasses.asdict(submission)
-    source = fields.pop("source")
-    connection.execute(
-        insert(connection.engine, sources).values(sha256=submission.source_sha256, source=source).on_conflict_do_nothing()
-    )
+    fields = {**vars(submission)}
+    source = {"sha256": submission.source_sha256, "source": fields.pop("source")}
+    connection.execute(insert(connection.engine, sources).on_conflict_do_nothing(), source)  # a `values` would be built anew
     blank = {
         "fence": 0,
         "process": "",
@@ -69,9 +67,12 @@ def add(connection: sa.Connection, submission: HandIn, end: End | None = None) -
         "verdict": "",
     }
     charged = submission.mode == "submit" and submission.same_as is None and submission.regrade_of is None
-    connection.execute(sa.insert(attempt_rows).values(**fields, **blank, state=State.QUEUED, charged=charged))
+    row = {**fields, **blank, "state": State.QUEUED, "charged": charged}
     if end is not None:
-        close(connection, end)
+        row |= {**_ended(end), "charged": charged and end.charged, "started": end.started}
+    connection.execute(sa.insert(attempt_rows), row)
+    if end is not None:
+        _keep_report(connection, end)
 
 
 def add_again(connection: sa.Connection, submission: HandIn, earlier: GradedBefore) -> None:
@@ -197,26 +198,39 @@ def _held(taken: Taken) -> sa.ColumnElement[bool]:
 
 def close(connection: sa.Connection, end: End) -> None:
     """Write an end over an open row; a row that has ended stays as it is."""
-    report = end.report
     closed = connection.execute(
         sa.update(attempt_rows)
         .where(attempt_rows.c.id == end.id, attempt_rows.c.state.in_(OPEN))
         .values(
-            state=end.state,
+            **_ended(end),
             charged=sa.and_(attempt_rows.c.charged, sa.literal(end.charged)),
-            fault=end.fault,
-            process=end.process,
             started=sa.func.coalesce(attempt_rows.c.started, end.started),
-            finished=end.finished,
-            verdict=report.verdict if report else "",
-            summary=Summary.of(report).to_json() if report else "",
-            points=report.points.total if report else None,
-            phase="",
-            case_name="",
         )
     ).rowcount
-    if closed and report is not None:
-        connection.execute(sa.insert(reports).values(attempt=end.id, report=report.to_json(packed=True)))
+    if closed:
+        _keep_report(connection, end)
+
+
+def _ended(end: End) -> dict[str, Any]:
+    """What an end says of its row."""
+    report = end.report
+    return {
+        "state": end.state,
+        "fault": end.fault,
+        "process": end.process,
+        "finished": end.finished,
+        "verdict": report.verdict if report else "",
+        "summary": Summary.of(report).to_json() if report else "",
+        "points": report.points.total if report else None,
+        "phase": "",
+        "case_name": "",
+    }
+
+
+def _keep_report(connection: sa.Connection, end: End) -> None:
+    if end.report is not None:
+        text = end.report_kept or end.report.to_json(packed=True)
+        connection.execute(sa.insert(reports), {"attempt": end.id, "report": text})
 
 
 def cancel(connection: sa.Connection, attempt_id: str, *, now: float) -> State:

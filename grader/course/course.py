@@ -24,7 +24,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from grader.course import answers, attempts, fleet, quota, replies, roles, schema, wake
+from grader.course import answers, attempts, fleet, quota, replies, roles, schema, wake, zero_gpu
 from grader.course.answers import Answered
 from grader.course.archive import Archive
 from grader.course.archive_check import Findings, check
@@ -45,7 +45,7 @@ from grader.course.restore import Restore, keep_up
 from grader.course.reveal import veiled
 from grader.course.roles import NotAllowed, Role
 from grader.course.settings import Settings
-from grader.course.states import AttemptNotFound, State, Status
+from grader.course.states import AttemptNotFound, State, Status, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import open_engine, reports, sources, storing, writing
 from grader.course.tally import Counted, tally
@@ -97,7 +97,8 @@ class Course:
         self._columns = functools.cache(columns or _columns)
         self._instructors = roles.listed(self.settings.instructors)
         self._engine = open_engine(self.settings.db_url, keeps=8)  # many people at once
-        with storing("The grader's database or archive cannot be opened"):
+        place = sa.make_url(self.settings.db_url).render_as_string(hide_password=True)
+        with storing(f"The database {place} or the archive {self.settings.archive} cannot be opened"):
             schema.prepare(self._engine)
             self._archive = Archive(self.settings.archive)
             self._queue = Queue(self._engine)
@@ -435,6 +436,7 @@ class Course:
             "state": state,
             "reason": reason,
             "device": self.device,
+            "note": zero_gpu.note(self.device),
             "queue": queue,
             "processes": processes,
             "versions": fleet.versions(),
@@ -483,8 +485,7 @@ class Course:
         ]
 
     def _row(self, connection: sa.Connection, attempt_id: str, user: str) -> sa.Row[Any]:
-        known = isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
-        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if known else None
+        row = connection.execute(_OWN, {"attempt": attempt_id, "user": user}).first() if may_be_id(attempt_id) else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours. {self._restoring()}".strip())
         return row

@@ -23,7 +23,7 @@ from grader.course.gradebook.roster import Student
 from grader.course.gradebook.rules import Rules
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, Table, table
-from grader.course.states import AttemptNotFound
+from grader.course.states import AttemptNotFound, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources, storing
 from grader.faults import NotGradable
@@ -234,9 +234,8 @@ class Instructor:
         return check(self.engine, self.archive)
 
     def _row(self, connection: sa.Connection, attempt_id: str) -> Any:
-        row = connection.execute(
-            sa.select(rows.c.id, rows.c.same_as, rows.c.source_sha256).where(rows.c.id == attempt_id)
-        ).first()
+        query = sa.select(rows.c.id, rows.c.same_as, rows.c.source_sha256).where(rows.c.id == attempt_id)
+        row = connection.execute(query).first() if may_be_id(attempt_id) else None
         if row is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40}.")
         return row

@@ -7,8 +7,11 @@ import hashlib
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from grader.course.gradebook.times import write_time
+from grader.course.typed import file_name, typed
 from grader.faults import NotGradable
 from grader.source import check_source
 
@@ -32,6 +35,24 @@ class HandIn:
     same_as: str | None  # the attempt whose report this one shows
     created: float
     regrade_of: str | None = None  # the attempt that this one grades anew, in an instructor's name
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> HandIn:
+        """From its fields as the archive and the dump hold them.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not one.
+        """
+        made = typed(cls, fields)
+        file_name(made.id)
+        write_time(made.created)
+        if made.same_as is not None:
+            file_name(made.same_as)
+        if made.mode not in MODES:
+            raise ValueError(f"mode={made.mode!r:.40} is not known")
+        if hashlib.sha256(made.source.encode()).hexdigest() != made.source_sha256:
+            raise ValueError("the source does not match its fingerprint")
+        return made
 
 
 def checked(

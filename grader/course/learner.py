@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from grader import wording
 from grader.course import answers, replies
 from grader.course.board import NICKNAME
 from grader.course.gradebook.book import Book
@@ -20,7 +21,7 @@ from grader.course.gradebook.roster import Student
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, cell, graded
 from grader.course.gradebook.times import write_time
-from grader.course.states import AttemptNotFound, Status
+from grader.course.states import AttemptNotFound, Status, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources
 from grader.faults import NotGradable
@@ -104,7 +105,7 @@ class Learner:
         if attempt_id is not None:
             with self.engine.connect() as connection:
                 mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user, rows.c.lab == lab)
-                if connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
+                if not may_be_id(attempt_id) or connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
                     raise AttemptNotFound(f"There is no Submit {attempt_id!r:.40} of yours at {lab!r:.40}.")
         self.shelf.add(lambda *_: ClassEvent.now(EventKind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
 
@@ -143,9 +144,8 @@ class Learner:
             lines += [f"## {lab}", ""]
             for status in statuses:
                 points = "" if status.points is None else f", {status.points:g} points"
-                lines.append(
-                    f"- {write_time(status.created)} · {status.mode} · {status.verdict or status.state}{points} · `{status.id}`"
-                )
+                outcome = wording.outcome(status.verdict, status.state)
+                lines.append(f"- {write_time(status.created)} · {status.mode} · {outcome}{points} · `{status.id}`")
                 lines += [f"  > {line}" for line in notes.get(status.id, "").splitlines()]
             lines.append("")
         return "\n".join(lines)
@@ -183,10 +183,9 @@ class Learner:
 
     def _source(self, attempt_id: str) -> str:
         mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user)
+        query = sa.select(sources.c.source).join(rows, rows.c.source_sha256 == sources.c.sha256).where(mine)
         with self.engine.connect() as connection:
-            found = connection.execute(
-                sa.select(sources.c.source).join(rows, rows.c.source_sha256 == sources.c.sha256).where(mine)
-            ).scalar()
+            found = connection.execute(query).scalar() if may_be_id(attempt_id) else None
         if found is None:
             raise AttemptNotFound(f"There is no attempt {attempt_id!r:.40} of yours.")
         return str(found)

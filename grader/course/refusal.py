@@ -53,3 +53,7 @@ def refusals() -> Iterator[None]:
         raise Refusal(str(error), Ground.NOT_THERE) from error
     except StoreError as error:
         raise Refusal(str(error), Ground.CANNOT_STORE) from error
+    except UnicodeEncodeError as error:  # all that we write ourselves can be encoded
+        half = f"U+{ord(error.object[error.start]):04X}"
+        sentence = f"A text holds half of a surrogate pair ({half}); expected text that UTF-8 can hold."
+        raise Refusal(sentence, Ground.NOT_RIGHT) from error

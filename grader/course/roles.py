@@ -1,7 +1,7 @@
 """Who may do what: nobody reads, a learner hands in, an instructor teaches. Asked inside `course`, whatever a page shows.
 
-An instructor is a user on the list GRADER_INSTRUCTORS (accounts of a Space), or whoever holds the instructor's token. Only the
-token's hash is kept.
+An instructor is a user on the list GRADER_INSTRUCTORS (accounts, where people sign in), or holds the instructor's token. Only
+the token's hash is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hmac
 import secrets
 from typing import TypeGuard
 
-from grader.course.gradebook.book import ACCOUNT
+from grader.course.gradebook import accounts
 
 INSTRUCTOR = "instructor"  # the user that the token stands for; no token of a learner's and no account gives this id
 PREFIX = "instructor-"
@@ -29,9 +29,9 @@ class NotAllowed(Exception):
 
 
 def listed(setting: str) -> frozenset[str]:
-    """The users of a list of accounts: "ada, grace" are hf:ada and hf:grace; a whole id (hf:ada, anon-…) stands as it is."""
+    """The users of a list of accounts: "ada, grace" (`gradebook.accounts`); a whole id (hf:ada, anon-…) stands as it is."""
     names = [name.strip() for name in setting.split(",") if name.strip()]
-    return frozenset(name if ":" in name or name.startswith("anon-") else ACCOUNT + name for name in names)
+    return frozenset(name if name.startswith("anon-") else accounts.user_of(accounts.kept(name)) for name in names)
 
 
 def new_token() -> str:

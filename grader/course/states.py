@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from typing import TypeGuard
 
 
 class State(enum.StrEnum):
@@ -45,6 +46,11 @@ class Status:
     @property
     def is_open(self) -> bool:
         return self.state in OPEN
+
+
+def may_be_id(attempt_id: object) -> TypeGuard[str]:
+    """Whether it looks like an attempt's, before anything is looked up: a page's choice may come back as anything."""
+    return isinstance(attempt_id, str) and attempt_id.isalnum() and attempt_id.isascii()
 
 
 class AttemptNotFound(LookupError):

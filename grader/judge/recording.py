@@ -10,12 +10,14 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import Layout, lay_out
 from grader.judge.case.outcome import Briefing, answer_to_load, case_message, fault_in
-from grader.sandbox.process.door import Ended, Ending, Kind, Limits, Reason, Sandbox
+from grader.sandbox.process.allowance import Allowance
+from grader.sandbox.process.door import PATIENCE, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Fault
 from grader.sandbox.record.commands import Record
 from grader.sandbox.record.format import RecordError, parse
@@ -41,10 +43,13 @@ class RecordedCase:
 class Recorder:
     """One recording session that has read the submission. `failed` is set where it could not."""
 
-    def __init__(self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool], allowance: Allowance | None = None
+    ) -> None:
         self._submission = submission
         self._cancelled = cancelled
-        self._session = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=3 * RECORD_LIMIT_S))
+        self._allowance = allowance or Allowance()
+        self._session = sandbox.start_session(Kind.RECORD, (), Limits(time_limit_s=PATIENCE * RECORD_LIMIT_S))
         self.failed: RecordedCase | None = None
         try:
             self._receive()  # ready
@@ -90,7 +95,7 @@ class Recorder:
         self._session.stop()
 
     def _receive(self, limit_s: float = RECORD_LIMIT_S) -> tuple[str, dict]:
-        return self._session.receive(limit_s, cancelled=self._cancelled)
+        return self._allowance.receive(self._session, limit_s, self._cancelled)
 
 
 def _stopped_by(stopped: Fault | Ending) -> RecordedCase:
@@ -120,9 +125,11 @@ def held_against(record: Record, layout: Layout, target: str, most_scratch: int)
 
 
 @contextlib.contextmanager
-def start_recorder(sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool]) -> Iterator[Recorder]:
-    """A recorder for as long as the context lasts."""
-    made = Recorder(sandbox, submission, cancelled)
+def start_recorder(
+    sandbox: Sandbox, submission: Briefing, cancelled: Callable[[], bool], allowance: Allowance | None = None
+) -> Iterator[Recorder]:
+    """A recorder for as long as the context lasts. `allowance`: of all its answers together."""
+    made = Recorder(sandbox, submission, cancelled, allowance)
     try:
         yield made
     finally:
@@ -140,24 +147,49 @@ def record_all(
 ) -> list[RecordedCase]:
     """Record every case, several sessions side by side; each compiles a form of the kernel once.
 
+    What is shown of a submission's code comes from a visible case or the timed one, so no other is handed out before these are
+    recorded: whatever sessions of one attempt could tell each other, no form of a hidden case is in it.
+
     Args:
         timed: so many cases at the end are timed: there the fastest configuration is chosen, so they need all.
     """
     sessions = max(1, min(MOST_RECORDERS, (os.cpu_count() or 1) // 2, len(cases)))
     results: dict[int, RecordedCase] = {}
     tested = len(cases) - timed
-    waiting = iter(list(enumerate(cases))[:tested])
+    numbered = list(enumerate(cases))[:tested]
+    in_view = iter([(index, case) for index, case in numbered if case.case.group == "visible"])
+    later = iter([(index, case) for index, case in numbered if case.case.group != "visible"])
+    seen, may_follow = threading.Semaphore(0), threading.Event()
 
-    def work(indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
+    def record(recording: Recorder, indexed: Iterator[tuple[int, PreparedCase]], *, sharing: bool) -> None:
+        for index, prepared in indexed:
+            results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
+            progress(len(results))
+
+    def work_alone(index: int) -> None:
         with start_recorder(sandbox, submission, cancelled) as recording:
-            for index, prepared in indexed:
-                results[index] = recording.record(prepared, lay_out(prepared), turn=index if sharing else None)
-                progress(len(results))
+            record(recording, iter([(index, cases[index])]), sharing=False)
+
+    def work_together() -> None:
+        with contextlib.ExitStack() as stack:
+            try:
+                recording = stack.enter_context(start_recorder(sandbox, submission, cancelled))
+                record(recording, in_view, sharing=True)
+            finally:
+                seen.release()
+            may_follow.wait()
+            record(recording, later, sharing=True)
 
     # What compiles every configuration takes longest and may take too long: it starts at once, in a session of its own.
     with concurrent.futures.ThreadPoolExecutor(sessions + timed) as pool:
-        alone = [pool.submit(work, iter([(index, cases[index])]), sharing=False) for index in range(tested, len(cases))]
-        together = [pool.submit(work, waiting, sharing=True) for _ in range(sessions if tested else 0)]
+        alone = [pool.submit(work_alone, index) for index in range(tested, len(cases))]
+        together = [pool.submit(work_together) for _ in range(sessions if tested else 0)]
+        try:
+            concurrent.futures.wait(alone)
+            for _ in together:
+                seen.acquire()
+        finally:
+            may_follow.set()
         for finished in alone + together:
             finished.result()
     return [results[index] for index in range(len(cases))]
@@ -168,6 +200,7 @@ def record_largest(
     submission: Briefing,
     cases: Sequence[PreparedCase],
     cancelled: Callable[[], bool],
+    allowance: Allowance | None = None,
 ) -> tuple[PreparedCase, RecordedCase]:
     """The largest visible case, compiled and recorded: its anatomy, and whether a GPU could run the submission at all.
 
@@ -175,5 +208,5 @@ def record_largest(
     """
     visible = [prepared for prepared in cases if prepared.case.group == "visible"]
     largest = max(visible or cases, key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
-    with start_recorder(sandbox, submission, cancelled) as recording:
+    with start_recorder(sandbox, submission, cancelled, allowance) as recording:
         return largest, recording.record(largest, lay_out(largest), turn=0)

@@ -6,7 +6,7 @@ and after a `record` message with one raw frame, the launch record (`grader.sand
 Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
-           order, in_turn, sight, turn, compile_with, watch_s   | watched trace
+           order, in_turn, sight, turn, compile_with, watch_s   | watched trace, lines
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -27,6 +27,8 @@ RECORD_LIMIT = 32 * 1024 * 1024  # bytes of one launch record
 TEXT_LIMIT = 8 * 1024  # characters of any text that a session sends
 NAME_LIMIT = 100  # characters of a tensor's name, or of a kind of access
 NAMES_LIMIT = 64
+LINES_LIMIT = 48  # lines of a watched run whose results are told
+LINE_VISITS = 16  # of each, spread over the run
 
 AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
 
@@ -64,6 +66,16 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     if 0 in shape:
         return 0
     return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+
+
+def sampled_cells(rows: int, columns: int) -> tuple[list[int], list[int]]:
+    """Which rows and columns of a block are sampled: 32 cells at the most, the first and the last of each among them."""
+    most = (4, 8) if rows > 1 else (1, 32)
+    first, second = (
+        sorted({at * (size - 1) // max(1, many - 1) for at in range(many)})
+        for size, many in ((rows, most[0]), (columns, most[1]))
+    )
+    return first, second
 
 
 def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -318,7 +330,7 @@ _REPLIES = {
     "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
     "timed": {"nanoseconds": _count},
     "done": {field.name: _FACTS if field.name == "facts" else _count for field in dataclasses.fields(Done)},
-    "watched": {"trace": lambda value: isinstance(value, dict)},  # grader.trace reads it
+    "watched": {"trace": lambda value: isinstance(value, dict), "lines": lambda value: isinstance(value, list)},  # read there
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {
         "stage": lambda value: value in STAGES,

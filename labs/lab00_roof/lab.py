@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
-TILE = 1024  # columns a program, as in starter.py
+TILES = (64, 128, 256, 512, 1024, 2048)  # columns a program; 1024 in starter.py
 EXACT = 1e-12  # a copy rounds nothing
 
 
@@ -28,9 +30,9 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor]:
     return {"x": x.to(draw.dtype)}
 
 
-def _tile_again(given: Inputs) -> torch.Tensor:
+def _tile_again(given: Inputs, *, tile: int) -> torch.Tensor:
     x = given["x"].double()
-    return x[:, torch.arange(x.shape[1]) % TILE]
+    return x[:, torch.arange(x.shape[1]) % tile]
 
 
 def _shifted(given: Inputs) -> torch.Tensor:
@@ -48,10 +50,13 @@ ORACLES = (
         sentence="Every row of out is row 0 of x: the row's offset is missing in the load.",
         answer=lambda given: given["x"].double()[:1].expand(given["x"].shape),
     ),
-    Oracle(
-        name="first_tile_again",
-        sentence="The first tile of each row is repeated: the tile's offset is missing in the load.",
-        answer=_tile_again,
+    *(
+        Oracle(
+            name="first_tile_again",
+            sentence="The first tile of each row is repeated: the tile's offset is missing in the load.",
+            answer=functools.partial(_tile_again, tile=tile),
+        )
+        for tile in TILES
     ),
     Oracle(
         name="rounded",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterator, Mapping
 
 import torch
 
 from labs.crossing import Shape, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
+from labs.quantities import of_products
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
-TILE = 64  # keys a program, as in starter.py
+TILES = (16, 32, 64, 128, 256)  # keys a program; 64 in starter.py
+CHUNKS = (16, 32, 64, 128)  # components a step, where a loop walks over head_dim
 
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
@@ -61,9 +64,37 @@ def _whole_power_of_two(given: Inputs) -> torch.Tensor:
     return _components(given, 1 << (given["query"].shape[0].bit_length() - 1))
 
 
-def _first_tile_again(given: Inputs) -> torch.Tensor:
+def _first_tile_again(given: Inputs, *, tile: int) -> torch.Tensor:
     scores = expected(given)
-    return scores[torch.arange(scores.shape[0]) % TILE]
+    return scores[torch.arange(scores.shape[0]) % tile]
+
+
+def _last_chunk(given: Inputs, *, chunk: int) -> torch.Tensor:
+    begin = (given["query"].shape[0] - 1) // chunk * chunk
+    return _scores(given["query"][begin:], given["key"][:, begin:], given["softmax_scale"])
+
+
+def _whole_chunks(given: Inputs, *, chunk: int) -> torch.Tensor:
+    return _components(given, given["query"].shape[0] // chunk * chunk)
+
+
+def _query_again(given: Inputs, *, chunk: int) -> torch.Tensor:
+    return _scores(given["query"][torch.arange(given["query"].shape[0]) % chunk], given["key"], given["softmax_scale"])
+
+
+def _of_chunks() -> Iterator[Oracle]:
+    """What a loop over head_dim may get wrong."""
+    for chunk in CHUNKS:
+        for name, sentence, answer in (
+            (
+                "last_chunk_only",
+                "Only the last step over head_dim counts: add to the sum, do not replace it.",
+                _last_chunk,
+            ),
+            ("chunk_tail_lost", "The last, partial step over head_dim is left out.", _whole_chunks),
+            ("query_chunk_again", "Each step over head_dim multiplies by the query's first components again.", _query_again),
+        ):
+            yield Oracle(name=name, sentence=sentence, answer=functools.partial(answer, chunk=chunk))
 
 
 def _eleven_bits(given: Inputs) -> torch.Tensor:
@@ -111,10 +142,19 @@ ORACLES = (
         sentence="The last component of head_dim is left out: the mask ends one too early.",
         answer=lambda given: _components(given, given["query"].shape[0] - 1),
     ),
+    *(
+        Oracle(
+            name="first_tile_again",
+            sentence="Every program reads the first tile of keys: its program id is missing in the load's offsets.",
+            answer=functools.partial(_first_tile_again, tile=tile),
+        )
+        for tile in TILES
+    ),
+    *_of_chunks(),
     Oracle(
-        name="first_tile_again",
-        sentence="Every program reads the first tile of keys: its program id is missing in the load's offsets.",
-        answer=_first_tile_again,
+        name="largest_product",
+        sentence="Each score is the largest product of a component, not the sum of all.",
+        answer=lambda given: (given["key"].double() * given["query"].double()).amax(-1) * given["softmax_scale"],
     ),
     Oracle(
         name="key_with_itself",
@@ -194,7 +234,7 @@ CASES = (
     _case("last_key_fp16", "last_key", (129, 300), 128, dtype=FP16, group="hostile"),
     _case("large_products_ragged", "large_products", (65, 100), (200, 255), dtype=FP16, group="hostile"),
     # more keys than 16 bits can number, and more tiles than a GPU has multiprocessors
-    _case("many_programs", "normal", (33000, 33100), 16, dtype=FP16, group="hidden", crossed=True),
+    _case("many_programs", "normal", (33000, 33100), 16, dtype=FP16, group="hidden", crossed=True, patience=4.0),
     *covering(
         _of_array,
         values=VALUES,
@@ -232,6 +272,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail_17",
     oracles=ORACLES,
+    quantities=lambda given: of_products(given["query"], given["key"], scale=given["softmax_scale"]),
     symptoms=SYMPTOMS,
     prediction=Prediction(
         question=(

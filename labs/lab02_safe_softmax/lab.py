@@ -9,6 +9,7 @@ import torch
 from labs.crossing import Shape, by_row, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Oracle, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
+from labs.quantities import of_softmax
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -273,6 +274,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail_17",
     oracles=ORACLES,
+    quantities=lambda given: of_softmax(given["x"].double()[None], inputs=(given["x"],)),
     symptoms=SYMPTOMS,
     habits=(read_again("x", "random", from_times=2, advice="A row fits in registers: load it once and keep it."),),
     prediction=Prediction(

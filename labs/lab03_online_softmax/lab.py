@@ -10,6 +10,7 @@ from labs.crossing import Shape, by_row, covering
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Lab, Performance, Prediction, Size, Symptom
 from labs.habits import read_again
 from labs.lab03_online_softmax.oracles import ORACLES
+from labs.quantities import of_softmax
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -210,6 +211,7 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
+    quantities=lambda given: of_softmax(given["x"].double()[None], inputs=(given["x"],)),
     symptoms=SYMPTOMS,
     habits=(
         read_again("x", "random", from_times=3, advice="One pass finds the maximum and the sum together, a second writes."),

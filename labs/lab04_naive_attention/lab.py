@@ -121,6 +121,7 @@ LAB = Lab(
     cases=CASES,
     watch="seqlen_q_differs",
     oracles=ORACLES,
+    quantities=prefill_inputs.quantities,
     symptoms=SYMPTOMS,
     habits=(memory_slope("random", "twice_as_long"),),
     prediction=Prediction(

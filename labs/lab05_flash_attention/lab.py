@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from labs import prefill_inputs
+from labs.crossing import many_programs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Symptom
 from labs.habits import memory_slope
 from labs.lab05_flash_attention.oracles import ORACLES
@@ -140,7 +141,8 @@ LAB = Lab(
     cases=CASES,
     watch="seqlen_q_differs",
     oracles=ORACLES,
-    symptoms=SYMPTOMS,
+    quantities=prefill_inputs.quantities,
+    symptoms=(*SYMPTOMS, many_programs(CASES)),
     habits=(memory_slope("random", "twice_as_long"),),
     prediction=Prediction(
         question=(

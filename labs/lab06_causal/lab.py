@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from labs import prefill_inputs
+from labs.crossing import many_programs
 from labs.declaration import Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
 from labs.lab06_causal.oracles import ORACLES, attend, distance
@@ -157,7 +158,8 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
-    symptoms=SYMPTOMS,
+    quantities=lambda given: prefill_inputs.quantities(given, distance(given) <= 0),
+    symptoms=(*SYMPTOMS, many_programs(CASES)),
     sight=sight,
     habits=(hidden_keys_loaded("extra_memory", advice="End the loop at the last key that the tile's last query sees."),),
     prediction=Prediction(

@@ -71,6 +71,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail",
     oracles=decode_oracles(read),
+    quantities=lambda given: read(given).quantities(),
     symptoms=(
         *decode_symptoms(CASES),
         only(

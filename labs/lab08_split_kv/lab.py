@@ -78,6 +78,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_splits",
     oracles=(*decode_oracles(read), *merge_oracles(read)),
+    quantities=lambda given: read(given).quantities(),
     symptoms=SYMPTOMS,
     habits=(cache_read_by_each_head("two_cache_heads", ("key", "value")),),
     prediction=Prediction(

@@ -113,6 +113,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail",
     oracles=(*ORACLES, *decode_oracles(read)),
+    quantities=lambda given: read(given).quantities(),
     symptoms=(
         *decode_symptoms(CASES),
         only(

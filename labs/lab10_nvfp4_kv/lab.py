@@ -162,6 +162,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail",
     oracles=(*ORACLES, *decode_oracles(read)),
+    quantities=lambda given: read(given).quantities(),
     symptoms=(
         Symptom(
             name="dequantised_copy",

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 
 from labs import prefill_inputs
+from labs.crossing import many_programs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
-from labs.lab11_sliding_window.oracles import ORACLES, attend
+from labs.lab11_sliding_window.oracles import ORACLES, attend, inside
 from labs.prefill_inputs import case, crossed_cases
 
 
@@ -54,7 +55,7 @@ SYMPTOMS = (
         name="window_alignment",
         sentence=(
             "Right where seqlen_q equals seqlen_kv, wrong where they differ: the newest key of query i is "
-            "i + seqlen_kv − seqlen_q, in the mask as in the loop's bounds."
+            "i + seqlen_kv − seqlen_q, the oldest window − 1 before it, in the mask as in the loop's bounds."
         ),
         failing=("seqlen_q_differs",),
         passing=("random", "one_tile", "narrow_window"),
@@ -112,7 +113,8 @@ LAB = Lab(
     cases=CASES,
     watch="random",
     oracles=ORACLES,
-    symptoms=SYMPTOMS,
+    quantities=lambda given: prefill_inputs.quantities(given, inside(given)),
+    symptoms=(*SYMPTOMS, many_programs(CASES)),
     sight=sight,
     habits=(
         hidden_keys_loaded(

@@ -19,7 +19,7 @@ def behind(given: Inputs, *, top_left: bool = False) -> torch.Tensor:
     return torch.arange(seqlen_q)[:, None] + shift - torch.arange(seqlen_kv)[None, :]
 
 
-def _inside(given: Inputs, *, wider: int = 0, top_left: bool = False) -> torch.Tensor:
+def inside(given: Inputs, *, wider: int = 0, top_left: bool = False) -> torch.Tensor:
     distance = behind(given, top_left=top_left)
     return (distance >= 0) & (distance < given["window"] + wider)
 
@@ -33,21 +33,21 @@ def _power(given: Inputs, visible: torch.Tensor) -> torch.Tensor:
 
 def attend(given: Inputs, visible: torch.Tensor | None = None) -> torch.Tensor:
     """Attention over the visible keys, by default those of the window; a row without one is zero."""
-    power = _power(given, _inside(given) if visible is None else visible)
+    power = _power(given, inside(given) if visible is None else visible)
     return power @ given["value"].double() / power.sum(-1, keepdim=True).clamp(min=1e-300)
 
 
 def _masked_with_zero(given: Inputs) -> torch.Tensor:
-    s = scores(given).masked_fill(~_inside(given), 0.0)
+    s = scores(given).masked_fill(~inside(given), 0.0)
     return torch.softmax(s, dim=-1) @ given["value"].double()
 
 
 def _first_tile_dropped(given: Inputs, *, block_m: int, block_n: int) -> torch.Tensor:
-    """The loop begins at the first whole tile of keys behind the oldest key of the tile of queries."""
+    """The loop begins a tile late: rounded up, or at the oldest key of the last query where tiles are square."""
     seqlen_q, seqlen_kv = given["query"].shape[-2], given["key"].shape[-2]
     oldest = (torch.arange(seqlen_q) // block_m * block_m + seqlen_kv - seqlen_q - given["window"] + 1).clamp(min=0)
     first = (oldest + block_n - 1) // block_n * block_n
-    return attend(given, _inside(given) & (torch.arange(seqlen_kv)[None, :] >= first[:, None]))
+    return attend(given, inside(given) & (torch.arange(seqlen_kv)[None, :] >= first[:, None]))
 
 
 ORACLES = (
@@ -59,12 +59,12 @@ ORACLES = (
     Oracle(
         name="one_key_too_many",
         sentence="Each query sees window + 1 keys: its own and window − 1 before it are enough.",
-        answer=lambda given: attend(given, _inside(given, wider=1)),
+        answer=lambda given: attend(given, inside(given, wider=1)),
     ),
     Oracle(
         name="one_key_too_few",
         sentence="Each query sees window − 1 keys: its own counts, so the oldest lies window − 1 behind it.",
-        answer=lambda given: attend(given, _inside(given, wider=-1)),
+        answer=lambda given: attend(given, inside(given, wider=-1)),
     ),
     Oracle(
         name="both_sides",
@@ -79,7 +79,7 @@ ORACLES = (
     Oracle(
         name="top_left",
         sentence="The window is aligned to the top-left corner: the newest key of query i is i + seqlen_kv − seqlen_q.",
-        answer=lambda given: attend(given, _inside(given, top_left=True)),
+        answer=lambda given: attend(given, inside(given, top_left=True)),
     ),
     Oracle(
         name="masked_with_zero",
@@ -89,7 +89,7 @@ ORACLES = (
     Oracle(
         name="not_normalised",
         sentence="Your output is the un-normalised sum: acc is never divided by l.",
-        answer=lambda given: _power(given, _inside(given)) @ given["value"].double(),
+        answer=lambda given: _power(given, inside(given)) @ given["value"].double(),
     ),
     Oracle(
         name="scale_ignored",
@@ -99,7 +99,10 @@ ORACLES = (
     *(
         Oracle(
             name="first_tile_dropped",
-            sentence="The tile of keys where the window begins is skipped: round the first key down to a whole tile, not up.",
+            sentence=(
+                "Keys where the window begins are skipped: the loop must begin at the oldest key that the first query of the "
+                "tile sees, rounded down to a whole tile."
+            ),
             answer=functools.partial(_first_tile_dropped, block_m=block_m, block_n=block_n),
         )
         for block_m, block_n in QUERY_AND_KEY_TILES

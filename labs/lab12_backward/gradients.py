@@ -21,8 +21,8 @@ HALF_STEP = {torch.float16: 2.0**-25 / 2e-3}  # half of the least that a number 
 LSE_SIZE = 0.01  # of 1 + |lse|: lse is fp32 beside gradients in fp16
 
 OUTPUTS = (
-    Output(name="out", shape=lambda given: tuple(given["query"].shape)),
-    Output(name="lse", shape=lambda given: tuple(given["query"].shape[:-1]), dtype=torch.float32, cell_rows=True),
+    Output(name="out", shape=lambda given: tuple(given["query"].shape), source=True, kind="causal"),
+    Output(name="lse", shape=lambda given: tuple(given["query"].shape[:-1]), dtype=torch.float32, cell_rows=True, source=True),
     Output(name="dquery", shape=lambda given: tuple(given["query"].shape)),
     Output(name="dkey", shape=lambda given: tuple(given["key"].shape)),
     Output(name="dvalue", shape=lambda given: tuple(given["value"].shape)),
@@ -86,6 +86,7 @@ class Way:
         dvalue; the last two as the first where None. scale: of the scores; scale_again: of those that are computed again.
     reads, reads_again: the kv head of a query head, forward and backward. gathered: gradients by kv head.
     lse: from a row's maximum and its sum of exp(s − m); lse_again: what the backward pass takes the stored one for.
+    lse_of, delta_of: which number of each row the launch for dkey and dvalue takes, from [batch, heads_q, ..] and num_heads_kv.
     """
 
     seen: Callable[[Inputs], torch.Tensor] = _seen
@@ -98,6 +99,8 @@ class Way:
     gathered: Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor] = summed
     lse: Callable[[Rows, Rows], Rows] = lambda top, total: top + torch.log(total)
     lse_again: Callable[[Rows], Rows] = lambda lse: lse
+    lse_of: Callable[[Rows, int], Rows] = lambda lse, heads_kv: lse
+    delta_of: Callable[[Rows, int], Rows] = lambda delta, heads_kv: delta
     normalised: bool = True
     delta: Callable[[torch.Tensor, torch.Tensor], Rows] = _delta
     dprobs: Callable[[Work], Matrix] = lambda work: work.dout @ work.value.mT
@@ -131,7 +134,7 @@ def answer(given: Inputs, way: Way, *, rounded: bool = True) -> torch.Tensor:
     scores = query @ given["key"].double()[:, reads].mT * (way.scale_again or way.scale)(given)
     delta = way.delta(dout, out)
 
-    def work(visible: torch.Tensor) -> Work:
+    def work(visible: torch.Tensor, lse: Rows, delta: Rows) -> Work:
         power = scores - way.lse_again(lse)
         probs = (_exp(power) if rounded else torch.exp(power)).masked_fill(~visible, 0.0)
         key, value = given["key"].double()[:, reads], given["value"].double()[:, reads]
@@ -139,7 +142,8 @@ def answer(given: Inputs, way: Way, *, rounded: bool = True) -> torch.Tensor:
         dscores = narrow(way.dscores(probs, way.dprobs(made), delta).masked_fill(~visible, 0.0))
         return dataclasses.replace(made, probs=narrow(probs), dscores=dscores)
 
-    by_queries, by_keys = work((way.seen_by_queries or way.seen)(given)), work((way.seen_by_keys or way.seen)(given))
+    by_queries = work((way.seen_by_queries or way.seen)(given), lse, delta)
+    by_keys = work((way.seen_by_keys or way.seen)(given), way.lse_of(lse, heads_kv), way.delta_of(delta, heads_kv))
     dkey, dvalue = (way.gathered(part(by_keys), reads, heads_kv) for part in (way.dkey, way.dvalue))
     dkey, dvalue = (dvalue, dkey) if way.exchanged else (dkey, dvalue)
     made = {"out": out, "lse": lse.squeeze(-1), "dquery": way.dquery(by_queries), "dkey": dkey, "dvalue": dvalue}

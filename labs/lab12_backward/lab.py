@@ -86,6 +86,13 @@ SYMPTOMS = (
         verdicts=("not_finite",),
     ),
     Symptom(
+        name="delta_in_fp16",
+        sentence="delta is computed in fp16 and overflows where dO is large: convert both factors to fp32 before the product.",
+        failing=("large_dout_one_key",),
+        passing=("one_tile", "random", "large_dout", "heads_cancel"),
+        verdicts=("not_finite",),
+    ),
+    Symptom(
         name="sum_in_fp16",
         sentence="dkey or dvalue is summed in fp16: parts above 65504 that cancel overflow on the way. Sum in fp32.",
         failing=("heads_cancel",),
@@ -128,6 +135,7 @@ CASES = (
          strided=("query", "key", "value", "dout"), group="hostile", crossed=True),
     case("large_dout_grouped", "large_dout", group_size=3, seqlen_q=(17, 40), seqlen_kv=(65, 100), group="hostile",
          crossed=True),
+    case("large_dout_one_key", "large_dout", batch=4, num_heads_kv=4, seqlen=1, head_dim=128, group="hostile", crossed=True),
     case("offset_of_full_tiles", seqlen_q=(65, 80), seqlen_kv=(140, 200), group="hidden", crossed=True),
     case("fewer_keys_than_full_tiles", seqlen_q=(80, 130), seqlen_kv=(40, 63), group="hidden", crossed=True),
     case("many_programs", batch=3, num_heads_kv=3, group_size=2, seqlen_q=3, seqlen_kv=5, group="hostile", crossed=True),

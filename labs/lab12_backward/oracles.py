@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from labs.declaration import Inputs, Oracle
-from labs.lab12_backward.gradients import Matrix, Way, Work, answer, distance, summed
+from labs.lab12_backward.gradients import Matrix, Rows, Way, Work, answer, distance, summed
 
 TILES = (16, 32, 64, 128)
 LN2 = math.log(2.0)
@@ -41,6 +42,12 @@ def _behind_the_diagonal(given: Inputs, *, queries: int, keys: int) -> torch.Ten
     row, key, shift = _places(given)
     first = (key // keys * keys - shift).clamp(min=0)
     return (distance(given) <= 0) & (row >= -(-first // queries) * queries)
+
+
+def _from_the_same_place(given: Inputs, *, queries: int, keys: int) -> torch.Tensor:
+    """A tile of keys begins at the tile of queries of the same number of rows, whatever the two lengths are."""
+    row, key, _ = _places(given)
+    return (distance(given) <= 0) & (row >= key // keys * keys // queries * queries)
 
 
 def _whole_tiles_of_queries(given: Inputs, *, tile: int) -> torch.Tensor:
@@ -78,6 +85,24 @@ def _turned_dkey(work: Work, *, tile: int) -> torch.Tensor:
     return _turned_product(work.dscores, work.query, keys=work.key.shape[-2], tile=tile) * work.scale
 
 
+def _last_tile_of_queries(given: Inputs, *, tile: int) -> torch.Tensor:
+    """Only the last tile of queries that a tile of keys walks over."""
+    row, _, _ = _places(given)
+    return (distance(given) <= 0) & (row // tile == (given["query"].shape[-2] - 1) // tile)
+
+
+def _of_kv_head(rows: Rows, heads_kv: int, *, within: bool) -> Rows:
+    """The row of the kv head's number in the place of the query head's; `within`: its sequence, else of all of them."""
+    batch, heads_q = rows.shape[:2]
+    kv_head = torch.arange(heads_q) // (heads_q // heads_kv)
+    sequence = torch.arange(batch)[:, None] * (heads_q if within else heads_kv)
+    return rows.flatten(0, 1)[(sequence + kv_head).flatten()].view_as(rows)
+
+
+def _scaled(given: Inputs, *, by: float) -> float:
+    return given["softmax_scale"] * by
+
+
 def _modulo(heads_q: int, heads_kv: int) -> torch.Tensor:
     return torch.arange(heads_q) % heads_kv
 
@@ -102,13 +127,15 @@ def _oracle(name: str, sentence: str, *, noise: float = 1.0, **changed: Any) -> 
     return Oracle(name=name, sentence=sentence, answer=functools.partial(answer, way=Way(**changed)), noise=noise)
 
 
-def _in_tiles(name: str, sentence: str, field: str, made: Callable[..., Any], *sizes: str) -> tuple[Oracle, ...]:
+def _in_tiles(
+    name: str, sentence: str, field: str, made: Callable[..., Any], *sizes: str, tiles: tuple[int, ...] = TILES, **changed: Any
+) -> tuple[Oracle, ...]:
     """One for each likely size of the tiles that `sizes` names."""
     made_of: list[dict[str, Any]] = [
         {field: functools.partial(made, **dict(zip(sizes, tile, strict=True)))}
-        for tile in itertools.product(TILES, repeat=len(sizes))
+        for tile in itertools.product(tiles, repeat=len(sizes))
     ]
-    return tuple(_oracle(name, sentence, **changed) for changed in made_of)
+    return tuple(_oracle(name, sentence, **changed, **made_with) for made_with in made_of)
 
 
 ORACLES = (
@@ -144,6 +171,37 @@ ORACLES = (
         scale_again=lambda given: 1.0,
         noise=OVERGROWN,
     ),
+    *(
+        _oracle(
+            "backward_in_two_bases",
+            "The backward pass mixes two bases: P = exp(S − lse), or 2^(S · log2(e) − lse · log2(e)) with log2(e) in both.",
+            scale_again=functools.partial(_scaled, by=scores_by),
+            lse_again=functools.partial(operator.mul, lse_by),
+            noise=OVERGROWN,
+        )
+        for scores_by, lse_by in ((1 / LN2, 1.0), (LN2, 1.0), (LN2, LN2), (1 / LN2, 1 / LN2))
+    ),
+    _oracle(
+        "lse_subtracts_log",
+        "lse is m − log(l): the logarithm must be added, lse = m + log(l).",
+        lse=lambda top, total: top - torch.log(total),
+    ),
+    _oracle(
+        "lse_not_subtracted",
+        "P is exp(S): lse must be subtracted before exp, P = exp(S − lse).",
+        lse_again=torch.zeros_like,
+        noise=OVERGROWN,
+    ),
+    *(
+        _oracle(
+            f"{name}_of_kv_head",
+            f"{name} is taken from the row of the kv head's number: every query head of a group has rows of its own.",
+            **{f"{name}_of": functools.partial(_of_kv_head, within=within)},
+            noise=OVERGROWN,
+        )
+        for name in ("lse", "delta")
+        for within in (True, False)
+    ),
     _oracle(
         "delta_missing",
         "delta is missing: dS = P · (dP − delta), delta = rowsum(dO · O). The softmax takes it from each gradient of its row.",
@@ -158,6 +216,12 @@ ORACLES = (
         "delta_of_dout",
         "delta is the sum of dO alone: it must be the sum of dO · O over a row's channels.",
         delta=lambda dout, out: dout.sum(-1, keepdim=True),
+    ),
+    _oracle(
+        "delta_of_out",
+        "delta is the sum of O · O: it must be the sum of dO · O over a row's channels.",
+        delta=lambda dout, out: out.square().sum(-1, keepdim=True),
+        noise=OVERGROWN,
     ),
     _oracle(
         "delta_not_weighed",
@@ -194,6 +258,8 @@ ORACLES = (
         dkey=lambda work: work.probs.mT @ work.query * work.scale,
     ),
     _oracle("dprobs_from_key", "dP is dO K^T: it must be dO V^T.", dprobs=lambda work: work.dout @ work.key.mT),
+    _oracle("dprobs_from_query", "dP is Q V^T: it must be dO V^T.", dprobs=lambda work: work.query @ work.value.mT),
+    _oracle("dprobs_from_out", "dP is O V^T: it must be dO V^T.", dprobs=lambda work: work.out @ work.value.mT),
     _oracle(
         "dquery_from_value",
         "dquery is dS V: it must be dS K · softmax_scale.",
@@ -253,6 +319,14 @@ ORACLES = (
         "keys",
     ),
     *_in_tiles(
+        "first_query_not_shifted",
+        "dkey and dvalue miss queries: key j is seen from query j − (seqlen_kv − seqlen_q) on, and the loop begins at query j.",
+        "seen_by_keys",
+        _from_the_same_place,
+        "queries",
+        "keys",
+    ),
+    *_in_tiles(
         "last_queries_dropped",
         "dkey and dvalue miss the last queries, where seqlen_q is no multiple of the tile: the loop must reach the last row.",
         "seen_by_keys",
@@ -266,6 +340,19 @@ ORACLES = (
         _last_tile_of_keys,
         "queries",
         "keys",
+    ),
+    *(
+        oracle
+        for gathered in (summed, functools.partial(_one_member, member=-1))
+        for oracle in _in_tiles(
+            "last_queries_only",
+            "dkey and dvalue are what the last tile of queries gives: each tile must be added to them, not replace them.",
+            "seen_by_keys",
+            _last_tile_of_queries,
+            "tile",
+            tiles=TILES[:-1],  # the longest visible case has no second tile of 128, so that the last one is all there is
+            gathered=gathered,
+        )
     ),
     _oracle(
         "first_head_of_the_group",

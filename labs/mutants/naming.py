@@ -11,6 +11,7 @@ from grader.judge.cpu.attempt import CpuAttempt
 from grader.judge.diagnosis.diagnose import said
 from grader.judge.recording import RecordedCase
 from grader.report import Listing, Report, Verdict
+from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.process.ending import Ending, Reason
 from labs.mutants.mutant import Mutant
@@ -54,7 +55,7 @@ class _Uncompiled(CpuAttempt):
     """An attempt that says nothing of compiling."""
 
     def _compile(
-        self, cases: list[PreparedCase], given_up: Callable[[], bool]
+        self, cases: list[PreparedCase], given_up: Callable[[], bool], allowance: Allowance
     ) -> tuple[PreparedCase, RecordedCase, tuple[Listing, ...]]:
         return cases[0], NOT_COMPILED, ()
 

@@ -105,7 +105,7 @@ Step through the lines, change the sizes, leave out the mask.
 _MORE_PROSE = """
 ## What you compute with
 
-Between load and store a tile behaves like a small tensor on the chip:
+Between load and store a tile behaves like a small tensor on the chip. Only `tl`'s functions take it, though, not torch's:
 
 | you want | you write |
 |---|---|
@@ -114,6 +114,8 @@ Between load and store a tile behaves like a small tensor on the chip:
 | the sum of everything in a one-axis tile | `tl.sum(tile, axis=0)` |
 | sums without loss | `tile.to(tl.float32)` before you multiply or add |
 | exp, choice | `tl.exp(x)`, `tl.where(mask, x, 0.0)` |
+| two conditions at once | `(a < n) & (b < m)`, not `and` |
+| a product with a vector | `tl.sum(tile * vector[None, :], axis=1)`, not `@` |
 | a loop over tiles | `for start in range(0, n, BLOCK):` with `start + tl.arange(0, BLOCK)` |
 | many rows or elements | `tl.program_id(0).to(tl.int64)` before it is multiplied by a stride |
 """

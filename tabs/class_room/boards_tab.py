@@ -21,16 +21,16 @@ TREND = ["when", "× reference", "% of roof", "attempt", "on the board"]
 def build(doors: Doors) -> None:
     choices = [(labs.load(lab_id).lab.title, lab_id) for lab_id in labs.lab_ids()]
     token = gr.Textbox(visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         lab = gr.Dropdown(choices, value=choices[0][1], label="Lab", elem_id="board-lab")
         look = gr.Button("Show the board", variant="primary", scale=0, min_width=160, elem_id="board-look")
     message = gr.HTML(said("Timed attempts alone are compared, and only on the same kind of device."), elem_id="board-said")
     lines = gr.Dataframe(headers=BOARD, interactive=False, label="Board", elem_id="board-lines")
     trend = gr.Dataframe(headers=TREND, interactive=False, label="Your own timed attempts", elem_id="board-trend")
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         nickname = gr.Textbox(label="Your nickname on the boards; empty: on none", max_lines=1, elem_id="board-nickname")
         take = gr.Button("Take it", scale=0, min_width=120, elem_id="board-take")
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         which = trusting(gr.Dropdown([], label="One of your own timed attempts", elem_id="board-which"))
         hide = gr.Button("Keep it off the board", scale=0, min_width=180, elem_id="board-hide")
         let = gr.Button("Let it stand there", scale=0, min_width=180, elem_id="board-let")

@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
+from grader import wording
 from grader.course.gradebook.times import write_time
 from grader.course.states import Status
-from tabs.class_room.wiring import QUIET, RECALL, answering, number_of, person, said, taking_away
+from tabs.class_room.wiring import QUIET, RECALL, answering, number_of, person, said, taking_away, titled
 from tabs.web.who import Doors
 
 HISTORY = ["when", "lab", "mode", "outcome", "points", "note", "attempt"]
@@ -17,24 +18,26 @@ GRADES = ["lab", "points", "of", "lost by being late", "due", "rests on"]
 
 def build(doors: Doors) -> None:
     token = gr.Textbox(visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         look = gr.Button("Show my work", variant="primary", elem_id="mine-look", scale=0, min_width=160)
         message = gr.HTML(said("What this browser's token has handed in."), elem_id="mine-said")
     grades = gr.Dataframe(headers=GRADES, interactive=False, label="Grades", visible=False, elem_id="mine-grades")
     history = gr.Dataframe(headers=HISTORY, interactive=False, label="Attempts", wrap=True, elem_id="mine-history")
-    with gr.Row():
+    with gr.Row(elem_classes="asked"):
         first = gr.Dropdown([], label="From", allow_custom_value=True, elem_id="mine-first")
         second = gr.Dropdown([], label="to", allow_custom_value=True, elem_id="mine-second")
         compare = gr.Button("What changed", scale=0, min_width=168, elem_id="mine-compare")
-    diff = gr.Code(label="From the one to the other", language=None, interactive=False, lines=4, elem_id="mine-diff")
-    with gr.Row():
+    diff = gr.Code(
+        label="From the one to the other", language=None, interactive=False, lines=4, visible=False, elem_id="mine-diff"
+    )
+    with gr.Row(elem_classes="asked"):
         text = gr.Textbox(label="Note on the second one", lines=2, elem_id="mine-note")
         keep = gr.Button("Keep the note", scale=0, min_width=140, elem_id="mine-keep")
     with gr.Accordion("Join a class, take everything away", open=False):
-        with gr.Row():
+        with gr.Row(elem_classes="asked"):
             code = gr.Textbox(label="Code that whoever teaches gave you", elem_id="mine-code")
             join = gr.Button("Join", scale=0, min_width=120)
-        with gr.Row():
+        with gr.Row(elem_classes="asked"):
             log = gr.Button("Work log (Markdown)", elem_id="mine-log")
             data = gr.Button("Everything about me (JSON)", elem_id="mine-data")
 
@@ -44,7 +47,7 @@ def build(doors: Doors) -> None:
         found = who.course.history(user=who.user, most=1000)
         choices = [(label(status), status.id) for status in found]
         graded = [
-            [lab, grade.points, grade.out_of, grade.lost_late, write_time(due), grade.comment or grade.attempt]
+            [titled(lab), grade.points, grade.out_of, grade.lost_late, write_time(due), grade.comment or grade.attempt]
             for lab, (grade, due) in learner.grades().items()
         ]
         return [
@@ -61,7 +64,7 @@ def build(doors: Doors) -> None:
         if not first or not second:
             return [gr.skip(), said("Choose two attempts.", "wrong")]
         found = learner.diff(first, second)
-        return [found, said("" if found else "The two are the same.")]
+        return [gr.Code(found, visible=bool(found)), said("" if found else "The two are the same.")]
 
     def note_of(token: str, second: str | None) -> list[Any]:
         return [person(doors, token).learner().notes().get(second or "", ""), ""]
@@ -88,10 +91,11 @@ def build(doors: Doors) -> None:
 
 
 def label(status: Status) -> str:
-    """ "lab02_safe_softmax · 2026-12-01 10:00:00 UTC · passed"."""
-    return f"{status.lab} · {write_time(status.created)} · {status.verdict or status.state}"
+    """ "2 · Safe softmax · 2026-12-01 10:00:00 UTC · ✓ Passed"."""
+    return f"{titled(status.lab)} · {write_time(status.created)} · {wording.outcome(status.verdict, status.state)}"
 
 
 def row(status: Status, note: str) -> list[Any]:
-    points = "" if status.points is None else round(status.points, 2)
-    return [write_time(status.created), status.lab, status.mode, status.verdict or status.state, points, note, status.id]
+    points = "" if status.points is None else wording.points(status.points)
+    outcome = wording.outcome(status.verdict, status.state)
+    return [write_time(status.created), titled(status.lab), status.mode.capitalize(), outcome, points, note, status.id]

@@ -19,7 +19,7 @@ ID = "class"
 
 def build(course: Course) -> None:
     doors = Doors(course, Identities.from_environment())
-    with gr.Tabs(elem_id="class-rooms"):
+    with gr.Tabs(elem_id="class-rooms", overflow_behavior="wrap"):
         with gr.Tab("My work", id="mine"):
             mine_tab.build(doors)
         with gr.Tab("Boards", id="boards"):

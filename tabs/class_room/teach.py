@@ -9,17 +9,18 @@ from typing import Any
 import gradio as gr
 
 import labs
+from grader import wording
 from grader.course.gradebook.regrades import for_table
 from grader.course.gradebook.times import read_time, write_time
 from grader.course.instructor import Instructor
 from grader.faults import NotGradable
-from tabs.class_room.wiring import number_of, person, said
+from tabs.class_room.wiring import number_of, person, said, titled
 from tabs.web.who import Doors
 
 ROSTER = ["student_id", "name", "email", "section", "account", "code to join", "joined"]
 DATES = ["lab", "for whom", "due (UTC)", "why"]
 BUGS = ["lab", "bug", "learners", "attempts", "passed since", "explained in", "what is said of it"]
-COMPARED = ["learner", "before", "after", "change", "verdict before", "verdict after", "state"]
+COMPARED = ["learner", "before", "after", "change", "outcome before", "outcome after"]
 SIMILAR = ["one", "other", "similar", "lines of the one and the other"]
 SECTIONS = {1: "similarity", 2: "memory", 3: "tiling", 4: "online", 5: "tiling"}  # tab by the lab's objective
 FORMATS = "precision"  # of labs without an objective
@@ -72,7 +73,7 @@ def extended(teacher: Instructor, lab: str | None, student: str, until: str, why
 
 def counted(teacher: Instructor, days: float) -> list[Any]:
     found = [
-        [one.lab, one.bug, one.learners, one.attempts, one.solved, _explained(one.lab), one.sentence]
+        [titled(one.lab), _bug(one.bug), one.learners, one.attempts, one.solved, _explained(one.lab), one.sentence]
         for one in teacher.bugs(days=float(days or 7))
     ]
     return [found, said("" if found else "Nobody met a bug in these days.")]
@@ -91,9 +92,8 @@ def compared(teacher: Instructor, regrade: str | None) -> list[Any]:
             row.before,
             row.after,
             None if row.after is None else round(row.after - row.before, 4),
-            row.verdict_before,
-            row.verdict_after,
-            row.state,
+            wording.outcome(row.verdict_before, "done"),
+            wording.outcome(row.verdict_after, row.state),
         ]
         for row in for_table(found.rows)
     ]
@@ -125,7 +125,7 @@ def looked(teacher: Instructor, lab: str | None) -> list[Any]:
 def ruled(teacher: Instructor, text: str) -> list[Any]:
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise NotGradable(f"The rules are no JSON: {error}.") from error
     if not isinstance(data, dict):
         raise NotGradable("The rules must be a JSON object.")
@@ -188,9 +188,9 @@ def _roster(teacher: Instructor) -> list[list[Any]]:
 
 def _dates(teacher: Instructor) -> list[list[Any]]:
     book = teacher.book()
-    due = [[lab, section or "everyone", write_time(due), ""] for (lab, section), due in sorted(book.due.items())]
+    due = [[titled(lab), section or "everyone", write_time(due), ""] for (lab, section), due in sorted(book.due.items())]
     own = [
-        [lab, book.students[student].name if student in book.students else student, write_time(one.due), one.comment]
+        [titled(lab), book.students[student].name if student in book.students else student, write_time(one.due), one.comment]
         for (lab, student), one in sorted(book.extensions.items())
     ]
     return due + own
@@ -199,7 +199,7 @@ def _dates(teacher: Instructor) -> list[list[Any]]:
 def _regrades(teacher: Instructor) -> Any:
     words = {None: "not decided", True: "kept", False: "thrown away"}
     found = sorted(teacher.book().regrades.values(), key=lambda one: one.when, reverse=True)
-    choices = [(f"{one.lab}, {one.scope}, {write_time(one.when)}: {words[one.kept]}", one.id) for one in found]
+    choices = [(f"{titled(one.lab)}, {one.scope}, {write_time(one.when)}: {words[one.kept]}", one.id) for one in found]
     return gr.Dropdown(choices, value=choices[0][1] if choices else None)
 
 
@@ -208,6 +208,12 @@ def _explained(lab: str) -> str:
     objectives = labs.load(lab).lab.objectives if lab in labs.lab_ids() else ()
     tab = SECTIONS.get(objectives[0], FORMATS) if objectives else FORMATS
     return f'<a href="?tab={escape(tab)}">{escape(tab)}</a>'
+
+
+def _bug(name: str) -> str:
+    """A named diagnosis as words; where none was named, the verdict's word."""
+    verdict = {one.value: word for one, word in wording.WORDS.items()}
+    return verdict.get(name, name.replace("_", " "))
 
 
 def _chosen(value: str | None, what: str = "lab") -> str:

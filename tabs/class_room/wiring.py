@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+import labs
 from grader.course.refusal import Ground, Refusal, refusals
 from tabs.page.scripts import script
 from tabs.web.who import Doors, Person
@@ -32,6 +33,13 @@ def person(doors: Doors, token: object) -> Person:
 def said(sentence: str, tone: str = "muted") -> str:
     """One line beside what was pressed."""
     return f'<p class="note {tone}" role="status">{escape(sentence)}</p>' if sentence else ""
+
+
+def titled(lab_id: str) -> str:
+    """A lab as people name it: "2 · Safe softmax"; one that is no longer here by its id."""
+    if lab_id not in labs.lab_ids():
+        return lab_id
+    return f"{int(lab_id[3:5])} · {labs.load(lab_id).lab.title}"
 
 
 def number_of(things: Sized, noun: str) -> str:

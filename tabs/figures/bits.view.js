@@ -31,11 +31,11 @@ const line = (state, width) => {
   return h("svg", { viewBox: `0 0 ${width} 92`, role: "img", "aria-label": `Neighbours of ${show(value)}: ${show(below)} and ${show(above)}` },
     points.map(([c, v], i) => {
       const left = i ? (place(v) + place(points[i - 1][1])) / 2 : pad - 12, right = i + 1 < points.length ? (place(v) + place(points[i + 1][1])) / 2 : width - pad + 12;
-      const even = c % 2 === 0, me = c === code;
+      const even = c % 2 === 0, me = c === code, half = show(signed * v).length * 3.5; // of its width: no label leaves the figure
       return [
         h("rect", { class: me ? "query soft" : "", fill: me ? null : even ? "var(--panel)" : "var(--page)", stroke: "var(--rule)", x: left, y: y - 18, width: right - left, height: 36, "data-why": `everything in here rounds to ${show(signed * v)}; a tie at the edge goes to the even code, ${even ? "this one" : "the neighbour"}` }),
         h("circle", { class: me ? "query mark" : "muted mark", cx: place(v), cy: y, r: me ? 6 : 4 }),
-        (width >= 480 ? true : points.length > 8 ? i % 4 === 0 && Math.abs(c - code) > 1 : i % 2 === 0) || me ? h("text", { class: me ? "tinted query" : "note", x: place(v), y: i % 2 ? y - 24 : y + 34, "text-anchor": "middle", style: "font-size:11px;font-family:var(--mono)" }, show(signed * v)) : "",
+        (width >= 480 ? true : points.length > 8 ? i % 4 === 0 && Math.abs(c - code) > 1 : i % 2 === 0) || me ? h("text", { class: me ? "tinted query" : "note", x: Math.min(width - half, Math.max(half, place(v))), y: i % 2 ? y - 24 : y + 34, "text-anchor": "middle", style: "font-size:11px;font-family:var(--mono)" }, show(signed * v)) : "",
       ];
     }));
 };

@@ -42,10 +42,18 @@ const Figure = (() => {
     return lead && !ids.includes(named) ? { error: "it names no figure of this tab" } : {};
   };
 
+  // The beginning of the text stays until the text is there, which waits for what draws its equations.
+  const keepText = (text, column) => {
+    const come = () => [...column.querySelectorAll("h1, h2")].some((heading) => !text.contains(heading));
+    if (!text || !column || come()) return;
+    column.prepend(text);
+    new MutationObserver((_, watch) => come() && (text.remove(), watch.disconnect())).observe(column, { childList: true, subtree: true });
+  };
   // A figure that was drawn before Gradio had a place for it (first_page.js) moves in, as the reader left it.
   const settle = (early, element) => {
     const held = early.contains(document.activeElement) ? document.activeElement : null;
     element.replaceChildren(early);
+    keepText(document.querySelector("#early .early-text"), element.closest(".section")?.querySelector(".section-text"));
     document.getElementById("early").remove();
     if (held) held.focus({ preventScroll: true });
     return early.figure;

@@ -64,7 +64,7 @@ Figure.mount(element, props, {
       h("p", { class: "fig-label" }, "Memory, by address; each element with its row and column, what this program touches in colour:"),
       memory(state, api),
       h("div", { class: "fig-code", role: "group", "aria-label": "Ten lines" }, code(state).map((text, line) =>
-        h("div", { class: `${line === state.line ? "lit" : ""} query`, role: "button", tabindex: 0, "aria-pressed": String(line === state.line), style: "cursor:pointer;white-space:pre-wrap;padding-left:calc(16px + 8ch);text-indent:-8ch", onclick: () => api.set({ line }), onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), api.set({ line })) }, text))),
+        h("div", { class: `${line === state.line ? "lit" : ""} query`, role: "button", tabindex: 0, "aria-pressed": String(line === state.line), style: "cursor:pointer", onclick: () => api.set({ line }), onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), api.set({ line })) }, text))),
       h("p", { class: "fig-say" }, says(state).join(" ")),
     ];
   },

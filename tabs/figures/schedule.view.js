@@ -21,7 +21,7 @@ const lanes = (state, found, longest, width) => {
 };
 
 const compared = (state, every, api) => {
-  const longest = Math.max(...Object.values(every).map(Schedule.totalUs)), left = api.width < 420 ? 128 : 150, room = api.width - left - 84;
+  const longest = Math.max(...Object.values(every).map(Schedule.totalUs)), left = api.width < 420 ? 140 : 150, room = api.width - left - 84;
   return h("svg", { viewBox: `0 0 ${api.width} ${Schedule.DESIGNS.length * 30}`, role: "group", "aria-label": "Four designs compared" }, Schedule.DESIGNS.map((design, i) => {
     const time = Schedule.totalUs(every[design]), on = design === state.design, choose = () => api.set({ design });
     return h("g", { class: "fig-key", role: "button", tabindex: 0, "aria-pressed": String(on), "aria-label": `${NAMES[design]}: ${Numbers.brief(time)} µs`, style: "cursor:pointer", onclick: choose, onkeydown: (e) => (e.key === "Enter" || e.key === " ") && (e.preventDefault(), choose()) },

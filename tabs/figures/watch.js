@@ -141,5 +141,87 @@ const Watch = (() => {
     return null;
   });
 
-  return { PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
+  // Lines of atomics that the two programs of a race run between its two accesses, and that order nothing.
+  const between = once((trace) => {
+    const start = otherOfRace(trace), all = events(trace);
+    if (start === null) return [];
+    const same = (one, other) => one.launch === other.launch && one.program === other.program;
+    const lines = all.slice(start, trace.race).filter((event) => (same(event, all[start]) || same(event, all[trace.race])) && event.form.kind === "atomic" && event.form.line !== null).map(({ form }) => form.line);
+    return [...new Set(lines)].sort((a, b) => a - b);
+  });
+
+  // The elements of the one tensor that is written that are not right; the first access of a kernel that stored one, or null.
+  const wrong = once((trace) => {
+    const tensor = trace.tensors.findIndex(({ role }) => role === "out"), cells = new Set();
+    for (let i = 0; i < trace.wrong.length; i += 2) for (let more = 0; more < trace.wrong[i + 1]; more += 1) cells.add(trace.wrong[i] + more);
+    const first = cells.size ? events(trace).findIndex((event, number) => number !== trace.fault && storesInto(trace, event, tensor, cells) > 0) : -1;
+    return { tensor, cells, first: first < 0 ? null : first };
+  });
+  // How many of some elements of a tensor an access of a kernel stores into.
+  const storesInto = (trace, event, tensor, cells) => {
+    const each = event.form.tensor === tensor && event.form.kind !== "load" && event.form.kind !== "fill" ? lanes(event, trace) : null, found = new Set();
+    if (each) each.cell.forEach((cell, lane) => each.on[lane] && cells.has(cell) && found.add(cell));
+    return found.size;
+  };
+  const wrongOf = (trace, event) => storesInto(trace, event, wrong(trace).tensor, wrong(trace).cells);
+  // [tensor, line]: a line that reads a tensor in a program, but not elements of it that this program reads by another line and less often
+  // than the others: a second pass over less than the first.
+  const passedOver = once((trace) => {
+    const programs = new Map(), found = new Map();
+    events(trace).forEach((event, number) => {
+      const { form, launch, program } = event;
+      if (form.kind !== "load" || form.line === null || scattered(form) || number === trace.fault || extent(trace.tensors[form.tensor]).all > DRAWN) return;
+      const key = `${launch} ${program} ${form.tensor}`, lines = programs.get(key) || new Map(), each = lanes(event, trace);
+      programs.set(key, lines);
+      if (!lines.has(form.line)) lines.set(form.line, new Map());
+      const counts = lines.get(form.line);
+      each.cell.forEach((cell, lane) => each.on[lane] && cell >= 0 && counts.set(cell, (counts.get(cell) || 0) + 1));
+    });
+    programs.forEach((lines, key) => {
+      const every = new Map();
+      lines.forEach((counts) => counts.forEach((count, cell) => every.set(cell, (every.get(cell) || 0) + count)));
+      const kinds = new Set(every.values()), most = [...kinds].reduce((a, b) => Math.max(a, b), 0);
+      if (kinds.size !== 2) return;
+      const cells = [...every.keys()], all = [...lines].filter(([, counts]) => cells.every((cell) => every.get(cell) < most || counts.has(cell)));
+      if (all.length < 2) return;
+      const tensor = Number(key.split(" ")[2]);
+      all.filter(([, counts]) => cells.every((cell) => every.get(cell) === most || !counts.has(cell))).forEach(([line]) => found.set(`${tensor} ${line}`, [tensor, line]));
+    });
+    return [...found.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  });
+
+  // How one program goes through each input, beside how an ideal kernel's would: { tensor, unit, yours, ideal, differs }, see watch.py.
+  const walks = (trace, launch, program) => {
+    const own = events(trace).filter((event) => event.launch === launch && event.program === program), outs = trace.tensors.filter(({ role }) => role === "out"), out = outs[0];
+    const cellsOf = (event) => {
+      const each = lanes(event, trace), cells = [];
+      if (!each) return null;
+      each.cell.forEach((cell, lane) => each.on[lane] && cell >= 0 && cells.push(cell));
+      return cells;
+    };
+    if (outs.length !== 1 || out.shape.length < 2) return [];
+    const stores = own.filter(({ form }) => trace.tensors[form.tensor] === out && form.kind === "store").map(cellsOf);
+    if (stores.includes(null) || !stores.some((cells) => cells.length)) return [];
+    const [tall, width] = out.shape.slice(-2), rows = new Set(stores.flatMap((cells) => cells.map((cell) => Math.floor(cell / width))));
+    const least = [...rows].reduce((a, b) => Math.min(a, b)), most = [...rows].reduce((a, b) => Math.max(a, b));
+    if (Math.floor(least / tall) !== Math.floor(most / tall)) return [];
+    return trace.tensors.flatMap((tensor, number) => {
+      const loads = own.filter(({ form }) => form.tensor === number && form.kind === "load").map(cellsOf), alike = String(tensor.shape) === String(out.shape);
+      if (tensor.role !== "input" || tensor.shape.length < 2 || loads.includes(null) || (!alike && (tensor.shape.length < 4 || !product(tensor.shape)))) return [];
+      const unit = alike && rows.size === 1 ? "column" : "row", [keys, columns] = tensor.shape.slice(-2);
+      const yours = loads.filter((cells) => cells.length).map((cells) => cells.reduce(([low, high], cell) => {
+        const at = unit === "column" ? cell % columns : Math.floor(cell / columns) % keys;
+        return [Math.min(low, at), Math.max(high, at)];
+      }, [Infinity, -Infinity]));
+      const [first, last] = trace.sight || [null, keys];
+      const [low, high] = unit === "column" ? [0, columns - 1] : alike ? [least % tall, most % tall] : [first === null ? 0 : Math.max(0, (least % tall) + first), Math.min(keys - 1, (most % tall) + last)];
+      const tile = yours.length ? yours[0][1] - yours[0][0] + 1 : Math.max(1, high - low + 1), ideal = [];
+      for (let at = low; at <= high; at += tile) ideal.push([at, Math.min(at + tile - 1, high)]);
+      let differs = 0;
+      while (differs < Math.max(yours.length, ideal.length) && String(yours[differs]) === String(ideal[differs])) differs += 1;
+      return [{ tensor: number, unit, yours, ideal, differs: differs < Math.max(yours.length, ideal.length) ? differs : null }];
+    });
+  };
+
+  return { walks, between, wrong, wrongOf, passedOver, PAST, BEFORE, GAP, events, scattered, block, sizes, place, index, lanes, astray, moved, firsts, touched, otherOfRace, extent };
 })();

@@ -136,6 +136,135 @@ def touched(trace: Trace, upto: int) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
+def passed_over(trace: Trace) -> dict[int, list[int]]:
+    """Lines that read a tensor in a program, but not elements of it that this program reads by another line, at least as often
+    as by them: by tensor. A second pass over less than the first is one.
+    """
+    found: dict[int, set[int]] = {}
+    by_program: dict[tuple[int, int, int], dict[int, np.ndarray]] = {}
+    for number, (launch, program, form_number, _) in enumerate(events(trace)):
+        form, each = trace["forms"][form_number], lanes(trace, number)
+        if form["kind"] == "load" and form["line"] is not None and each is not None and number != trace["fault"]:
+            tensor = form["tensor"]
+            of_line = by_program.setdefault((launch, program, tensor), {})
+            counts = of_line.setdefault(form["line"], np.zeros(math.prod(trace["tensors"][tensor]["shape"]), np.int64))
+            np.add.at(counts, each.cell[each.on & (each.lands == CELL)], 1)
+    for (_, _, tensor), lines in by_program.items():
+        every = np.sum(list(lines.values()), axis=0)
+        seldom = (every > 0) & (every < every.max())
+        often = {line for line, counts in lines.items() if (counts[every == every.max()] > 0).all()}
+        if seldom.any() and len(often) > 1 and np.unique(every[every > 0]).size == 2:
+            found.setdefault(tensor, set()).update(line for line in often if not lines[line][seldom].any())
+    return {tensor: sorted(lines) for tensor, lines in found.items() if lines}
+
+
+def wrong(trace: Trace) -> tuple[np.ndarray, int | None]:
+    """Which elements of the one tensor that is written are not right, and the first access of a kernel that stored one."""
+    number = next(i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out")
+    cells = np.zeros(math.prod(trace["tensors"][number]["shape"]), bool)
+    for first, many in zip(trace["wrong"][::2], trace["wrong"][1::2], strict=True):
+        cells[first : first + many] = True
+    every = range(len(events(trace))) if cells.any() else ()
+    return cells, next((event for event in every if event != trace["fault"] and _stores_into(trace, event, cells)), None)
+
+
+def wrong_of(trace: Trace, event: int) -> int:
+    """How many of them an access of a kernel stores into."""
+    return _stores_into(trace, event, wrong(trace)[0])
+
+
+def _stores_into(trace: Trace, event: int, cells: np.ndarray) -> int:
+    form, each = trace["forms"][events(trace)[event][2]], lanes(trace, event)
+    if trace["tensors"][form["tensor"]]["role"] != "out" or form["kind"] in ("load", "fill") or each is None:
+        return 0
+    return int(cells[np.unique(each.cell[each.on & (each.lands == CELL)])].sum())
+
+
+@dataclasses.dataclass(frozen=True)
+class Walk:
+    """How one program goes through an input, beside how an ideal kernel's would: [first, last] of each load, in order.
+
+    `unit`: what is counted, rows or columns. `differs`: the first load that is another, None where none is.
+    """
+
+    tensor: int
+    unit: str
+    yours: list[list[int]]
+    ideal: list[list[int]]
+    differs: int | None
+
+
+def walks(trace: Trace, launch: int, program: int) -> list[Walk]:
+    """Of every input that has a part for each row of `out`, or a head of keys; none where the program does not store rows of
+    one head of `out`. The ideal kernel takes tiles as large as the program's first.
+    """
+    own = [(number, each) for number, each in enumerate(events(trace)) if each[:2] == (launch, program)]
+    form_of = {number: trace["forms"][each[2]] for number, each in own}
+    outs = [i for i, tensor in enumerate(trace["tensors"]) if tensor["role"] == "out"]
+    if len(outs) != 1:
+        return []
+    out = trace["tensors"][outs[0]]
+    stored = _cells(
+        trace, [number for number, form in form_of.items() if form["tensor"] == outs[0] and form["kind"] == "store"]
+    )
+    if stored is None or not stored.size or len(out["shape"]) < 2:
+        return []
+    width, tall = out["shape"][-1], out["shape"][-2]
+    rows = np.unique(stored // width)
+    head = rows[0] // tall
+    if rows[-1] // tall != head:
+        return []
+    found = []
+    for number, tensor in enumerate(trace["tensors"]):
+        loads = [event for event, form in form_of.items() if form["tensor"] == number and form["kind"] == "load"]
+        each = [_cells(trace, [event]) for event in loads]
+        alike = tensor["shape"] == out["shape"]
+        if tensor["role"] != "input" or len(tensor["shape"]) < 2 or any(cells is None for cells in each):
+            continue
+        if not alike and (len(tensor["shape"]) < 4 or not math.prod(tensor["shape"])):
+            continue
+        unit = "column" if alike and rows.size == 1 else "row"
+        columns, keys = tensor["shape"][-1], tensor["shape"][-2]
+        touched_cells = [cells for cells in each if cells is not None and cells.size]
+        spans = [cells % columns if unit == "column" else cells // columns % keys for cells in touched_cells]
+        yours = [[int(span.min()), int(span.max())] for span in spans]
+        if unit == "column":
+            low, high = 0, columns - 1
+        elif alike:
+            low, high = int(rows[0] % tall), int(rows[-1] % tall)
+        else:
+            first, last = trace["sight"] or [None, keys]
+            low = 0 if first is None else max(0, int(rows[0] % tall) + first)
+            high = min(keys - 1, int(rows[-1] % tall) + last)
+        tile = yours[0][1] - yours[0][0] + 1 if yours else max(1, high - low + 1)
+        ideal = [[at, min(at + tile - 1, high)] for at in range(low, high + 1, tile)]
+        longest = range(max(len(yours), len(ideal)))
+        differs = next((i for i in longest if yours[i : i + 1] != ideal[i : i + 1]), None)
+        found.append(Walk(number, unit, yours, ideal, differs))
+    return found
+
+
+def _cells(trace: Trace, numbers: list[int]) -> np.ndarray | None:
+    """The elements that accesses touch; None where one has no pattern."""
+    each = [lanes(trace, number) for number in numbers]
+    if any(one is None for one in each):
+        return None
+    return np.concatenate([np.zeros(0, np.int64), *(one.cell[one.on & (one.lands == CELL)] for one in each if one)])
+
+
+def certain(trace: Trace) -> bool:
+    """Whether an access is at fault by itself, or something was never touched: then what lines hold is explained by that."""
+    every = range(len(events(trace)))
+    if any(trace[mark] is not None for mark in ("race", "unwritten", "fault")) or any(astray(trace, event) for event in every):
+        return True
+    ended = not trace["cut"]
+    roles = [tensor["role"] for tensor in trace["tensors"]]
+    seen = {"input": 0, "out": 1}
+    return ended and any(
+        role in seen and not cells[seen[role]].all() for role, cells in zip(roles, touched(trace, len(every)), strict=True)
+    )
+
+
 def astray(trace: Trace, event: int) -> dict[int, int]:
     """How many lanes that are on land PAST, BEFORE or in a GAP."""
     each = lanes(trace, event)
@@ -160,6 +289,17 @@ def other_of_race(trace: Trace) -> int | None:
             if its_low < high and low < its_high:
                 return event
     return None
+
+
+def between(trace: Trace) -> list[int]:
+    """Lines of atomics that the two programs of a race run between its two accesses, and that order nothing."""
+    start = other_of_race(trace)
+    if start is None:
+        return []
+    every = events(trace)
+    two = {every[start][:2], every[trace["race"]][:2]}
+    forms = [trace["forms"][form] for launch, program, form, _ in every[start : trace["race"]] if (launch, program) in two]
+    return sorted({form["line"] for form in forms if form["kind"] == "atomic" and form["line"] is not None})
 
 
 def reach(trace: Trace, event: int) -> tuple[int, int]:

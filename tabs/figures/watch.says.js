@@ -1,7 +1,9 @@
 // What the player of a trace may hold, and every sentence that it says of a step; needs numbers.js and watch.js.
 const WatchSays = (() => {
+  const STORES = /^[^#]*(tl\.atomic_\w+|\.store)\(/, LOADS = /^[^#]*\.load\(/, MOST_ZOOM = 6, LEAST_SHOWN = 4;
   const whole = (min, max) => Numbers.number(min, max, { integer: true });
   const many = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+  const lineList = (lines) => lines.length === 1 ? `line ${lines[0]}` : `lines ${lines.slice(0, -1).join(", ")} and ${lines.at(-1)}`;
   const list = (numbers) => numbers.length === 1 ? String(numbers[0]) : `(${numbers.join(", ")})`;
   const span = (word, [first, last]) => first === last ? `${word} ${first}` : `${word}s ${first} to ${last}`;
 
@@ -16,7 +18,18 @@ const WatchSays = (() => {
     return made.get(trace);
   };
   // step: how many accesses have run, the last of them is shown; only: one program by its place in `programs`, or -1
-  const rules = (trace) => ({ step: whole(0, Watch.events(trace).length), lane: whole(0, (1 << 20) - 1), only: whole(-1, Math.max(0, programs(trace).length - 1)) });
+  const rules = (trace) => ({ step: whole(0, Watch.events(trace).length), lane: whole(0, (1 << 20) - 1), only: whole(-1, Math.max(0, programs(trace).length - 1)), zoom: whole(0, MOST_ZOOM) });
+  // The rows and columns of a tensor that are shown, as [first, how many]: 2 ** zoom times fewer, around an element; all of its rows are
+  // counted through.
+  const window = (trace, number, zoom, centre) => {
+    const tensor = trace.tensors[number], columns = tensor.shape.at(-1) || 1, rows = Math.max(1, Watch.extent(tensor).all / columns);
+    const around = (size, at) => {
+      const shown = Math.max(Math.min(size, LEAST_SHOWN), Math.ceil(size / 2 ** zoom));
+      return [Math.max(0, Math.min(size - shown, at - Math.floor(shown / 2))), shown];
+    };
+    return { rows: around(rows, Math.floor(centre / columns)), cols: around(columns, centre % columns), all: [rows, columns] };
+  };
+  const zoomed = ({ rows, cols, all }) => rows[1] === all[0] && cols[1] === all[1] ? "" : `${all[0] > 1 ? `${span("row", [rows[0], rows[0] + rows[1] - 1])}, ` : ""}${span("column", [cols[0], cols[0] + cols[1] - 1])} shown`;
 
   // A program by its place in the grid, whose last axis is counted first.
   const placeInGrid = ({ launch, program }, trace) => {
@@ -73,6 +86,10 @@ const WatchSays = (() => {
       const at = Watch.otherOfRace(trace), [program, line] = trace.other, other = { launch: all[number].launch, program };
       said.push(`It races with ${at === null ? "" : `step ${at + 1}, `}${who(other, trace)}${line === null ? "" : `, line ${line}`}: both touch ${trace.tensors[all[number].form.tensor].name}, one of them stores, and nothing orders them.`);
     }
+    const atomics = trace.race === number && trace.other ? Watch.between(trace) : [];
+    if (atomics.length) said.push(`The atomic${atomics.length === 1 ? "" : "s"} of ${lineList(atomics)} between them order${atomics.length === 1 ? "s" : ""} nothing.`);
+    const off = Watch.wrongOf(trace, all[number]);
+    if (off) said.push(`${many(off, "element")} that it stores into ${off === 1 ? "is" : "are"} not right in the end.`);
     if (trace.unwritten === number) said.push("It reads what nobody has written.");
     if (trace.fault === number) said.push("The run ends here: this access is not allowed.");
     return said;
@@ -115,10 +132,26 @@ const WatchSays = (() => {
     return found ? found.all - (role === "out" ? found.written : found.read) : 0;
   };
   const launched = (trace) => trace.launches.map(({ kernel, grid, line }) => `${line === null ? "The host" : `Line ${line}`} launches ${kernel || "a kernel"}: ${many(grid[0] * grid[1] * grid[2], "program")}.`);
+  // The line from where on what is held is no quantity of the lab; null where something else is wrong that explains it.
+  const parts = (trace) => (certain(trace) ? null : trace.parts);
+  const parting = (trace) => {
+    const line = parts(trace), made = trace.lines.find(([number]) => number === line), from = made ? made[1] : [];
+    return line === null ? [] : [`Line ${line}${from.length ? `, which takes from ${lineList(from)},` : ""} is the first that holds none of the quantities that right kernels of this lab are known to hold.`];
+  };
+  // How a program walks through an input, beside an ideal kernel's.
+  const walk = (trace, { tensor, unit, yours, ideal, differs }) => {
+    const { name } = trace.tensors[tensor], tiles = ideal.length ? `${span(unit, [ideal[0][0], ideal.at(-1)[1]])} in ${many(ideal.length, "load")}` : "nothing";
+    const of = `Of ${name} an ideal kernel's program loads ${tiles}`;
+    if (differs === null) return `${of}, and so does this one.`;
+    if (!yours[differs]) return `${of}; this one's ${yours.length ? `end after ${many(yours.length, "load")}, without` : "never begin, without"} ${span(unit, ideal[differs])}.`;
+    if (!ideal[differs]) return `${of}; this one goes on with ${span(unit, yours[differs])}.`;
+    return `${of}; this one's load ${differs + 1} is of ${span(unit, yours[differs])}, where the ideal one's is of ${span(unit, ideal[differs])}.`;
+  };
   const CUT = { size: "The run goes on, but the trace has no more room.", time: "The trace ends here, since its time was up." };
   const ending = (trace) => {
     const left = (trace.tensors.map((tensor, number) => [tensor, untouched(trace, number)])).filter(([, count]) => count);
-    return [trace.cut ? CUT[trace.cut] : "This was the last access.", ...(left.length ? launched(trace) : []), ...left.map(([tensor, count]) =>
+    const { cells, first, tensor } = Watch.wrong(trace), over = trace.cut || trace.fault !== null ? [] : Watch.passedOver(trace).filter(([at]) => trace.tensors[at].role === "input");
+    return [trace.cut ? CUT[trace.cut] : "This was the last access.", ...(cells.size && first !== null ? [`${cells.size.toLocaleString("en")} of ${many(Watch.extent(trace.tensors[tensor]).all, "element")} of ${trace.tensors[tensor].name} ${cells.size === 1 ? "is" : "are"} not right; step ${first + 1} stored the first.`] : []), ...parting(trace), ...over.map(([at, line]) => `Line ${line} leaves out elements of ${trace.tensors[at].name} that its program reads by another line.`), ...(left.length ? launched(trace) : []), ...left.map(([tensor, count]) =>
       `${count.toLocaleString("en")} of ${many(Watch.extent(tensor).all, "element")} of ${tensor.name} ${count === 1 ? "is" : "are"} never ${tensor.role === "out" ? "written" : "read"}.`)];
   };
 
@@ -130,12 +163,30 @@ const WatchSays = (() => {
   const says = (trace, state) => {
     const all = Watch.events(trace);
     if (!state.step) return [`Nothing has run yet: ${many(all.length, "step")} of ${many(programs(trace).length, "program")} will follow.`, ...launched(trace), ...bytes(trace, 0)];
-    return [...step(trace, state.step - 1), ...lane(trace, all[state.step - 1], state.lane), ...bytes(trace, state.step), ...(state.step === all.length ? ending(trace) : [])];
+    return [...step(trace, state.step - 1), ...(state.step - 1 === Watch.wrong(trace).first && state.step < all.length ? parting(trace) : []), ...lane(trace, all[state.step - 1], state.lane), ...bytes(trace, state.step), ...(state.step === all.length ? ending(trace) : [])];
   };
-  const troubled = (trace, number) => {
+  // Whether an access is at fault by itself, or something was never touched.
+  const certain = (trace) => Watch.events(trace).some((_, number) => amiss(trace, number)) || trace.tensors.some((_, number) => untouched(trace, number));
+  const amiss = (trace, number) => {
     const { past, before, gap } = Watch.astray(trace, Watch.events(trace)[number]);
     return past + before + gap > 0 || [trace.race, trace.unwritten, trace.fault].includes(number);
   };
+  const troubled = (trace, number) => number === Watch.wrong(trace).first || amiss(trace, number);
+  // Lines that never ran: that store, where part of out was never written; that load, where an input was read by nobody.
+  const neverRun = (trace, lines) => {
+    const ran = new Set(Watch.events(trace).map(({ form }) => form.line)), lost = (role) => trace.tensors.some((tensor, number) => tensor.role === role && untouched(trace, number) >= (role === "out" ? 1 : Math.max(1, Watch.extent(tensor).all)));
+    const kinds = [...(lost("out") ? [STORES] : []), ...(lost("input") ? [LOADS] : [])];
+    return lines.map((_, i) => i + 1).filter((line) => !ran.has(line) && kinds.some((kind) => kind.test(lines[line - 1])));
+  };
+  // A statement from its line to where its brackets are closed: [first, last].
+  const statement = (lines, line) => {
+    let open = 0, last = line;
+    for (; last <= lines.length; last += 1) {
+      for (const sign of lines[last - 1].replace(/#.*/, "")) open += "([{".includes(sign) ? 1 : ")]}".includes(sign) ? -1 : 0;
+      if (open <= 0) break;
+    }
+    return [line, Math.min(last, lines.length)];
+  };
 
-  return { rules, programs, placeInGrid, who, step, says, element, troubled, untouched };
+  return { MOST_ZOOM, window, zoomed, rules, programs, placeInGrid, who, step, says, element, troubled, untouched, parts, neverRun, statement, walk };
 })();

@@ -15,6 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import labs
+from grader.course import zero_gpu
 from grader.course.refusal import Refusal, refusals
 from grader.course.states import AttemptNotFound, State, Status
 from grader.course.store import StoreError
@@ -145,7 +146,7 @@ class Desk:
             return ""
         if report.mode == "check":
             return "Submit runs the hidden and hostile cases too, and counts."
-        return f"{way.onward(report.lab)} Our solution and other designs stand below."
+        return f"{way.onward(report.lab)}. Our solution and other designs stand below."
 
     def newest(self, lab_id: str, user: User | None) -> View:
         """What a page shows that has just been opened: the newest attempt, nothing yet, or why grading is off."""
@@ -173,7 +174,8 @@ class Desk:
 
     def submits_left(self, lab_id: str, user: User | None) -> str:
         free = "Check is free and runs the visible cases. Submit runs every case and counts"
-        where = WHERE[self.course.health()["device"]]
+        device = self.course.health()["device"]
+        where = zero_gpu.note(device) or WHERE[device]
         if user is None:
             return f"{free}. {where}"
         left = self.course.tokens_left(user.id, lab_id)

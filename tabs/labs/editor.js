@@ -30,6 +30,7 @@
       return { changes, range: cursor(state, from + inserted.length) };
     });
     typed(editor, change, "input");
+    editor.scrollDOM.scrollLeft = 0; // after a long line CodeMirror would go back only as far as the caret
   };
 
   const selectedLines = (state) => {

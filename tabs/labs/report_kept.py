@@ -14,7 +14,8 @@ from grader import wording
 from grader.report import CaseResult, Report, Verdict
 
 _CODE = re.compile(r"(`[^`]+`)")
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~]")
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&@]|(?<=:)/(?=/)|(?<=www)\.")  # a bare address would be a link
+_BLOCK = re.compile(r"^(\d{0,9})([-+=.)])")  # begins a list, a rule or a heading
 
 
 def kept(report: Report) -> str:
@@ -35,10 +36,11 @@ def markdown(report: Report) -> str:
 
 def _head(report: Report) -> list[str]:
     where = [report.mode, report.device, wording.seconds(report.duration_s), report.started]
+    said = _said(" ".join((wording.sentence(report.diagnosis.sentence), *wording.beside_diagnosis(report))))
     return [
         f"# {_said(report.title)}: {wording.sign(report.verdict)} {wording.WORDS[report.verdict]}",
         "",
-        _said(" ".join((wording.sentence(report.diagnosis.sentence), *wording.beside_diagnosis(report)))),
+        _BLOCK.sub(r"\1\\\2", said),
         "",
         _said(" · ".join(filter(None, where))),
     ]

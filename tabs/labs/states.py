@@ -41,6 +41,12 @@ def nothing_yet(title: str) -> str:
     )
 
 
+def no_such_lab(asked: str, shown: int) -> str:
+    """The address names a lab that is not here; lab `shown` stands in its place."""
+    words = f'There is no lab {escape(repr(asked[:40]))}: this is lab {shown}. <a href="?tab=labs&amp;room=map">All labs</a>'
+    return _state("nowhere", f'<span class="wrong"><span aria-hidden="true">✗</span> Not here</span> · {words}')
+
+
 def refused(sentence: str) -> str:
     """What the course did not take; `sentence` says why."""
     return _state(
@@ -122,22 +128,11 @@ def _clock(since: float) -> str:
 
 def attempt_label(status: Status, now: float) -> str:
     """One line of the history: "✗ Wrong · Submit · 5.5 points · 3 min ago"."""
-    words = [_outcome(status), status.mode.capitalize()]
+    words = [wording.outcome(status.verdict, status.state), status.mode.capitalize()]
     if status.points is not None:
         words.append(f"{wording.points(status.points)} points")
     words.append(_ago(now - status.created))
     return " · ".join(words)
-
-
-def _outcome(status: Status) -> str:
-    if status.is_open:
-        return "… in work"
-    if status.state is State.SYSTEM_ERROR:
-        return "✗ our fault"
-    if not status.verdict:
-        return f"– {status.state.value}"
-    verdict = wording.Verdict(status.verdict)
-    return f"{wording.sign(verdict)} {wording.WORDS[verdict]}"
 
 
 def _ago(elapsed: float) -> str:

@@ -14,13 +14,17 @@ import gradio as gr
 from gradio.context import Context
 
 import labs
+from grader.course.gradebook.accounts import OPENID, signs_in_with_hugging_face
+from grader.course.places import on_a_space
 from tabs.figures.watch_page import on_report_load
 from tabs.labs import api as labs_api
 from tabs.labs import hunt_tab as labs_hunt
 from tabs.labs import museum_tab as labs_museum
-from tabs.labs import way
+from tabs.labs import states, way
 from tabs.labs.desk import Desk, View
-from tabs.page.identity import Identities, on_space
+from tabs.page import sign_in
+from tabs.page.identity import Identities, User
+from tabs.page.openid import Registration
 from tabs.page.scripts import script
 from tabs.page.theme import LATEX
 from tabs.page.visits import trusting
@@ -46,6 +50,7 @@ class _Parts:
     """The tab's components by what they are to the reader."""
 
     token: gr.Textbox
+    account: gr.HTML  # who has signed in by OpenID, or where to
     asked: gr.HTML  # tells that the address names another lab or attempt
     wanted: tuple[gr.Textbox, gr.Textbox]  # … which ones
     picker: gr.Dropdown
@@ -113,8 +118,9 @@ def _lay_out() -> _Parts:
             picker = gr.Dropdown(choices, value=first.id, label="Lab", elem_id="lab-picker", filterable=False)
             spec = gr.Markdown(way.spec_with_way(first.id), latex_delimiters=LATEX, elem_id="spec", elem_classes="prose")
         with gr.Column(scale=7, min_width=320, elem_classes="work"):
-            if on_space():
+            if signs_in_with_hugging_face():
                 gr.LoginButton()
+            account = gr.HTML(visible=Registration.read() is not None, elem_id="account", js_on_load=script("sign out"))
             gr.HTML(_JUMPS, elem_id="jumps")
             with gr.Column(elem_classes="bench"):
                 with gr.Row(elem_classes="presses"):
@@ -143,6 +149,7 @@ def _lay_out() -> _Parts:
             asked = gr.HTML(elem_id="asked", js_on_load=script("visit"))
     return _Parts(
         token=token,
+        account=account,
         asked=asked,
         wanted=(gr.Textbox(visible=False), gr.Textbox(visible=False)),
         picker=picker,
@@ -173,16 +180,20 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     """Opening the page, picking a lab, coming by an address, the editor's draft."""
 
     def enter(token: str, lab: str, attempt: str, profile: gr.OAuthProfile | None):
-        if profile:
+        user = desk.identities.read(token)
+        if profile and not (user and user.id.startswith(OPENID)):
             user = desk.identities.issue(profile.username, account_id=str(profile.get("sub") or profile.username))
-        else:
-            user = desk.identities.read(token) or desk.identities.issue()
-        return [user.token, *opened(way.lab_of(lab) or labs.lab_ids()[0], user, attempt)]
+        user = user or desk.identities.issue()
+        return [user.token, _account(user), *opened(lab, user, attempt)]
 
-    def opened(lab_id: str, user: Any, attempt: str = "") -> list[Any]:
+    def opened(asked: str, user: Any, attempt: str = "") -> list[Any]:
+        found = way.lab_of(asked)
+        lab_id = found or labs.lab_ids()[0]
         folder = labs.load(lab_id)
         field = gr.Textbox(value="", **_prediction_field(folder))
         view = desk.look(attempt, user) if attempt and user else desk.newest(lab_id, user)
+        if asked and not found:
+            view = dataclasses.replace(view, state=states.no_such_lab(asked, way.number_of(lab_id)) + view.state)
         of_lab = [way.spec_with_way(lab_id), folder.starter, folder.starter, field]
         return [*of_lab, *_beside(view), *_around(desk, lab_id, user)]
 
@@ -190,19 +201,18 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
         return opened(lab_id, desk.identities.read(token))
 
     def visit(token: str, lab: str, attempt: str):
-        return opened(way.lab_of(lab) or labs.lab_ids()[0], desk.identities.read(token), attempt)
+        return opened(lab, desk.identities.read(token), attempt)
 
     shown = [*parts.of_lab, *parts.beside, *parts.around]
     draft = [parts.picker, parts.code, parts.prediction]
     restore = {"fn": None, "inputs": draft, "outputs": draft[1:], "js": script("restore the draft"), **_QUIET}
     place = {"inputs": [parts.token, *parts.wanted], "js": script("recall the token and the place"), **_QUIET}
     # In the browser's own storage and not in gr.BrowserState, which is empty until its tab has been opened.
-    entered = Context.root_block.load(enter, outputs=[parts.token, *shown], **place)
+    entered = Context.root_block.load(enter, outputs=[parts.token, parts.account, *shown], **place)
     entered.then(None, parts.token, None, js=script("keep the token"), **_QUIET).then(**restore)
     parts.asked.visit(visit, outputs=shown, **place).then(**restore)
     parts.picker.input(pick, [parts.picker, parts.token], shown, js=script("follow the lab"), **_QUIET).then(**restore)
     parts.code.input(None, draft[:2], None, js=script("save the draft"), **_QUIET)
-    parts.prediction.input(None, [parts.picker, parts.prediction], None, js=script("save the prediction"), **_QUIET)
     replace = {"outputs": parts.code, **_QUIET}
     parts.restart.click(None, [*draft[:2], parts.starter], js=script("back to the starter"), **replace)
     parts.take_back.click(None, draft[:2], js=script("bring the text back"), **replace)
@@ -215,7 +225,12 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
     def hand_in(mode: str):
         def press(token: str, lab_id: str, source: str, length: float | None, prediction: str, shown: str):
             view, attempt = desk.hand_in(
-                token=token, lab_id=lab_id, source=source, length=int(length or 0), mode=mode, prediction=prediction
+                token=token,
+                lab_id=lab_id,
+                source=source,
+                length=int(max(0, min(1e9, length or 0))),
+                mode=mode,
+                prediction=prediction,
             )
             user = desk.identities.read(token)
             if attempt is None:
@@ -261,6 +276,14 @@ def _wire_attempt(desk: Desk, parts: _Parts) -> None:
     taken = parts.take_source.click(source_of, [parts.earlier, parts.token], parts.code, **_QUIET)
     taken.then(None, [parts.picker, parts.code], None, js=save, **_QUIET)
     parts.designs.input(show_design, [parts.designs, parts.picker, parts.token], parts.design, **_QUIET)
+
+
+def _account(user: User) -> str:
+    client = Registration.read()
+    if client is None:
+        return ""
+    in_a_frame = on_a_space()
+    return sign_in.signed_in(user.account) if user.id.startswith(OPENID) else sign_in.link(client, new_window=in_a_frame)
 
 
 def _beside(view: View, *, with_report: bool = True) -> list[Any]:

@@ -43,8 +43,11 @@ def number_of(lab_id: str) -> int:
 
 
 def lab_of(text: str | None) -> str | None:
-    """The lab that a link means: its id, or the beginning of it up to the number ("lab02"); None for anything else."""
-    return next((lab_id for lab_id in labs.lab_ids() if text and text in (lab_id, lab_id.partition("_")[0])), None)
+    """The lab that a link means, as `labs.named` reads it; None for anything else."""
+    try:
+        return labs.named(text or "")
+    except KeyError:
+        return None
 
 
 def next_after(lab_id: str) -> str | None:

@@ -1,8 +1,8 @@
 """Who is asking. A token that this server issued is the identity; what a client makes up is not.
 
-A token is ``subject.serial.expires.version.signature``: the subject is a random number (anywhere) or a Hugging Face account (on
-a Space, after signing in), the signature is HMAC-SHA256 over all before it with a key that never leaves the server. The user id
-that the course sees is the account, or a hash of the random number: neither database nor export holds anything to sign in with.
+A token is ``subject.serial.expires.version.signature``: the subject is a random number, or an account (hf:…, openid:…, after
+signing in), the signature is HMAC-SHA256 over all before it with a key that never leaves the server. The user id that the
+course sees is the account, or a hash of the random number: neither database nor export holds anything to sign in with.
 A token ends by its time, with its version, or by its serial (`revoke`); one that is used is renewed under its serial.
 
     python -m tabs.page.identity < tokens.txt        revokes each, one a line; never as an argument, which others could read
@@ -20,25 +20,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from grader.course.gradebook.accounts import HUGGING_FACE, signs_in_with_hugging_face, user_of
 from grader.course.settings import Settings
 from grader.faults import NotGradable
+from tabs.page import openid
 from tabs.page.ledger import Accounts, Revoked
 
-ACCOUNT = "hf:"  # begins the subject of a signed-in account
 VERSION = "2"  # of tokens; raised, it ends all that were issued before
 LIFE_S = 180 * 86400.0
 RENEW_AFTER_S = 7 * 86400.0  # a token older than this comes back with a new life
 LONGEST = 256  # characters
 
 
-def on_space() -> bool:
-    """Whether Hugging Face's sign-in is set up; Gradio's login button cannot even be built without it, or elsewhere."""
-    return bool(os.environ.get("OAUTH_CLIENT_ID")) and os.environ.get("SYSTEM") == "spaces"
-
-
 @dataclasses.dataclass(frozen=True)
 class User:
-    """`id` goes to the course; `token` is the secret that proves it; `account` is the signed-in account's name, or empty."""
+    """`id` goes to the course; `token` is the secret that proves it; `account` is the signed-in account as kept, or ""."""
 
     id: str
     token: str
@@ -57,7 +53,7 @@ class Identities:
     """Issues tokens and reads them back.
 
     Args:
-        accounts_only: refuse those of nobody in particular (a public Space).
+        accounts_only: refuse those of nobody in particular (where people sign in).
         accounts, revoked: what outlives a restart; kept in memory by default.
         clock: seconds since 1970.
     """
@@ -87,7 +83,7 @@ class Identities:
         """
         key_file = key_file or Settings.read().key_file
         accounts, revoked = Accounts(key_file.with_suffix(".accounts")), Revoked(key_file.with_suffix(".revoked"))
-        accounts_only = on_space()
+        accounts_only = signs_in_with_hugging_face() or openid.is_set()
         if text := os.environ.get("GRADER_IDENTITY_KEY"):
             return cls(text.encode(), accounts_only=accounts_only, accounts=accounts, revoked=revoked)
         if not key_file.exists():
@@ -102,10 +98,10 @@ class Identities:
         """A new nobody, or the one user of that account.
 
         Args:
-            account: its name, as it is shown.
+            account: its name ("ada" of Hugging Face, "openid:ada").
             account_id: what names it for good: a name can be given up, and taken by somebody else. Default: the name.
         """
-        subject = ACCOUNT + self._accounts.handle(account_id or account, account) if account else secrets.token_hex(16)
+        subject = user_of(self._accounts.handle(account_id or account, account)) if account else secrets.token_hex(16)
         return self._user(subject, secrets.token_hex(8))
 
     def read(self, token: object) -> User | None:
@@ -142,14 +138,14 @@ class Identities:
         if user is None:
             raise NotGradable("This browser has no valid token yet; press again in a moment, or reload the page.")
         if self.accounts_only and not user.account:
-            raise NotGradable("Sign in with Hugging Face to hand something in.")
+            raise NotGradable("Sign in to hand something in.")
         return user
 
     def _sign(self, signed: str) -> str:
         return hmac.new(self._key, signed.encode(), hashlib.sha256).hexdigest()[:32]
 
     def _user(self, subject: str, serial: str, token: str | None = None) -> User:
-        account = subject.removeprefix(ACCOUNT) if subject.startswith(ACCOUNT) else ""
+        account = subject.removeprefix(HUGGING_FACE) if ":" in subject else ""
         user_id = subject if account else "anon-" + hashlib.sha256(subject.encode()).hexdigest()[:20]
         if token is None:
             signed = f"{subject}.{serial}.{int(self._clock() + LIFE_S)}.{VERSION}"

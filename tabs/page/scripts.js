@@ -22,19 +22,22 @@
   try { localStorage.setItem("attention-labs-token", token); } catch { /* this browser keeps nothing: a new one at every load */ }
 }
 
+// sign out
+element.addEventListener("click", ({ target }) => {
+  if (!target.closest("[data-sign-out]")) return;
+  try { localStorage.removeItem("attention-labs-token"); } catch { /* then nothing was kept */ }
+  location.reload();
+});
+
 // save the draft
 (lab, code) => {
   try { localStorage.setItem(`attention-labs-draft:${lab}`, code); } catch { /* full or forbidden: the editor still holds it */ }
 }
 
-// save the prediction
-(lab, prediction) => {
-  try { localStorage.setItem(`attention-labs-prediction:${lab}`, prediction); } catch { /* full or forbidden: the field still holds it */ }
-}
-
 // restore the draft
 (lab, code, prediction) => {
   const kept = (kind) => { try { return localStorage.getItem(`attention-labs-${kind}:${lab}`); } catch { return null; } };
+  window.labOnDesk = lab;
   try { localStorage.setItem("attention-labs-last", lab); } catch { /* then the page opens on the first one */ }
   document.getElementById("tabs")?.classList.toggle("text-was-replaced", kept("replaced") !== null);
   const unless = (shown, text) => (text === null || text === shown ? { __type__: "update" } : text); // a text set again loses what is typed meanwhile
@@ -88,6 +91,10 @@ const go = () => {
 };
 window.addEventListener("visit", go);
 go();
+document.addEventListener("input", ({ target }) => { // Gradio tells of a text at a key that is pressed, not when one is pasted, or written on a phone
+  if (!target.closest?.("#prediction")) return;
+  try { localStorage.setItem(`attention-labs-prediction:${window.labOnDesk}`, target.value); } catch { /* full or forbidden: the field still holds it */ }
+});
 
 // visit the hunt
 const follow = () => {

@@ -99,6 +99,7 @@ def theme() -> gr.themes.Base:
         **both_modes,
         color_accent="var(--accent)",
         block_padding="0px",
+        form_gap_width="16px",
         block_title_text_weight="400",
         button_large_text_weight="500",
         button_small_text_weight="500",

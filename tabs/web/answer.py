@@ -20,6 +20,8 @@ from grader.faults import NotGradable
 
 logger = logging.getLogger(__name__)
 
+LONGEST_NAME = 100  # characters of a field's name in a refusal
+
 
 def tag(body: bytes) -> str:
     return f'"{hashlib.blake2b(body, digest_size=10).hexdigest()}"'
@@ -56,11 +58,16 @@ def answer_refusals(app: FastAPI) -> None:
     async def not_right(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+        where = f"{where:.{LONGEST_NAME}}"  # a field that is not known is named by whoever sent it
         return Response(as_json({"error": f"{where}: {first['msg']}."}), 422, media_type="application/json")
 
     @app.exception_handler(HTTPException)
     async def not_there(_: Request, error: HTTPException) -> Response:
-        sentence = {404: "There is no such address under /api/v1; see /api/v1/docs.", 405: "That address has no such method."}
+        sentence = {
+            400: "The body cannot be read; expected JSON.",
+            404: "There is no such address under /api/v1; see /api/v1/docs.",
+            405: "That address has no such method.",
+        }
         told = sentence.get(error.status_code, str(error.detail))
         return Response(as_json({"error": told}), error.status_code, error.headers, media_type="application/json")
 

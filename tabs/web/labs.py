@@ -16,16 +16,15 @@ router = APIRouter(prefix="/labs", tags=["labs"])
 
 
 def lab_id_of(text: str) -> str:
-    """A lab's id from its id, its first part ("lab02") or its number ("2").
+    """The lab that is named so (`labs.named`).
 
     Raises:
         Refusal: there is no such lab.
     """
-    number = f"lab{int(text):02d}" if text.isascii() and text.isdigit() else text
-    found = next((lab for lab in labs.lab_ids() if lab == text or lab.split("_")[0] == number), None)
-    if found is None:
-        raise Refusal(f"There is no lab {text!r:.80}; the labs are {', '.join(labs.lab_ids())}.", Ground.NOT_THERE)
-    return found
+    try:
+        return labs.named(text)
+    except KeyError:
+        raise Refusal(f"There is no lab {text!r:.80}; the labs are {', '.join(labs.lab_ids())}.", Ground.NOT_THERE) from None
 
 
 def entry(lab_id: str) -> models.LabEntry:

@@ -18,7 +18,7 @@ router = APIRouter(tags=["me"])
 
 @router.post("/token", status_code=201)
 def token(asks: Asks) -> models.Token:
-    """A token for somebody new. Not on a Space: there an account's token stands on the page."""
+    """A token for somebody new. Not where people sign in: there an account's token stands on the page."""
     identities = asks.doors.identities
     if identities.accounts_only:
         raise Refusal(SIGN_IN, Ground.NOT_ALLOWED)

@@ -20,7 +20,7 @@ NEEDS_TOKEN = (
     "That needs a token: send it as 'Authorization: Bearer TOKEN', and get one by POST /api/v1/token or from the page."
 )
 NOT_OURS = "That token is not one of this server's, or it was taken back; get one by POST /api/v1/token or from the page."
-SIGN_IN = "Here an account hands in: sign in with Hugging Face on the page and take the token that it shows."
+SIGN_IN = "Here an account hands in: sign in on the page and take the token that it shows."
 
 
 @dataclasses.dataclass(frozen=True)

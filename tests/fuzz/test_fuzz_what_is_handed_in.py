@@ -1,17 +1,25 @@
 """Sources, files of records, archive files, reports and tokens of strangers: read or refused with one sentence."""
 
 import contextlib
+import hashlib
 import io
 import json
 import zipfile
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from spoiling import ANY_JSON, changed_bytes, changed_json
 
-from grader.course import Course
-from grader.course.archive import Archive
+from grader.course import Course, attempts
+from grader.course.answers import Answered
+from grader.course.archive import KINDS, Archive
+from grader.course.gradebook import tables
+from grader.course.gradebook.book import Book
+from grader.course.gradebook.times import write_time
+from grader.course.roles import INSTRUCTOR
+from grader.course.store import attempt_rows, reports
 from grader.faults import NotGradable
 from grader.judge.gpu import carried
 from grader.report import Diagnosis, Listing, Points, Report, Verdict
@@ -19,6 +27,7 @@ from grader.sandbox.session import reading
 from grader.source import check_source
 from labs import load
 from tabs.page.identity import Identities
+from tests.grader.course.by_hand import end_by_hand
 
 LAB = "lab02_safe_softmax"
 SOURCE = load(LAB).solution.encode()
@@ -50,9 +59,9 @@ def test_a_source_is_read_or_refused(source):
         reading.parse(text)
 
 
-def packed(**files):
+def packed(kind=zipfile.ZIP_DEFLATED, **files):
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(made, "w", kind) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
     return made.getvalue()
@@ -86,7 +95,13 @@ def test_a_file_of_records_with_any_record(record_bytes, data):
     unpacked(packed(**{carried.REQUEST: json.dumps(REQUEST)}, **{"random.record": blob}))
 
 
-@given(changed_bytes(packed(**{carried.REQUEST: json.dumps(REQUEST), "random.json": json.dumps(WHY)})))
+PACKED = [
+    packed(kind, **{carried.REQUEST: json.dumps(REQUEST), "random.json": json.dumps(WHY)})
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+]
+
+
+@given(st.sampled_from(PACKED).flatmap(changed_bytes))
 def test_a_changed_file_of_records(data):
     unpacked(data)
 
@@ -99,24 +114,65 @@ def test_a_report_is_read_or_refused(data):
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("archive")
-    with Course(directory, lab_ids=lambda: (LAB,)) as course:
-        attempt = course.submit(user="ada", lab_id=LAB, source="x = 1", mode="check")
+    """A course, and of each kind of archive file one with its fields."""
+    with Course(tmp_path_factory.mktemp("archive"), lab_ids=lambda: (LAB,)) as course:
+        attempt = course.submit(user="ada", lab_id=LAB, source="x = 1", mode="submit")
+        end_by_hand(course, attempt)
+        course.instructor(INSTRUCTOR).import_roster("student_id,last_name\n1,Lovelace\n")
+        course.instructor(INSTRUCTOR).set_rules({"labs": {LAB: {"weights": {"hidden": 1}}}})
+        course.instructor(INSTRUCTOR).override(LAB, "1", 3, comment="seen")
+        course.learner("ada").note(attempt, "odd")
+        course.keep_answers({"scale": Answered(True, 2)}, user="hf:ada")
+        course.keep_replies([(1, "task", "mark", True)], user="hf:ada")
         kept = Archive(course.settings.archive)
-        yield kept, attempt, kept._path("submissions", attempt).read_bytes()
+        real = [(kind, name, kept._read(kind, name)) for kind in KINDS for name in kept.ids(kind)]
+        yield course, kept, real
+
+
+def read_back(course, archive, kind, name):
+    """What a file says, put to the use that it is for; nothing of it stays."""
+    if kind == "events":
+        event = archive.event(name)
+        if event is not None:
+            Book().apply(event)
+            with course._engine.connect() as connection:
+                tables.merge(connection, event)
+        return event
+    handed_in, end = archive.submission(name), archive.end(name)
+    if handed_in is not None:
+        with course._engine.connect() as connection:
+            connection.execute(sa.delete(reports).where(reports.c.attempt == name))
+            connection.execute(sa.delete(attempt_rows).where(attempt_rows.c.id == name))
+            attempts.add(connection, handed_in, end)
+            row = connection.execute(sa.select(attempt_rows).where(attempt_rows.c.id == name)).one()
+            assert write_time(row.created)
+    return handed_in if kind == "submissions" else end
 
 
 @given(data=st.data())
-def test_an_archive_file_is_read_or_set_aside(archive, data):
-    archive, attempt, real = archive
-    spoilt = data.draw(changed_bytes(real) | ANY_JSON.map(lambda item: json.dumps(item).encode()))
-    for kind in ("submissions", "ends"):
-        path = archive._path(kind, attempt)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(spoilt)
+def test_an_archive_file_is_of_use_or_set_aside(archive, data):
+    """Cut or edited, its checksum made to fit or not."""
+    course, archive, real = archive
+    kind, name, fields = data.draw(st.sampled_from(real))
+    path = archive._path(kind, name)
+    whole = path.read_bytes()
+    of_old = {key: value for key, value in fields.items() if key not in ("format", "sha256")}
+    edited = changed_json(of_old).map(lambda item: with_checksum(json.dumps(item).encode()))
+    path.write_bytes(data.draw(edited | edited | changed_bytes(whole) | ANY_JSON.map(lambda item: json.dumps(item).encode())))
+    try:
+        read_back(course, archive, kind, name)
+    finally:
+        path.write_bytes(whole)
 
-    archive.submission(attempt)
-    archive.end(attempt)
+
+def with_checksum(body):
+    return b'{"format": 3, "sha256": "%s", ' % hashlib.sha256(body[1:]).hexdigest().encode() + body[1:]
+
+
+def test_an_archive_file_that_is_right_is_of_use(archive):
+    course, archive, real = archive
+
+    assert all(read_back(course, archive, kind, name) is not None for kind, name, _ in real)
 
 
 @given(st.text(max_size=80) | changed_bytes(TOKEN.encode()).map(lambda data: data.decode("latin-1")) | ANY_JSON)

@@ -31,6 +31,10 @@ TRACE = {
     "unwritten": None,
     "fault": 2,
     "other": None,
+    "lines": [[10, [9], "input"], [11, [10], "numerator"], [12, [9, 11], ""]],
+    "parts": 12,
+    "sight": [None, 2],
+    "wrong": [17, 1, 19, 3],
     "rest": {"loaded": 0, "stored": 0, "atomic": 0, "masked": 0},
     "cut": "",
 }

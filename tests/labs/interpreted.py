@@ -21,7 +21,7 @@ class Unlisted(CpuAttempt):
 class Interpreted(CpuAttempt):
     """An attempt beside which no compiler runs."""
 
-    def _compile(self, cases, given_up):
+    def _compile(self, cases, given_up, allowance):
         return cases[0], NOT_COMPILED, ()
 
     def _look_at(self, execution, largest, recorded):

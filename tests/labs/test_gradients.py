@@ -8,6 +8,8 @@ from interpreted import Interpreted, attempt
 from known_seed import SEED
 
 from grader.judge.case.inputs import prepare
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from labs import LabFolder, load
@@ -89,3 +91,83 @@ def test_the_right_answer_is_autograds():
         for part, each, form in zip(parts, truth, prepared.forms, strict=True):
             each = each.reshape(form.rows, form.columns)
             torch.testing.assert_close(part[:, : form.columns], each, atol=1e-9, rtol=1e-9, msg=f"{one.name}: {form.name}")
+
+
+def _found(made):
+    """Three small cases whose table is `made(given)`."""
+    found = []
+    for name in ("one_tile", "softmax_scale", "grouped_heads"):
+        prepared = prepare(LAB.lab, next(each for each in LAB.lab.cases if each.name == name), SEED)
+        given, right = prepared.inputs, expected(prepared.inputs)
+        row_size, limit = LAB.lab.row_size(given), limit_for(torch.float16, LAB.lab.score_scale(given))
+        comparison = compare(made(prepared), right, limit, row_size)
+        found.append(
+            Finding(
+                prepared=prepared, verdict=comparison.verdict, out=made(prepared), expected=right, comparison=comparison,
+                unwritten=torch.zeros_like(right, dtype=torch.bool), row_size=row_size,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _with(**ways):
+    """The right table, but for outputs that are computed in another way."""
+
+    def made(prepared):
+        table = answer(prepared.inputs, Way())
+        for form in prepared.forms:
+            if form.name in ways:
+                first = sum(each.rows for each in prepared.forms[: prepared.forms.index(form)])
+                table[first : first + form.rows] = answer(prepared.inputs, ways[form.name])[first : first + form.rows]
+        return table
+
+    return made
+
+
+NO_DELTA = Way(delta=lambda dout, out: torch.zeros_like(dout[..., :1]))
+UNSCALED = Way(dquery=lambda work: work.dscores @ work.key)
+SCALED = Way(dvalue=lambda work: work.probs.mT @ work.dout * work.scale)
+TOP_LEFT = Way(seen=lambda given: distance(given, top_left=True) <= 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name", "words"),
+    [
+        ({"dkey": NO_DELTA}, "delta_missing", ("dkey is wrong, out, lse, dquery and dvalue are right.", "delta is missing")),
+        (
+            {"dquery": UNSCALED, "dvalue": SCALED},
+            "dquery_not_scaled",
+            ("this: dquery lacks softmax_scale: dQ = dS K · softmax_scale. d", "dvalue is what comes of this: dvalue has"),
+        ),
+        ({"out": TOP_LEFT}, "top_left", ("out is wrong, lse, dquery, dkey and dvalue are right.", "top-left corner")),
+    ],
+)  # fmt: skip
+def test_a_bug_of_one_output_is_named_of_it_alone(wrong, name, words):
+    found = Inquiry(LAB.lab, LAB.id, _found(_with(**wrong))).diagnose()
+
+    assert found.diagnosis.name == name
+    assert all(each in found.diagnosis.sentence for each in words), found.diagnosis.sentence
+
+
+def test_what_nothing_explains_is_told_by_output_with_its_factor():
+    def made(prepared):
+        table = answer(prepared.inputs, Way())
+        table[-prepared.forms[-1].rows :] *= -3.0
+        return table
+
+    found = Inquiry(LAB.lab, LAB.id, _found(made)).diagnose()
+
+    assert found.diagnosis.sentence == "dvalue is wrong, out, lse, dquery and dkey are right."
+    assert [(fact.given, fact.got) for fact in found.facts] == [("case one_tile, dvalue", "-3 times the right numbers")]
+
+
+def test_which_outputs_are_wrong_in_a_hidden_case_is_not_told():
+    hidden = [dataclasses.replace(each.prepared.case, group="hidden") for each in _found(_with())]
+    unknown = [
+        dataclasses.replace(each, prepared=dataclasses.replace(each.prepared, case=case))
+        for each, case in zip(_found(lambda prepared: 1.5 + answer(prepared.inputs, Way())), hidden, strict=True)
+    ]
+
+    found = Inquiry(LAB.lab, LAB.id, unknown).diagnose()
+
+    assert found.diagnosis.sentence == "Case one_tile is wrong." and found.facts == ()

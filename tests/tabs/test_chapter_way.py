@@ -130,6 +130,9 @@ def test_paper_has_the_text_and_the_picture_and_nothing_to_press(tab, open_page)
     expect(page.locator(".fig svg:visible").first).to_be_visible()
     for pressed in (".fig-foot", ".fig-modes", ".fig-button", ".way", "[role=tablist]", ".fig-toggle[aria-pressed=false]"):
         expect(page.locator(f"{pressed}:visible")).to_have_count(0)
+    # A flex box keeps its height of the screen, and what grows over the pages is cut off at it.
+    boxes = "n => { const found = []; while ((n = n.parentElement)) found.push(getComputedStyle(n).display); return found; }"
+    assert set(page.locator(".section:visible").last.evaluate(boxes)) == {"block"}
 
 
 @pytest.mark.browser

@@ -236,7 +236,7 @@ def test_dates_a_regrade_bugs_and_the_archive(served, teach):
     teach.locator("#teach-due").click()
     expect(said).to_contain_text("Set.")
     teach.get_by_label("student_id").filter(visible=True).fill("s2")
-    teach.get_by_label("Extended until").fill("2026-12-03")
+    teach.get_by_label("Extended until, for the lab above").fill("2026-12-03")
     teach.locator("#teach-extend").click()
     expect(said).to_contain_text("Extended.")
     assert {student for _, student in course.instructor("instructor").book().extensions} == {"s2"}
@@ -255,7 +255,7 @@ def test_dates_a_regrade_bugs_and_the_archive(served, teach):
 
     teach.get_by_role("tab", name="Bugs").click()
     teach.locator("#teach-count").click()
-    expect(teach.locator("#teach-bugs")).to_contain_text(bad.diagnosis.name)
+    expect(teach.locator("#teach-bugs")).to_contain_text(bad.diagnosis.name.replace("_", " "))
     teach.get_by_role("tab", name="Similar", exact=True).click()
     choose(teach, "#teach-alike", title)
     teach.locator("#teach-search").click()
@@ -284,6 +284,8 @@ def test_a_learners_own_work(served, open_page):
 
     page.locator("#mine-look").click()
     expect(page.locator("#mine-said")).to_contain_text("2 attempts.")
+    expect(page.locator("#mine-history")).to_contain_text("2 · Safe softmax")
+    expect(page.locator("#mine-history")).to_contain_text("✓ Passed")
     page.locator("#mine-compare").click()
     expect(page.locator("#mine-diff")).to_contain_text("+b = 3")
     page.locator("#mine-note textarea").fill("three is *better*")

@@ -74,6 +74,15 @@ def test_enter_keeps_the_indent_and_goes_deeper_after_a_colon(page):
     ]
 
 
+def test_after_a_long_line_the_left_edge_is_back(page):
+    caret_after(page, "offs = tl.arange")
+    page.keyboard.type("\n" + "x = " + "1 + " * 60)
+    page.wait_for_function("document.querySelector('#editor .cm-scroller').scrollLeft > 0")
+    page.keyboard.press("Enter")
+
+    page.wait_for_function("document.querySelector('#editor .cm-scroller').scrollLeft === 0")
+
+
 def test_a_typed_answer_is_python(page):
     """The solution's kernel, typed line by line without a blank at the beginning of any."""
     kernel = LAB.solution.partition("@triton.jit")[2].partition("\n\n\n")[0]
@@ -223,8 +232,7 @@ def test_another_text_is_not_marked(page, course):
 
 def test_draft_and_prediction_survive_a_reload(page):
     write(page, "draft = 1")
-    page.locator("#prediction textarea, #prediction input").click()
-    page.keyboard.type("134.2")
+    page.locator("#prediction textarea, #prediction input").fill("134.2")  # as pasted: no key is pressed
     page.wait_for_function(f"localStorage.getItem('attention-labs-prediction:{LAB.id}') === '134.2'")
     page.reload()
 

@@ -111,6 +111,22 @@ def test_every_tab_is_reached_by_its_name(open_page, course, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_tablet_has_the_editor_in_its_full_width_and_a_phone_whole_lines_and_the_whole_map(open_page, course):
+    page = open_page(LAB, viewport={"width": 820, "height": 1180})
+    expect(page.locator("#editor .cm-content")).to_be_visible()
+    assert page.locator("#editor .cm-editor").bounding_box()["width"] > 700
+
+    page.set_viewport_size(PHONE)
+    page.wait_for_function(
+        "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('#editor .cm-scroller'))"
+    )
+    page.get_by_role("tab", name="All labs").filter(visible=True).click()
+    expect(page.locator("#lab-map table")).to_be_visible()
+    assert page.evaluate(
+        "(({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth)(document.querySelector('#lab-map .wide'))"
+    )
+
+
 def test_all_tabs_have_one_left_edge(open_page, course):
     page = open_page(viewport=DESK)
     edges = {}

@@ -103,3 +103,21 @@ def test_a_cell_is_of_the_output_that_it_lies_in():
     failing = CaseResult(name="one_tile", group="visible", verdict=Verdict.WRONG_ANSWER, sentence="Wrong.", worst=worst)
 
     assert "dquery\\[0, 3\\] is 1.5, expected nan." in markdown(dataclasses.replace(reports.wrong(), cases=(failing,)))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "written"),
+    [
+        ("https://evil.example/x", r"https:\//evil.example/x"),
+        ("see www.evil.example", r"see www\.evil.example"),
+        ("a@evil.example", r"a\@evil.example"),
+        ("- a point", r"\- a point"),
+        ("1. a point", r"1\. a point"),
+        ("---", r"\---"),
+        ("&lt;b&gt;", r"\&lt;b\&gt;"),
+    ],
+)
+def test_no_text_of_a_submission_is_a_link_or_a_list(sentence, written):
+    text = markdown(dataclasses.replace(reports.wrong(), diagnosis=Diagnosis(sentence=sentence, name="other")))
+
+    assert text.split("\n")[2].startswith(written)

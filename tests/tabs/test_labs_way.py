@@ -124,7 +124,19 @@ def test_the_map_says_how_far_one_is(desk, user):
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("lab02", LAB), (LAB, LAB), ("lab2", None), ("lab99", None), ("", None), (None, None), ("lab02_", None)],
+    [
+        ("lab02", LAB),
+        (LAB, LAB),
+        ("2", LAB),
+        ("lab2", LAB),
+        ("02", LAB),
+        ("²", None),
+        ("lab99", None),
+        ("", None),
+        ("lab", None),
+        (None, None),
+        ("lab02_", None),
+    ],
 )
 def test_a_link_names_a_lab_by_its_number(text, found):
     assert way.lab_of(text) == found

@@ -201,6 +201,16 @@ def test_a_pass_leads_to_the_next_lab_and_opens_other_designs(open_page, course)
     expect(page.locator("#opened")).to_be_hidden()
 
 
+def test_a_lab_is_opened_by_its_number_and_a_missing_one_is_said(open_page, course):
+    page = open_page("?tab=labs&lab=99")
+    expect(page.locator("#state")).to_contain_text("There is no lab '99': this is lab 0.")
+    expect(page.locator("#spec h1")).to_contain_text("Lab 0")
+    page.evaluate("history.pushState(null, '', '?tab=labs&lab=2'), dispatchEvent(new Event('popstate'))")
+
+    expect(page.locator("#spec h1")).to_contain_text(SECOND)
+    expect(page.locator("#state")).not_to_contain_text("There is no lab")
+
+
 @pytest.mark.parametrize("query", ["?tab=nowhere", "?tab=labs&lab=lab99", "?tab=labs&room=cellar", "?tab=labs&attempt=none"])
 def test_an_address_of_nothing_still_opens_the_page(open_page, course, query):
     page = open_page(query)

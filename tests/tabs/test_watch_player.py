@@ -18,7 +18,7 @@ from tabs.figures.watch_page import page as page_of
 sys.path.insert(0, str(Path(__file__).parent / "figures"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "grader"))
 from test_trace import TRACE  # noqa: E402
-from traces import drawn  # noqa: E402
+from traces import drawn, whole  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
@@ -123,12 +123,53 @@ def test_a_lane_is_read_by_its_number_and_by_pressing_its_element(play):
 
     page.get_by_role("spinbutton", name="Lane").fill("5")
     says(page, "Lane 5: row 2 · stride 17 + column 5 = 39, counted in elements of x.")
-    box = page.locator(".watch-tensor.scores svg").bounding_box()
+    box = page.locator(".watch-tensor.scores > svg").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.68)
     says(page, "Lane 8: row 2 · stride 17 + column 8 = 42")
     expect(page.locator(".fig-why")).to_have_text(
         "x[2, 8]: row 2 · stride 17 + column 8 = 42; read first in step 2, by program 2 of _softmax, line 10"
     )
+
+
+def test_it_is_zoomed_by_keys_by_buttons_and_by_pressing_an_element_twice(play):
+    page = play({**TRACE, "fault": None}, failed=False)
+    name = page.locator(".watch-tensor.scores .watch-name")
+    page.locator(".watch-stage").focus()
+
+    page.keyboard.press("+")
+    expect(name).to_contain_text("columns 0 to 8 shown")
+    page.keyboard.press("+")
+    expect(name).to_contain_text("columns 0 to 4 shown")
+    page.keyboard.press("-")
+    expect(name).to_contain_text("columns 0 to 8 shown")
+    page.get_by_role("button", name="Reset zoom").click()
+    expect(name).not_to_contain_text("shown")
+    box = page.locator(".watch-tensor.scores > svg").bounding_box()
+    page.mouse.dblclick(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.5)
+    expect(name).to_contain_text("columns 8 to 16 shown")
+    page.keyboard.press("0")
+    page.locator(".watch-stage").focus()
+    page.keyboard.press("0")
+    expect(name).not_to_contain_text("shown")
+
+
+def test_what_a_line_holds_and_where_that_parts_from_the_lab_stands_beside_it(play):
+    page = play(whole(races=False))  # its first two elements are not right; line 12 holds no quantity
+
+    says(page, "2 elements that it stores into are not right in the end.")
+    says(page, "Line 12, which takes from line 11, is the first that holds none of the quantities")
+    expect(page.locator(".watch-code .lit.wrong")).to_contain_text("✗ no quantity of the lab")
+    expect(page.locator(".watch-code", has_text="line_11").locator(".watch-holds").first).to_have_text("input")
+    expect(page.locator(".watch-name", has_text="out")).to_contain_text("✗ 2 not right")
+    assert page.locator(".watch-off").last.get_attribute("d") != ""
+
+
+def test_a_walk_is_drawn_beside_the_ideal_one(play):
+    page = play({**whole(races=False), "runs": [[0, 0, [0, 0, 0, 0, 1, 0]]]})
+
+    said = page.locator(".watch-walk svg").get_attribute("aria-label")
+    assert "an ideal kernel's program loads" in said and "this one goes on with" in said
+    assert page.locator(".watch-walk .watch-edge").count() == 2
 
 
 def test_its_text_twin_says_the_same_in_sentences(play):

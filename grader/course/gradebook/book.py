@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from grader.course.gradebook import accounts
 from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.roster import Student
 from grader.course.gradebook.rules import Rules
-
-ACCOUNT = "hf:"  # begins the user of a signed-in account
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,8 +102,9 @@ class Book:
                     when=event.created,
                 )
             case EventKind.REGRADE_END:
-                regrade = self.regrades[data["regrade"]]
-                self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
+                regrade = self.regrades.get(data["regrade"])  # its file may have been lost
+                if regrade is not None:
+                    self.regrades[regrade.id] = dataclasses.replace(regrade, kept=data["keep"])
             case EventKind.TOKEN:
                 self.token_sha256 = data["sha256"]
             case EventKind.ANSWERS | EventKind.REPLIES:
@@ -113,7 +113,7 @@ class Book:
     def users_of(self, student: Student) -> tuple[str, ...]:
         """Whose attempts are this learner's."""
         users = [self.bound[student.student_id]] if student.student_id in self.bound else []
-        return tuple(users + [ACCOUNT + student.account] * bool(student.account))
+        return tuple(users + [accounts.user_of(student.account)] * bool(student.account))
 
     def student_of(self, user: str) -> Student | None:
         """The learner whom a user stands for."""

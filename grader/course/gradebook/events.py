@@ -10,13 +10,18 @@ import dataclasses
 import enum
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
+from grader.course import answers, replies
+from grader.course.gradebook.roster import Student
+from grader.course.gradebook.rules import Rules
+from grader.course.gradebook.times import write_time
 from grader.course.intake import new_id
 from grader.course.store import event_rows
+from grader.course.typed import file_name, typed, value_of
 
 LOCK = "class events"  # writers wait for each other, so that a reader who goes on from a number misses nothing
 
@@ -42,6 +47,32 @@ class EventKind(enum.StrEnum):
     TOKEN = "token"
 
 
+# What the data of a kind must hold, of which type; `_READ` reads what is more than that.
+_FIELDS: Mapping[EventKind, Mapping[str, Any]] = {
+    EventKind.JOINED: {"student": str, "user": str | None},
+    EventKind.DUE: {"lab": str, "section": str, "due": float | None},
+    EventKind.EXTENSION: {"lab": str, "student": str, "due": float | None, "comment": str},
+    EventKind.OVERRIDE: {"lab": str, "student": str, "points": float | None, "comment": str},
+    EventKind.CHOSEN: {"lab": str, "user": str, "attempt": str | None},
+    EventKind.NOTE: {"attempt": str, "text": str},
+    EventKind.REMARK: {"student": str, "text": str},
+    EventKind.BOARD: {"nickname": str},
+    EventKind.HIDDEN: {"attempt": str, "hidden": bool},
+    EventKind.REGRADE: {"lab": str, "scope": str, "targets": list},
+    EventKind.REGRADE_END: {"regrade": str, "keep": bool},
+    EventKind.TOKEN: {"sha256": str},
+}
+_READ: Mapping[EventKind, Callable[[Mapping[str, Any]], Any]] = {
+    EventKind.ROSTER: lambda data: [typed(Student, fields) for fields in data["students"]],
+    EventKind.DUE: lambda data: write_time(data["due"]),
+    EventKind.EXTENSION: lambda data: write_time(data["due"]),
+    EventKind.RULES: Rules.read,
+    EventKind.REGRADE: lambda data: [value_of(str, target, "target") for target in data["targets"]],
+    EventKind.ANSWERS: answers.told_by,
+    EventKind.REPLIES: replies.told_by,
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassEvent:
     """`by`: the user who decided it. `data`: plain JSON, by the kind. `created`: seconds since 1970, UTC."""
@@ -64,10 +95,14 @@ class ClassEvent:
         Raises:
             KeyError, TypeError, ValueError: it is not one.
         """
-        fields = {field.name: data[field.name] for field in dataclasses.fields(cls)}
-        if not isinstance(fields["data"], dict) or not isinstance(fields["id"], str) or not isinstance(fields["by"], str):
-            raise TypeError(f"event {fields['id']!r:.40} must hold an object as data and texts as id and by")
-        return cls(**{**fields, "kind": EventKind(fields["kind"]), "created": float(fields["created"])})
+        event = typed(cls, {**data, "kind": EventKind(data["kind"])})
+        file_name(event.id)
+        write_time(event.created)
+        for name, hint in _FIELDS.get(event.kind, {}).items():
+            value_of(hint, event.data[name], name)
+        if event.kind in _READ:
+            _READ[event.kind](event.data)
+        return event
 
 
 def append(connection: sa.Connection, event: ClassEvent) -> None:

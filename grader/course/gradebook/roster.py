@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Mapping
 
+from grader.course.gradebook import accounts
 from grader.faults import NotGradable
 
 LIMIT = 5_000  # learners
@@ -22,20 +23,20 @@ COLUMNS = {
     "name": ("student", "full name"),
     "email": ("e mail", "mail"),
     "section": ("group",),
-    "account": ("hugging face", "hf account", "username"),
+    "account": ("hugging face", "hf account", "username", "openid"),
     "canvas_id": ("id", "canvas id"),
     "sis_user_id": ("sis user id",),
     "sis_login_id": ("sis login id",),
 }
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}|openid:[a-z0-9][a-z0-9_.@+-]{0,95}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Student:
     """One line of the roster.
 
-    `account`: on a Space, the Hugging Face account that hands in for them. `code`: elsewhere, what they join with, once; made
-    when they are first imported.
+    `account`: whose hand-ins are theirs, where people sign in (`gradebook.accounts`). `code`: elsewhere, what they join with,
+    once; made when they are first imported.
     """
 
     student_id: str
@@ -137,7 +138,7 @@ def _student(cells: Mapping[str, str]) -> Student:
         raise ValueError("the student_id is empty")
     if not fields["last_name"]:
         raise ValueError("the last_name is empty")
-    email, account = fields.get("email", ""), fields.get("account", "").removeprefix("hf:")
+    email, account = fields.get("email", ""), accounts.kept(fields.get("account", ""))
     if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise ValueError(f"email={email!r:.60} is no address")
     if account and not _ACCOUNT.fullmatch(account):

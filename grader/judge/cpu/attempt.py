@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
+import functools
 import threading
-import time
 from collections.abc import Callable
+from typing import Any
 
 from grader.judge.attempt import Attempt, Execution, Progress
 from grader.judge.binaries.anatomy import anatomy_of
@@ -19,7 +19,8 @@ from grader.judge.cpu.runner import CpuRunner
 from grader.judge.judging import none_read
 from grader.judge.recording import RecordedCase, record_largest
 from grader.report import Listing, Verdict
-from grader.sandbox.process.ending import Ending, Reason
+from grader.sandbox.process.allowance import Allowance
+from grader.sandbox.process.ending import Reason
 from grader.sandbox.protocol import Fault
 
 NO_LAUNCH = "The entry function launches no Triton kernel: on a GPU nothing would be computed."
@@ -37,10 +38,8 @@ class CpuAttempt(Attempt):
             CpuRunner(self._sandbox, self._submission, cases, self._cancelled) as runner,
         ):
             hangs = threading.Event()
-            until = time.monotonic() + self._lab.cpu_limit_s
-            recording = pool.submit(
-                self._compile, cases, lambda: hangs.is_set() or self._cancelled() or time.monotonic() > until
-            )
+            compiling = Allowance(self._lab.cpu_limit_s)
+            recording = pool.submit(self._compile, cases, lambda: hangs.is_set() or self._cancelled(), compiling)
             self._progress(Progress("reading"))
             with self._marked("read"):
                 stopped = runner.load()
@@ -49,22 +48,20 @@ class CpuAttempt(Attempt):
                 execution.output = runner.output
             else:
                 with self._marked("run"):
-                    execution = self._run(runner, cases)
+                    execution = self._run(runner, cases, functools.partial(self._compiled, runner, recording, compiling, hangs))
             if execution.timed_out:
-                hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+                hangs.set()
             self._progress(Progress("compiling"))
             with self._marked("anatomy"):
                 largest, recorded, execution.listings = recording.result()
-            if _given_up(recorded) and not (hangs.is_set() or self._cancelled()):
-                recorded = dataclasses.replace(recorded, ending=Ending(Reason.TIME_LIMIT))
         self._look_at(execution, largest, recorded)
         return execution
 
     def _compile(
-        self, cases: list[PreparedCase], given_up: Callable[[], bool]
+        self, cases: list[PreparedCase], given_up: Callable[[], bool], allowance: Allowance
     ) -> tuple[PreparedCase, RecordedCase, tuple[Listing, ...]]:
         """The largest visible case as a GPU would launch it, and its code to read."""
-        largest, recorded = record_largest(self._sandbox, self._submission, cases, given_up)
+        largest, recorded = record_largest(self._sandbox, self._submission, cases, given_up, allowance)
         return largest, recorded, self._listings(recorded, given_up)
 
     def _look_at(self, execution: Execution, largest: PreparedCase, recorded: RecordedCase) -> None:
@@ -93,13 +90,30 @@ class CpuAttempt(Attempt):
             for judged in execution.cases
         ]
 
-    def _run(self, runner: CpuRunner, cases: list[PreparedCase]) -> Execution:
+    @staticmethod
+    def _compiled(
+        runner: CpuRunner, recording: concurrent.futures.Future[Any], compiling: Allowance, hangs: threading.Event, hung: bool
+    ) -> None:
+        """Wait until the submission is compiled. What that takes is of the attempt's time; `hung`: it is not waited for."""
+        if hung:
+            hangs.set()  # Python that hangs here hangs there, too, and there for a minute
+        concurrent.futures.wait([recording])
+        runner.allowance.left_s = min(runner.allowance.left_s, compiling.left_s)
+
+    def _run(self, runner: CpuRunner, cases: list[PreparedCase], compiled: Callable[[bool], None]) -> Execution:
+        """Every case. The code that will be shown is there before the first case that is not visible runs: whatever sessions of
+        one attempt could tell each other, no form of a hidden case is in it.
+
+        Args:
+            compiled: waits for that code; is told whether a visible case has timed out.
+        """
         execution = Execution(cases=[])
         output = None
         for done, prepared in enumerate(cases):
             self._progress(Progress("running", done, len(cases), prepared.case.name))
             if output is None and prepared.case.group != "visible":
                 output = runner.output
+                compiled(execution.timed_out)
             execution.cases.append(self._judge(prepared, runner.run(prepared)))
             if execution.cases[-1].verdict is Verdict.CANCELLED:
                 execution.cases += map(Judged.not_run, cases[done + 1 :])

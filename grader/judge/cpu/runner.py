@@ -17,6 +17,7 @@ from grader.faults import GraderError, SandboxError
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.memory import LentMemory, lay_out
 from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, answer_to_load, case_message, fault_in
+from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import PATIENCE, Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault, LentTensor
 
@@ -39,7 +40,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self._left_s = submission.lab.cpu_limit_s  # of waiting for answers, without what others keep a session from running
+        self.allowance = Allowance(submission.lab.cpu_limit_s)
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False
@@ -57,7 +58,7 @@ class CpuRunner:
         """Start a session and let it read the submission. None when it is ready for cases."""
         self._retire()
         self._started += 1
-        limits = Limits(time_limit_s=PATIENCE * max(1.0, self._left_s))
+        limits = Limits(time_limit_s=PATIENCE * max(1.0, self.allowance.left_s))
         self._session = self._sandbox.start_session(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
         try:
             self._receive()  # ready; nothing of the submission has been sent yet
@@ -73,14 +74,15 @@ class CpuRunner:
     def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
         """Run one case; where the session is gone, in a new one."""
         if self._session is None:
-            if self._started >= SESSIONS or self._left_s <= 0:
+            if self._started >= SESSIONS or self.allowance.left_s <= 0:
                 return Outcome(ending=None)
             failed = self.load()
             if failed is not None:
                 return failed
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
-        limit_s, of_all = self._limit_s, self._left_s < self._limit_s
+        limit_s = self._limit_s * prepared.case.patience
+        of_all = self.allowance.left_s < limit_s
         started = time.perf_counter()
         try:
             self._live_session.send(case_message(prepared, layout, self._submission.lab, again))
@@ -96,8 +98,8 @@ class CpuRunner:
             return Outcome(snapshots=(self._memory.snapshot(layout),), done=Done(**fields), duration_ms=duration_ms)
         return dataclasses.replace(self._stopped_by(fault_in(kind, fields, OF_A_CASE)), duration_ms=duration_ms)
 
-    def watch(self, prepared: PreparedCase, seconds: float) -> Any:
-        """Run one case for its trace: what the session sends, which is a stranger's word; None where it sends none."""
+    def watch(self, prepared: PreparedCase, seconds: float) -> tuple[Any, Any]:
+        """Run one case for its trace, and for what its lines make: a stranger's words; None where the session sends none."""
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
         try:
@@ -105,8 +107,8 @@ class CpuRunner:
             kind, fields = self._receive()
         except Ended:
             self._retire()
-            return None
-        return fields["trace"] if kind == "watched" else None
+            return None, None
+        return (fields["trace"], fields["lines"]) if kind == "watched" else (None, None)
 
     def tensors(self, prepared: PreparedCase) -> tuple[LentTensor, ...]:
         """The case's tensors as a session knows them, in its order."""
@@ -129,12 +131,7 @@ class CpuRunner:
         return min(CASE_LIMIT_S, max(AFTER_TIME_OUT_S, PACE * self._longest_s)) if self._timed_out else CASE_LIMIT_S
 
     def _receive(self, limit_s: float | None = None) -> tuple[str, dict[str, Any]]:
-        session, began = self._live_session, time.monotonic()
-        waited_s = session.kept_waiting_s
-        try:
-            return session.receive(min(limit_s or CASE_LIMIT_S, max(0.1, self._left_s)), cancelled=self._cancelled)
-        finally:
-            self._left_s -= max(0.0, time.monotonic() - began - (session.kept_waiting_s - waited_s))
+        return self.allowance.receive(self._live_session, limit_s or CASE_LIMIT_S, self._cancelled)
 
     def _stopped_by(self, stopped: Fault | Ending) -> Outcome:
         if isinstance(stopped, Fault):

@@ -14,13 +14,15 @@ import torch
 
 from grader.faults import SandboxError
 from grader.judge.case.inputs import PreparedCase, prepare
-from grader.judge.case.judged import Judged
+from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Briefing
+from grader.judge.cpu import line_values
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.verdict.gate import wrong_cells
 from grader.report import Verdict
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.protocol import Done, LentTensor
-from grader.trace import COUNTS, Trace, checked, counted
+from grader.trace import COUNTS, MOST_WRONG, Trace, checked, counted
 from labs.declaration import Case, Lab
 
 SHARE = 0.25  # of the time that the attempt has taken so far, and no more
@@ -28,6 +30,7 @@ LONGEST_S = 2.0
 ASKED_FOR_S = 60.0  # where somebody waits for the trace itself
 KEPT_FOR_THE_END = 0.2  # of that time: for the session to send what it has, and to end
 TELLING_CELLS = 64  # of `out`: a smaller case shows little, and is watched only where no other fails
+PLAIN = ("normal", "drawn")  # a case's values
 _NOT_RUN = (Verdict.NOT_RUN, Verdict.CANCELLED, Verdict.SYNTAX_ERROR, Verdict.BAD_ENTRY)
 logger = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ def watched(
             if runner.load() is not None:
                 return None
             left = until - time.monotonic() - KEPT_FOR_THE_END * seconds
-            told = runner.watch(prepared, left) if left > 0 else None
+            told, lines = runner.watch(prepared, left) if left > 0 else (None, None)
             tensors = runner.tensors(prepared)
     except SandboxError:
         if time.monotonic() < until and not cancelled():
@@ -68,8 +71,15 @@ def watched(
         told = None  # the time was over before the session was there
     if told is None:
         return None
-    done = next((judged.outcome.done for judged in cases if judged.prepared.case.name == case.name), None)
-    return _believed(told, prepared, tensors, int(lab.ideal_bytes(prepared.inputs)), done)
+    judged = next(judged for judged in cases if judged.prepared.case.name == case.name)
+    sight = lab.sight(prepared.inputs)
+    ours = {
+        "ideal_bytes": int(lab.ideal_bytes(prepared.inputs)),
+        "sight": sight and [sight.first, sight.last],
+        **_wrong(judged.finding),
+        **_made(lines, lab, judged, until),
+    }
+    return _believed(told, prepared, tensors, ours, judged.outcome.done)
 
 
 def allowed_s(took_s: float, *, asked: bool) -> float:
@@ -78,7 +88,11 @@ def allowed_s(took_s: float, *, asked: bool) -> float:
 
 
 def telling(lab: Lab, cases: Sequence[Judged]) -> Case | None:
-    """The visible case that is watched: the smallest of those with the attempt's verdict, else the lab's choice."""
+    """The visible case that is watched: the smallest of those with the attempt's verdict, else the lab's choice.
+
+    One of plain random numbers of which much is wrong comes first: where many are alike, or large, it cannot be told what a
+    line holds.
+    """
     visible = [judged for judged in cases if judged.visible and "cpu" in judged.prepared.case.devices]
     failed = [judged for judged in visible if judged.finding.failed]
     if any(judged.verdict in _NOT_RUN for judged in visible) and not failed:
@@ -87,9 +101,15 @@ def telling(lab: Lab, cases: Sequence[Judged]) -> Case | None:
     if alike:
         if alike[0].verdict in _NOT_RUN:
             return None
-        return _smallest(alike).case
+        plain = [judged for judged in alike if judged.prepared.case.values in PLAIN]
+        return _smallest([judged for judged in plain if _much_wrong(judged.finding)] or plain or alike).case
     chosen = next((judged.prepared.case for judged in visible if judged.prepared.case.name == lab.watch), None)
     return chosen or (_smallest(visible).case if visible else None)
+
+
+def _much_wrong(finding: Finding) -> bool:
+    rows = finding.prepared.out_shape[:-1]
+    return finding.comparison is not None and 2 * len(finding.comparison.bad_rows) >= torch.Size(rows).numel()
 
 
 def _smallest(cases: Sequence[Judged]) -> PreparedCase:
@@ -98,8 +118,34 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
     return min(large or prepared, key=lambda each: sum(tensor.nbytes for tensor in each.tensors.values()))
 
 
+def _made(told: Any, lab: Lab, judged: Judged, until: float) -> dict[str, Any]:
+    """What the lines hold; and in a case that is not right, from where on that is no quantity of the lab."""
+    quantities = lab.quantities(judged.prepared.inputs) if lab.quantities and time.monotonic() < until else {}
+    if not quantities:
+        return {"lines": [], "parts": None}
+    try:
+        lines = line_values.read(told, quantities, until)
+    except ValueError as error:
+        logger.warning("what lines hold is left out", extra={"why": str(error)})
+        return {"lines": [], "parts": None}
+    parts = line_values.parts_from(lines) if judged.finding.failed else None
+    known = [[line.number, list(line.taken), line.holds if line.none_at is None else ""] for line in lines]
+    return {"lines": known, "parts": parts}
+
+
+def _wrong(finding: Finding) -> dict[str, Any]:
+    """The elements of `out` that are not right, as runs; none where there are more runs than a picture shows."""
+    out, expected, found = finding.out, finding.expected, finding.comparison
+    if not finding.failed or out is None or expected is None or found is None or finding.prepared.outputs:
+        return {"wrong": []}
+    cells = wrong_cells(out.cpu(), expected.cpu(), found).flatten().int()
+    edges = torch.diff(cells, prepend=cells.new_zeros(1), append=cells.new_zeros(1)).nonzero().flatten()
+    runs = torch.stack([edges[::2], edges[1::2] - edges[::2]], 1).flatten().tolist()
+    return {"wrong": runs if len(runs) <= MOST_WRONG else []}
+
+
 def _believed(
-    told: Any, prepared: PreparedCase, tensors: Sequence[LentTensor], ideal_bytes: int, done: Done | None
+    told: Any, prepared: PreparedCase, tensors: Sequence[LentTensor], ours: dict[str, Any], done: Done | None
 ) -> Trace | None:
     """The trace with what the judge knows better; None where it is none, or counts other bytes than the case did."""
     try:
@@ -108,7 +154,7 @@ def _believed(
                 **told,
                 "case": prepared.case.name,
                 "shape": prepared.shape,
-                "ideal_bytes": ideal_bytes,
+                **ours,
                 "tensors": [*map(_tensor, tensors), *({**scratch, "role": "scratch"} for scratch in told["scratch"])],
             }
         )

@@ -14,7 +14,8 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
-from grader.judge.diagnosis.patterns import pattern, worst
+from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
+from grader.judge.diagnosis.patterns import pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
@@ -84,7 +85,7 @@ class Inquiry:
         readings = telling(answered)
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=tuple(reading.fact for reading in readings[:FACTS]),
+            facts=tuple(reading.fact for reading in readings[:FACTS]) or facts_of_outputs(self._findings),
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
@@ -109,6 +110,8 @@ class Inquiry:
 
     def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
         """What is wrong with answers that are there."""
+        if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
+            return undefined
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
         signs = functools.partial(confirmed, self._lab, self._findings)
@@ -131,7 +134,7 @@ class Inquiry:
         facts = [reading.fact for reading in telling(answered)]
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))
-        return pattern(self._findings, wrong) or worst(wrong[0])
+        return by_output(self._lab, self._findings) or pattern(self._findings, wrong) or worst(wrong[0])
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:

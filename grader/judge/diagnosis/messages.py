@@ -96,9 +96,21 @@ RULES = (
     ),
     Rule(
         "scalar_store",
-        r"(?:Value argument cannot be block type if pointer argument is not a block"
-        r"|Mask argument cannot be block type if pointer argument is not a block)",
+        r"(?:Value|Mask|Other) argument cannot be block type if pointer argument is not a block",
         "A block of values meets a single address: add the offsets (pointer + tl.arange(…)) before loading or storing.",
+        _COMPILE,
+    ),
+    Rule(
+        "pointer_not_loaded",
+        r"cannot cast (?:\[*\d{12}|[^\n]{0,80}pointer<)",
+        "Addresses stand where numbers are meant: a pointer with offsets is a tile of addresses; tl.load gives what is there.",
+        _COMPILE,
+    ),
+    Rule(
+        "torch_in_kernel",
+        r"'tensor' object has no attribute '\w+'|'NoneType' object has no attribute 'to_tensor'"
+        r"|unsupported operand type\(s\) for @:|invalid combination of arguments - got \(tensor|must be Tensor, not tensor",
+        "A tile is no torch tensor: in a kernel it is tl.exp(x), tl.max(x, axis=0), tl.sum(a * b, axis=1), x.to(tl.float32).",
         _COMPILE,
     ),
     Rule(
@@ -186,6 +198,11 @@ RULES = (
     ),
     Rule(
         "unexpected_argument",
+        r"got an unexpected keyword argument '(dim|keepdim)'",
+        "The call passes {0}, which is torch's word: Triton's are axis and keep_dims.",
+    ),
+    Rule(
+        "unexpected_argument",
         r"got an unexpected keyword argument '(\w+)'|Keyword argument (\w+) was specified but unrecognised",
         "The call passes an argument the function does not have: {0}.",
     ),
@@ -217,9 +234,9 @@ REMEDIES = (
     (", with every lane", f"mask the lanes beyond it, if a tile may begin behind the end. If it lies inside: {_OFFSET}"),
     (
         ", within its mask",
-        f"the mask lets lanes through that lie beyond. Hold each index against its own length. Or: {_OFFSET}",
+        f"the mask lets lanes through that lie beyond. Hold each index against its own length, joined with &. Or: {_OFFSET}",
     ),
-    ("past the end of", "mask the lanes beyond it, as in mask=offs < length."),
+    ("past the end of", "mask the lanes beyond it, as in mask=offs < length; or mend the offset, if none should lie there."),
     ("before the start of", "some offset is negative."),
     ("far outside", "some offset is far too large: is a stride or an index of another tensor used?"),
 )

@@ -9,6 +9,7 @@ import torch
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Verdict
+from grader.sandbox.protocol import Unwritten
 from labs.table import Form
 
 
@@ -16,7 +17,11 @@ def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis
     """What the failing cases share and no other has."""
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):
-        return told_diagnosis(Diagnosis(sentence=unwritten_sentence(failed[0]), name="not_written"), failed[0])
+        partly = next((finding for finding in failed if finding.visible and _partly_written(finding)), failed[0])
+        sentence = unwritten_sentence(partly)
+        if passed and not _partly_written(partly):  # it is launched, and it stores
+            sentence = f"Case {partly.name}: no cell is written. Is the grid, or a loop, rounded down below one tile?"
+        return told_diagnosis(Diagnosis(sentence=sentence, name="not_written"), partly)
     ragged = [finding for finding in failed if _is_ragged(finding)]
     if passed and len(ragged) == len(failed) and not any(_is_ragged(finding) for finding in passed):
         first = f" (first: {failed[0].prepared.shape})" if failed[0].visible else ""
@@ -35,6 +40,32 @@ def _is_ragged(finding: Finding) -> bool:
     return max(finding.prepared.sizes.values(), default=0) % 16 != 0
 
 
+def read_unwritten(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
+    """Memory that is read before anybody wrote it, where that happens in every failing case and in no right one.
+
+    Of hidden cases nothing is asked where a visible one fails: on a GPU only those are looked at in the interpreter.
+    """
+    looked_at = [finding for finding in failed if finding.visible] or failed
+    right = [finding for finding in findings if finding.verdict is Verdict.PASSED]
+    found = _reads_unwritten(looked_at[0])
+    if found is None or not all(map(_reads_unwritten, looked_at)) or any(map(_reads_unwritten, right)):
+        return None
+    sentence = (
+        f"{found.name} is read where nobody has written it yet: what stands there is undefined. "
+        "Store it first, under the same index; where it is added to, begin with zeros."
+    )
+    at = f"Line {found.line}: " if found.line else ""
+    return told_diagnosis(Diagnosis(sentence=at + sentence, name="unwritten_scratch", line=found.line), looked_at[0])
+
+
+def _reads_unwritten(finding: Finding) -> Unwritten | None:
+    return finding.done.facts.unwritten if finding.done is not None else None
+
+
+def _partly_written(finding: Finding) -> bool:
+    return finding.unwritten is not None and not bool(finding.unwritten.all())
+
+
 def unwritten_sentence(finding: Finding) -> str:
     """Which rows or columns of out nobody stored; of several outputs, of the first that has any."""
     assert finding.unwritten is not None
@@ -51,7 +82,7 @@ def unwritten_sentence(finding: Finding) -> str:
         )
     return (
         f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of {name} never written: "
-        "does the store cover the whole row, the last tile too?"
+        "do the grid and the store cover the whole row, the last tile too?"
     )
 
 

@@ -12,9 +12,11 @@ APART = (
     f"{_ANY_ORDER} Let each program store cells of its own: its program ids belong into the offset, each times what it covers."
 )
 REMEDY = (
-    f"{_ANY_ORDER} Put a second launch between them; or let the first end with "
-    "tl.debug_barrier() and an atomic with sem='acq_rel', and the second begin with one."
+    f"{_ANY_ORDER} Where one needs what the other makes, put a second launch between them; or let the first end with "
+    "tl.debug_barrier() and an atomic with sem='acq_rel', and the second begin with one. "
+    "Else let each program touch cells of its own."
 )
+IN_ONE = f"{_ANY_ORDER} What several programs add to one cell goes through tl.atomic_add, or each has a cell of its own."
 _DOES = {
     "load": "loads",
     "volatile load": "loads",
@@ -40,7 +42,8 @@ def race_diagnosis(race: Race) -> Diagnosis:
         what = f"each of two programs {later} the same cells of {race.name}"
     else:
         what = f"one program {later} cells of {race.name} that another {earlier}"
-    remedy = APART if same and race.kind == "store" else REMEDY
+    in_one = race.line == race.other_line and {race.kind, race.other_kind} == {"load", "store"}
+    remedy = APART if race.kind == race.other_kind == "store" else IN_ONE if in_one else REMEDY
     sentence = f"A race: {what} (programs {race.program} and {race.other_program}), and nothing orders them. {remedy}"
     return Diagnosis(sentence=sentence, name="race", line=race.line)
 

@@ -20,6 +20,8 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if not passed or not failed or not all(finding.prepared.case.strided and of_addresses(finding) for finding in failed):
         return None
+    if all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts: it may be either
+        return None
     plain = [finding for finding in passed if not finding.prepared.case.strided]
     if not all(any(_as_many(finding, other) for other in plain) for finding in failed):
         return None
@@ -34,11 +36,12 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     # Which tensors a hidden case strides stands in the lab, which nothing that a submission saw there can change.
     alone = {finding.prepared.case.strided[0] for finding in failed if len(finding.prepared.case.strided) == 1}
     names = sorted(alone or {name for finding in failed for name in finding.prepared.case.strided})
-    gaps = f"{names[0]} has gaps between its rows" if len(names) == 1 else f"{_and(names)} have gaps between their rows"
-    sentence = (
-        f"Right for contiguous tensors, wrong for a view: {gaps} there. "
-        f"Use {names[0]}.stride(…) for every axis instead of the shape."
-    )
+    if len(names) == 1:
+        gaps, use = f"{names[0]} has gaps between its rows", f"Use {names[0]}.stride(…) for every axis instead of the shape."
+    else:
+        gaps = f"{listed(names)} have gaps between their rows"
+        use = "Use the strides of each for every axis: not the shape, and not those of another."
+    sentence = f"Right for contiguous tensors, wrong for a view: {gaps} there. {use}"
     return Diagnosis(sentence=sentence, name="strides")
 
 
@@ -70,5 +73,6 @@ def _as_many(view: Finding, plain: Finding) -> bool:
     return True
 
 
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"; at least one."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

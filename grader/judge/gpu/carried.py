@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -33,6 +34,11 @@ from labs.declaration import GROUPS, Case, Lab
 
 REQUEST = "request.json"
 FILE_LIMIT = 1 << 30  # bytes of a whole file, unpacked
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what others raise is theirs to know
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError,
+    KeyError, ValueError, TypeError, RuntimeError, OverflowError,
+)  # fmt: skip
 
 
 def pack(sandbox: Sandbox, request: Request, cancelled: Callable[[], bool] = lambda: False) -> bytes:
@@ -73,13 +79,15 @@ def unpack(data: bytes, target: str) -> tuple[Request, dict[str, RecordedCase]]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if sum(item.file_size for item in archive.infolist()) > FILE_LIMIT:
                 raise NotGradable("The file of records is too large.")
+            if any(item.compress_type not in COMPRESSIONS for item in archive.infolist()):
+                raise NotGradable("The file of records is not packed as ours are.")
             files = {item.filename: archive.read(item) for item in archive.infolist()}
         told = json.loads(files[REQUEST])
         lab_id, mode, seed = told["lab"], told["mode"], bytes.fromhex(told["seed"])
         of, prediction = told["target"], told["prediction"]
     except NotGradable:
         raise
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, TypeError, RuntimeError, EOFError) as error:
+    except UNREADABLE as error:
         raise NotGradable(f"The file holds no records ({type(error).__name__}).") from error
     if len(seed) != SEED_BYTES or not (prediction is None or type(prediction) in (int, float) and abs(prediction) < 1e300):
         raise NotGradable("The file's seed or prediction is not of the form that records have.")

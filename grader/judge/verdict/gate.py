@@ -89,6 +89,16 @@ def compare(out: torch.Tensor, expected: torch.Tensor, limit: float, row_size: t
     return Comparison(verdict=verdict, error=error, limit=limit, worst=worst, error_map=error_map, bad_rows=rows)
 
 
+def wrong_cells(out: torch.Tensor, expected: torch.Tensor, found: Comparison) -> torch.Tensor:
+    """[rows, columns]: in the rows that fail, what is off by more than the limit of the row's mean; a NaN is."""
+    columns = out.shape[-1] if out.dim() else 1
+    got, want = out.double().reshape(-1, columns), expected.double().reshape(-1, columns)
+    fails = torch.zeros(len(got), 1, dtype=torch.bool)
+    fails[list(found.bad_rows)] = True
+    mean = want.nan_to_num(0.0, 0.0, 0.0).square().mean(1, keepdim=True).sqrt().clamp(min=ZERO_LIMIT)
+    return fails & (got != want) & ~((got - want).abs() <= found.limit * mean)
+
+
 def relative_distance(out: torch.Tensor, other: torch.Tensor, row_size: torch.Tensor | None = None) -> float:
     """Worst row's ‖out − other‖ / ‖other‖ where NaN and Inf stand in the same cells of both; infinite elsewhere.
 

@@ -31,7 +31,7 @@ from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refus
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.case.trace_book import TraceBook
 from grader.sandbox.interpret import launches as interpreted_launches
-from grader.sandbox.interpret import libdevice, number_formats, reductions, watched_memory
+from grader.sandbox.interpret import libdevice, line_book, loops, number_formats, reductions, watched_memory
 from grader.sandbox.protocol import LentCase
 
 
@@ -93,9 +93,11 @@ class InterpretedRun:
             return self._run(entry, case, addresses, None)
         names = [lent.name for lent in case.tensors]
         trace = TraceBook(names, addresses, own_line, time.monotonic() + case.watch_s)
-        with contextlib.suppress(BaseException):  # how it ends is known from the run that was judged
+        lines = line_book.LineBook()
+        # how it ends is known from the run that was judged
+        with contextlib.suppress(BaseException), line_book.telling(lines):
             self._run(entry, case, addresses, trace)
-        return {"kind": "watched", "trace": trace.message()}
+        return {"kind": "watched", "trace": trace.message(), "lines": lines.message()}
 
     def _run(self, entry: Callable[..., Any], case: LentCase, addresses: AddressMap, trace: TraceBook | None) -> dict[str, Any]:
         memories = {"inputs": Memory.private(self._inputs_fd), "out": Memory.shared(self._out_fd)}
@@ -159,6 +161,7 @@ def _install() -> None:
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
     _patch_language_for_good()
+    loops.install()
     _explain_what_cannot_run()
     watched_memory.install()
     interpreted_launches.install()

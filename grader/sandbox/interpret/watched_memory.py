@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import triton.language as tl
 from triton._C.libtriton.ir import CACHE_MODIFIER, MEM_SEMANTIC, MEM_SYNC_SCOPE
 from triton.runtime import interpreter as stock
 
@@ -14,6 +15,7 @@ from grader.sandbox.case.address_map import Access, AccessFault
 from grader.sandbox.interpret import programs
 
 REGION = "region"  # the attribute of a handle under which its tensor is remembered
+UNMASKED = "unmasked"  # the attribute of a mask that no kernel gave
 
 _ORDERS = {
     MEM_SEMANTIC.RELAXED: "relaxed",
@@ -31,6 +33,12 @@ def install() -> None:
     """Patch the interpreter. Every way to memory ends in one of these four; block pointers and descriptors too."""
     load, store = _Builder.create_masked_load, _Builder.create_masked_store
     rmw, cas, barrier = _Builder.create_atomic_rmw, _Builder.create_atomic_cas, _Builder.create_barrier
+
+    def create_load(self: Any, ptrs: Any, *more: Any) -> Any:
+        return create_masked_load(self, ptrs, _no_mask(ptrs), None, *more)
+
+    def create_store(self: Any, ptrs: Any, value: Any, *more: Any) -> Any:
+        return create_masked_store(self, ptrs, value, _no_mask(ptrs), *more)
 
     def create_masked_load(
         self: Any, ptrs: Any, mask: Any, other: Any, cache_modifier: Any, eviction_policy: Any, is_volatile: bool
@@ -64,6 +72,8 @@ def install() -> None:
         current_case.plan().book.barrier()
         return barrier(self)
 
+    _Builder.create_load = create_load
+    _Builder.create_store = create_store
     _Builder.create_masked_load = create_masked_load
     _Builder.create_masked_store = create_masked_store
     _Builder.create_atomic_rmw = create_atomic_rmw
@@ -75,9 +85,17 @@ def install() -> None:
         _remember_base(handle)
 
 
+def _no_mask(pointers: Any) -> Any:
+    """The interpreter wants a mask; this one is of nobody's making, and an access is not said to be within it."""
+    mask = _Handle(np.ones_like(pointers.data, dtype=bool), tl.int1)
+    mask.attr[UNMASKED] = True
+    return mask
+
+
 def _access(kind: str, pointers: Any, mask: Any) -> Access | None:
     itemsize = max(1, pointers.get_element_ty().primitive_bitwidth // 8)
-    lanes = None if mask is None else np.asarray(getattr(mask, "data", mask))
+    given = mask is not None and UNMASKED not in getattr(mask, "attr", ())
+    lanes = np.asarray(getattr(mask, "data", mask)) if given else None
     block, region, trace = np.asarray(pointers.data), pointers.attr.get(REGION), current_case.plan().book.trace
     if trace is not None:
         trace.access(kind, block, lanes, itemsize, region)

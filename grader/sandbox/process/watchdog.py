@@ -40,10 +40,10 @@ class Watchdog:
     def kept_waiting_s(self) -> float:
         """Seconds in which the session's first thread could have run, and others had the processors: no sleep is among them.
 
-        Where the machine does not tell, or others work for the session: all the time in which it used no processor. Once the
-        session is over: as it was at the last look.
+        Where the machine does not tell: all the time in which it used no processor. Once the session is over: as it was at the
+        last look.
         """
-        delayed_s = _delayed_s(self._session) if self._kind is Kind.INTERPRET else None
+        delayed_s = _delayed_s(self._session)
         if delayed_s is not None:
             self._waited_s = delayed_s
         elif psutil.pid_exists(self._session):

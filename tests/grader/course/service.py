@@ -29,8 +29,18 @@ PATIENCE_S = 90.0  # for a machine that does many things at once; nothing waits 
 
 
 class Service:
-    def __init__(self, directory: Path, db_url: str | None = None) -> None:
+    """`dead_after_s`: after how long a silence a grading process counts as dead; short, for tests that wait for it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        db_url: str | None = None,
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+        dead_after_s: float = DEAD_AFTER_S,
+    ) -> None:
         self.directory = directory
+        self.dead_after_s = dead_after_s
         self.where: str | Path = db_url or directory
         self.archive = directory / "archive"
         self.runs = directory / "runs.jsonl"
@@ -41,8 +51,8 @@ class Service:
             "GRADER_DB_URL": str(db_url or directory),
             "GRADER_ARCHIVE": str(self.archive),
             "GRADER_LOG": str(self.log),
-            "GRADER_HEARTBEAT_S": str(HEARTBEAT_S),
-            "GRADER_DEAD_AFTER_S": str(DEAD_AFTER_S),
+            "GRADER_HEARTBEAT_S": str(heartbeat_s),
+            "GRADER_DEAD_AFTER_S": str(dead_after_s),
             "GRADER_WORKERS": "1",
             "FAKE_RUNS": str(self.runs),
             "PYTHONPATH": str(ROOT),
@@ -109,7 +119,7 @@ class Service:
 
     def ready_processes(self, *, pid: int | None = None) -> list[str]:
         with self.engine.connect() as connection:
-            fresh = clock(self.engine) - processes.c.seen < DEAD_AFTER_S
+            fresh = clock(self.engine) - processes.c.seen < self.dead_after_s
             rows = connection.execute(
                 sa.select(processes.c.id, processes.c.pid).where(processes.c.state == "ready", fresh)
             ).all()

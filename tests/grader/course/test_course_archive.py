@@ -2,6 +2,8 @@
 
 import dataclasses
 import errno
+import hashlib
+import json
 import os
 import shutil
 
@@ -10,7 +12,11 @@ import pytest
 from grader.course import State
 from grader.course.archive import Archive
 from grader.course.archive_check import check
+from grader.course.gradebook.book import Book
+from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.intake import checked
+from grader.course.roles import INSTRUCTOR
+from grader.faults import NotGradable
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
 
@@ -56,6 +62,8 @@ def test_second_end_gets_the_first(service):
         pytest.param(lambda data: data.replace(b"x = 1", b"x = 2"), id="source_changed"),
         pytest.param(lambda data: data.replace(b'"user"', b'"usr"'), id="field_missing"),
         pytest.param(lambda data: data.replace(b'"format": 3', b'"format": 99'), id="newer_format"),
+        pytest.param(lambda data: b'{"format": 1, "id": ' + b"[" * 100_000, id="deep"),
+        pytest.param(lambda data: edited(data, user=["ada"]), id="a_list_for_a_name"),
     ],
 )
 def test_damaged_submission_is_set_aside(service, damage):
@@ -70,6 +78,100 @@ def test_damaged_submission_is_set_aside(service, damage):
 
     assert [path.stem for path in files(service, "submissions")] == [other]
     assert len(list((service.archive / "set_aside").iterdir())) == 1
+
+
+def edited(file, **changes):
+    """By somebody who makes the checksum fit."""
+    fields = {name: value for name, value in json.loads(file).items() if name not in ("format", "sha256")} | changes
+    body = json.dumps(fields).encode()[1:]
+    return b'{"format": 3, "sha256": "%s", ' % hashlib.sha256(body).hexdigest().encode() + body
+
+
+@pytest.mark.parametrize(
+    "other", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir], ids=["pipe", "link", "folder"]
+)
+def test_what_is_no_file_holds_nobody_up(service, other):
+    archive, handed_in = Archive(service.archive), submission()
+    archive.keep_submission(handed_in)
+    (path,) = files(service, "submissions")
+    path.unlink()
+    other(path)
+
+    with service.course() as course:
+        course._checking.join()
+        assert course.history(user="ada") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"user": "\ud800"}, id="half_a_surrogate_pair"),
+        pytest.param({"mode": "judge"}, id="unknown_mode"),
+        pytest.param({"same_as": "../" * 9 + "etc/x"}, id="way_out_of_the_archive"),
+        pytest.param({"created": 1e300}, id="moment_that_cannot_be_written"),
+        pytest.param({"prediction": True}, id="no_number"),
+    ],
+)
+def test_a_submission_that_is_none_is_set_aside(tmp_path, changes):
+    archive, handed_in = Archive(tmp_path), submission()
+    archive.keep_submission(handed_in)
+    (path,) = tmp_path.glob("submissions/*/*.json")
+    path.write_bytes(edited(path.read_bytes(), **changes))
+
+    assert archive.submission(handed_in.id) is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        pytest.param("note", {"attempt": "a", "text": 5}, id="a_number_for_a_text"),
+        pytest.param("roster", {"students": [{"student_id": 1, "last_name": "x"}]}, id="a_number_for_a_name"),
+        pytest.param("due", {"lab": LAB, "section": "", "due": 1e300}, id="moment_that_cannot_be_written"),
+        pytest.param("rules", {"counting": "none"}, id="a_rule_that_is_none"),
+        pytest.param("replies", {"replies": [[1]]}, id="no_reply"),
+        pytest.param("regrade", {"lab": LAB, "scope": "best", "targets": [1]}, id="no_attempt"),
+    ],
+)
+def test_an_event_that_is_none_is_set_aside(tmp_path, kind, data):
+    archive, event = Archive(tmp_path), ClassEvent.now(EventKind.BOARD, by="ada", nickname="countess")
+    archive.keep_event(event)
+    (path,) = tmp_path.glob("events/*/*.json")
+    assert archive.event(event.id) == event
+    path.write_bytes(edited(path.read_bytes(), kind=kind, data=data))
+
+    assert archive.event(event.id) is None
+    assert not path.exists()
+
+
+def test_the_end_of_a_regrade_that_was_lost_changes_nothing():
+    lost = ClassEvent.now(EventKind.REGRADE_END, by="teacher", regrade="lost", keep=True)
+
+    assert Book().replay([lost]).regrades == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        pytest.param("handed_in", {"id": "../../../outSHARD"}, id="way_out_of_the_archive"),
+        pytest.param("handed_in", {"user": 5}, id="a_number_for_a_name"),
+        pytest.param("end", {"state": "running"}, id="no_end"),
+        pytest.param("end", {"id": "another"}, id="end_of_another"),
+    ],
+)
+def test_a_dump_that_is_none_is_refused_whole(service, tmp_path, part, changes):
+    with service.course() as course:
+        attempt = course.submit(user="ada", lab_id=LAB, source="x", mode="submit")
+        end_by_hand(course, attempt)
+        teacher = course.instructor(INSTRUCTOR)
+        told = teacher.dump()
+        told["attempts"][0][part] |= json.loads(json.dumps(changes).replace("SHARD", attempt[-2:]))  # a folder that is there
+
+        with pytest.raises(NotGradable, match="no dump of a course"):
+            teacher.take_in(told)
+
+        assert teacher.dump()["attempts"][0][part] != told["attempts"][0][part]
+    assert not list(tmp_path.rglob("out*.json"))
 
 
 def test_leftover_of_a_dead_process_is_removed_once_old(tmp_path):

@@ -15,6 +15,7 @@ from grader.course.archive import Archive
 from grader.course.grading import Grader, MainThread
 from grader.course.logs import SharedFile
 from grader.course.settings import Settings
+from grader.course.store import StoreError
 from grader.faults import NotGradable
 from tests.grader.course.fake_judge import FakeJudge
 from tests.grader.course.service import LAB, ROOT
@@ -221,3 +222,12 @@ def test_the_oldest_logs_are_forgotten(tmp_path):
 def test_a_course_opens_where_its_folder_was_never_made(tmp_path):
     with Course(tmp_path / "never" / "made") as course:
         assert course.health()["state"] == "none"
+
+
+def test_a_place_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "grader.db").mkdir()
+
+    with pytest.raises(
+        StoreError, match=rf"The database sqlite:///{tmp_path}/grader.db or the archive {tmp_path}/archive cannot be"
+    ):
+        Course(tmp_path)

@@ -1,10 +1,13 @@
 """Whatever is handed in, of any type: one sentence, nothing stored, no exception of another kind."""
 
+import functools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grader.course import AttemptNotFound, Course, Quota
+from grader.course.roles import INSTRUCTOR
 from grader.faults import NotGradable
 from tests.grader.course.service import LAB
 
@@ -46,9 +49,14 @@ def test_a_hand_in_of_any_type(course, name, value):
 @FUZZ
 @given(attempt=ANYTHING, user=st.sampled_from(["ada", "bob"]))
 def test_an_attempt_of_any_type(course, attempt, user):
-    for ask in (course.status, course.report, course.source, course.cancel):
-        with pytest.raises(AttemptNotFound, match=r"^There is no attempt .* of yours\.$"):
-            ask(attempt, user=user)
+    learner, teacher = course.learner(user), course.instructor(INSTRUCTOR)
+    asked = [functools.partial(ask, user=user) for ask in (course.status, course.report, course.source, course.cancel)]
+    asked += [lambda one: learner.diff(one, one), lambda one: learner.note(one, "x"), teacher.report, teacher.source]
+    if attempt is not None:  # which takes the choice back
+        asked.append(lambda one: learner.choose(LAB, one))
+    for ask in asked:
+        with pytest.raises(AttemptNotFound, match=r"^There is no (attempt|Submit) .*\.$"):
+            ask(attempt)
 
 
 @pytest.mark.parametrize(

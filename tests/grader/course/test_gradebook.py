@@ -210,10 +210,19 @@ def test_times(text, expected):
     assert read_time(text) == expected
 
 
-def test_a_time_that_is_none():
-    with pytest.raises(NotGradable, match="'tomorrow' is no time; write 2026-12-01 23:59"):
-        read_time("tomorrow")
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("tomorrow", "'tomorrow' is no time; write 2026-12-01 23:59"),
+        ("0001-01-01T00:00+23:59", "must lie between 1970 and 9999"),  # which no calendar could show
+        ("9999-12-31T23:59-23:59", "must lie between 1970 and 9999"),
+    ],
+)
+def test_a_time_that_is_none(text, sentence):
+    with pytest.raises(NotGradable, match=sentence):
+        read_time(text)
 
 
 def test_a_spreadsheet_computes_nothing():
     assert write([["=1+1", "-3", "-x", "@a", "b"]]) == "'=1+1,-3,'-x,'@a,b\n"
+    assert write([[" =1", "＝1", "a\r=1", "a\n=1"]]) == "' =1,'＝1,a =1,a =1\n"

@@ -90,6 +90,8 @@ def test_both_lines_of_a_race_are_named():
 
     same = race_diagnosis(dataclasses.replace(RACE, kind="store", line=55))
     assert "each of two programs stores in line 55 the same cells of scratch (line 9)" in same.sentence
+    assert "tl.atomic_add" in race_diagnosis(dataclasses.replace(RACE, line=55)).sentence
+    assert "tl.atomic_add" not in said.sentence + same.sentence
 
 
 @pytest.mark.parametrize(

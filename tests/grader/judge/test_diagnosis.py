@@ -10,7 +10,7 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.diagnose import diagnose
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
-from grader.sandbox.protocol import Done
+from grader.sandbox.protocol import Done, Facts, Unwritten
 from labs.declaration import Case, Oracle, Symptom
 
 HALVED = Oracle(name="halved", sentence="It is halved.", answer=lambda inputs: inputs["x"].double() / 2)
@@ -94,6 +94,11 @@ def test_only_strided_cases_failing_names_the_tensor():
 
     assert diagnosis.name == "strides"
     assert "x.stride(" in diagnosis.sentence
+
+    mixed = [case("a"), case("s", strided=("x",)), case("m", strided=("x",), crossed=True)]
+    findings = find(declared, lambda inputs: inputs["x"] * 5, *mixed, failing=lambda case: case.crossed)
+
+    assert diagnose(declared, findings).name != "strides"  # it may be its values as well
 
 
 def test_only_ragged_cases_failing_says_where():
@@ -224,3 +229,45 @@ def test_an_oracle_must_fit_ten_times_better_than_the_truth():
         declared = lab(oracles=(near,))
 
         assert diagnose(declared, find(declared, lambda inputs: inputs["x"].double() * 2 * (1 + 2e-4), case("a"))).name == name
+
+
+def _reading(findings):
+    """As of a kernel whose failing cases read scratch that nobody wrote."""
+    done = Done(facts=Facts(unwritten=Unwritten(name="scratch (line 7)", line=12)))
+    return [dataclasses.replace(finding, done=done if finding.failed else Done()) for finding in findings]
+
+
+def test_memory_that_is_read_before_it_is_written_comes_before_any_name():
+    declared = lab(oracles=(COPIED,))
+    findings = find(declared, COPIED.answer, case("a"), case("b"), failing=lambda case: case.name == "b")
+
+    diagnosis = diagnose(declared, _reading(findings))
+
+    assert (diagnosis.name, diagnosis.line) == ("unwritten_scratch", 12)
+    findings = [dataclasses.replace(one, verdict=Verdict.NOT_WRITTEN) if one.failed else one for one in findings]
+    assert diagnose(declared, _reading(findings)).name == "unwritten_scratch"
+    assert diagnosis.sentence.startswith("Line 12: scratch (line 7) is read where nobody has written it yet")
+
+
+def test_memory_that_a_right_case_reads_unwritten_as_well_explains_nothing():
+    declared = lab(oracles=(COPIED,))
+    findings = _reading(find(declared, COPIED.answer, case("a"), case("b"), failing=lambda case: case.name == "b"))
+    findings = [dataclasses.replace(finding, done=findings[1].done) for finding in findings]
+
+    assert diagnose(declared, findings).name == "wrong_answer"
+
+
+def test_cells_that_are_missing_here_and_there_are_told_of_a_case_that_has_others():
+    nothing = lambda inputs: inputs["x"].double() * torch.nan  # noqa: E731
+    found = find(lab(), nothing, case("right"), case("short"), case("long"), failing=lambda case: case.name != "right")
+    missing = [torch.zeros(4, 64, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool), torch.ones(4, 64, dtype=torch.bool)]
+    missing[2][:, :48] = False
+    verdict = [Verdict.PASSED, Verdict.NOT_WRITTEN, Verdict.NOT_WRITTEN]
+    findings = [
+        dataclasses.replace(each, unwritten=which, verdict=how)
+        for each, which, how in zip(found, missing, verdict, strict=True)
+    ]
+
+    assert diagnose(lab(), findings).sentence.startswith("Columns 48 to 63 of out never written")
+    assert diagnose(lab(), findings[:2]).sentence.startswith("Case short: no cell is written.")
+    assert diagnose(lab(), findings[1:2]).sentence.startswith("out was never written: the kernel stores nothing")

@@ -22,7 +22,7 @@ from labs import load
 
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
-LAB9, LAB11 = "lab09_fp8_kv", "lab11_sliding_window"
+LAB1, LAB3, LAB9, LAB11 = "lab01_scores", "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
 
 
 def finding(lab, prepared, compute):
@@ -56,6 +56,10 @@ def way(lab_id, **changes):
         (LAB2, {"base": math.log(2.0)}, "base_two"),
         (LAB2, {"tile": -1, "padding": -30.0}, "padding_takes_part"),
         (LAB2, {"tile": -1, "padding": 0.0, "padding_in": "max", "empty": "nan"}, "padding_in_maximum"),
+        (LAB2, {"extra": 1}, "one_term_too_many"),
+        (LAB3, {"tile": 1024, "counted_keys": lambda lane, n: lane >= 1024}, "first_tile_lost_in_sum"),
+        (LAB5, {"visible": lambda a: (torch.arange(a.keys) < a.rows)[None, None, None]}, "keys_up_to_seqlen_q"),
+        (LAB5, {"divisions": 0, "after": (lambda out, a: out / a.keys,)}, "divided_by_keys"),
         (LAB5, {"tile": 64, "acc_power": 0.0}, "acc_not_rescaled"),
         (LAB5, {"tile": 64, "sum_power": math.log(2.0)}, "sum_rescaled_base_two"),
         (LAB5, {"product_keys": lambda lane, n: lane != n - 1}, "last_key_not_in_product"),
@@ -168,7 +172,41 @@ def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
         rows = [value.flatten(2)[..., row : row + value.shape[3]] for row in range(value.shape[2])]
         return right({**inputs, "value": torch.stack(rows, dim=2)})
 
+    def again(inputs):
+        """The first key is counted twice."""
+        twice = {part: torch.cat((inputs[part], inputs[part][:, :, :1]), dim=2) for part in ("key", "value")}
+        return right({**inputs, **twice, "kv_len": inputs["kv_len"] + 1})
+
     assert read(LAB9, name, overlapping) is None
+    assert read(LAB9, name, again) is None
+
+
+@pytest.mark.parametrize(
+    ("compute", "got"),
+    [
+        (lambda out: out * (0.5 + 0.5 * (torch.arange(6) != 2))[:, None], "batch 0, head 2 gets 0.5 times that of batch 0"),
+        (lambda out: out.roll(2, dims=1), "batch 0, head 0 gets value of batch 0, head 2"),
+    ],
+)  # fmt: skip
+def test_another_heads_value_is_told_from_a_share_of_ones_own(compute, got):
+    right = way(LAB7)
+
+    assert read(LAB7, "values_3_3", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
+
+
+@pytest.mark.parametrize(
+    ("factor", "given", "got"),
+    [
+        (lambda codes: torch.full_like(codes, 2.0), "every code of value", "2 times its number"),
+        (lambda codes: 1.0 - 0.5 * (codes.abs() < 1), "codes of value, 110 of 256 differ, each by the factor 0.5", "01 as"),
+    ],
+)  # fmt: skip
+def test_one_factor_for_all_codes_is_no_matter_of_the_table(factor, given, got):
+    right = way(LAB9)
+
+    fact = read(LAB9, "fp8_value_codes", lambda inputs: right(inputs) * factor(right(inputs))).fact
+
+    assert fact.given == given and fact.got.startswith(got)
 
 
 def test_one_key_whose_weight_is_right_is_no_matter_of_counts():
@@ -242,3 +280,19 @@ def test_asking_keeps_to_its_calls_and_ends_when_it_is_cancelled(monkeypatch):
     calls.clear()
     ask(Inquiry(lab, LAB5, findings).questions(), run, cancelled=lambda: True)
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "compute", "name"),
+    [
+        ("lab00_roof", lambda given: given["x"][:, torch.arange(given["x"].shape[1]) % 256], "first_tile_again"),
+        (LAB1, lambda given: _products(given)[:, (given["query"].shape[0] - 1) // 32 * 32 :].sum(-1), "last_chunk_only"),
+        (LAB1, lambda given: _products(given).amax(-1), "largest_product"),
+    ],
+)
+def test_a_wrong_answer_that_depends_on_a_width_is_named_whatever_the_width(lab_id, compute, name):
+    assert diagnosed(lab_id, compute, asked=False).diagnosis.name == name
+
+
+def _products(given):
+    return given["key"].double() * given["query"].double() * given["softmax_scale"]

@@ -59,11 +59,15 @@ def test_a_right_answer_passes_with_traffic_and_anatomy(judge):
 def test_an_endless_loop_is_ended_in_three_cases_and_says_what_to_look_at(judge, monkeypatch):
     monkeypatch.setattr(runner, "CASE_LIMIT_S", 1.0)
     monkeypatch.setattr(runner, "AFTER_TIME_OUT_S", 0.25)
+    folder = load(LAB)
+    first, *others = folder.lab.cases
+    patient = dataclasses.replace(folder.lab, cases=(dataclasses.replace(first, patience=2.0), *others))
+    monkeypatch.setattr("grader.judge.attempt.load", lambda _: dataclasses.replace(folder, lab=patient))
 
     report = check(judge, KERNEL.format(more="while cols > 0:\n        row += 1"))
 
     assert [case.verdict for case in report.cases[:4]] == [Verdict.TIME_LIMIT] * 3 + [Verdict.NOT_RUN]
-    told = [f"It did not finish in time ({limit:g} s a case; does a loop's counter move?)." for limit in (1, 0.25, 0.25)]
+    told = [f"It did not finish in time ({limit:g} s a case; does a loop's counter move?)." for limit in (2, 0.25, 0.25)]
     assert [case.sentence for case in report.cases[:3]] == told
     assert report.diagnosis.sentence == told[0]
 

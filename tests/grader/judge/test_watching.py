@@ -1,7 +1,9 @@
 """Which case is watched, when a trace is believed, and that watching costs nothing but itself."""
 
+import base64
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from doubling_lab import CASE, lab
@@ -10,7 +12,7 @@ from grader.judge import Judge
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Outcome
-from grader.judge.cpu import watching
+from grader.judge.cpu import line_values, watching
 from grader.judge.cpu.watching import _believed, telling
 from grader.report import Report, Verdict
 from grader.sandbox.protocol import Done, LentTensor
@@ -70,7 +72,7 @@ def believed(message, done=None):
         LentTensor(name=name, buffer=buffer, offset=0, shape=(4,), strides=(1,), dtype="float32")
         for name, buffer in (("x", "inputs"), ("out", "out"))
     ]
-    return _believed(message, prepared, tensors, 32, done)
+    return _believed(message, prepared, tensors, {"ideal_bytes": 32}, done)
 
 
 def test_what_a_session_sends_of_the_case_itself_is_not_used():
@@ -114,6 +116,45 @@ def test_a_check_brings_the_trace_of_its_failing_case(judge):
     assert checked(report.trace) == report.trace
     for packed in (False, True):
         assert Report.from_json(report.to_json(packed=packed)) == report
+
+
+def test_every_line_of_a_right_kernel_holds_a_quantity_and_a_wrong_one_parts_from_them_at_its_line(judge):
+    mistake = next(each for each in FOLDER.mistakes if each.name == "exp2_without_log2e")
+    how = {"mode": "check", "prediction": None, "seed": SEED, "trace": True}
+    right = judge.grade(FOLDER.solution, FOLDER.id, only=[FOLDER.lab.watch], **how)
+    wrong = judge.grade(mistake.source, FOLDER.id, only=["random"], **how)
+
+    text = FOLDER.solution.splitlines()
+    assert {"input", "numerator", "weight"} <= {held for _, _, held in right.trace["lines"]}
+    assert all(held for line, _, held in right.trace["lines"] if "tl." in text[line - 1] and "store" not in text[line - 1])
+    assert (right.trace["parts"], right.trace["wrong"]) == (None, [])
+    assert any(change.first <= wrong.trace["parts"] <= change.last for change in mistake.changes)
+    assert sum(wrong.trace["wrong"][1::2]) > 0
+
+
+TOLD = {"line": 3, "from": [2], "visits": [[1, 4, 1, 2]], "cells": base64.b64encode(np.float32([2, 3]).tobytes()).decode()}
+QUANTITIES = {"input": torch.tensor([1.0, 2.0, 3.0]).double()}
+
+
+def test_cells_are_held_against_the_quantities_and_dropped():
+    assert line_values.read([TOLD], QUANTITIES) == [line_values.LineMade(3, (2,), "input", None)]
+    other = TOLD | {"line": 4, "cells": base64.b64encode(np.float32([2.5, np.nan]).tobytes()).decode()}
+    lines = line_values.read([TOLD, other], QUANTITIES)
+
+    assert lines[1] == line_values.LineMade(4, (2,), "", 1)
+    assert line_values.parts_from(lines) == 4
+    assert line_values.parts_from([*lines, line_values.LineMade(5, (4,), "input", None)]) is None  # the value is found again
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, {}, "x", [3], [{}], [TOLD] * 49, [TOLD | {"line": "3"}], [TOLD | {"line": -1}], [TOLD | {"visits": [[1, 4, 1]]}],
+     [TOLD | {"visits": [[1, 4, 1 << 40, 2]]}], [TOLD | {"visits": [[1, 4, 0, 0]]}], [TOLD | {"visits": [[1, 4, 1, 9]]}],
+     [TOLD | {"cells": "?"}], [TOLD | {"cells": "AAA="}], [TOLD | {"from": None}], [TOLD | {"visits": [[1, 4, 1, 2]] * 17}]],
+)  # fmt: skip
+def test_lines_of_another_form_are_refused(told):
+    with pytest.raises(ValueError):
+        line_values.read(told, QUANTITIES)
 
 
 def test_a_trace_that_is_asked_for_has_time_where_another_is_left_out(judge, monkeypatch):

@@ -300,7 +300,26 @@ def entry(a, b, out):
     kind, fault, _ = session.case(inputs={"a": normal(8), "b": normal(8)}, out=torch.empty(1))
 
     assert (kind, fault["stage"]) == ("fault", "bounds")
-    assert "past the end of a" in fault["text"]
+    assert fault["text"].endswith("past the end of a, by one number.")
+
+
+@pytest.mark.parametrize(("mask", "said"), [("", "x."), (", mask=lanes < 50", "x, within its mask.")])
+def test_a_load_without_a_mask_is_not_said_to_have_one(session, mask, said):
+    source = f"""{HEAD}
+@triton.jit
+def _kernel(x_ptr, out_ptr):
+    lanes = tl.arange(0, 64)
+    tl.store(out_ptr, tl.sum(tl.load(x_ptr + lanes{mask})))
+
+
+def entry(x, out):
+    _kernel[(1,)](x, out)
+"""
+    assert session.load(source) == ("loaded", {})
+
+    _, fault, _ = session.case(inputs={"x": normal(8)}, out=torch.empty(1))
+
+    assert fault["text"].endswith(f"past the end of {said}")
 
 
 def test_kernels_call_functions_of_their_own_and_names_imported_from_the_language(session):

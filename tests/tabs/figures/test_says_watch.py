@@ -1,17 +1,19 @@
 """What the player of a trace computes and says, against the NumPy model: every lane, every count, every sentence."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 from stating import hold
-from traces import drawn
+from traces import drawn, whole
 
 from tabs.figures import watch
 
 N = r"[\d,]+"
 VERBS = "loads?|stores? into|updates?"
 SEEDS = range(60)
+WHOLE = [whole(races=False), whole(races=True)]
 
 
 def number(text):
@@ -206,6 +208,33 @@ def never(state, match):
     assert trace["fault"] is None and not trace["cut"] and trace["tensors"][at]["role"] != "scratch"
 
 
+def not_right(state, match):
+    assert watch.wrong_of(state["trace"], state["step"] - 1) == number(match[1])
+
+
+def all_wrong(state, match):
+    cells, first = watch.wrong(state["trace"])
+    assert (number(match[1]), number(match[2]), int(match[4])) == (cells.sum(), cells.size, first + 1) and match[3] == "out"
+
+
+def parts(state, match):
+    trace = state["trace"]
+    assert int(match[1]) == trace["parts"] and not watch.certain(trace)
+    taken = next((made[1] for made in trace["lines"] if made[0] == trace["parts"]), [])
+    assert list(map(int, re.findall(r"\d+", match[2] or ""))) == taken
+
+
+def leaves_out(state, match):
+    trace = state["trace"]
+    at = next(i for i, tensor in enumerate(trace["tensors"]) if tensor["name"] == match[2])
+    assert int(match[1]) in watch.passed_over(trace)[at]
+
+
+def between(state, match):
+    assert list(map(int, re.findall(r"\d+", match[1]))) == watch.between(state["trace"])
+
+
+LISTED = r"([\d, ]+(?: and \d+)?)"
 SIGNED, IDEAL = r"([−\d]+)", "the ideal kernel moves"
 BYTES = r"([\d.]+ [KM]?i?B)"
 CLAIMS = (
@@ -220,6 +249,11 @@ CLAIMS = (
     (rf"({N}) lanes? lies? between the elements of (.+)\.", astray(watch.GAP)),
     (r"Its addresses have no pattern: they reach over (\d+) B\.", no_pattern),
     (r"It races with (step \d+, |)(program .+?): both touch (.+), one of them stores, and nothing orders them\.", races),
+    (rf"({N}) elements? that it stores into (?:is|are) not right in the end\.", not_right),
+    (rf"({N}) of ({N}) elements? of (.+) (?:is|are) not right; step (\d+) stored the first\.", all_wrong),
+    (rf"Line (\d+)(?:, which takes from lines? {LISTED},)? is the first that holds none of the quantities .+\.", parts),
+    (rf"The atomics? of lines? {LISTED} between them orders? nothing\.", between),
+    (r"Line (\d+) leaves out elements of (.+) that its program reads by another line\.", leaves_out),
     (r"It reads what nobody has written\.", is_marked("unwritten")),
     (r"The run ends here: this access is not allowed\.", is_marked("fault")),
     (r"Lane ([^:]+): ([^=]+) = (\d+), counted in elements of .+?\.( It is masked off\.)?", address),
@@ -234,9 +268,9 @@ CLAIMS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(len(SEEDS) + len(WHOLE)))
 def test_every_sentence_is_true(js, seed):
-    trace = drawn(seed)
+    trace = drawn(seed) if seed in SEEDS else WHOLE[seed - len(SEEDS)]
     for shown in range(len(watch.events(trace)) + 1):
         state = {"trace": trace, "step": shown, "lane": (seed + shown) % 9, "only": -1}
         told = js("WatchSays.says(trace, {step, lane, only: -1})", trace=trace, step=shown, lane=state["lane"])
@@ -244,7 +278,7 @@ def test_every_sentence_is_true(js, seed):
 
 
 def test_every_claim_is_made_by_some_trace(js):
-    traces = [drawn(seed) for seed in SEEDS]
+    traces = [*map(drawn, SEEDS), *WHOLE]
     told = {
         sentence
         for trace in traces
@@ -255,7 +289,7 @@ def test_every_claim_is_made_by_some_trace(js):
         )
         for sentence in sentences
     }
-    assert all(any(re.fullmatch(pattern, sentence) for sentence in told) for pattern, _ in CLAIMS)
+    assert [pattern for pattern, _ in CLAIMS if not any(re.fullmatch(pattern, sentence) for sentence in told)] == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -275,6 +309,8 @@ def test_lanes_elements_and_bytes_are_those_of_the_model(js, seed):
             found = js("Watch.touched(t, i, upto)", t=trace, i=number_of, upto=upto)
             assert found == {"read": int(read.sum()), "written": int(written.sum()), "all": read.size}
     assert js("Watch.otherOfRace(t)", t=trace) == watch.other_of_race(trace)
+    over = [[tensor, line] for tensor, lines in sorted(watch.passed_over(trace).items()) for line in lines]
+    assert js("Watch.passedOver(t)", t=trace) == over
 
 
 def test_the_model_counts_what_the_grader_counts():
@@ -284,3 +320,38 @@ def test_the_model_counts_what_the_grader_counts():
         trace = drawn(seed)
         found = watch.moved(trace, len(watch.events(trace)))
         assert {name: value + trace["rest"][name] for name, value in found.items()} == counted(trace)
+
+
+@pytest.mark.parametrize("seed", range(0, len(SEEDS), 4))
+def test_walks_are_those_of_the_model_and_said_as_they_are(js, seed):
+    trace = drawn(seed)
+    for launch, program in {each[:2] for each in watch.events(trace) if each[1] >= 0}:
+        model = watch.walks(trace, launch, program)
+        found = js("Watch.walks(t, l, p).map((w) => [w, WatchSays.walk(t, w)])", t=trace, l=launch, p=program)
+        assert [walk for walk, _ in found] == [dataclasses.asdict(walk) for walk in model]
+        for (_, said), walk in zip(found, model, strict=True):
+            told = [[int(low), int(high or low)] for low, high in re.findall(rf"{walk.unit}s? (\d+)(?: to (\d+))?", said)]
+            ideal = [[walk.ideal[0][0], walk.ideal[-1][1]]] if walk.ideal else []
+            both = (
+                []
+                if walk.differs is None
+                else [side[walk.differs] for side in (walk.yours, walk.ideal) if walk.differs < len(side)]
+            )
+            assert told == ideal + both
+            assert ("so does this one" in said) == (walk.differs is None)
+
+
+def test_a_walk_differs_where_a_tile_is_left_out():
+    tensors = [
+        {"name": name, "shape": [1, 1, 8, 2], "strides": [16, 16, 2, 1], "itemsize": 2, "role": role}
+        for name, role in (("key", "input"), ("out", "out"))
+    ]
+    tensors[1]["shape"] = [1, 1, 4, 2]
+    tile = {"kind": "load", "line": 3, "tensor": 0, "itemsize": 2, "steps": [[[2, 4]], [[2, 2]]], "on": None}
+    forms = [tile, {**tile, "kind": "store", "line": 4, "tensor": 1}]
+    trace = {**WHOLE[0], "tensors": tensors, "forms": forms, "sight": [None, 2]}
+    right = {**trace, "runs": [[0, 1, [0, 0, 0, 8, 0, 16, 1, 8]]]}  # rows 2 and 3 of out see keys 0 to 5
+    short = {**trace, "runs": [[0, 1, [0, 0, 0, 16, 1, 8]]]}
+
+    assert [walk.differs for walk in watch.walks(right, 0, 1)] == [None]
+    assert watch.walks(short, 0, 1) == [watch.Walk(0, "row", [[0, 1], [4, 5]], [[0, 1], [2, 3], [4, 5]], 1)]

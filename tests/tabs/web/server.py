@@ -54,9 +54,11 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     def ask(self, method: str, path: str, *, token: str = "", data: Any = None, **headers: str) -> Answer:
-        """`data`: text goes as it is, anything else as JSON."""
+        """`data`: text and bytes go as they are, anything else as JSON."""
         sent = {"Authorization": f"Bearer {token}"} if token else {}
-        body = data.encode() if isinstance(data, str) else None if data is None else json.dumps(data).encode()
+        body = data.encode() if isinstance(data, str) else data
+        if not isinstance(body, bytes | None):
+            body = json.dumps(data).encode()
         if data is not None:
             sent["Content-Type"] = "text/csv" if isinstance(data, str) else "application/json"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}

@@ -45,6 +45,8 @@ def test_an_attempt_from_hand_in_to_report(web):
         pytest.param({"lab": "2", "source": " "}, 422, "The source is empty", id="empty"),
         pytest.param({"lab": "lab77", "source": "x"}, 404, "There is no lab 'lab77'", id="lab"),
         pytest.param({"lab": "2", "source": "x" * 70_000}, 422, "at most 65,536 bytes", id="too_long"),
+        pytest.param({"lab": "9" * 5000, "source": "x"}, 404, "There is no lab '999", id="number_of_5000_digits"),
+        pytest.param({"lab": "2", "source": "x", "k" * 5000: 1}, 422, "k: Extra inputs", id="long_name"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(web, data, status, sentence):
@@ -52,6 +54,30 @@ def test_what_is_wrong_is_one_sentence(web, data, status, sentence):
 
     assert answer.status == status
     assert sentence in answer.error
+    assert len(answer.body) < 1000
+
+
+HALF = "a\ud800"  # of a surrogate pair: JSON can hold it, UTF-8 cannot
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "data"),
+    [
+        pytest.param("PUT", "/attempts/ATTEMPT/note", {"text": HALF}, id="note"),
+        pytest.param("POST", "/me/join", {"code": HALF}, id="code"),
+        pytest.param("PUT", "/class/roster/1/remark", {"text": HALF}, id="remark"),
+        pytest.param("PUT", "/class/rules", {"labs": {LAB: {"weights": {f"case:{HALF}": 1}}}}, id="rules"),
+    ],
+)
+def test_half_of_a_pair_is_refused_at_every_door(web, method, path, data):
+    attempt = web.hand_in("x = 7")
+    assert web.ask("PUT", "/class/roster", token=web.teacher, data="student_id,last_name\n1,x\n").status == 200
+
+    token = web.teacher if path.startswith("/class") else web.learner
+    answer = web.ask(method, path.replace("ATTEMPT", attempt), token=token, data=data)
+
+    assert answer.status == 422
+    assert answer.error.startswith("A text holds half of a surrogate pair (U+D800)")
 
 
 def test_an_address_that_is_none(web):

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would compute a cell that begins so
+FORMULA = tuple("=+-@＝＋－＠")  # a spreadsheet would compute a cell that begins so; some read the wide signs, too
 
 
 def number(value: float | None) -> str:
@@ -17,7 +17,7 @@ def number(value: float | None) -> str:
 
 
 def write(lines: Iterable[Sequence[str]]) -> str:
-    """CSV with a comma; a text that a spreadsheet would take for a formula is quoted with an apostrophe."""
+    """CSV with a comma, every row on one line; what a spreadsheet would take for a formula is quoted with an apostrophe."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     for line in lines:
@@ -26,7 +26,8 @@ def write(lines: Iterable[Sequence[str]]) -> str:
 
 
 def _safe(cell: str) -> str:
-    if not cell.startswith(FORMULA):
+    cell = " ".join(cell.splitlines())  # a line of its own would begin a row for some, with a formula for its first cell
+    if not cell.lstrip().startswith(FORMULA):
         return cell
     try:
         float(cell)

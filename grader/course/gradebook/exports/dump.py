@@ -13,11 +13,10 @@ from grader.course.archive import Archive, End
 from grader.course.gradebook import events, tables
 from grader.course.gradebook.events import ClassEvent
 from grader.course.intake import HandIn
-from grader.course.states import OPEN, State
+from grader.course.states import OPEN
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources, writing
 from grader.faults import NotGradable
-from grader.report import Report
 
 FORMAT = 1
 
@@ -34,7 +33,7 @@ def dump(connection: sa.Connection) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(HandIn)]
     ended = []
     for row in found:
-        end = dataclasses.asdict(attempts.end_of(row, None)) | {"report": json.loads(row.report) if row.report else None}
+        end = attempts.end_of(row, None).facts() | {"report": json.loads(row.report) if row.report else None}
         ended.append({"handed_in": {name: getattr(row, name) for name in names}, "end": end, "verdict": row.verdict})
     decided = [dataclasses.asdict(event) for _, event in events.after(connection, 0)]
     return {"format": FORMAT, "events": decided, "attempts": ended}
@@ -79,6 +78,7 @@ def take_in(engine: sa.Engine, archive: Archive, data: Any) -> dict[str, int]:
 
 
 def _attempt(fields: dict[str, Any]) -> tuple[HandIn, End]:
-    handed_in, end = HandIn(**fields["handed_in"]), dict(fields["end"])
-    report = Report.from_json(json.dumps(end.pop("report"))) if end["report"] else None
-    return handed_in, End(**{**end, "state": State(end["state"]), "report": report})
+    handed_in, end = HandIn.read(fields["handed_in"]), End.read(fields["end"])
+    if handed_in.id != end.id:
+        raise ValueError(f"attempt {handed_in.id!r:.40} has the end of another one")
+    return handed_in, end

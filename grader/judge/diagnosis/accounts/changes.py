@@ -11,6 +11,7 @@ from grader.judge.diagnosis.accounts.attention import Attention
 from grader.judge.diagnosis.accounts.way import Way
 
 LN2 = math.log(2.0)
+COLUMN = "column"  # what a key is called in the softmax labs, where numerators may be written by a second pass
 
 
 def scaled_to(scale: Callable[[Attention], float]) -> Callable[[Attention], Attention]:
@@ -71,9 +72,17 @@ def selections(key: str) -> Iterator[tuple[str, str, Way]]:
     """The last key, or the first, left out of everything, of the sum, or of the product."""
     for which, chosen in (("last", lambda lane, n: lane != n - 1), ("first", lambda lane, n: lane != 0)):
         yield f"{which}_key_lost", f"The {which} {key} takes no part: a mask or loop is off by one.", Way(keys=chosen)
-        yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", Way(sum_keys=chosen)
+        for way in _without_sum(key, chosen):
+            yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", way
         sentence = f"The {which} {key} is in the sum l, but its numerator is not in the answer."
         yield f"{which}_key_not_in_product", sentence, Way(product_keys=chosen)
+
+
+def _without_sum(key: str, chosen: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Iterator[Way]:
+    """Lanes left out of l alone; in the softmax labs of m as well, as by a first pass: it is the same until exp overflows."""
+    yield Way(sum_keys=chosen)
+    if key == COLUMN:
+        yield Way(counted_keys=chosen)
 
 
 def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
@@ -94,7 +103,8 @@ def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
     ):
         said = what[0].upper() + what[1:]
         yield name, f"{said} takes no part.", Way(keys=chosen)
-        yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", Way(sum_keys=chosen)
+        for way in _without_sum(key, chosen):
+            yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", way
         yield f"{name}_in_product", f"{said} is in the sum l, but not in the answer.", Way(product_keys=chosen)
 
 
@@ -129,6 +139,17 @@ def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
 
 def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
+
+
+def _first_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    return lambda x, a: x[:, :, torch.arange(x.shape[2]) % tile]
+
+
+def not_advanced(tile: int) -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
+    """The first tile's rows again at every step."""
+    for parts in ("key", "value", "key value"):
+        sentence = f"Each step reads the first tile of {parts.replace(' ', ' and ')} again ({tile} wide): it is not moved on."
+        yield f"first_tile_again_{parts.replace(' ', '_')}", sentence, _of(parts, _first_tile(tile))
 
 
 def _heads() -> Iterator[tuple[str, str, Callable[[Attention], Attention]]]:
@@ -228,6 +249,12 @@ MASKS = {
         ("window_one_less", "The window is one key too narrow.", lambda a: (a.distance() <= 0)[None, None] & _in_window(a, -1)),
     ),
 }
+
+
+def up_to_rows(a: Attention, *, tile: int) -> torch.Tensor:
+    """As many keys as there are queries, in whole tiles."""
+    return (torch.arange(a.keys) < -(-a.rows // tile) * tile)[None, None, None]
+
 
 UNASKED_MASKS = (
     (

@@ -58,6 +58,13 @@ def _read(reader: Callable[[Inputs], Attention], given: Inputs) -> Attention:
     return _kept[first]
 
 
+_ONE_MORE = (
+    "one_term_too_many",
+    "The sum l holds one term too many, that of a score of 0: l starts at 1 and m at 0, or 1 is added to l.",
+    Way(extra=1),
+)
+
+
 def accounts(kind: str) -> tuple[Account, ...]:
     """Every bug that a kernel of that kind of lab is known to have; none for a kind that is not known."""
     if kind not in READERS:
@@ -67,7 +74,7 @@ def accounts(kind: str) -> tuple[Account, ...]:
 
 
 def _softmax() -> Iterator[tuple[str, str, Way]]:
-    yield from _row_of_scores("column", WIDE)
+    yield from _row_of_scores(changes.COLUMN, WIDE)
     yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
     yield (
         "base_two_twice",
@@ -81,6 +88,7 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         "The softmax runs down the columns: each column sums to 1, the rows do not.",
         Way(after=(changes.down_columns,)),
     )
+    yield _ONE_MORE
     yield from _sums("l", WIDE)
 
 
@@ -94,6 +102,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     elif kind == "prefill":
         for name, sentence, seen in changes.UNASKED_MASKS:
             yield name, sentence, Way(visible=seen)
+        sentence = "Keys from seqlen_q on take no part: a loop or mask over keys ends at seqlen_q, not at seqlen_kv."
+        for tile in (1, *_TILES):
+            yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(changes.up_to_rows, tile=tile))
     else:
         yield from _lengths()
     if kind in _SCALES:
@@ -141,6 +152,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     """Which keys take part, what stands beyond the end, what is subtracted, what it is divided by."""
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
+    counted = Way(divisions=0, after=(lambda out, a: out / a.kv_len[:, None, None, None],))
+    yield "divided_by_keys", f"The numerators are divided by the number of {key}s, not by their sum l.", counted
     yield from _underflowing(
         "max_not_subtracted",
         "The maximum is not subtracted before exp: scores above 88.7 overflow.",
@@ -153,7 +166,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     )
     for tile in (0, *tiles):
         sentence = "The row's smallest score is subtracted, not its largest."
-        yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan")
+        for narrow in ("", "product"):
+            yield "minimum_subtracted", sentence, Way(tile=tile, maximum="minimum", empty="nan", narrow=narrow)
     yield from _underflowing(
         "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
     )
@@ -178,7 +192,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
         sentence = "What is subtracted is the first tile's maximum, not the running one."
-        yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan")
+        for narrow in ("", "product"):
+            yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan", narrow=narrow)
         yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
 
 
@@ -223,7 +238,8 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
-    for name, sentence, change in changes.SOURCES:
+    again = itertools.chain.from_iterable(changes.not_advanced(tile) for tile in _TILES)
+    for name, sentence, change in (*changes.SOURCES, *again):
         yield name, sentence, Way(before=(change,))
     if kind in ("decode", "fp8", "nvfp4"):
         for name, sentence, change in changes.GROUPS:
@@ -234,6 +250,7 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
         for filled in (0, 16):
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
+        yield _ONE_MORE
         for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 

@@ -28,6 +28,7 @@ class Way:
     visible: which keys are not hidden, [batch or 1, 1, rows, keys].
     kv_len: keys of a sequence, [batch].
     keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
+    counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
@@ -52,6 +53,7 @@ class Way:
     keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    counted_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     hidden: float = -INF
     hidden_added: float = 0.0
     hidden_in: str = "both"
@@ -144,6 +146,7 @@ class _Lanes:
             (way.keys, ("in_max", "in_sum", "in_product")),
             (way.sum_keys, ("in_sum",)),
             (way.product_keys, ("in_product",)),
+            (way.counted_keys, ("in_max", "in_sum")),
         ):
             if chosen is not None:
                 kept = chosen(place[None, :], kv_len[:, None])[:, None, None, :]

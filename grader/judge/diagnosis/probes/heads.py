@@ -1,4 +1,4 @@
-"""Which value a head reads: all values of a head alike, a power of two of its own each, so that out tells whose it was."""
+"""Which value a head reads: those of each head are of its own, so that out tells whose they were, and how often they count."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 16, 32
+NEAR = 0.02  # of an exponent of 2
 
 
 def values_of_heads(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
-    """As many sequences as heads, and fewer: where both are equal, an exchange of the two stays inside the tensor."""
+    """As many sequences as heads, and fewer: where both are equal, an exchange of the two stays inside the tensor.
+
+    Head number k of n holds 2^k in the first half of its channels and 2^(n − 1 − k) in the second: no factor makes one of
+    another.
+    """
     decodes = kind in ("decode", "fp8", "nvfp4")
     group = 2 if decodes else 1
     for batch, heads in ((3, 3), (2, 3)):
-        tag = 2.0 ** torch.arange(batch * heads).reshape(batch, heads, 1, 1)
-        value = tag.expand(batch, heads, KEYS, HEAD_DIM)
+        place = torch.arange(batch * heads)
+        halves = torch.stack((place, place.flip(0)), dim=-1).repeat_interleave(HEAD_DIM // 2, dim=-1)
+        value = (2.0**halves).reshape(batch, heads, 1, HEAD_DIM).expand(batch, heads, KEYS, HEAD_DIM)
         query = torch.zeros(batch, heads * group, 1, HEAD_DIM)
         given = arguments(kind, query, torch.zeros(batch, heads, KEYS, HEAD_DIM), value, scale=0.25)
         what = f"batch {batch}, {heads} heads" + (f" of the cache, {group} query heads each" if group > 1 else "")
@@ -38,24 +44,27 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
     finding = found[0]
     if finding.out is None or finding.expected is None:
         return None
-    got, want = (
-        x.double().flatten(2).mean(-1) if x.dim() > 3 else x.double().mean(-1) for x in (finding.out, finding.expected)
-    )
-    wrong = ((got / want - 1).abs().nan_to_num(nan=1.0) > 0.02).nonzero().tolist()
+    batch, heads_q = finding.out.shape[:2]
+    got, want = (x.double().reshape(batch, heads_q, 2, -1).mean(-1) for x in (finding.out, finding.expected))
+    wrong = ((got / want - 1).abs().nan_to_num(nan=1.0) > NEAR).any(-1).nonzero().tolist()
     if not wrong:
         return None
-    said = []
-    for batch, head in wrong[:2]:
-        if not bool(torch.isfinite(got[batch, head])):
-            said.append(f"batch {batch}, head {head} is NaN or Inf")
-            continue
-        index = torch.log2(got[batch, head].clamp(min=1e-9))
-        source = int(index.round())
-        exact = bool((index - source).abs() < 0.02) and 0 <= source < want.shape[0] * heads
-        place = (
-            f"batch {source // heads}, head {source % heads}" if exact else f"{number(got[batch, head])}, which is no head's"
-        )
-        said.append(f"batch {batch}, head {head} gets value of {place}" if exact else f"batch {batch}, head {head} is {place}")
-    should = "; ".join(f"of batch {batch}, head {head // group}" for batch, head in wrong[:2])
-    given = f"{what}, value 1, 2, 4 … by head"
-    return Reading(fact=Fact(given=given, got="; ".join(said), expected=should))
+    said = [f"batch {b}, head {h} {_whose(got[b, h], batch, heads)}" for b, h in wrong[:2]]
+    should = "; ".join(f"of batch {b}, head {h // group}" for b, h in wrong[:2])
+    return Reading(fact=Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should))
+
+
+def _whose(halves: torch.Tensor, batch: int, heads: int) -> str:
+    """ "gets value of batch 1, head 0", "gets 0.5 times that of …": of a row's two halves."""
+    if not bool(torch.isfinite(halves).all()):
+        return "is NaN or Inf"
+    if not bool(halves.any()):
+        return "is 0"
+    first, second = torch.log2(halves.clamp(min=1e-9)).tolist()
+    last = batch * heads - 1
+    source, factor = (first - second + last) / 2, 2 ** ((first + second - last) / 2)
+    place = round(source)
+    if abs(source - place) > NEAR or not 0 <= place <= last:
+        return f"is {number(float(halves[0]))} and {number(float(halves[1]))}, which is no head's"
+    times = "" if abs(factor - 1) < NEAR else f"{number(factor)} times that of"
+    return f"gets {times or 'value of'} batch {place // heads}, head {place % heads}"

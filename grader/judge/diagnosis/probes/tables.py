@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
 from grader.report import Fact, Picture
@@ -17,6 +18,7 @@ from labs.declaration import Inputs, Lab
 FP16 = torch.float16
 ONE = {"fp8": 0x38, "nvfp4": 2}  # the code of 1
 SCALE_OF_ONE = 0x38
+ROUNDED = 0.07  # of a score: what rounding out to eight bits would do to it; the nearest codes are further apart
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
@@ -88,6 +90,8 @@ def _table(
     def read(found: Sequence[Finding]) -> Reading | None:
         if found[0].out is None:
             return None
+        if not bool(found[0].out.any()):  # the key is lost, whatever its codes are
+            return Reading(fact=Fact(given=f"one key, every code of {tensor}", got="out is 0 everywhere", expected="its value"))
         return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
 
     return KernelQuestion(name=name, cases=(case,), read=read)
@@ -109,9 +113,10 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
     given = _raw(kind, query, key, value)
     name = f"{kind}_key_codes"
     case = prepared(lab, name, given, FP16, what="keys of a code in channel 0 beside a key of zeros")
+    alike = _with_keys_alike(lab, name, given)
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None:
+        if found[0].out is None or not _counts_alike(found[1], together + 1):
             return None
         weight = found[0].out.double()[:, 0, : together + 1]
         if not _sums_to_one(weight, found[0].out.double()[:, 0, together + 1 :]):
@@ -120,7 +125,7 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
         got = torch.empty(len(codes), dtype=torch.double)
         got[groups] = score / query[:, 0, :1].double()
         error = torch.empty_like(got)
-        error[groups] = (0.02 / query[:, 0, :1].double()).expand(-1, together)
+        error[groups] = (ROUNDED / query[:, 0, :1].double()).expand(-1, together)
         near = (got - numbers.double()).abs() < error
         factor = _one_factor(got, numbers.double(), error)
         if factor is not None and not bool(near.all()):
@@ -128,7 +133,22 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
             return Reading(fact=fact)
         return _decoded(torch.where(near, numbers.double(), got), numbers.double(), codes, "key", form)
 
-    return KernelQuestion(name=name, cases=(case,), read=read)
+    return KernelQuestion(name=name, cases=(case, alike), read=read)
+
+
+def _with_keys_alike(lab: Lab, name: str, given: Inputs) -> PreparedCase:
+    """The same with the code 0 in all keys: where their weights differ, it is not what is decoded that is wrong."""
+    key = "key" if "key" in given else "key_codes"
+    return prepared(lab, f"{name}_alike", {**given, key: torch.zeros_like(given[key])}, FP16, what="all keys alike")
+
+
+def _counts_alike(finding: Finding, keys: int) -> bool:
+    """Whether each channel of out that a key has to itself shows a weight of 1 / keys."""
+    if finding.out is None:
+        return False
+    weights = finding.out.double()
+    shown = weights[weights.abs() > 1e-3]
+    return weights.shape[-1] >= keys and bool(((shown * keys - 1).abs() < 0.02).all())
 
 
 def _sums_to_one(weights: torch.Tensor, beside: torch.Tensor | None = None) -> bool:
@@ -153,6 +173,12 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
     said = "; ".join(f"{int(codes[place]):{form}} as {number(got[place])}" for place in shown)
     wanted = "; ".join(f"{int(codes[place]):{form}} as {number(numbers[place])}" for place in shown)
     given = f"codes of {tensor}" + (f", {len(bad)} of {len(codes)} differ" if len(bad) > len(shown) else "")
+    factor = (got / numbers)[[place for place in bad if float(numbers[place])]]
+    if factor.numel() > 1 and bool(((factor - factor[0]).abs() <= 4e-3 * factor[0].abs()).all()):
+        if factor.numel() == int((numbers != 0).sum()) and factor.numel() == len(bad):
+            fact = Fact(given=f"every code of {tensor}", got=f"{number(factor[0])} times its number", expected="1 time")
+            return Reading(fact=fact)
+        given += f", each by the factor {number(factor[0])}"
     drawn = bad[:: max(1, -(-len(bad) // SHOWN))][:SHOWN]
     picture = Picture(
         kind="table",
@@ -260,9 +286,10 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     given = _raw(kind, query, key, value, **{names[0]: scale})
     what = f"a key of query · key 1/8 beside a zero, {names[0]} " + ("2, 4, 8, 16 by head" if kind == "fp8" else "4")
     case = prepared(lab, f"{names[0]}_score", given, FP16, what=what)
+    alike = _with_keys_alike(lab, f"{names[0]}_score", given)
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None:
+        if found[0].out is None or not _counts_alike(found[1], 2):
             return None
         own = 2 * (torch.arange(heads * group) // group)
         weight, rest = (found[0].out.double()[0].gather(1, (own + more)[:, None])[:, 0] for more in (0, 1))
@@ -276,7 +303,7 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         said = "; ".join(f"query head {head} scores {number(score[head])}" for head in bad[:3])
         return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))
 
-    yield KernelQuestion(name=f"{names[0]}_score", cases=(case,), read=read)
+    yield KernelQuestion(name=f"{names[0]}_score", cases=(case, alike), read=read)
 
 
 def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
@@ -285,7 +312,7 @@ def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
         return None
     got, want = finding.out.double()[0, :, 0], finding.expected.double()[0, :, 0]
     bad = (~((got - want).abs() <= 0.01 * want.abs())).nonzero().flatten().tolist()
-    if not bad:
+    if not bad or not bool(got.any()):
         return None
     said = "; ".join(f"query head {head} gives {number(got[head])}" for head in bad[:3])
     return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))

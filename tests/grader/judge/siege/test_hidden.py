@@ -1,20 +1,27 @@
 """Of a hidden case nothing but its name and its outcome is said, whatever a submission makes of what it saw there."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import json
 import re
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from grader.judge import recording
 from grader.judge.attempt import Attempt, Execution, request
 from grader.judge.case import hidden
 from grader.judge.case.inputs import prepare
 from grader.judge.case.memory import OUT_FILL, still_filled
 from grader.judge.case.outcome import Outcome
 from grader.judge.cpu.again import look_again
+from grader.judge.cpu.attempt import CpuAttempt
 from grader.report import Verdict
 from grader.sandbox.process.ending import Ending, Reason
 from grader.sandbox.protocol import OF_A_CASE, Done, Facts, Fault
@@ -243,3 +250,54 @@ def test_a_visible_case_that_runs_again_after_hidden_ones_tells_nothing(mode, fa
     said = report.to_json()
     assert any(case.verdict not in (Verdict.PASSED,) for case in report.cases)
     assert (MARK in said or str(NUMBER) in said) is (mode == "check")
+
+
+def test_the_code_that_is_shown_is_there_before_a_hidden_case_runs():
+    """Else a session that runs a hidden case could tell the one that compiles, which writes it into a name or a constant."""
+    compiled: concurrent.futures.Future = concurrent.futures.Future()
+    attempt = CpuAttempt(None, Played(right, bytes(32))._request, progress=lambda _: None, cancelled=lambda: False)
+    cases = attempt._prepare()
+    last = max(index for index, prepared in enumerate(cases) if prepared.case.group == "visible")
+    ready = {}
+
+    def run(prepared):
+        ready[prepared.case.name] = compiled.done()
+        if prepared is cases[last]:
+            threading.Timer(0.2, compiled.set_result, [None]).start()
+        return right(prepared)
+
+    attempt._run(SimpleNamespace(run=run, output=""), cases, compiled, threading.Event())
+
+    assert [ready[prepared.case.name] for prepared in cases] == [index > last for index in range(len(cases))]
+
+
+def test_no_recorder_is_given_a_hidden_case_before_all_that_is_shown_is_recorded(monkeypatch):
+    groups = ("visible",) * 4 + ("hidden", "hostile") * 3 + ("timed",)
+    cases = [SimpleNamespace(case=SimpleNamespace(group=group)) for group in groups]
+    recorded, before = [], []
+
+    def record(prepared, layout, *, turn):
+        if prepared.case.group in ("hidden", "hostile"):
+            before.append(list(recorded))
+        else:
+            time.sleep(0.2 if prepared.case.group == "timed" else 0.02)
+            recorded.append(prepared.case.group)
+        return prepared
+
+    monkeypatch.setattr(recording, "start_recorder", lambda *_: contextlib.nullcontext(SimpleNamespace(record=record)))
+    monkeypatch.setattr(recording, "lay_out", lambda prepared: None)
+    monkeypatch.setattr(recording.os, "cpu_count", lambda: 8)
+
+    assert recording.record_all(None, None, cases, lambda: False, timed=1) == cases
+    assert {tuple(sorted(each)) for each in before} == {("timed", *["visible"] * 4)}
+
+
+def test_a_recorder_that_cannot_be_started_holds_no_other_up(monkeypatch):
+    def start(*_):
+        raise OSError("no session")
+
+    cases = [SimpleNamespace(case=SimpleNamespace(group=group)) for group in ("visible", "hidden", "timed")]
+    monkeypatch.setattr(recording, "start_recorder", start)
+
+    with pytest.raises(OSError, match="no session"):
+        recording.record_all(None, None, cases, lambda: False, timed=1)

@@ -1,6 +1,6 @@
 """Split s takes the tiles s, s + S, s + 2S …; partial sums stay unnormalised, and the merge is in base 2.
 
-Habit: query heads of a group each load it again
+Habit: as if each of the
 """
 
 import torch
