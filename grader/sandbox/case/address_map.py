@@ -97,7 +97,7 @@ class AddressMap:
         Args:
             kind: load, store or atomic.
             pointers: uint64 addresses, one a lane.
-            mask: lanes that are on; None for all. Broadcasts to the pointers.
+            mask: lanes that are on, as truth or as numbers; None for all. Broadcasts to the pointers.
             itemsize: bytes a lane moves.
             region: where the pointers came from, None if that is not known.
 
@@ -107,6 +107,7 @@ class AddressMap:
         Raises:
             AccessFault: a lane that is on lies outside, or would change an input.
         """
+        mask = None if mask is None else mask.astype(bool, copy=False)  # numbers would be taken for places
         active = pointers if mask is None or mask.all() else pointers[np.broadcast_to(mask, pointers.shape)]
         self.traffic.masked_bytes += (pointers.size - active.size) * itemsize
         if active.size == 0:

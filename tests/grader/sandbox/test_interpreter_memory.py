@@ -34,10 +34,13 @@ def test_an_address_is_found_with_the_end_of_its_region(address, region):
     assert addresses().find(address) is region
 
 
-def test_masked_lanes_are_neither_checked_nor_counted_as_moved():
+@pytest.mark.parametrize("form", [bool, np.int32, np.int8], ids=lambda form: form.__name__)  # program_id > 0 is int32
+def test_masked_lanes_are_neither_checked_nor_counted_as_moved(form):
     made = addresses()
 
-    made.access("load", lanes(1000, 5, 1396), np.array([True, False, True]), 4, None)
+    touched = made.access("load", lanes(1000, 5, 1396), np.array([1, 0, 1]).astype(form), 4, None)
+
+    assert list(touched.addresses) == [1000, 1396]
 
     assert (made.traffic.loaded_bytes, made.traffic.masked_bytes) == (8, 4)
 
