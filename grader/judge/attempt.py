@@ -10,6 +10,7 @@ import abc
 import contextlib
 import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import itertools
 import platform
@@ -30,11 +31,12 @@ from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.cpu.watching import allowed_s, watched
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
-from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, ask
+from grader.judge.diagnosis.probes.asking import ENDINGS, SECONDS, AskedQuestion, ask
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
 from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted
+from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
 from grader.trace import Trace
@@ -222,11 +224,18 @@ class Attempt(abc.ABC):
             return []
         self._progress(Progress("looking for the cause"))
         questions = itertools.chain([first], asked)
-        return ask(questions, self._answers, cancelled=self._cancelled, enough=inquiry.few_are_enough)
+        allowance = Allowance(SECONDS)  # counted are its sessions' time and this thread's own, not what others take from them
+        return ask(
+            questions,
+            functools.partial(self._answers, allowance),
+            cancelled=self._cancelled,
+            clock=lambda: time.thread_time() - allowance.left_s,
+            enough=inquiry.few_are_enough,
+        )
 
-    def _answers(self, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
+    def _answers(self, allowance: Allowance, cases: Sequence[PreparedCase], stop: Callable[[], bool]) -> Iterator[Finding]:
         """A finding for each case, from one session; none after one that ended it, or once it is to stop."""
-        with CpuRunner(self._sandbox, self._submission, list(cases), stop) as runner:
+        with CpuRunner(self._sandbox, self._submission, list(cases), stop, allowance) as runner:
             if runner.load() is not None:
                 return
             for prepared in cases:

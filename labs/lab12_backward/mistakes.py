@@ -427,7 +427,7 @@ MISTAKES = (
         name="sums_not_zeroed",
         verdict="not_finite",
         what="Adds dquery into memory that nobody set to zero.",
-        diagnosis="nobody wrote",
+        diagnosis="nobody has written",
         base=ATOMICS,
         edits=(
             Edit(
@@ -469,7 +469,7 @@ MISTAKES = (
         name="lse_not_written",
         verdict="not_written",
         what="Stores lse only for rows that see a key.",
-        diagnosis="of lse",
+        diagnosis="lse is read where nobody has written",
         base=NATURAL,
         edits=(Edit("tl.store(lse_ptr + at, lse, mask=mask_m)", "tl.store(lse_ptr + at, lse, mask=mask_m & (l_i > 0))"),),
     ),

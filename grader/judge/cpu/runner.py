@@ -30,7 +30,12 @@ class CpuRunner:
     """The cases of one attempt in the interpreter. Use as a context manager: leaving it kills what is left."""
 
     def __init__(
-        self, sandbox: Sandbox, submission: Briefing, cases: list[PreparedCase], cancelled: Callable[[], bool]
+        self,
+        sandbox: Sandbox,
+        submission: Briefing,
+        cases: list[PreparedCase],
+        cancelled: Callable[[], bool],
+        allowance: Allowance | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._submission = submission
@@ -40,7 +45,7 @@ class CpuRunner:
             inputs_bytes=max(layout.inputs_bytes for layout in self._layouts.values()),
             out_bytes=max(layout.out_bytes for layout in self._layouts.values()),
         )
-        self.allowance = Allowance(submission.lab.cpu_limit_s)
+        self.allowance = allowance or Allowance(submission.lab.cpu_limit_s)
         self._session: Conversation | None = None
         self._started = 0
         self._timed_out = False

@@ -281,6 +281,12 @@ def test_asking_keeps_to_its_calls_and_ends_when_it_is_cancelled(monkeypatch):
     ask(Inquiry(lab, LAB5, findings).questions(), run, cancelled=lambda: True)
     assert calls == []
 
+    monkeypatch.setattr(asking, "SECONDS", 1e-9)
+    ask(Inquiry(lab, LAB5, findings).questions(), run, cancelled=lambda: False)
+    assert calls == []
+    ask(Inquiry(lab, LAB5, findings).questions(), run, cancelled=lambda: False, clock=lambda: 0.0)  # others took all the time
+    assert len(calls) == 6
+
 
 @pytest.mark.parametrize(
     ("lab_id", "compute", "name"),

@@ -266,7 +266,7 @@ def test_the_code_that_is_shown_is_there_before_a_hidden_case_runs():
             threading.Timer(0.2, compiled.set_result, [None]).start()
         return right(prepared)
 
-    attempt._run(SimpleNamespace(run=run, output=""), cases, compiled, threading.Event())
+    attempt._run(SimpleNamespace(run=run, output=""), cases, lambda hung: concurrent.futures.wait([compiled]))
 
     assert [ready[prepared.case.name] for prepared in cases] == [index > last for index in range(len(cases))]
 
