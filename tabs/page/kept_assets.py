@@ -31,8 +31,9 @@ class KeptAssets:
         if key not in self._kept:
             await self._ask(key, scope, receive, send)
             return
-        for message in self._kept[key]:
-            await send(message)
+        start, body = self._kept[key]
+        await send(_apart(start))
+        await send(body)
 
     async def _ask(self, key: tuple[str, bytes], scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the answer on, and keep it where it is whole and a success."""
@@ -45,7 +46,7 @@ class KeptAssets:
                 if message["status"] == 200:
                     headers = [header for header in message["headers"] if header[0] != FOREVER[0]]
                     message = {**message, "headers": [*headers, FOREVER]}
-                start = message
+                start = _apart(message)
             elif message["type"] == "http.response.body":
                 body += message.get("body", b"")
                 if start.get("status") == 200 and not message.get("more_body") and len(body) <= self._left:
@@ -58,6 +59,11 @@ class KeptAssets:
             await send(message)
 
         await self.app(scope, receive, listen)
+
+
+def _apart(start: Message) -> Message:
+    """With a list of headers of its own: whoever passes an answer on writes into the list."""
+    return {**start, "headers": [*start["headers"]]}
 
 
 def _key(scope: Scope) -> tuple[str, bytes] | None:
