@@ -31,9 +31,8 @@ class KeptAssets:
         if key not in self._kept:
             await self._ask(key, scope, receive, send)
             return
-        start, body = self._kept[key]
-        await send(_apart(start))
-        await send(body)
+        for message in self._kept[key]:
+            await send(_apart(message))
 
     async def _ask(self, key: tuple[str, bytes], scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the answer on, and keep it where it is whole and a success."""
@@ -61,9 +60,9 @@ class KeptAssets:
         await self.app(scope, receive, listen)
 
 
-def _apart(start: Message) -> Message:
-    """With a list of headers of its own: whoever passes an answer on writes into the list."""
-    return {**start, "headers": [*start["headers"]]}
+def _apart(message: Message) -> Message:
+    """One of its own: Gradio's CORS and compression, through which it goes next, write into its headers and its body."""
+    return {**message, "headers": [*message["headers"]]} if "headers" in message else {**message}
 
 
 def _key(scope: Scope) -> tuple[str, bytes] | None:

@@ -50,12 +50,15 @@ def test_the_second_answer_is_the_first_one_again():
 
 
 def test_what_is_added_to_an_answer_on_its_way_is_in_no_later_one():
-    """As Gradio's own CORS does, with the origin of whoever asked."""
+    """As Gradio's own CORS does, with the origin of whoever asked, and its compression."""
     app = KeptAssets(Origin())
 
     async def on_its_way(scope, receive, send):
         async def adding(message):
-            message.get("headers", []).append((b"vary", b"Origin"))
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"vary", b"Origin"))
+            else:
+                message["body"] += b"  // more"
             await send(message)
 
         await app(scope, receive, adding)
@@ -63,7 +66,9 @@ def test_what_is_added_to_an_answer_on_its_way_is_in_no_later_one():
     for _ in range(3):
         get(on_its_way, "/assets/a-1f.js")
 
-    assert b"vary" not in get(app, "/assets/a-1f.js")[1]
+    _, headers, body = get(app, "/assets/a-1f.js")
+    assert b"vary" not in headers
+    assert body == b"let a = 1;"
 
 
 def test_each_encoding_is_kept_by_itself():
