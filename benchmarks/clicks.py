@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks.chromium import chromium
 from benchmarks.page import served, visit
-from labs import LabFolder, lab_ids, load
+from labs import LabFolder, lab_ids, load, number_of
 
 GRADED_WITHIN_MS = 120_000
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--address", help="a page that is served already; ends with a slash")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    folders = [load(lab) for lab in lab_ids() if int(lab[3:5]) in options.labs]
+    folders = [load(lab) for lab in lab_ids() if number_of(lab) in options.labs]
     load_before = os.getloadavg()[0]
     with served() if options.address is None else contextlib.nullcontext(options.address) as address, chromium() as browser:
         result = {

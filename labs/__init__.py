@@ -69,6 +69,11 @@ def lab_ids() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in ROOT.glob("lab*/lab.py")))
 
 
+def number_of(lab_id: str) -> int:
+    """2 of "lab02_safe_softmax"."""
+    return int(lab_id.partition("_")[0].removeprefix("lab"))
+
+
 def named(text: str) -> str:
     """A lab's id from its id, the first part of it ("lab02"), or its number ("2", "lab2").
 
@@ -76,7 +81,7 @@ def named(text: str) -> str:
         KeyError: there is no such lab; the message says which there are.
     """
     number = text.removeprefix("lab")
-    found = [lab_id for lab_id in lab_ids() if text == lab_id or (number and number.zfill(2) == lab_id[3:].partition("_")[0])]
+    found = [lab_id for lab_id in lab_ids() if text == lab_id or (number and number.zfill(2) == f"{number_of(lab_id):02d}")]
     if not found:
         raise KeyError(f"there is no lab {text!r}: expected one of {', '.join(lab_ids())}")
     return found[0]

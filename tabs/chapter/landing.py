@@ -88,7 +88,7 @@ def _begin(first: str) -> str:
 def _resume() -> str:
     """A link to where the reader last was, by the name of the tab or the lab."""
     names = {tab.ID: tab.TITLE for tab in load_tabs() if tab.ID != ID}
-    names |= {lab_id: f"lab {number}, {labs.load(lab_id).lab.title}" for number, lab_id in enumerate(labs.lab_ids())}
+    names |= {lab_id: f"lab {labs.number_of(lab_id)}, {labs.load(lab_id).lab.title}" for lab_id in labs.lab_ids()}
     return on_load(f"const names = {json.dumps(names)};\n{script('resume.view.js')}")
 
 

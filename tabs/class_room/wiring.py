@@ -39,7 +39,7 @@ def titled(lab_id: str) -> str:
     """A lab as people name it: "2 · Safe softmax"; one that is no longer here by its id."""
     if lab_id not in labs.lab_ids():
         return lab_id
-    return f"{int(lab_id[3:5])} · {labs.load(lab_id).lab.title}"
+    return f"{labs.number_of(lab_id)} · {labs.load(lab_id).lab.title}"
 
 
 def number_of(things: Sized, noun: str) -> str:

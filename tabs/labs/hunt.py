@@ -70,7 +70,7 @@ class Hunt:
     def choices(self, there: Mapping[str, Task]) -> list[tuple[str, str]]:
         """(what it says, lab or `EVERY`) of where bugs may come from, where these are open."""
         counts = {lab_id: sum(task.lab == lab_id for task in there.values()) for lab_id in labs.lab_ids()}
-        told = [(f"Lab {int(lab_id[3:5])} · {count} bugs", lab_id) for lab_id, count in counts.items() if count]
+        told = [(f"Lab {labs.number_of(lab_id)} · {count} bugs", lab_id) for lab_id, count in counts.items() if count]
         return [(f"Every open lab · {len(there)} bugs", EVERY), *told]
 
     def locked(self, there: Mapping[str, Task]) -> str:

@@ -36,7 +36,7 @@ what you like. Kinds that you miss come back after {DAYS[0]}, {DAYS[1]} and {DAY
 def card(task: Task, level: str, note: str = "") -> str:
     """What is told of a task. `level`: REPORT, what the report says; CASES, only which cases fail."""
     title = labs.load(task.lab).lab.title
-    number = int(task.lab[3:5])
+    number = labs.number_of(task.lab)
     dots = "●" * task.level + "○" * (HARDEST - task.level)
     hard = f'<span role="img" aria-label="difficulty {task.level} of {HARDEST}">{dots}</span>'
     sentence = ""

@@ -193,7 +193,7 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
         field = gr.Textbox(value="", **_prediction_field(folder))
         view = desk.look(attempt, user) if attempt and user else desk.newest(lab_id, user)
         if asked and not found:
-            view = dataclasses.replace(view, state=states.no_such_lab(asked, way.number_of(lab_id)) + view.state)
+            view = dataclasses.replace(view, state=states.no_such_lab(asked, labs.number_of(lab_id)) + view.state)
         of_lab = [way.spec_with_way(lab_id), folder.starter, folder.starter, field]
         return [*of_lab, *_beside(view), *_around(desk, lab_id, user)]
 

@@ -38,10 +38,6 @@ def standings(history: Sequence[Status]) -> Mapping[str, Standing]:
     return found
 
 
-def number_of(lab_id: str) -> int:
-    return int("".join(char for char in lab_id.partition("_")[0] if char.isdigit()))
-
-
 def lab_of(text: str | None) -> str | None:
     """The lab that a link means, as `labs.named` reads it; None for anything else."""
     try:
@@ -64,7 +60,7 @@ def link_to(lab_id: str) -> str:
 def label(lab_id: str, standing: Standing | None = None) -> str:
     """ "✓ 2 · Safe softmax · 4.8 of 8 points", as the picker has it."""
     lab = labs.load(lab_id).lab
-    words = [str(number_of(lab_id)), lab.title, _points(lab.points, standing)]
+    words = [str(labs.number_of(lab_id)), lab.title, _points(lab.points, standing)]
     sign = standing.sign if standing else ""
     return f"{sign} {' · '.join(words)}".strip()
 
@@ -92,7 +88,7 @@ def spec_with_way(lab_id: str) -> str:
     _, heading, more = after.partition("\n## ")
     names = titles_of_tabs()
     needs = [f"[{names[tab]}](?tab={tab})" for tab in folder.lab.needs if tab in names]
-    earlier = [f"[lab {number_of(one)}]({link_to(one)})" for one in _built_on(lab_id)]
+    earlier = [f"[lab {labs.number_of(one)}]({link_to(one)})" for one in _built_on(lab_id)]
     words = [f"Read first: {', '.join([*needs, *earlier])}"] if needs or earlier else []
     words += [f"about {folder.lab.minutes} minutes"] if folder.lab.minutes else []
     words += [_points(folder.lab.points, None)]
@@ -137,7 +133,7 @@ def _row(lab_id: str, standing: Standing | None, names: Mapping[str, str]) -> st
     title = f'<a href="{escape(link_to(lab_id))}"><b>{escape(lab.title)}</b></a><span class="idea">{escape(lab.idea)}</span>'
     points = wording.points(lab.points) if lab.points else "–"
     cells = "".join(f"<td>{cell}</td>" for cell in (title, needs, lab.minutes or "", points))
-    number = f'<td class="number">{number_of(lab_id)}</td>'
+    number = f'<td class="number">{labs.number_of(lab_id)}</td>'
     return f'<tr class="{tone}">{number}{cells}<td class="standing">{state}{best}</td></tr>'
 
 
@@ -147,4 +143,4 @@ def onward(lab_id: str) -> str:
     if following is None:
         return '<a href="?tab=labs&amp;room=map">All labs</a>'
     title = escape(labs.load(following).lab.title)
-    return f'<a href="{escape(link_to(following))}">Next: lab {number_of(following)} · {title}</a>'
+    return f'<a href="{escape(link_to(following))}">Next: lab {labs.number_of(following)} · {title}</a>'

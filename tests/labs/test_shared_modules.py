@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from labs import ROOT, lab_ids
+from labs import ROOT, lab_ids, number_of
 
 SHARED = {
     path.stem: said.group(1)
@@ -27,7 +27,7 @@ def _named(text):
 
 def _users(module):
     pattern = re.compile(rf"^from labs\.{module} import |^from labs import .*\b{module}\b", re.M)
-    return {int(lab[3:5]) for lab in lab_ids() if any(pattern.search(path.read_text()) for path in (ROOT / lab).glob("*.py"))}
+    return {number_of(lab) for lab in lab_ids() if any(pattern.search(path.read_text()) for path in (ROOT / lab).glob("*.py"))}
 
 
 def test_the_shared_modules_are_found():

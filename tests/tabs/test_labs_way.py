@@ -83,7 +83,7 @@ def test_a_spec_begins_with_what_it_needs(lab_id):
     spec = way.spec_with_way(lab_id)
     second = spec.split("\n\n")[1]
 
-    assert spec.startswith(f"# Lab {way.number_of(lab_id)} ")
+    assert spec.startswith(f"# Lab {labs.number_of(lab_id)} ")
     assert second.startswith("Read first: ")
     assert re.search(r"about \d+ minutes", second)
     tabs = re.findall(r"\?tab=(\w+)\)", second)
