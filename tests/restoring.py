@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 from grader.course import Course, State
-from grader.course.archive import Archive, End
+from grader.course.archive import Archive
 from grader.report import Report
 from tests.grader.course import pretend_class as made
 
@@ -38,17 +38,7 @@ def make(archive: Archive, *, attempts: int, report: Report) -> None:
             created = made.START + 60 * number
             submission = made.handed_in(user=f"hf:acc{number % PEOPLE}", lab=lab, source=source, created=created)
             archive.keep_submission(submission)
-            end = End(
-                id=submission.id,
-                state=State.DONE,
-                charged=True,
-                fault="",
-                process="pretended",
-                started=created,
-                finished=created + 1,
-                report=dataclasses.replace(report, lab=lab),
-            )
-            archive.keep_end(end)
+            archive.keep_end(made.ended(submission, dataclasses.replace(report, lab=lab)))
 
 
 def start(folder: Path, *, attempts: int) -> dict[str, Any]:

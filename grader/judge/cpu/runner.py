@@ -95,7 +95,7 @@ class CpuRunner:
         except Ended as ended:
             self._retire()
             self._timed_out |= ended.ending.reason is Reason.TIME_LIMIT
-            told_s = self._submission.lab.cpu_limit_s if of_all else limit_s
+            told_s = self.allowance.limit_s if of_all else limit_s
             return Outcome(ending=ended.ending, duration_ms=_since(started), limit_s=told_s, of_all=of_all)
         duration_ms = _since(started)
         self._longest_s = max(self._longest_s, duration_ms / 1e3)

@@ -121,13 +121,11 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
 def _made(told: Any, lab: Lab, judged: Judged, until: float) -> dict[str, Any]:
     """What the lines hold; and in a case that is not right, from where on that is no quantity of the lab."""
     quantities = lab.quantities(judged.prepared.inputs) if lab.quantities and time.monotonic() < until else {}
-    if not quantities:
-        return {"lines": [], "parts": None}
     try:
-        lines = line_values.read(told, quantities, until)
+        lines = line_values.read(told, quantities, until) if quantities else []
     except ValueError as error:
         logger.warning("what lines hold is left out", extra={"why": str(error)})
-        return {"lines": [], "parts": None}
+        lines = []
     parts = line_values.parts_from(lines) if judged.finding.failed else None
     known = [[line.number, list(line.taken), line.holds if line.none_at is None else ""] for line in lines]
     return {"lines": known, "parts": parts}

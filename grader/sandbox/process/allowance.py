@@ -13,10 +13,10 @@ _SHORTEST_S = 0.1  # what is asked once nothing is left ends at once, and says s
 
 
 class Allowance:
-    """`left_s`: what is left, in seconds. Counted is waiting for answers, without what others keep a session from running."""
+    """`left_s`: what is left of `limit_s`. Counted is waiting for answers, without what others keep a session from running."""
 
     def __init__(self, limit_s: float = math.inf) -> None:
-        self.left_s = limit_s
+        self.limit_s = self.left_s = limit_s
 
     def receive(
         self, session: Conversation, time_limit_s: float, cancelled: Callable[[], bool] = lambda: False

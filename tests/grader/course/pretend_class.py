@@ -105,17 +105,21 @@ def put(course: Course, found: list[tuple[HandIn, Report]]) -> None:
     """Into the database alone, in one transaction; the archive gets it at the next start."""
     with writing(course._engine) as connection:
         for submission, graded in found:
-            end = End(
-                id=submission.id,
-                state=State.DONE,
-                charged=True,
-                fault="",
-                process="pretended",
-                started=submission.created,
-                finished=submission.created + 1,
-                report=graded,
-            )
-            attempts.add(connection, submission, end)
+            attempts.add(connection, submission, ended(submission, graded))
+
+
+def ended(submission: HandIn, report: Report) -> End:
+    """Graded within a second."""
+    return End(
+        id=submission.id,
+        state=State.DONE,
+        charged=True,
+        fault="",
+        process="pretended",
+        started=submission.created,
+        finished=submission.created + 1,
+        report=report,
+    )
 
 
 def grade_regrade(course: Course, regrade_id: str, chance: random.Random, declared: dict[str, float]) -> dict[str, Report]:
