@@ -160,6 +160,13 @@ def test_what_a_line_holds_and_where_that_parts_from_the_lab_stands_beside_it(pl
     says(page, "Line 12, which takes from line 11, is the first that holds none of the quantities")
     expect(page.locator(".watch-code .lit.wrong")).to_contain_text("✗ no quantity of the lab")
     expect(page.locator(".watch-code", has_text="line_11").locator(".watch-holds").first).to_have_text("input")
+    text_in_its_box = """(tag) => {
+      const text = document.createRange(), box = tag.getBoundingClientRect();
+      text.selectNodeContents(tag);
+      return text.getBoundingClientRect().left >= box.left && text.getBoundingClientRect().right <= box.right;
+    }"""
+    for tag in page.locator(".watch-holds").all():  # else it is written over the line
+        assert tag.evaluate(text_in_its_box), tag.inner_text()
     expect(page.locator(".watch-name", has_text="out")).to_contain_text("✗ 2 not right")
     assert page.locator(".watch-off").last.get_attribute("d") != ""
 
