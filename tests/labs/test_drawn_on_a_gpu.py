@@ -1,67 +1,28 @@
-"""What a lab draws for a GPU is drawn there: no generator of the CPU's makes tensors there, and no tensors of two devices meet.
+"""What a lab draws for a GPU is drawn there, and what is made of it; what is said of a case on a GPU is what is said on a CPU."""
 
-Without a GPU: torch's default device is a pretended one, whose tensors are of a class of their own.
-"""
-
+import dataclasses
+import logging
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._device import _device_constructors
+from interpreted import Interpreted, attempt
+from pretended_device import Pretended, There, moved
 
 from grader.judge.case import inputs
+from grader.judge.cpu import watching
+from grader.judge.cpu.attempt import CpuAttempt
 from labs import lab_ids, load
 
-GPU = torch.device("cuda")
 SEED = bytes(range(32))
-MOVES = {torch.Tensor.cpu, torch.Tensor.to, torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.item}
-
-
-def tensors(values):
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            yield from tensors(value)
-
-
-class There(torch.Tensor):
-    """A tensor of the pretended device."""
-
-    device = GPU
-
-    @classmethod
-    def __torch_function__(cls, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function not in MOVES:
-            here = [each for each in tensors([*args, *kwargs.values()]) if type(each) is torch.Tensor and each.dim()]
-            assert not here, f"{function} is given tensors of two devices"
-        return super().__torch_function__(function, types, args, kwargs)
-
-
-class Pretended(TorchFunctionMode):
-    """The default device: whatever makes a tensor and names no device makes it there, with that device's generator."""
-
-    generator = None
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        made_there = function in _device_constructors() and kwargs.get("device") in (None, GPU)
-        if made_there:
-            kwargs.pop("device", None)
-            assert kwargs.get("generator", self.generator) is self.generator, f"{function} is given a generator of the CPU's"
-        elif function is torch.Tensor.to and GPU in args:
-            made_there, args = True, (*(each for each in args if each is not GPU), torch.device("cpu"))
-        made = function(*args, **kwargs)
-        return made.as_subclass(There) if made_there else made
 
 
 class Torch:
     """The module as `prepare` sees it, with a GPU."""
 
     def __init__(self):
-        self._gpu = Pretended()
+        self._gpu = Pretended(default=True)
 
     def __getattr__(self, name):
         return getattr(torch, name)
@@ -109,5 +70,46 @@ def test_what_a_wrong_kernel_would_answer_is_there(lab_id, monkeypatch):
 
 
 def test_a_generator_of_the_cpus_is_found_there():
-    with Pretended(), pytest.raises(AssertionError, match="a generator of the CPU's"):
+    with Pretended(default=True), pytest.raises(AssertionError, match="a generator of the CPU's"):
         torch.randperm(3, generator=torch.Generator())
+
+
+class Watched(Interpreted):
+    def _watch(self, cases, took_s):
+        return CpuAttempt._watch(self, cases, took_s)
+
+
+class MovedThere(Watched):
+    """An attempt whose cases are judged there, as a GPU's are; they run here."""
+
+    def grade(self):
+        with Pretended(default=False):
+            return super().grade()
+
+    def _where_tensors_are(self):
+        return Pretended(default=True)
+
+    def _judge(self, prepared, outcome):
+        prepared = dataclasses.replace(prepared, inputs=moved(prepared.inputs))
+        snapshots = tuple(
+            SimpleNamespace(tensor=moved(each.tensor), unwritten=moved(each.unwritten), overrun=each.overrun)
+            for each in outcome.snapshots
+        )
+        return super()._judge(prepared, dataclasses.replace(outcome, snapshots=snapshots))
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "mistake"),
+    [("lab12_backward", "scores_not_scaled_again"), ("lab06_causal", "acc_not_rescaled")],
+)
+def test_what_is_said_there_is_what_is_said_here(lab_id, mistake, judge, monkeypatch, caplog):
+    folder = load(lab_id)
+    source = next(each.source for each in folder.mistakes if each.name == mistake).encode()
+    monkeypatch.setattr(watching, "SHARE", 60.0)  # of the time that an attempt takes: it is watched to its end
+    caplog.set_level(logging.WARNING)
+
+    here, there = (attempt(kind, judge, folder, source, mode="submit", seed=SEED) for kind in (Watched, MovedThere))
+
+    assert (there.verdict, there.diagnosis, there.facts) == (here.verdict, here.diagnosis, here.facts)
+    assert there.trace["lines"] == here.trace["lines"]
+    assert not caplog.records
