@@ -1,4 +1,4 @@
-"""What a lab draws for a GPU is drawn there, and what is made of it; what is said of a case on a GPU is what is said on a CPU."""
+"""What a lab draws for a GPU is drawn there, and what is made of it; of a case there the same is said as of one on a CPU."""
 
 import dataclasses
 import logging

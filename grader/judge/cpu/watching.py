@@ -119,7 +119,7 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
 
 
 def _made(told: Any, lab: Lab, prepared: PreparedCase, until: float, *, failed: bool) -> dict[str, Any]:
-    """What the lines hold of the case as it was watched; and where it `failed`, from where on that is no quantity of the lab."""
+    """What the lines hold of the case as it was watched; where it `failed`, from where on that is no quantity of the lab."""
     quantities = lab.quantities(prepared.inputs) if lab.quantities and time.monotonic() < until else {}
     try:
         lines = line_values.read(told, quantities, until) if quantities else []
