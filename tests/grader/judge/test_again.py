@@ -146,6 +146,23 @@ def test_only_what_the_interpreter_has_right_is_compiled_again():
     assert [each.prepared.case.name for each in suspects(cases, seen)] == ["small", "large"]
 
 
+@pytest.mark.parametrize(("verdict", "there"), [(Verdict.PASSED, ["many", "more"]), (Verdict.WRONG_ANSWER, [])])
+def test_a_hidden_case_is_compiled_again_where_every_visible_one_is_right(verdict, there):
+    hidden = [judged(name, Verdict.WRONG_ANSWER, cells=cells, group="hidden") for name, cells in (("more", 128), ("many", 64))]
+
+    found = suspects([judged("right"), *hidden], {"right": judged("right", verdict)})
+
+    assert [each.prepared.case.name for each in found] == there
+
+
+def test_of_a_hidden_case_its_name_is_said_and_nothing_of_the_interpreter():
+    suspect = judged("many", Verdict.WRONG_ANSWER, group="hidden")
+
+    said = what_mends(suspect, lambda suspect, options: judged(verdict=Verdict.PASSED))
+
+    assert said.sentence.startswith("Case many is wrong; compiled with num_stages=1 it is right, so stages")
+
+
 @pytest.mark.parametrize(
     ("mends", "name", "tried"),
     [("num_stages", "right_with_one_stage", 1), ("num_warps", "right_with_one_warp", 2), (None, None, 2)],
