@@ -16,6 +16,7 @@ from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.probes import asking, battery
 from grader.judge.diagnosis.probes.asking import ask
+from grader.judge.judging import _answer_depends_on
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Diagnosis, Verdict
 from labs import load
@@ -355,6 +356,7 @@ def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected
     assert (got in fact.got) and fact.expected == expected
     assert read(LAB11, "seen_100_100", way(LAB11)) is None
     assert read(LAB11, "seen_100_100", way(LAB11, divisions=0)) is None  # the sum is wrong there, and not the mask
+    assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
 
 
 def test_heads_that_mix_where_keys_are_many_are_told():
@@ -380,3 +382,21 @@ def test_of_views_that_fail_those_with_the_fewest_gaps_are_told():
     sentence = Inquiry(lab, LAB10, out_of_bounds(findings, few_wide.name, "all")).diagnose().diagnosis.sentence
 
     assert f"{' and '.join(few)} have gaps" in sentence
+
+
+def test_a_kernel_that_forgets_kv_len_is_not_refused_where_the_keys_beyond_weigh_nothing():
+    lab = load(LAB7).lab
+    case = next(case for case in lab.cases if case.name == "kv_len_uneven")
+    prepared = prepare(lab, case, SEED)
+    short = prepared.inputs["kv_len"]
+    assert short.unique().numel() > 1
+    beyond = torch.arange(prepared.inputs["key"].shape[2]) >= short[:, None]
+    key = prepared.inputs["key"].masked_fill(beyond[:, None, :, None], 0.0)
+    key[..., 0] = torch.where(beyond[:, None], -64.0, 64.0)  # the first channel alone decides: what lies beyond has no weight
+    query = prepared.inputs["query"].clone()
+    query[..., 0] = 64.0
+    unseen = dataclasses.replace(prepared, inputs={**prepared.inputs, "key": key, "query": query})
+
+    assert not _answer_depends_on(lab, finding(lab, unseen, lab.expected), "kv_len")
+    assert _answer_depends_on(lab, finding(lab, prepared, lab.expected), "kv_len")
+    assert _answer_depends_on(lab, finding(lab, prepared, lab.expected), "query")

@@ -67,3 +67,8 @@ def several(places: Sequence[int]) -> str:
             runs.append([place, place])
     said = [str(first) if first == last else f"{first} to {last}" for first, last in runs[:4]]
     return ", ".join(said) + (" …" if len(runs) > 4 else "")
+
+
+def keys_named(places: Sequence[int]) -> str:
+    """ "key 3", "keys 126 to 128"; "" of none."""
+    return f"key{'s' if len(places) > 1 else ''} {several(places)}" if places else ""

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, identity, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared, several
+from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, identity
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -28,17 +28,15 @@ def seen(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         what += f", window {window}" if kind == "window" and window != WIDE_OPEN else ""
         name = f"seen_{rows}_{keys}"
         case = prepared(lab, name, given, FP16, what=what)
-        yield KernelQuestion(
-            name=name, cases=(case,), read=functools.partial(_read, weight_of_one=unit(kind), keys=keys, what=what)
-        )
+        yield KernelQuestion(name=name, cases=(case,), read=functools.partial(_read, keys=keys, what=what))
 
 
-def _read(found: Sequence[Finding], weight_of_one: float, keys: int, what: str) -> Reading | None:
+def _read(found: Sequence[Finding], keys: int, what: str) -> Reading | None:
     """The first query that gives a weight to keys that it should not, or none to some that it should."""
     finding = found[0]
     if finding.out is None or finding.expected is None or not bool(torch.isfinite(finding.out).all()):
         return None
-    got, wanted = (x[0, 0, :, :keys].double() / weight_of_one > 1e-4 for x in (finding.out, finding.expected))
+    got, wanted = (x[0, 0, :, :keys] != 0 for x in (finding.out, finding.expected))
     wrong = (got != wanted).any(-1).nonzero().flatten().tolist()
     if not wrong:
         return None
@@ -49,5 +47,4 @@ def _read(found: Sequence[Finding], weight_of_one: float, keys: int, what: str) 
 
 
 def _keys(weighed: torch.Tensor) -> str:
-    places = weighed.nonzero().flatten().tolist()
-    return f"key{'s' if len(places) > 1 else ''} {several(places)}" if places else "none"
+    return keys_named(weighed.nonzero().flatten().tolist()) or "none"

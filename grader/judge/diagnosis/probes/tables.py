@@ -19,7 +19,8 @@ FP16 = torch.float16
 ONE = {"fp8": 0x38, "nvfp4": 2}  # the code of 1
 SCALE_OF_ONE = 0x38
 ROUNDED = 0.07  # of a score: what rounding out to eight bits would do to it; the nearest codes are further apart
-CHANNELS = 32  # of the rows by which channels are told apart
+CHANNELS = 32  # of rows by which channels are told apart
+TRIED = (0, 1, 2, 3, 7, 8, 16, 31)  # of them, each in a sequence of its own
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
@@ -200,10 +201,10 @@ def _cell(x: torch.Tensor) -> float | None:
 
 
 def _channels_of_value(lab: Lab, kind: str) -> PreparedCase:
-    """Sequence c has a 1 in channel c of value alone."""
-    value = _codes((CHANNELS, 1, 1, CHANNELS))
-    value[range(CHANNELS), 0, 0, range(CHANNELS)] = ONE[kind]
-    given = _raw(kind, torch.zeros(CHANNELS, 1, CHANNELS), _codes(tuple(value.shape)), value)
+    """Each sequence has a 1 in one channel of value alone."""
+    value = _codes((len(TRIED), 1, 1, CHANNELS))
+    value[range(len(TRIED)), 0, 0, TRIED] = ONE[kind]
+    given = _raw(kind, torch.zeros(len(TRIED), 1, CHANNELS), _codes(tuple(value.shape)), value)
     return prepared(lab, f"{kind}_places", given, FP16, what="one key, one channel of value is 1")
 
 
@@ -213,14 +214,14 @@ def _misplaced(finding: Finding) -> list[tuple[int, list[int]]]:
 
 
 def _elsewhere(rows: torch.Tensor, *, most: float) -> list[tuple[int, list[int]]]:
-    """Rows whose largest number, more than `most` times the median, does not stand in the column of their number, or not alone;
-    none where some row is no number, or all are 0.
+    """Of rows for the channels TRIED, those whose largest number, more than `most` times the median, does not stand in that
+    channel, or not alone; none where some row is no number, or all are 0.
     """
     if not bool(torch.isfinite(rows).all() & rows.any()):
         return []
     least = torch.maximum(0.4 * rows.amax(-1), most * rows.median(-1).values).clamp(min=1e-6)
     found = [(row >= size).nonzero().flatten().tolist() for row, size in zip(rows, least, strict=True)]
-    return [(channel, places) for channel, places in enumerate(found) if places != [channel]]
+    return [(channel, places) for channel, places in zip(TRIED, found, strict=True) if places != [channel]]
 
 
 def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -235,8 +236,8 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 
     in_place = _channels_of_value(lab, kind)
     yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read)
-    query = 8.0 * torch.eye(CHANNELS)[:, None]
-    key, value = _codes((CHANNELS, 1, CHANNELS, CHANNELS)), _codes((CHANNELS, 1, CHANNELS, CHANNELS))
+    query = 8.0 * torch.eye(CHANNELS)[list(TRIED), None]
+    key, value = (_codes((len(TRIED), 1, CHANNELS, CHANNELS)) for _ in range(2))
     key[:, 0, range(CHANNELS), range(CHANNELS)] = value[:, 0, range(CHANNELS), range(CHANNELS)] = ONE[kind]
     given = _raw(kind, query, key, value)
     name = f"{kind}_meeting"
