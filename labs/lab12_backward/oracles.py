@@ -113,10 +113,12 @@ def _modulo(heads_q: int, heads_kv: int) -> torch.Tensor:
     return torch.arange(heads_q) % heads_kv
 
 
-def _one_member(gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int, *, member: int) -> torch.Tensor:
-    """Of each group, one query head alone."""
+def _one_member(
+    gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int, *, member: int, each_time: bool = False
+) -> torch.Tensor:
+    """Of each group, one query head alone; `each_time`: in the place of every head of it."""
     group_size = gradient.shape[1] // heads_kv
-    return gradient[:, member % group_size :: group_size]
+    return gradient[:, member % group_size :: group_size] * (group_size if each_time else 1)
 
 
 def _mean(gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int) -> torch.Tensor:
@@ -403,6 +405,15 @@ ORACLES = (
         "last_head_of_the_group",
         "dkey and dvalue come from the last query head of each group: they must be the sum over all heads of it.",
         gathered=functools.partial(_one_member, member=-1),
+    ),
+    *(
+        _oracle(
+            f"{which}_head_each_time",
+            f"dkey and dvalue count the {which} query head of each group once for every head of it: "
+            "each turn must take the next.",
+            gathered=functools.partial(_one_member, member=member, each_time=True),
+        )
+        for which, member in (("first", 0), ("last", -1))
     ),
     _oracle(
         "mean_of_the_group",

@@ -67,6 +67,9 @@ def way(lab_id, **changes):
         (LAB5, {"product_keys": lambda lane, n: lane != n - 1}, "last_key_not_in_product"),
         (LAB6, {"visible": lambda a: (a.distance() <= 1)[None, None]}, "one_key_too_many"),
         (LAB7, {"extra": 2}, "empty_parts_count"),
+        (LAB7, {"part": lambda lane, n: (lane % 32).expand(len(n), -1)}, "parts_not_weighed"),
+        (LAB9, {"part": lambda lane, n: lane // ((n + 2) // 3).clamp(min=1), "unweighed": "sum"}, "parts_sums_not_weighed"),
+        (LAB6, {"part": lambda lane, n: lane // ((n + 1) // 2).clamp(min=1), "unweighed": "acc"}, "parts_acc_not_weighed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -325,6 +328,8 @@ def test_channels_in_other_places_are_no_matter_of_the_codes(part, name, got):
 
     assert read(LAB10, name, compute).fact.got.startswith(got)
     assert read(LAB10, "nvfp4_value_codes", compute) is None
+    if name == "nvfp4_places":  # what else is read off channels would be said of the wrong ones
+        assert [fact.given for fact in diagnosed(LAB10, compute).facts] == ["one channel of value is 1, the others 0"]
     assert read(LAB10, name, lambda inputs: 0.5 * way(LAB10)(inputs)) is None
 
 

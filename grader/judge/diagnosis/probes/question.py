@@ -24,11 +24,15 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelQuestion:
-    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
+    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed.
+
+    `alone`: where it reads something nothing else is shown: other questions would take the one for the other.
+    """
 
     name: str
     cases: tuple[PreparedCase, ...]
     read: Callable[[Sequence[Finding]], Reading | None]
+    alone: bool = False
 
     @property
     def family(self) -> str:

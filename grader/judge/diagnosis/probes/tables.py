@@ -235,7 +235,7 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
 
     in_place = _channels_of_value(lab, kind)
-    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read)
+    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read, alone=True)
     query = 8.0 * torch.eye(CHANNELS)[list(TRIED), None]
     key, value = (_codes((len(TRIED), 1, CHANNELS, CHANNELS)) for _ in range(2))
     key[:, 0, range(CHANNELS), range(CHANNELS)] = value[:, 0, range(CHANNELS), range(CHANNELS)] = ONE[kind]
