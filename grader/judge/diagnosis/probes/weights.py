@@ -104,10 +104,18 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
         which = f"key {first}" if per == 1 else f"keys {several(list(range(first, min(first + per, keys))))}"
         fact = Fact(
             given=what,
-            got=f"{place} gives {which} the weight {number(rows[row, channel])}",
+            got=f"{place} gives {which} the weight {number(rows[row, channel])}{right_rows(got, wanted, 'queries')}",
             expected=number(wanted.reshape(-1, channels)[row, channel]),
         )
     return Reading(fact=fact, picture=picture(got, wanted, what))
+
+
+def right_rows(got: torch.Tensor, wanted: torch.Tensor, what: str) -> str:
+    """ "; queries 0 to 63 are right": rows that are right in every head, where some are; "" where none or all are."""
+    off = (got - wanted).abs().nan_to_num(nan=torch.inf).amax(-1) > 0.01 * wanted.abs().amax(-1)
+    bad = off.reshape(-1, off.shape[-1]).any(0)
+    right = (~bad).nonzero().flatten().tolist()
+    return f"; {what} {several(right)} are right" if 1 < len(right) < len(bad) else ""
 
 
 def picture(got: torch.Tensor, wanted: torch.Tensor, what: str) -> Picture | None:
