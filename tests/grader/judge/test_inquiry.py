@@ -9,7 +9,7 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
-from grader.judge.diagnosis.accounts.changes import SOURCES, last_pass, last_pass_mixed, of_row_zero, summed_down
+from grader.judge.diagnosis.accounts.changes import SOURCES, last_pass, last_pass_mixed, log_sum, of_row_zero, summed_down
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
@@ -63,6 +63,8 @@ def way(lab_id, **changes):
         (LAB3, {"after": (last_pass_mixed(1 / math.log(2.0), "ll"),)}, "last_pass_ll"),
         (LAB3, {"after": (last_pass(math.log(2.0), 1.0, 1 / math.log(2.0)),)}, "last_pass_x_in_base_e"),
         (LAB3, {"after": (last_pass(1 / math.log(2.0), 1.0, 1.0),)}, "last_pass_exp_for_exp2"),
+        (LAB2, {"after": (log_sum(math.log(2.0), 1.0),)}, "log_of_other_base"),
+        (LAB2, {"after": (log_sum(1.0, 1 / math.log(2.0)),)}, "exp_of_other_base"),
         (LAB3, {"after": (of_row_zero("s"),)}, "statistics_of_row_zero"),
         (LAB3, {"after": (of_row_zero("l"),)}, "statistics_of_row_zero"),
         (LAB3, {"tile": 1024, "late": "sum", "start": -1e9}, "sum_rescaled_late"),

@@ -146,6 +146,16 @@ def of_row_zero(where: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]
     return finished
 
 
+def log_sum(of_sum: float, of_all: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """(exp(x − m) / l^of_sum)^of_all: a log-sum-exp whose logarithm, or whose last exponential, is of another base."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        m, total = _statistics(a, 1.0)
+        return torch.exp((of_all * (a.scores() - m - of_sum * total.log())).float()).double()
+
+    return finished
+
+
 def _statistics(a: Attention, base: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's maximum, times `base`, and its sum of exponentials."""
     m = a.scores().amax(-1, keepdim=True)

@@ -114,6 +114,13 @@ def _last_pass() -> Iterator[tuple[str, str, Way]]:
     ):
         sentence = f"{what}: the row is missing in the offset of what is loaded there."
         yield "statistics_of_row_zero", sentence, Way(after=(changes.of_row_zero(where),))
+    for power in (LN2, 1 / LN2):
+        sentence = (
+            "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2."
+        )
+        yield "log_of_other_base", sentence, Way(after=(changes.log_sum(power, 1.0),))
+        sentence = "The last exponential is of another base than what it is raised to: exp beside log, exp2 beside log2."
+        yield "exp_of_other_base", sentence, Way(after=(changes.log_sum(1.0, power),))
     for name, what, change in (
         ("x_in_base_e", "m is in base 2, but x is not multiplied by log2(e)", changes.last_pass(LN2, 1.0, 1 / LN2)),
         ("m_in_base_e", "x is multiplied by log2(e), but m is not in base 2", changes.last_pass(LN2, 1 / LN2, 1.0)),

@@ -76,7 +76,7 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
         sums = f"; the row sums to {number(got[row].sum())}" if abs(float(got[row].sum()) - 1) > 1e-3 else ""
         fact = Fact(
             given=what,
-            got=f"row {row}, column {column} is {number(got[row, column])}{sums}{right_rows(got, want, 'rows')}",
+            got=f"row {row}, column {column} is {number(got[row, column])}{sums}{right_rows(finding, 'rows')}",
             expected=number(want[row, column]),
         )
     return Reading(fact=fact, picture=picture(got, want, what))
