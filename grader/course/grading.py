@@ -162,6 +162,8 @@ class Grader:
         self._process = process
         self.counts = counts or Counts()
         self.in_hand: set[str] = set()  # attempts from DBOS's call to its end
+        # DBOS counts a job from the moment at which its thread runs: on a busy machine it can look, and claim, once more before
+        self._one_at_a_time = threading.Lock()
         self.trouble = ""  # why what was judged cannot be stored; one sentence
         self._judge: Judges | None = None
         self._unrecorded: End | None = None  # judged, but the disk or the database did not take it yet
@@ -199,25 +201,29 @@ class Grader:
                 logger.exception("judge did not close")
 
     def grade(self, attempt_id: str) -> str:
-        """Grade it unless it has ended. Returns what came of it.
+        """Grade it unless it has ended, after whatever is in hand already. Returns what came of it.
 
         A full disk, or a database that is away, is waited for. Whatever else fails is raised, and the job ends with it.
         """
         self.in_hand.add(attempt_id)
-        pause_s = STORE_AGAIN_S
         try:
-            while True:
-                try:
-                    came = self._graded(attempt_id)
-                    self.trouble = ""
-                    return came
-                except (*AWAY, OSError) as error:
-                    self._not_stored(attempt_id, error)
-                if self.stopping.wait(pause_s):
-                    threading.Event().wait()  # until this process ends: a job that ended before would be over for good
-                pause_s = min(2 * pause_s, STORE_AGAIN_AT_MOST_S)
+            with self._one_at_a_time:
+                return self._graded_and_stored(attempt_id)
         finally:
             self.in_hand.discard(attempt_id)
+
+    def _graded_and_stored(self, attempt_id: str) -> str:
+        pause_s = STORE_AGAIN_S
+        while True:
+            try:
+                came = self._graded(attempt_id)
+                self.trouble = ""
+                return came
+            except (*AWAY, OSError) as error:
+                self._not_stored(attempt_id, error)
+            if self.stopping.wait(pause_s):
+                threading.Event().wait()  # until this process ends: a job that ended before would be over for good
+            pause_s = min(2 * pause_s, STORE_AGAIN_AT_MOST_S)
 
     def _not_stored(self, attempt_id: str, error: Exception) -> None:
         self.counts.add("not_stored")

@@ -61,9 +61,9 @@ def prepare(lab: Lab, case: Case, seed: bytes, *, device: str = "cpu") -> Prepar
     digest = hashlib.blake2b(case.name.encode(), key=seed, digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     sizes = {name: _size(size, generator) for name, size in case.sizes.items()}
+    what = case.values if isinstance(case.values, str) else case.values.drawn(seed)
     with torch.device(device):
         values = generator if device == "cpu" else torch.Generator(device).manual_seed(generator.initial_seed())
-        what = case.values if isinstance(case.values, str) else case.values.drawn(seed)
         inputs = lab.inputs(Draw(sizes, what, case.dtype, values))
     out_shape = tuple(lab.out_shape(inputs))
     digest = hashlib.blake2b(b"order" + digest, key=seed, digest_size=4).digest()  # tells nothing of what the values came from

@@ -77,7 +77,7 @@ def watched(
         "ideal_bytes": int(lab.ideal_bytes(prepared.inputs)),
         "sight": sight and [sight.first, sight.last],
         **_wrong(judged.finding),
-        **_made(lines, lab, judged, until),
+        **_made(lines, lab, prepared, until, failed=judged.finding.failed),
     }
     return _believed(told, prepared, tensors, ours, judged.outcome.done)
 
@@ -118,15 +118,15 @@ def _smallest(cases: Sequence[Judged]) -> PreparedCase:
     return min(large or prepared, key=lambda each: sum(tensor.nbytes for tensor in each.tensors.values()))
 
 
-def _made(told: Any, lab: Lab, judged: Judged, until: float) -> dict[str, Any]:
-    """What the lines hold; and in a case that is not right, from where on that is no quantity of the lab."""
-    quantities = lab.quantities(judged.prepared.inputs) if lab.quantities and time.monotonic() < until else {}
+def _made(told: Any, lab: Lab, prepared: PreparedCase, until: float, *, failed: bool) -> dict[str, Any]:
+    """What the lines hold of the case as it was watched; where it `failed`, from where on that is no quantity of the lab."""
+    quantities = lab.quantities(prepared.inputs) if lab.quantities and time.monotonic() < until else {}
     try:
         lines = line_values.read(told, quantities, until) if quantities else []
     except ValueError as error:
         logger.warning("what lines hold is left out", extra={"why": str(error)})
         lines = []
-    parts = line_values.parts_from(lines) if judged.finding.failed else None
+    parts = line_values.parts_from(lines) if failed else None
     known = [[line.number, list(line.taken), line.holds if line.none_at is None else ""] for line in lines]
     return {"lines": known, "parts": parts}
 

@@ -262,13 +262,19 @@ RULES_OF_OURS = (
     ("launches no Triton kernel", "the work is to be done by a Triton kernel"),
     ("is not allowed here", "the work is to be done by your own kernels"),
 )
+# What no GPU does, or no compiler, and a size that nobody sees may ask for.
+LIMITS = (
+    ("is not possible on a GPU", "a grid has at most 65535 programs along its second and its third axis"),
+    ("out of resource: shared memory", "a tile, or its stages, take more shared memory than a block has"),
+    ("out of resource: ", "a tile takes more registers or threads than a block has"),
+    ("exceeds triton maximum tensor numel", "a tile has at most 1048576 elements"),
+)
 
 
 def rule_of(fault: Fault) -> str:
-    """Which rule of ours a refusal was, in words that hold nothing of the case; "" where it was none."""
-    if fault.stage != "refused":
-        return ""
-    return next((rule for mark, rule in RULES_OF_OURS if mark in fault.text), "")
+    """Which rule of ours a refusal was, or which limit was passed, in words that hold nothing of the case; "": neither."""
+    rules = {"refused": RULES_OF_OURS, "run": LIMITS, "compile": LIMITS}.get(fault.stage, ())
+    return next((rule for mark, rule in rules if mark in fault.text), "")
 
 
 def explain(fault: Fault) -> tuple[Verdict, Diagnosis]:

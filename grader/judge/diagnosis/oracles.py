@@ -115,8 +115,8 @@ def on_cpu(finding: Finding) -> Finding:
         return finding
     inputs = {name: x.cpu() if isinstance(x, torch.Tensor) else x for name, x in finding.prepared.inputs.items()}
     prepared = dataclasses.replace(finding.prepared, inputs=inputs)
-    row_size = finding.row_size.cpu() if finding.row_size is not None else None
-    return dataclasses.replace(finding, prepared=prepared, out=finding.out.cpu(), row_size=row_size)
+    moved = {name: x.cpu() for name, x in vars(finding).items() if isinstance(x, torch.Tensor)}
+    return dataclasses.replace(finding, prepared=prepared, **moved)
 
 
 class Suspects:

@@ -15,7 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import accounts
-from grader.judge.diagnosis.oracles import Suspects
+from grader.judge.diagnosis.oracles import Suspects, on_cpu
 from grader.judge.diagnosis.strides import listed
 from grader.judge.verdict.gate import compare
 from grader.report import Diagnosis, Fact, Verdict
@@ -33,6 +33,7 @@ def by_output(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
     """
     if len(lab.outputs) < 2 or not any(finding.verdict is Verdict.WRONG_ANSWER for finding in findings):
         return None
+    findings = [finding if finding.out is None else on_cpu(finding) for finding in findings]
     failed = [finding for finding in findings if _wrong(finding)]
     shown = [finding for finding in failed if finding.visible]  # which outputs are wrong in a hidden case is not told
     wrong = [output.name for output in lab.outputs if any(output.name in _wrong(finding) for finding in shown or failed)]

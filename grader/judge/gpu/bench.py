@@ -26,7 +26,7 @@ from grader.judge.gpu.replayer import Replayer, places
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, read_case
 from grader.judge.gpu.statistics import FEWEST_ROUNDS, WARM_UP_ROUNDS, Samples
 from grader.judge.recording import RecordedCase
-from grader.judge.verdict.gate import CELL_FACTOR, compare, limit_for
+from grader.judge.verdict.gate import CELL_FACTOR, Comparison, compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.replay.cuda_driver import Stream
 from grader.sandbox.replay.loaded_record import LoadedRecord
@@ -40,6 +40,8 @@ CLOCK_SLACK_MS = 30.0  # a round as the judge's own clock sees it may be longer 
 READINGS = 3  # of one round, before the events are called wrong
 EXPECTED_SLACK = 2.0  # timed outputs are held against our reference, which has noise of its own
 PLAINLY = 0.9  # of the limit: what is nearer is right without a closer look
+# Of rows that are what is left of larger numbers: rounding `out` to bf16 puts 1 in 4000 of lab 12's 1.7 times past the limit.
+FEW_ROWS, FEW_ROWS_SLACK = 1e-3, 8.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -244,7 +246,7 @@ class Bench:
                 if right:
                     continue
                 comparison = compare(got, want, self._limit, size)
-                if comparison.verdict is not Verdict.PASSED:
+                if comparison.verdict is not Verdict.PASSED and not _few_rows_are_off(comparison, got, want, size):
                     worst = comparison.worst
                     assert worst is not None
                     name, cell = place(self._layout.forms, worst.index)
@@ -260,7 +262,8 @@ class Bench:
     def _row_size(self, expected: torch.Tensor) -> torch.Tensor | None:
         """Of a lab whose rows are what is left of larger numbers: no row counts for less than the mean of its output's rows.
 
-        The lab's own sizes would take all scores; small rows are looked at closely in the cases, of which all were right.
+        The lab's own sizes would take all scores; small rows are looked at closely in the cases, of which all were right,
+        and here a few of them may be off by more.
         """
         if self._lab.row_size is None:
             return None
@@ -280,6 +283,13 @@ class Bench:
 def number_of_sets(bytes_of_one: int, l2_bytes: int) -> int:
     """So many that together they are TIMES_L2 times the L2, within FEWEST_SETS and MOST_SETS."""
     return min(MOST_SETS, max(FEWEST_SETS, -(-TIMES_L2 * l2_bytes // bytes_of_one)))
+
+
+def _few_rows_are_off(comparison: Comparison, out: torch.Tensor, expected: torch.Tensor, row_size: torch.Tensor | None) -> bool:
+    """Whether what the comparison found wrong are few rows, by little, of a lab whose rows may be smaller than their noise."""
+    if row_size is None or len(comparison.bad_rows) > FEW_ROWS * len(row_size):
+        return False
+    return compare(out, expected, FEW_ROWS_SLACK * comparison.limit, row_size).verdict is Verdict.PASSED
 
 
 def _plainly_right(

@@ -21,10 +21,16 @@ _BECAUSE = {
 
 
 def suspects(cases: Sequence[Judged], seen: dict[str, Judged]) -> list[Judged]:
-    """The cases that are wrong on the GPU and right in the interpreter, the smallest first."""
-    found = [
-        judged for judged in cases if judged.visible and judged.verdict in WRONG and _right(seen.get(judged.prepared.case.name))
-    ]
+    """The cases that are wrong on the GPU and right in the interpreter, the smallest first.
+
+    Where every visible case is right in both, those that are wrong and not visible: they have programs enough for a race.
+    """
+    wrong = [judged for judged in cases if judged.verdict in WRONG]
+    visible = [judged for judged in cases if judged.visible]
+    if all(_right(judged) for judged in visible) and all(_right(judged) for judged in seen.values()):
+        found = wrong
+    else:
+        found = [judged for judged in wrong if judged.visible and _right(seen.get(judged.prepared.case.name))]
     return sorted(found, key=lambda judged: sum(tensor.nbytes for tensor in judged.prepared.tensors.values()))
 
 
@@ -32,7 +38,7 @@ def what_mends(suspect: Judged, run: Callable[[Judged, dict[str, int]], Judged |
     """What is said where one stage or one warp makes the case right.
 
     Args:
-        suspect: wrong on the GPU, right in the interpreter.
+        suspect: wrong on the GPU; if it is visible, right in the interpreter.
         run: compiles the case with options and runs it; None where it cannot be compiled so.
     """
     for options in OPTIONS:
@@ -40,7 +46,9 @@ def what_mends(suspect: Judged, run: Callable[[Judged, dict[str, int]], Judged |
         if again is not None and again.verdict is Verdict.PASSED:
             ((name, value),) = options.items()
             mended = f"compiled with {name}={value} it is right, so {_BECAUSE[name]}"
-            sentence = f"Right in Triton's interpreter and wrong as compiled; {mended}."
+            hidden = f"Case {suspect.prepared.case.name} is wrong"
+            where = "Right in Triton's interpreter and wrong as compiled" if suspect.visible else hidden
+            sentence = f"{where}; {mended}."
             return Diagnosis(sentence=sentence, name=f"right_with_one_{name.removeprefix('num_')[:-1]}")
     return None
 

@@ -27,7 +27,7 @@ _OF_VALUES = (Verdict.PASSED, Verdict.WRONG_ANSWER, Verdict.NOT_FINITE, Verdict.
 
 
 def interpreted(sandbox: Sandbox, submission: Briefing, seed: bytes, cancelled: Callable[[], bool]) -> dict[str, Judged]:
-    """The visible cases that the interpreter came to the end of, by name."""
+    """The visible cases that the interpreter came to the end of, or saw a fault in, by name."""
     lab = submission.lab
     visible = [case for case in lab.cases if case.group == "visible" and "cpu" in case.devices]
     with torch.device("cpu"):
@@ -35,6 +35,7 @@ def interpreted(sandbox: Sandbox, submission: Briefing, seed: bytes, cancelled: 
         cases.sort(key=lambda prepared: sum(tensor.nbytes for tensor in prepared.tensors.values()))
         until = time.monotonic() + LOOK_S
         seen: list[Judged] = []
+        faulted: list[Judged] = []
         with CpuRunner(sandbox, submission, cases, cancelled) as runner:
             if runner.load() is not None:
                 return {}
@@ -44,18 +45,25 @@ def interpreted(sandbox: Sandbox, submission: Briefing, seed: bytes, cancelled: 
                 outcome = runner.run(prepared)
                 if outcome.ending is not None:
                     break
-                if outcome.done is not None:
-                    seen.append(Judged(prepared=prepared, outcome=outcome, finding=judge(lab, prepared, outcome)))
+                judged = Judged(prepared=prepared, outcome=outcome, finding=judge(lab, prepared, outcome))
+                (seen if outcome.done is not None else faulted).append(judged)
             if time.monotonic() < until:
                 seen = look_again(lab, runner, seen)
-    return {judged.prepared.case.name: judged for judged in seen}
+    return {judged.prepared.case.name: judged for judged in (*seen, *faulted)}
 
 
 def with_what_was_seen(judged: Judged, seen: dict[str, Judged]) -> Judged:
-    """A case of the GPU's, with the facts of the same case in the interpreter; a race comes before the values."""
+    """A case of the GPU's, with the facts of the same case in the interpreter; a race comes before the values.
+
+    A fault that the interpreter saw is told where the GPU's verdict is the same: it knows why, the GPU only what came of it.
+    """
     beside = seen.get(judged.prepared.case.name)
     if beside is None or judged.outcome.done is None:
         return judged
+    if beside.outcome.fault is not None:
+        if beside.verdict is not judged.verdict:
+            return judged
+        return dataclasses.replace(judged, finding=dataclasses.replace(judged.finding, own=beside.finding.own))
     done = judged.outcome.done
     if beside.outcome.done is not None:
         done = dataclasses.replace(done, facts=beside.outcome.done.facts)

@@ -1,5 +1,6 @@
 """The queue with real grading processes: nobody waits for a hog, one job at a time, cancelled ones stop or never run."""
 
+import itertools
 import random
 import subprocess
 import sys
@@ -9,7 +10,9 @@ import time
 import pytest
 
 from grader.course import State
+from grader.course.grading import Grader, MainThread
 from grader.faults import NotGradable
+from tests.grader.course.fake_judge import FakeJudge
 from tests.grader.course.service import LAB, ROOT, state_is, until
 
 pytestmark = pytest.mark.slow
@@ -98,7 +101,29 @@ def test_hog_delays_nobody_and_no_two_jobs_run_at_once(service):
         assert {row.process for row in rows.values()} == {"one", "two"}
         for process in ("one", "two"):
             spans = sorted((row.started, row.finished) for row in rows.values() if row.process == process)
-            assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+            assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def test_jobs_that_dbos_claimed_at_once_are_taken_one_after_the_other(service, monkeypatch):
+    monkeypatch.setenv("FAKE_RUNS", str(service.runs))
+    with service.course() as course:
+        claimed = [hand_in(course, f"seconds 0.3\n{number}") for number in range(3)]
+        main_thread = MainThread()
+        grader = Grader(
+            engine=course._engine, archive=course._archive, main_thread=main_thread, open_judge=FakeJudge, process="one"
+        )
+        jobs = [threading.Thread(target=grader.grade, args=(attempt_id,), daemon=True) for attempt_id in claimed]
+        for job in jobs:
+            job.start()
+        until(lambda: len(grader.in_hand) == 3, service)
+        for _ in jobs:
+            main_thread.serve()
+        for job in jobs:
+            job.join()
+
+        spans = sorted((row.started, row.finished) for row in service.rows().values())
+        assert len(spans) == 3
+        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_one_process_per_device(service):

@@ -12,8 +12,9 @@ from grader.judge.cpu import again
 from grader.judge.diagnosis.races import IN_TURN, ORDER, race_diagnosis
 from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import with_what_was_seen
+from grader.judge.judging import judge
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Done, Facts, Race
+from grader.sandbox.protocol import Done, Facts, Fault, Race
 from labs.declaration import Case
 
 RACE = Race(name="scratch (line 9)", kind="load", line=62, program=3, other_kind="store", other_line=55, other_program=0)
@@ -117,6 +118,20 @@ def test_what_the_interpreter_says_of_a_case_of_the_gpus(verdict, beside, become
     assert with_what_was_seen(judged(verdict=verdict), {}).verdict is verdict
 
 
+@pytest.mark.parametrize(("verdict", "told"), [(Verdict.NOT_WRITTEN, True), (Verdict.WRONG_ANSWER, False)])
+def test_a_fault_of_the_interpreters_is_told_where_it_explains_the_gpus_verdict(verdict, told):
+    text = "f returned a tensor and wrote nothing into out"
+    fault = Fault(stage="run", error_type="ReturnedInsteadOfWritten", text=text)
+    outcome = Outcome(fault=fault)
+    beside = dataclasses.replace(judged(), outcome=outcome, finding=judge(None, judged().prepared, outcome))
+    on_gpu = dataclasses.replace(judged(verdict=verdict), outcome=Outcome(done=Done()))
+
+    found = with_what_was_seen(on_gpu, {"a": beside})
+
+    assert found.verdict is verdict
+    assert (found.finding.own is not None and "f returns a tensor" in found.finding.own.sentence) is told
+
+
 def test_only_what_the_interpreter_has_right_is_compiled_again():
     cases = [
         judged("large", Verdict.WRONG_ANSWER, cells=128),
@@ -129,6 +144,23 @@ def test_only_what_the_interpreter_has_right_is_compiled_again():
     seen["wrong_there_too"] = judged("wrong_there_too", Verdict.WRONG_ANSWER)
 
     assert [each.prepared.case.name for each in suspects(cases, seen)] == ["small", "large"]
+
+
+@pytest.mark.parametrize(("verdict", "there"), [(Verdict.PASSED, ["many", "more"]), (Verdict.WRONG_ANSWER, [])])
+def test_a_hidden_case_is_compiled_again_where_every_visible_one_is_right(verdict, there):
+    hidden = [judged(name, Verdict.WRONG_ANSWER, cells=cells, group="hidden") for name, cells in (("more", 128), ("many", 64))]
+
+    found = suspects([judged("right"), *hidden], {"right": judged("right", verdict)})
+
+    assert [each.prepared.case.name for each in found] == there
+
+
+def test_of_a_hidden_case_its_name_is_said_and_nothing_of_the_interpreter():
+    suspect = judged("many", Verdict.WRONG_ANSWER, group="hidden")
+
+    said = what_mends(suspect, lambda suspect, options: judged(verdict=Verdict.PASSED))
+
+    assert said.sentence.startswith("Case many is wrong; compiled with num_stages=1 it is right, so stages")
 
 
 @pytest.mark.parametrize(

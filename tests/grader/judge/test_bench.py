@@ -17,6 +17,8 @@ from grader.judge.gpu.bench import Bench, Implausible, Ours, WrongWhileTimed
 from grader.judge.gpu.memory import DeviceBuffer
 from grader.judge.gpu.timing import TimingRefused
 from grader.judge.recording import RecordedCase
+from grader.judge.verdict.gate import compare
+from grader.report import Verdict
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.replay.cuda_driver import DriverError
 from grader.sandbox.replay.loaded_record import LoadedRecord
@@ -325,3 +327,20 @@ def test_the_share_of_the_roof_counts_bytes(monkeypatch):
 
     assert told.roof_share == pytest.approx(0.25)
     assert told.bandwidth_gb_s == pytest.approx(told.roof_gb_s / 4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "by", "left"),
+    [(2, 1.7, True), (2, 20.0, False), (40, 1.7, False), (0, 0.0, True)],
+    ids=["few_by_little", "few_by_much", "many_by_little", "none"],
+)
+def test_few_small_rows_may_be_off_where_a_labs_rows_are_what_is_left_of_larger_numbers(rows, by, left):
+    want = torch.randn(4096, 64)
+    size, limit = want.norm(dim=1).mean().expand(4096), 0.02
+    got = want.clone()
+    got[:rows] += by * limit * size[:rows, None] / 8.0
+    found = compare(got, want, limit, size)
+
+    assert found.verdict is (Verdict.WRONG_ANSWER if rows else Verdict.PASSED)
+    assert bench_module._few_rows_are_off(found, got, want, size) is left
+    assert not bench_module._few_rows_are_off(found, got, want, None)

@@ -1,10 +1,18 @@
 """Faults become sentences."""
 
 import pytest
+import torch
+from triton._utils import validate_block_shape
+from triton.runtime.errors import OutOfResources
 
+from grader.judge.case.inputs import PreparedCase
+from grader.judge.case.outcome import Outcome
 from grader.judge.diagnosis.messages import explain
+from grader.judge.judging import judge
 from grader.report import Verdict
 from grader.sandbox.protocol import Fault
+from grader.sandbox.recording.driver import GRID_LIMITS
+from labs.declaration import Case
 
 
 @pytest.mark.parametrize(
@@ -93,3 +101,30 @@ def test_an_access_outside_a_tensor_says_what_mends_it(text, remedy):
 
     assert diagnosis.sentence.startswith(f"Line 7: {text.rstrip('.')}: {remedy}")
     assert diagnosis.sentence.endswith(".") or diagnosis.sentence.endswith("?")
+
+
+def _too_large_a_tile():
+    try:
+        validate_block_shape([1 << 21])
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "limit"),
+    [
+        ("run", f"grid=(1, 70000, 1) is not possible on a GPU: the most is {GRID_LIMITS}", "65535 programs"),
+        ("run", str(OutOfResources(300000, 232448, "shared memory")), "more shared memory than a block has"),
+        ("compile", str(OutOfResources(2048, 1024, "threads")), "registers or threads"),
+        ("compile", _too_large_a_tile(), "at most 1048576 elements"),
+        ("run", "a million rows have 70001 cells", ""),
+    ],
+)
+def test_a_limit_that_a_hidden_case_passes_is_named_and_nothing_of_the_case(stage, text, limit):
+    case = Case(name="unseen", sizes={"n": 70000}, group="hidden")
+    prepared = PreparedCase(case, {"n": 70000}, {"x": torch.zeros(1)}, (1,), torch.float32)
+
+    own = judge(None, prepared, Outcome(fault=Fault(stage=stage, error_type="ValueError", text=text))).own
+
+    assert own is not None and limit in own.sentence
+    assert not any(number in own.sentence for number in ("70000", "70001", "300000", "2048", "2097152"))

@@ -1,6 +1,7 @@
 """What breaks a promise: a mistake's other verdict or sentence, a starter's points, a solution's lost point, a remark."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,6 +54,13 @@ def test_what_keeps_its_promise():
 )
 def test_a_mistake_keeps_verdict_and_sentence(verdict, sentence, why):
     assert why in said(MISTAKE, report(verdict, sentence))
+
+
+def test_of_wrong_numbers_and_nan_either_may_come_first():
+    found = report("not_finite", f"Here {MISTAKE.mistake.diagnosis}.")
+
+    assert said(MISTAKE, dataclasses.replace(found, cases=(SimpleNamespace(verdict="wrong_answer"),))) == ""
+    assert "its verdict is" in said(MISTAKE, dataclasses.replace(found, cases=(SimpleNamespace(verdict="not_finite"),)))
 
 
 def test_a_starter_earns_nothing():

@@ -13,6 +13,7 @@ def softmax_kernel(x_ptr, out_ptr, turn_ptr, top_ptr, stride_x, stride_out, cols
     while tl.atomic_add(turn_ptr, 0, sem="acquire") != row:
         pass
     tl.store(top_ptr, tl.max(x, 0))
+    tl.debug_barrier()  # one thread stores, all load
     top = tl.load(top_ptr)
     tl.debug_barrier()
     tl.atomic_xchg(turn_ptr, row + 1, sem="release")
