@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from labs.crossing import JOINED, Shape, covering, regimes
-from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size
+from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size, Symptom
 from labs.quantities import Quantities, of_softmax
 
 TILE_EDGES = (0, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256)  # first and last keys of the usual tiles
@@ -34,6 +34,17 @@ LAYOUTS = {
     "one_strided": lambda shape: (TENSORS[shape % len(TENSORS)],),
     "all_strided": lambda shape: TENSORS,
 }
+
+HEADS_OUTSIDE = Symptom(
+    name="head_offset",
+    sentence=(
+        "Inside the tensors for one head, outside for several: the offset of batch and head is wrong "
+        "(batch = pid // heads, head = pid % heads, each with its own stride), or the grid has too many programs."
+    ),
+    failing=("batch_heads",),
+    passing=("ones", "random", "twice_as_long", "ragged_tail_*", "softmax_scale", "seqlen_q_differs", "needle_in_last_key"),
+    verdicts=("out_of_bounds",),
+)
 
 
 def case(name: str, values: str | DrawnValues = "normal", *, dtype: torch.dtype = torch.float16, **options) -> Case:

@@ -14,7 +14,7 @@ from labs.quantities import of_products
 FP16 = torch.float16
 BF16 = torch.bfloat16
 TILES = (16, 32, 64, 128, 256)  # keys a program; 64 in starter.py
-CHUNKS = (16, 32, 64, 128)  # components a step, where a loop walks over head_dim
+CHUNKS = (16, 32, 64, 128, -2, -4)  # components a step, where a loop walks over head_dim; −n: a whole power of two, in n steps
 
 
 def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
@@ -69,6 +69,27 @@ def _first_tile_again(given: Inputs, *, tile: int) -> torch.Tensor:
     return scores[torch.arange(scores.shape[0]) % tile]
 
 
+def _wide(given: Inputs, chunk: int) -> int:
+    """Components a step."""
+    return chunk if chunk > 0 else _power_of_two(-(-given["query"].shape[0] // -chunk))
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()
+
+
+def _turned(given: Inputs) -> torch.Tensor:
+    """Key j's component d is taken from d · head_dim + j; what lies beyond the end is left out."""
+    key, n = given["key"], given["key"].shape[0]
+    place = torch.arange(key.shape[1]) * key.shape[1] + torch.arange(n)[:, None]
+    taken = key.reshape(-1)[place.clamp(max=key.numel() - 1)].masked_fill(place >= key.numel(), 0.0)
+    return _scores(given["query"], taken, given["softmax_scale"])
+
+
+def _first_chunk(given: Inputs, *, chunk: int) -> torch.Tensor:
+    return _components(given, chunk)
+
+
 def _last_chunk(given: Inputs, *, chunk: int) -> torch.Tensor:
     begin = (given["query"].shape[0] - 1) // chunk * chunk
     return _scores(given["query"][begin:], given["key"][:, begin:], given["softmax_scale"])
@@ -91,10 +112,12 @@ def _of_chunks() -> Iterator[Oracle]:
                 "Only the last step over head_dim counts: add to the sum, do not replace it.",
                 _last_chunk,
             ),
+            ("first_chunk_only", "Only the first step over head_dim counts.", _first_chunk),
             ("chunk_tail_lost", "The last, partial step over head_dim is left out.", _whole_chunks),
             ("query_chunk_again", "Each step over head_dim multiplies by the query's first components again.", _query_again),
         ):
-            yield Oracle(name=name, sentence=sentence, answer=functools.partial(answer, chunk=chunk))
+            of_chunk = lambda given, answer=answer, chunk=chunk: answer(given, chunk=_wide(given, chunk))  # noqa: E731
+            yield Oracle(name=name, sentence=sentence, answer=of_chunk)
 
 
 def _eleven_bits(given: Inputs) -> torch.Tensor:
@@ -121,6 +144,11 @@ ORACLES = (
         name="scale_ignored",
         sentence="Your output uses 1/√head_dim; the argument softmax_scale, which may differ, is ignored.",
         answer=_scaled(lambda head_dim, scale: head_dim**-0.5),
+    ),
+    Oracle(
+        name="scale_of_the_block",
+        sentence="Your output uses 1/√BLOCK_D, the power of two at or above head_dim; the argument softmax_scale is ignored.",
+        answer=_scaled(lambda head_dim, scale: _power_of_two(head_dim) ** -0.5),
     ),
     Oracle(
         name="scale_divided",
@@ -151,6 +179,11 @@ ORACLES = (
         for tile in TILES
     ),
     *_of_chunks(),
+    Oracle(
+        name="key_turned",
+        sentence="key's stride multiplies the component: it belongs to the key's index, key_ptr + j * stride_key + d.",
+        answer=_turned,
+    ),
     Oracle(
         name="largest_product",
         sentence="Each score is the largest product of a component, not the sum of all.",

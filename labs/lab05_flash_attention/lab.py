@@ -73,6 +73,7 @@ SYMPTOMS = (
         passing=("ones", "random", "ragged_tail_17"),
         verdicts=("wrong_answer", "not_finite"),
     ),
+    prefill_inputs.HEADS_OUTSIDE,
 )
 
 CASES = (

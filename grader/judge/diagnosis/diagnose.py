@@ -15,7 +15,7 @@ from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
-from grader.judge.diagnosis.patterns import pattern, read_unwritten, worst
+from grader.judge.diagnosis.patterns import few_bits, pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
@@ -128,6 +128,8 @@ class Inquiry:
         symptom = speaking(self._lab, self._findings, answers or None)
         if symptom is not None:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
+        if lost := few_bits(wrong):
+            return lost
         two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])

@@ -228,7 +228,11 @@ _OFFSET = "the offset is wrong: each index times its own stride, once."
 
 # By where an access went; the first that is found in the fault's text.
 REMEDIES = (
-    ("through a block pointer", "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block."),
+    (
+        "through a block pointer",
+        "give it boundary_check=(0, 1), the axes along which the tensor may end inside a block. "
+        "Where it has that, its base, shape or strides are wrong.",
+    ),
     ("was cast to another width", "step and load in the tensor's own type, and convert the values: .to(tl.float32)."),
     (", by one number", "the index is too large, or it is multiplied by the wrong number."),
     (", with every lane", f"mask the lanes beyond it, if a tile may begin behind the end. If it lies inside: {_OFFSET}"),

@@ -35,6 +35,30 @@ def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis
     return None
 
 
+ELEVEN_BITS = 2.0**-9  # of a row's size: by more, no row is off where numbers of 11 bits are added up
+
+
+def few_bits(failed: Sequence[Finding]) -> Diagnosis | None:
+    """fp32 answers that are off by no more than numbers of 11 bits are. Others may overflow, which ends fp16 at 65504."""
+    of_24, rest = (
+        [finding for finding in failed if (finding.prepared.out_dtype == torch.float32) is wide] for wide in (True, False)
+    )
+    errors = [finding.comparison.error if finding.comparison is not None else None for finding in of_24]
+    if not errors or any(error is None or error > ELEVEN_BITS for error in errors):
+        return None
+    if not all(finding.verdict is Verdict.NOT_FINITE for finding in rest):
+        return None
+    which = (
+        "fp32 cases are off by little (the others that fail hold NaN or Inf)" if rest else "Only fp32 cases fail, and by little"
+    )
+    sentence = (
+        f"{which}: no row is off by more than 1/{round(1 / ELEVEN_BITS)} of its size. So much is lost where "
+        "a number is converted to fp16 on the way, or stored as it, where tl.dot takes TF32, or where a constant has too few "
+        "digits."
+    )
+    return Diagnosis(sentence=sentence, name="few_bits")
+
+
 def _is_ragged(finding: Finding) -> bool:
     """Whether the longest of the case's sizes is no multiple of 16, the smallest tile there is."""
     return max(finding.prepared.sizes.values(), default=0) % 16 != 0

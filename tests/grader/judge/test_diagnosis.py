@@ -9,7 +9,7 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.diagnose import diagnose
 from grader.judge.verdict.gate import compare, limit_for
-from grader.report import Verdict
+from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Done, Facts, Unwritten
 from labs.declaration import Case, Oracle, Symptom
 
@@ -99,6 +99,38 @@ def test_only_strided_cases_failing_names_the_tensor():
     findings = find(declared, lambda inputs: inputs["x"] * 5, *mixed, failing=lambda case: case.crossed)
 
     assert diagnose(declared, findings).name != "strides"  # it may be its values as well
+
+
+def test_an_overrun_of_the_tensor_that_has_gaps_is_not_a_forgotten_stride():
+    """Who forgets a stride stays inside; who takes one for a length does not."""
+    declared = lab()
+    junk = lambda inputs: inputs["x"] * 5  # noqa: E731
+    plain, view = find(declared, junk, case("a"), case("s", strided=("x",)), failing=lambda case: case.strided)
+    own = Diagnosis(name="bounds", sentence="Line 3: A load reaches 8 elements past the end of x, within its mask.", line=3)
+    outside = dataclasses.replace(view, verdict=Verdict.OUT_OF_BOUNDS, own=own)
+
+    said = diagnose(declared, [plain, outside])
+    elsewhere = dataclasses.replace(outside, own=dataclasses.replace(own, sentence="Line 3: A load leaves past the end of y."))
+
+    assert said.name == "stride_as_length"
+    assert said.line == 3
+    assert "the shape" not in said.sentence
+    assert "the strides of x" in diagnose(declared, [plain, elsewhere]).sentence
+
+
+def test_little_lost_in_fp32_alone_is_told_as_lost_digits():
+    half = case("half", dtype=torch.float16)
+
+    def named(share, *cases):
+        return diagnose(lab(), find(lab(), lambda inputs: inputs["x"].double() * 2 * (1 + share), *cases)).name
+
+    assert named(1e-3, case("a"), case("b")) == "few_bits"
+    assert named(4e-3, case("a")) != "few_bits"
+    overflown = dataclasses.replace(find(lab(), lambda inputs: inputs["x"], half)[0], verdict=Verdict.NOT_FINITE)
+    wrong = dataclasses.replace(overflown, verdict=Verdict.WRONG_ANSWER)
+    little = find(lab(), lambda inputs: inputs["x"].double() * 2.002, case("a"))
+    assert diagnose(lab(), [*little, overflown]).name == "few_bits"
+    assert diagnose(lab(), [*little, wrong]).name != "few_bits"
 
 
 def test_only_ragged_cases_failing_says_where():
@@ -222,7 +254,7 @@ def test_an_oracle_fits_within_four_limits_and_no_further():
 
 def test_an_oracle_must_fit_ten_times_better_than_the_truth():
     """An answer 2e-4 off the truth lies 2e-5 from one oracle and 2.5e-5 from the other; only the first is ten times nearer."""
-    for distance, name in ((1.9e-5, "near"), (2.5e-5, "wrong_answer")):
+    for distance, name in ((1.9e-5, "near"), (2.5e-5, "few_bits")):
         near = Oracle(
             name="near", sentence="Near.", answer=lambda inputs, d=distance: inputs["x"].double() * 2 * (1 + 2e-4 + d)
         )

@@ -9,7 +9,7 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
-from grader.judge.diagnosis.accounts.changes import SOURCES
+from grader.judge.diagnosis.accounts.changes import SOURCES, last_pass, last_pass_mixed, log_sum, of_row_zero, summed_down
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
@@ -59,6 +59,18 @@ def way(lab_id, **changes):
         (LAB2, {"tile": -1, "padding": -30.0}, "padding_takes_part"),
         (LAB2, {"tile": -1, "padding": 0.0, "padding_in": "max", "empty": "nan"}, "padding_in_maximum"),
         (LAB2, {"extra": 1}, "one_term_too_many"),
+        (LAB2, {"tile": -1, "padding": -math.log(2.0)}, "padding_takes_part"),  # −1 in base 2
+        (LAB2, {"after": (summed_down(4, repeats=False),)}, "sum_over_rows"),
+        (LAB2, {"after": (last_pass_mixed(1.0, "lm"),)}, "last_pass_lm"),
+        (LAB3, {"after": (last_pass_mixed(1 / math.log(2.0), "ll"),)}, "last_pass_ll"),
+        (LAB3, {"after": (last_pass(math.log(2.0), 1.0, 1 / math.log(2.0)),)}, "last_pass_x_in_base_e"),
+        (LAB3, {"after": (last_pass(1 / math.log(2.0), 1.0, 1.0),)}, "last_pass_exp_for_exp2"),
+        (LAB2, {"after": (log_sum(math.log(2.0), 1.0),)}, "log_of_other_base"),
+        (LAB2, {"after": (log_sum(1.0, 1 / math.log(2.0)),)}, "exp_of_other_base"),
+        (LAB3, {"after": (of_row_zero("s"),)}, "statistics_of_row_zero"),
+        (LAB3, {"after": (of_row_zero("l"),)}, "statistics_of_row_zero"),
+        (LAB3, {"tile": 1024, "late": "sum", "start": -1e9}, "sum_rescaled_late"),
+        (LAB5, {"tile": 32, "late": "acc"}, "acc_rescaled_late"),
         (LAB3, {"tile": 1024, "counted_keys": lambda lane, n: lane >= 1024}, "first_tile_lost_in_sum"),
         (LAB5, {"visible": lambda a: (torch.arange(a.keys) < a.rows)[None, None, None]}, "keys_up_to_seqlen_q"),
         (LAB5, {"divisions": 0, "after": (lambda out, a: out / a.keys,)}, "divided_by_keys"),

@@ -144,6 +144,72 @@ def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
     return torch.softmax(a.scores(), dim=-2)
 
 
+def last_pass(base: float, of_x: float, of_m: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """exp(of_x · x − of_m · m) / l, where m and l are right."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        m, total = _statistics(a, 1.0)
+        return torch.exp((base * (of_x * a.scores() - of_m * m)).float()).double() / total
+
+    return finished
+
+
+def last_pass_mixed(base: float, names: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The last pass subtracts the first of `names`, "m" or "l", and divides by the second; in base e or 2."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        kept = dict(zip("ml", _statistics(a, base), strict=True))
+        return torch.exp(((a.scores() * base - kept[names[0]]) / base).float()).double() / kept[names[1]]
+
+    return finished
+
+
+def of_row_zero(where: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Row 0's statistics stand for all rows': "m" or "l" in the last pass, "ml" both, "s" its maximum in the pass that sums."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        m, total = _statistics(a, 1.0)
+        if "s" in where:
+            total = torch.exp((x - m[..., :1, :]).float()).sum(-1, keepdim=True).double()
+        m, total = (kept[..., :1, :] if name in where else kept for name, kept in (("m", m), ("l", total)))
+        return torch.exp((x - m).float()).double() / total
+
+    return finished
+
+
+def log_sum(of_sum: float, of_all: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """(exp(x − m) / l^of_sum)^of_all: a log-sum-exp whose logarithm, or whose last exponential, is of another base."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        m, total = _statistics(a, 1.0)
+        return torch.exp((of_all * (a.scores() - m - of_sum * total.log())).float()).double()
+
+    return finished
+
+
+def _statistics(a: Attention, base: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row's maximum, times `base`, and its sum of exponentials."""
+    m = a.scores().amax(-1, keepdim=True)
+    return m * base, torch.exp(a.scores() - m).sum(-1, keepdim=True)
+
+
+def summed_down(tile: int, *, repeats: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Numerators divided by the sums down the rows of a tile (0: of all), whose last row may stand for those that it lacks."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        power = torch.exp(a.scores() - a.scores().amax(-1, keepdim=True))
+        rows = power.shape[-2]
+        places = torch.arange(-(-rows // tile) * tile if tile else rows)
+        filled = power.index_select(-2, places.clamp(max=rows - 1))
+        if not repeats:
+            filled = filled * (places < rows)[:, None]
+        by_tile = filled.unflatten(-2, (-1, tile or rows))
+        return (by_tile / by_tile.sum(-2, keepdim=True)).flatten(-3, -2)[..., :rows, :]
+
+    return finished
+
+
 def _of(name: str, pick: Callable[[torch.Tensor, Attention], torch.Tensor]) -> Callable[[Attention], Attention]:
     """Some of query, key, value are taken from elsewhere."""
     return lambda a: a.but(**{part: pick(getattr(a, part), a) for part in name.split()})

@@ -23,6 +23,7 @@ LN2 = math.log(2.0)
 NARROW = (16, 32, 64, 128, 256, -1, -16)  # tiles of keys; the next power of two, of at least 1 or 16, where it is below 0
 WIDE = (-1, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # tiles of columns, in the softmax labs
 LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504.0, -1e5, -1e6, -1e9)
+LEVELS_OF_TWO = (LN2, -LN2, -10 * LN2, -30 * LN2, -50 * LN2, -100 * LN2)  # of lanes: the same where scores are in base 2
 ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
 LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
 
@@ -88,8 +89,45 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         "The softmax runs down the columns: each column sums to 1, the rows do not.",
         Way(after=(changes.down_columns,)),
     )
+    for tile, repeats in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
+        sentence = "The sum runs down the rows of a tile, column by column: it must run along each row, as the maximum does."
+        yield "sum_over_rows", sentence, Way(after=(changes.summed_down(tile, repeats=repeats),))
+    yield from _last_pass()
     yield _ONE_MORE
     yield from _sums("l", WIDE)
+
+
+def _last_pass() -> Iterator[tuple[str, str, Way]]:
+    """Maximum and sum are right, and what is made of them is not."""
+    for base in (1.0, 1 / LN2):
+        for names, what in (
+            ("lm", "subtracts the sum l and divides by the maximum m: they are exchanged"),
+            ("ll", "subtracts the sum l, not the maximum m: one name or buffer holds both, or the wrong one is read"),
+            ("mm", "divides by the maximum m, not by the sum l: one name or buffer holds both, or the wrong one is read"),
+        ):
+            yield f"last_pass_{names}", f"The last pass {what}.", Way(after=(changes.last_pass_mixed(base, names),))
+    for where, what in (
+        ("m", "The last pass subtracts row 0's maximum m in every row"),
+        ("l", "The last pass divides every row by row 0's sum l"),
+        ("ml", "The last pass takes row 0's maximum m and sum l in every row"),
+        ("s", "The sum l of every row is taken under row 0's maximum m"),
+    ):
+        sentence = f"{what}: the row is missing in the offset of what is loaded there."
+        yield "statistics_of_row_zero", sentence, Way(after=(changes.of_row_zero(where),))
+    for power in (LN2, 1 / LN2):
+        sentence = (
+            "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2."
+        )
+        yield "log_of_other_base", sentence, Way(after=(changes.log_sum(power, 1.0),))
+        sentence = "The last exponential is of another base than what it is raised to: exp beside log, exp2 beside log2."
+        yield "exp_of_other_base", sentence, Way(after=(changes.log_sum(1.0, power),))
+    for name, what, change in (
+        ("x_in_base_e", "m is in base 2, but x is not multiplied by log2(e)", changes.last_pass(LN2, 1.0, 1 / LN2)),
+        ("m_in_base_e", "x is multiplied by log2(e), but m is not in base 2", changes.last_pass(LN2, 1 / LN2, 1.0)),
+        ("exp_for_exp2", "log2(e) is in the exponent, but it raises e: use exp2", changes.last_pass(1 / LN2, 1.0, 1.0)),
+        ("exp2_for_exp", "it raises 2, but log2(e) is not in the exponent", changes.last_pass(LN2, 1.0, 1.0)),
+    ):
+        yield f"last_pass_{name}", f"The sum l is right, but not the exponent of the last pass: {what}.", Way(after=(change,))
 
 
 def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
@@ -181,7 +219,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     for tile in tiles:
         for name, sentence, way in changes.tiled_selections(key, tile):
             yield name, sentence, dataclasses.replace(way, tile=tile)
-        for level in LEVELS:
+        for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
             yield "padding_takes_part", sentence, Way(tile=tile, padding=level)
@@ -210,6 +248,11 @@ def _underflowing(name: str, sentence: str, way: Way) -> Iterator[tuple[str, str
             yield name, sentence, dataclasses.replace(way, empty=empty, narrow=narrow)
 
 
+_LATE = (
+    "multiplied by exp(m_old − m_new) when the tile's part is added already: first bring the old to the new maximum, then add."
+)
+
+
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What becomes of the old sums when the maximum grows."""
     for tile in tiles:
@@ -220,6 +263,9 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
                 yield both, f"acc as well as l {what}.", Way(tile=tile, acc_power=power, sum_power=power)
             sentence = f"The sum l {what}" + ("; acc is right." if kept == "acc" else ".")
             yield ("sum_" + short), sentence, Way(tile=tile, sum_power=power)
+        for late, what in (("acc", "acc is"), ("both", "acc as well as l are")) if kept == "acc" else ():
+            yield f"{late}_rescaled_late", f"{what} {_LATE}", Way(tile=tile, late=late)
+        yield "sum_rescaled_late", f"The sum l is {_LATE}", Way(tile=tile, late="sum")
         if kept == "acc":
             yield (
                 "acc_replaced",

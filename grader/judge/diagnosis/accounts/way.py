@@ -39,6 +39,7 @@ class Way:
         all of them.
     acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)).
     step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1].
+    late: "acc", "sum" or "both" are multiplied by exp(m_old − m_new) when the tile's part is added already.
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
@@ -70,6 +71,7 @@ class Way:
     acc_power: float = 1.0
     sum_power: float = 1.0
     step_factor: Callable[[Attention], torch.Tensor] | None = None
+    late: str = ""
     fresh_acc: bool = False
     fresh_sum: bool = False
     divisions: int = 1
@@ -194,11 +196,15 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         alpha = {kept: _exp(kept * (old - base)) if kept else torch.ones_like(old) for kept in (way.acc_power, way.sum_power)}
         power = power.half().double() if way.narrow == "both" else power
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
-        total = step if way.fresh_sum else total * alpha[way.sum_power] + step
+        grown = alpha[way.sum_power]
+        kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
+        total = step if way.fresh_sum else kept
         if acc is not None and lanes.value is not None:  # both or neither
             numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
             step = numerators.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
-            acc = step if way.fresh_acc else acc * alpha[way.acc_power] + step
+            grown = alpha[way.acc_power]
+            kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
+            acc = step if way.fresh_acc else kept
             acc = acc if lanes.step_factor is None else acc * lanes.step_factor
         if lanes.end is not None:
             visited = lanes.end > start

@@ -11,7 +11,7 @@ from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.judge.diagnosis.probes.reach import reached
-from grader.judge.diagnosis.probes.weights import picture
+from grader.judge.diagnosis.probes.weights import picture, right_rows
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -76,7 +76,7 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
         sums = f"; the row sums to {number(got[row].sum())}" if abs(float(got[row].sum()) - 1) > 1e-3 else ""
         fact = Fact(
             given=what,
-            got=f"row {row}, column {column} is {number(got[row, column])}{sums}",
+            got=f"row {row}, column {column} is {number(got[row, column])}{sums}{right_rows(finding, 'rows')}",
             expected=number(want[row, column]),
         )
     return Reading(fact=fact, picture=picture(got, want, what))

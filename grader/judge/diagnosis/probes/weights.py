@@ -104,10 +104,21 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
         which = f"key {first}" if per == 1 else f"keys {several(list(range(first, min(first + per, keys))))}"
         fact = Fact(
             given=what,
-            got=f"{place} gives {which} the weight {number(rows[row, channel])}",
+            got=f"{place} gives {which} the weight {number(rows[row, channel])}{right_rows(finding)}",
             expected=number(wanted.reshape(-1, channels)[row, channel]),
         )
     return Reading(fact=fact, picture=picture(got, wanted, what))
+
+
+def right_rows(finding: Finding, what: str = "queries") -> str:
+    """ "; queries 0 to 63 are right": the first rows, where the gate takes them in every head and none that follows."""
+    assert finding.out is not None and finding.comparison is not None
+    if what == "queries" and finding.out.dim() < 4:  # one query a sequence
+        return ""
+    count = finding.out.shape[-2]
+    bad = {row % count for row in finding.comparison.bad_rows}
+    first = min(bad, default=0)
+    return f"; {what} 0 to {first - 1} are right" if first > 1 and len(bad) == count - first else ""
 
 
 def picture(got: torch.Tensor, wanted: torch.Tensor, what: str) -> Picture | None:
