@@ -95,10 +95,8 @@ def _failures(pen: Pen, report: Report) -> None:
             times = f" (so in {alike[case.sentence]} cases)" if alike[case.sentence] > 1 else ""
             pen.prose(case.sentence + times, indent=2)
             said.add(case.sentence)
-        if case.error is not None and case.limit:
-            off, limit = wording.quantity(case.error), wording.quantity(case.limit)
-            ratio = wording.times(case.error / case.limit)
-            pen.prose(f"worst row: off by {off}, limit {limit} ({ratio} the limit)", indent=2)
+        if row := wording.worst_row(case):
+            pen.prose(f"worst row: {row}", indent=2)
         if case.worst is not None:
             pen.prose(_cell(case.worst), indent=2)
         if case is mapped:

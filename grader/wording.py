@@ -145,6 +145,13 @@ def quantity(value: float) -> str:
     return f"{value:.1e}"
 
 
+def worst_row(case: CaseResult) -> str:
+    """How far the worst row is off; "" where every row that has numbers is right, since another, without, is what failed."""
+    if case.error is None or not case.limit or case.error <= case.limit:
+        return ""
+    return f"off by {quantity(case.error)}, limit {quantity(case.limit)} ({times(case.error / case.limit)} the limit)"
+
+
 def points(value: float) -> str:
     """With one decimal at most: "4.8", "8"."""
     return f"{value:.1f}".removesuffix(".0")

@@ -44,16 +44,23 @@ def read_again(argument: str, case: str, *, from_times: int, advice: str) -> Hab
 
 
 def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
-    """As many bytes are loaded as if every query head of a group loaded its keys and values (the arguments `cache`)."""
+    """As many bytes are loaded as if every query head of a group loaded its keys and values (the arguments `cache`).
+
+    Lanes that load one byte together are counted each. Where that makes up the number it is as large in other groups: so it
+    is said only where it grows with the group, by each other case of a full cache whose groups are of another size; where
+    there is none, only of exactly as many times.
+    """
 
     def remark(spent: Mapping[str, Spent]) -> str:
         if case not in spent:
             return ""
-        inputs = spent[case].inputs
-        heads_kv = inputs[cache[0]].shape[1]
-        group_size = inputs["query"].shape[1] // heads_kv
-        times = spent[case].loaded_bytes / sum(inputs[name].nbytes for name in cache)
-        if group_size < 2 or times < ALL_OF_IT * group_size:
+        times, group_size = _times(spent[case], cache)
+        others = [
+            _times(other, cache) for other in spent.values() if bool((other.inputs["kv_len"] == _keys(other, cache)).all())
+        ]
+        each = times / group_size
+        as_often = [abs(read / group / each - 1) < 0.25 for read, group in others if group != group_size and each]
+        if group_size < 2 or each < ALL_OF_IT or not (all(as_often) if as_often else abs(each - 1) < 0.05):
             return ""
         return (
             f"The cache is read {times:.1f} times, as if each of the {group_size} query heads of a group loaded it. "
@@ -61,6 +68,17 @@ def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
         )
 
     return remark
+
+
+def _keys(spent: Spent, cache: tuple[str, ...]) -> int:
+    return spent.inputs[cache[0]].shape[2]
+
+
+def _times(spent: Spent, cache: tuple[str, ...]) -> tuple[float, int]:
+    """How often the cache is loaded, and the query heads of a group."""
+    inputs = spent.inputs
+    group_size = inputs["query"].shape[1] // inputs[cache[0]].shape[1]
+    return spent.loaded_bytes / sum(inputs[name].nbytes for name in cache), group_size
 
 
 def dequantised_copy(case: str, decoded_bytes: Callable[[Inputs], int]) -> Habit:

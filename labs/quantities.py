@@ -92,6 +92,12 @@ def of_softmax(
     return {name: cells[_finite(cells)] for name, cells in found.items()}
 
 
+def of_copy(x: torch.Tensor) -> Quantities:
+    """Of a copy: what it loads."""
+    cells = x.double().flatten()
+    return {"input": cells[_finite(cells)]}
+
+
 def of_products(query: torch.Tensor, key: torch.Tensor, *, scale: float) -> Quantities:
     """Of key @ query: [n, d] by [d], the sums after every tile of components among them."""
     query, key = query.double(), key.double()

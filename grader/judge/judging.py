@@ -21,6 +21,7 @@ from grader.source import clean
 from labs.declaration import Lab
 from labs.table import place
 
+FEW = 4096  # elements of an input for which one number may stand
 NEVER_READ = "never_read"
 
 
@@ -54,7 +55,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if race is not None and worst.verdict is not Verdict.OUT_OF_BOUNDS:  # it comes before the values, which depend on it
         worst = dataclasses.replace(worst, verdict=Verdict.RACE, own=race_diagnosis(race))
     unread = outcome.done.facts.never_loaded if outcome.done is not None and not worst.failed else ()
-    if missing := [name for name in unread if _answer_depends_on(lab, prepared, name)]:
+    if missing := [name for name in unread if _answer_depends_on(lab, worst, name)]:
         return _never_read(prepared, missing)
     return dataclasses.replace(worst, done=outcome.done)
 
@@ -80,20 +81,30 @@ def _never_read(prepared: PreparedCase, names: Sequence[str]) -> Finding:
     return Finding(prepared=prepared, verdict=Verdict.REFUSED, own=Diagnosis(sentence=sentence, name=NEVER_READ))
 
 
-def _answer_depends_on(lab: Lab, prepared: PreparedCase, name: str) -> bool:
-    """Whether the right answer is another one once this input's elements stand in the opposite order.
+def _answer_depends_on(lab: Lab, right: Finding, name: str) -> bool:
+    """Whether the right answer is another one once this input's elements stand in the opposite order, and whatever number a
+    kernel that forgets the input might take for each of them: a length of an axis (for kv_len), 1, the least or largest.
 
-    No where that cannot be told: what a right kernel may leave unread must never be held against it.
+    No where that cannot be told: what a right kernel may leave unread must never be held against it, and a wrong one that
+    forgets kv_len may be right where the keys beyond weigh nothing.
     """
-    given = prepared.inputs.get(name)
+    given = right.prepared.inputs.get(name)
     if not isinstance(given, torch.Tensor) or given.numel() < 2:
         return False
+    assert right.expected is not None and right.comparison is not None
+    expected, limit, row_size = right.expected, right.comparison.limit, right.row_size
+    instead = [given.flatten().flip(0).view(given.shape)]
+    if given.numel() <= FEW:
+        numbers = {1, given.min().item(), given.max().item()}
+        if not given.is_floating_point():
+            numbers |= {size for tensor in right.prepared.tensors.values() for size in tensor.shape if size >= max(numbers)}
+        instead += [torch.full_like(given, number) for number in sorted(numbers)]
 
-    def differs() -> bool:
-        turned = given.flatten().flip(0).view(given.shape)
-        return not torch.equal(lab.expected(prepared.inputs), lab.expected({**prepared.inputs, name: turned}))
+    def as_good(other: torch.Tensor) -> bool:
+        answer = lab.expected({**right.prepared.inputs, name: other})
+        return compare(answer, expected, limit, row_size).verdict is Verdict.PASSED
 
-    return spared(f"dependence on {name}", differs, False)
+    return spared(f"dependence on {name}", lambda: not any(map(as_good, instead)), False)
 
 
 def _compare(lab: Lab, prepared: PreparedCase, snapshot: Snapshot) -> Finding:

@@ -7,6 +7,7 @@ import functools
 import torch
 
 from labs.declaration import Case, Draw, Inputs, Lab, Oracle, Performance, Prediction
+from labs.quantities import of_copy
 
 FP16 = torch.float16
 BF16 = torch.bfloat16
@@ -128,6 +129,7 @@ LAB = Lab(
     cases=CASES,
     watch="ragged_tail_127",
     oracles=ORACLES,
+    quantities=lambda given: of_copy(given["x"]),
     prediction=Prediction(
         question="x is [4096, 16384] in fp16. How many megabytes (10⁶ bytes) does a copy move, reads and writes together?",
         unit="MB",

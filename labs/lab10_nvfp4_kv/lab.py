@@ -18,6 +18,7 @@ from labs.lab10_nvfp4_kv.oracles import ORACLES, read
 
 NAN = 0x7F  # the E4M3 code of NaN, for the scales beyond kv_len
 KIB = 1024
+SPLITS = 8  # whose partials there is always room for: acc, m and l in fp32
 TIMED_SIZES: CacheSizes = {"batch": 16, "num_heads_kv": 8, "group_size": 4, "seqlen_kv": 4096, "head_dim": 128}
 MAGNITUDES = (1.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # of the codes, and 1 for the code of zero
 
@@ -111,9 +112,13 @@ def ideal_bytes(given: Inputs) -> int:
 
 
 def scratch_limit(given: Inputs) -> int:
-    """Room for the partials of splits, and less than an fp16 copy of key: 256 KiB, or that copy less a byte, up to 64 MiB."""
+    """Room for the partials of splits, of eight at least, and less than an fp16 copy of key: 256 KiB, or that copy less a byte,
+    up to 64 MiB. Where many rows of out meet short caches eight partials are more than a copy.
+    """
     copy_of_key = 2 * 2 * math.prod(given["key_codes"].shape)
-    return min(max(256 * KIB, copy_of_key - 1), 65536 * KIB)
+    rows, head_dim = math.prod(given["query"].shape[:-1]), given["query"].shape[-1]
+    partials = SPLITS * rows * (head_dim + 2) * 4
+    return min(max(256 * KIB, copy_of_key - 1, partials), 65536 * KIB)
 
 
 CASES = (

@@ -86,7 +86,8 @@ class Way:
         dvalue; the last two as the first where None. scale: of the scores; scale_again: of those that are computed again.
     reads, reads_again: the kv head of a query head, forward and backward. gathered: gradients by kv head.
     lse: from a row's maximum and its sum of exp(s − m); lse_again: what the backward pass takes the stored one for.
-    lse_of, delta_of: which number of each row the launch for dkey and dvalue takes, from [batch, heads_q, ..] and num_heads_kv.
+    lse_of, delta_of, query_of, dout_of: which of these rows the launch for dkey and dvalue takes, from [batch, heads_q, ..] and
+        num_heads_kv.
     """
 
     seen: Callable[[Inputs], torch.Tensor] = _seen
@@ -101,6 +102,8 @@ class Way:
     lse_again: Callable[[Rows], Rows] = lambda lse: lse
     lse_of: Callable[[Rows, int], Rows] = lambda lse, heads_kv: lse
     delta_of: Callable[[Rows, int], Rows] = lambda delta, heads_kv: delta
+    query_of: Callable[[Rows, int], Rows] = lambda query, heads_kv: query
+    dout_of: Callable[[Rows, int], Rows] = lambda dout, heads_kv: dout
     normalised: bool = True
     delta: Callable[[torch.Tensor, torch.Tensor], Rows] = _delta
     dprobs: Callable[[Work], Matrix] = lambda work: work.dout @ work.value.mT
@@ -131,19 +134,20 @@ def answer(given: Inputs, way: Way, *, rounded: bool = True) -> torch.Tensor:
     lse = way.lse(top, torch.where(total == 0, 1.0, total))
 
     reads = (way.reads_again or way.reads)(heads_q, heads_kv)
-    scores = query @ given["key"].double()[:, reads].mT * (way.scale_again or way.scale)(given)
-    delta = way.delta(dout, out)
+    key, value = given["key"].double()[:, reads], given["value"].double()[:, reads]
+    scale_again = (way.scale_again or way.scale)(given)
 
-    def work(visible: torch.Tensor, lse: Rows, delta: Rows) -> Work:
-        power = scores - way.lse_again(lse)
+    def work(visible: torch.Tensor, query: Rows, dout: Rows, lse: Rows, delta: Rows) -> Work:
+        power = query @ key.mT * scale_again - way.lse_again(lse)
         probs = (_exp(power) if rounded else torch.exp(power)).masked_fill(~visible, 0.0)
-        key, value = given["key"].double()[:, reads], given["value"].double()[:, reads]
         made = Work(query=query, key=key, value=value, dout=dout, out=out, scale=way.scale(given), probs=probs, dscores=probs)
         dscores = narrow(way.dscores(probs, way.dprobs(made), delta).masked_fill(~visible, 0.0))
         return dataclasses.replace(made, probs=narrow(probs), dscores=dscores)
 
-    by_queries = work((way.seen_by_queries or way.seen)(given), lse, delta)
-    by_keys = work((way.seen_by_keys or way.seen)(given), way.lse_of(lse, heads_kv), way.delta_of(delta, heads_kv))
+    rows = {"query": query, "dout": dout, "lse": lse, "delta": way.delta(dout, out)}
+    by_queries = work((way.seen_by_queries or way.seen)(given), **rows)
+    taken = {name: getattr(way, f"{name}_of")(row, heads_kv) for name, row in rows.items()}
+    by_keys = work((way.seen_by_keys or way.seen)(given), **taken)
     dkey, dvalue = (way.gathered(part(by_keys), reads, heads_kv) for part in (way.dkey, way.dvalue))
     dkey, dvalue = (dvalue, dkey) if way.exchanged else (dkey, dvalue)
     made = {"out": out, "lse": lse.squeeze(-1), "dquery": way.dquery(by_queries), "dkey": dkey, "dvalue": dvalue}

@@ -55,6 +55,12 @@ def _whole_tiles_of_queries(given: Inputs, *, tile: int) -> torch.Tensor:
     return (distance(given) <= 0) & (row < given["query"].shape[-2] // tile * tile)
 
 
+def _equal_parts_of_queries(given: Inputs, *, tile: int) -> torch.Tensor:
+    """`tile` parts of as many queries each, of one at least."""
+    row, _, _ = _places(given)
+    return (distance(given) <= 0) & (row < max(1, given["query"].shape[-2] // tile) * tile)
+
+
 def _last_tile_of_keys(given: Inputs, *, queries: int, keys: int) -> torch.Tensor:
     """Only the last tile of keys that a tile of queries walks over."""
     row, key, shift = _places(given)
@@ -107,10 +113,12 @@ def _modulo(heads_q: int, heads_kv: int) -> torch.Tensor:
     return torch.arange(heads_q) % heads_kv
 
 
-def _one_member(gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int, *, member: int) -> torch.Tensor:
-    """Of each group, one query head alone."""
+def _one_member(
+    gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int, *, member: int, each_time: bool = False
+) -> torch.Tensor:
+    """Of each group, one query head alone; `each_time`: in the place of every head of it."""
     group_size = gradient.shape[1] // heads_kv
-    return gradient[:, member % group_size :: group_size]
+    return gradient[:, member % group_size :: group_size] * (group_size if each_time else 1)
 
 
 def _mean(gradient: torch.Tensor, reads: torch.Tensor, heads_kv: int) -> torch.Tensor:
@@ -121,6 +129,13 @@ def _times(name: str, power: float, base: float = 1.0) -> dict[str, Any]:
     """The gradient `name` with so many powers of the scale, times `base`."""
     right: Callable[[Work], torch.Tensor] = getattr(Way(), name)
     return {name: lambda work: right(work) * work.scale ** (power - (name != "dvalue")) * base}
+
+
+def _delta_unscaled(work: Work, *, name: str) -> torch.Tensor:
+    """The gradient `name` of P · (dP · scale − delta)."""
+    delta = (work.dout * work.out).sum(-1, keepdim=True)
+    dscores = work.scale * work.dscores + (work.scale - 1.0) * work.probs * delta
+    return dscores @ work.key if name == "dquery" else dscores.mT @ work.query
 
 
 def _oracle(name: str, sentence: str, *, noise: float = 1.0, **changed: Any) -> Oracle:
@@ -144,6 +159,14 @@ ORACLES = (
         "lse is in base 2: it must be the natural logarithm, (m + log2(l)) · ln 2 where the kernel works in base 2.",
         lse=lambda top, total: (top + torch.log(total)) / LN2,
         lse_again=lambda lse: lse * LN2,
+    ),
+    *(
+        _oracle(
+            "lse_in_two_bases",
+            "lse adds numbers of two bases: it is m + ln(l), or (m + log2(l)) · ln 2 where m is in base 2, as log2(l) is.",
+            lse=lambda top, total, of_top=of_top, of_log=of_log: top * of_top + torch.log(total) * of_log,
+        )
+        for of_top, of_log in ((1.0, 1 / LN2), (1 / LN2, 1.0), (1.0, LN2), (LN2, 1.0))
     ),
     _oracle(
         "lse_without_maximum",
@@ -199,7 +222,7 @@ ORACLES = (
             **{f"{name}_of": functools.partial(_of_kv_head, within=within)},
             noise=OVERGROWN,
         )
-        for name in ("lse", "delta")
+        for name in ("lse", "delta", "query", "dout")
         for within in (True, False)
     ),
     _oracle(
@@ -240,11 +263,24 @@ ORACLES = (
     _oracle("dquery_scaled_twice", "dquery has softmax_scale twice: once is right.", **_times("dquery", 2)),
     _oracle("dkey_scaled_twice", "dkey has softmax_scale twice: once is right.", **_times("dkey", 2)),
     _oracle("dvalue_scaled", "dvalue has the factor softmax_scale: dV = P^T dO has none.", **_times("dvalue", 1)),
-    _oracle(
-        "scaled_in_base_2",
-        "dquery and dkey have the factor softmax_scale · log2(e): log2(e) belongs to the power of 2 alone.",
-        **_times("dquery", 1, 1 / LN2),
-        **_times("dkey", 1, 1 / LN2),
+    *(
+        _oracle(
+            f"{'_and_'.join(names)}_in_base_2",
+            f"{' and '.join(names)} {'have' if len(names) > 1 else 'has'} the factor softmax_scale · log2(e): "
+            "log2(e) belongs to the power of 2 alone.",
+            **{field: made for name in names for field, made in _times(name, 1, 1 / LN2).items()},
+        )
+        for names in (("dquery",), ("dkey",), ("dquery", "dkey"))
+    ),
+    *(
+        _oracle(
+            f"scale_before_delta_{'_'.join(names)}",
+            f"In {' and '.join(names)} softmax_scale multiplies dP, and not delta: dS = P · (dP − delta), "
+            "and the scale multiplies all of it.",
+            **{name: functools.partial(_delta_unscaled, name=name) for name in names},
+            noise=OVERGROWN,
+        )
+        for names in (("dquery",), ("dkey",), ("dquery", "dkey"))
     ),
     _oracle(
         "dvalue_from_dscores",
@@ -326,12 +362,18 @@ ORACLES = (
         "queries",
         "keys",
     ),
-    *_in_tiles(
-        "last_queries_dropped",
-        "dkey and dvalue miss the last queries, where seqlen_q is no multiple of the tile: the loop must reach the last row.",
-        "seen_by_keys",
-        _whole_tiles_of_queries,
-        "tile",
+    *(
+        oracle
+        for chosen, tiles in ((_whole_tiles_of_queries, TILES), (_equal_parts_of_queries, (2, 3, 4, 8, 16)))
+        for oracle in _in_tiles(
+            "last_queries_dropped",
+            "dkey and dvalue miss the last queries, where seqlen_q is no multiple of a tile, or of the parts that programs "
+            "share: round up, so that the last row has its turn.",
+            "seen_by_keys",
+            chosen,
+            "tile",
+            tiles=tiles,
+        )
     ),
     *_in_tiles(
         "last_tile_only",
@@ -363,6 +405,15 @@ ORACLES = (
         "last_head_of_the_group",
         "dkey and dvalue come from the last query head of each group: they must be the sum over all heads of it.",
         gathered=functools.partial(_one_member, member=-1),
+    ),
+    *(
+        _oracle(
+            f"{which}_head_each_time",
+            f"dkey and dvalue count the {which} query head of each group once for every head of it: "
+            "each turn must take the next.",
+            gathered=functools.partial(_one_member, member=member, each_time=True),
+        )
+        for which, member in (("first", 0), ("last", -1))
     ),
     _oracle(
         "mean_of_the_group",

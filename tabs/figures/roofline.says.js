@@ -27,5 +27,20 @@ const RoofSays = (() => {
       `A ${state.causal ? "causal " : ""}prompt of ${state.seqlen} tokens does ${brief(prefill.intensity)} if each byte moves once, and waits for ${waits(prefill)}; with ${TILE} queries a tile and no cache it does ${brief(tiled.intensity)} and waits for ${waits(tiled)}.`,
     ];
   };
-  return { YOURS, CACHES, rules, short, brief, workloads, says };
+  // One name for the kernels of a kind, at the lowest of them, where the roof is not: beside it, or below until there is room.
+  const [LETTER, LINE, CLEAR] = [7, 13, 7]; // pixels: as wide as one is at most, as high as a line, from a mark's middle to its edge
+  const kind = (name) => name.match(/^(decode (?:FP8|NVFP4)|[^ ]+)/)[0];
+  const named = (marks, width) => {
+    const lowest = new Map();
+    for (const mark of marks) if (!(lowest.get(kind(mark.name))?.y >= mark.y)) lowest.set(kind(mark.name), mark);
+    const boxes = [], meets = (a) => (b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
+    const taken = marks.map(({ x, y }) => ({ x: x - CLEAR, y: y - CLEAR, width: 2 * CLEAR, height: 2 * CLEAR }));
+    for (const [text, { x, y }] of lowest) {
+      const places = [0, 1, 2, 3, 4].map((below) => ({ text, x: x + (below ? 3 : CLEAR + 2), y: y - LINE / 2 + below * (LINE + 1), width: LETTER * text.length, height: LINE }));
+      const free = places.find((box) => box.x + box.width <= width && ![...taken, ...boxes].some(meets(box)));
+      if (free) boxes.push(free);
+    }
+    return boxes;
+  };
+  return { YOURS, CACHES, rules, short, brief, workloads, says, named };
 })();

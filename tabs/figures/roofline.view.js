@@ -28,6 +28,7 @@ const chart = (state, width) => {
     h("path", { class: "muted line", "stroke-width": 3, "stroke-linejoin": "round", d: `M${x(start)} ${y(most(start))}L${x(corner)} ${y(roof.peak_tflops)}L${width - EDGE.right} ${y(roof.peak_tflops)}` }),
     h("text", { class: "note", x: x(beside) - 10, y: y(most(beside)) - 4, "text-anchor": "end" }, `${grouped(roof.bandwidth_gb_s)} GB/s`),
     h("text", { class: "note", x: width - EDGE.right, y: y(roof.peak_tflops) - 10, "text-anchor": "end" }, `${grouped(roof.peak_tflops)} TFLOP/s`),
+    RoofSays.named(kernelsOf(roof).map(({ name, intensity, tflops }) => ({ name, x: x(intensity), y: y(tflops) })), width).map((box) => h("text", { class: "over named", x: box.x, y: box.y + 10, style: "font-size:11px;font-family:var(--sans)" }, box.text)),
     kernelsOf(roof).map(point("ink", diamond)), attemptsOf(roof).map(point("query", star)),
     workloads(state).map(({ name, told: what, intensity, why }) => [
       h("line", { class: "guide", x1: x(intensity), x2: x(intensity), y1: y(most(intensity)), y2: floor }),

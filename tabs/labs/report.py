@@ -104,9 +104,8 @@ def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
     facts = []
     if case.shape:
         facts.append(("inputs", escape(case.shape)))
-    if case.error is not None and case.limit:
-        ratio = f" ({wording.times(case.error / case.limit)} the limit)"
-        facts.append(("worst row", f"off by {wording.quantity(case.error)}, limit {wording.quantity(case.limit)}{ratio}"))
+    if row := wording.worst_row(case):
+        facts.append(("worst row", row))
     if case.worst is not None:
         facts.append(("worst cell", _cell(case.worst)))
     table = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)

@@ -51,7 +51,8 @@ def _codes(picture: Picture) -> str:
     should = "".join(f"<td>{wording.cell(value)}</td>" for value in wanted[0])
     rows = f'<tr><th scope="row">{got}</th>{came}</tr><tr><th scope="row">{expected}</th>{should}</tr>'
     caption = f"<caption>{escape(picture.title)}</caption>"
-    return f"<table>{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table>{caption}<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(picture.title)}">{table}</div>'
 
 
 def _weights(name: str, cells: Cells, tile: tuple[range, range] | None) -> str:

@@ -58,8 +58,8 @@ def _failures(report: Report) -> list[str]:
 
 def _failure(case: CaseResult) -> str:
     words = [f"({case.shape})" if case.shape else "", case.sentence]
-    if case.error is not None and case.limit:
-        words.append(f"Worst row off by {wording.quantity(case.error)}, limit {wording.quantity(case.limit)}.")
+    if row := wording.worst_row(case):
+        words.append(f"Worst row {row}.")
     if case.worst is not None:
         place, got, expected = wording.worst_cell(case.worst)
         words.append(f"{place} is {got}, expected {expected}.")

@@ -189,6 +189,22 @@ def test_case_names_are_unique_and_symptoms_name_cases(lab_id):
 
 
 @pytest.mark.parametrize("lab_id", LABS)
+def test_a_symptom_of_values_is_denied_by_a_case_of_as_many_heads(lab_id):
+    """Else a kernel that takes the wrong head, or sequence, would be told that its sums overflow."""
+    lab = load(lab_id).lab
+    for symptom in lab.symptoms:
+        if symptom.name in ("head_offset", "empty_split"):  # of heads; and of sequences, each of which has other empty splits
+            continue
+        failing, passing = ([case for case in lab.cases if case.name in names] for names in (symptom.failing, symptom.passing))
+        for axis in ("batch", "heads", "num_heads_kv", "group_size"):
+            several = [
+                all(case.sizes.get(axis, 1) != 1 for case in failing),
+                any(case.sizes.get(axis, 1) != 1 for case in passing),
+            ]
+            assert not failing or several != [True, False], f"{symptom.name}: no case in `passing` has several {axis}"
+
+
+@pytest.mark.parametrize("lab_id", LABS)
 def test_the_drawings_fit_beside_the_editor(lab_id):
     drawings = re.findall(r"^```\n(.+?)^```$", load(lab_id).spec, re.MULTILINE | re.DOTALL)
 

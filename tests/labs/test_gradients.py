@@ -127,6 +127,12 @@ def _with(**ways):
 NO_DELTA = Way(delta=lambda dout, out: torch.zeros_like(dout[..., :1]))
 UNSCALED = Way(dquery=lambda work: work.dscores @ work.key)
 SCALED = Way(dvalue=lambda work: work.probs.mT @ work.dout * work.scale)
+IN_BASE_2 = Way(dkey=lambda work: work.dscores.mT @ work.query * work.scale * 1.4426950408889634)
+UNSCALED_DELTA = Way(dprobs=lambda work: work.dout @ work.value.mT * work.scale, dquery=lambda work: work.dscores @ work.key)
+OTHER_DOUT = Way(dout_of=lambda dout, heads_kv: dout[:, torch.arange(dout.shape[1]) // (dout.shape[1] // heads_kv)])
+FIRST_TWICE = Way(
+    gathered=lambda gradient, reads, heads_kv: gradient[:, :: gradient.shape[1] // heads_kv] * (gradient.shape[1] // heads_kv)
+)
 TOP_LEFT = Way(seen=lambda given: distance(given, top_left=True) <= 0)
 
 
@@ -139,6 +145,10 @@ TOP_LEFT = Way(seen=lambda given: distance(given, top_left=True) <= 0)
             "dquery_not_scaled",
             ("this: dquery lacks softmax_scale: dQ = dS K · softmax_scale. d", "dvalue is what comes of this: dvalue has"),
         ),
+        ({"dkey": IN_BASE_2}, "dkey_in_base_2", ("dkey has the factor softmax_scale · log2(e)",)),
+        ({"dquery": UNSCALED_DELTA}, "scale_before_delta_dquery", ("In dquery softmax_scale multiplies dP",)),
+        ({"dvalue": FIRST_TWICE}, "first_head_each_time", ("dvalue is wrong", "once for every head of it")),
+        ({"dkey": OTHER_DOUT, "dvalue": OTHER_DOUT}, "dout_of_kv_head", ("row of the kv head's",)),
         ({"out": TOP_LEFT}, "top_left", ("out is wrong, lse, dquery, dkey and dvalue are right.", "top-left corner")),
     ],
 )  # fmt: skip

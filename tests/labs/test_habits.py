@@ -7,7 +7,8 @@ from labs.declaration import Spent
 from labs.habits import cache_read_by_each_head, dequantised_copy, hidden_keys_loaded, memory_slope, read_again
 
 QUERY = torch.zeros(1, 4, 64, dtype=torch.float16)
-CACHE = {"query": QUERY, "key": torch.zeros(1, 1, 100, 64, dtype=torch.uint8)}
+KV_LEN = torch.tensor([100], dtype=torch.int32)
+CACHE = {"query": QUERY, "key": torch.zeros(1, 1, 100, 64, dtype=torch.uint8), "kv_len": KV_LEN}
 
 
 def spent(inputs=None, **bytes_):
@@ -45,6 +46,17 @@ def test_cache_read_by_each_head(times, shows):
     used = spent(CACHE, loaded_bytes=times * CACHE["key"].nbytes)
 
     assert bool(cache_read_by_each_head("a", ("key",))({"a": used})) is shows
+
+
+@pytest.mark.parametrize(("times", "shows"), [(1, True), (4, False)], ids=["by_each_head", "lanes_that_share_a_byte"])
+def test_a_cache_that_is_read_as_often_where_a_group_has_one_head_is_read_by_no_head(times, shows):
+    alone = CACHE | {"query": QUERY[:, :1]}
+    used = {
+        "a": spent(CACHE, loaded_bytes=4 * CACHE["key"].nbytes),
+        "b": spent(alone, loaded_bytes=times * CACHE["key"].nbytes),
+    }
+
+    assert bool(cache_read_by_each_head("a", ("key",))(used)) is shows
 
 
 @pytest.mark.parametrize(

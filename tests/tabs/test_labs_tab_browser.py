@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 import labs
 from grader.course.states import State
+from grader.report import Fact, Picture
 
 pytestmark = pytest.mark.browser
 
@@ -215,14 +217,25 @@ def test_open_details_stay_open_while_nothing_changes(open_page, course):
     expect(page.locator(".hints p").first).to_be_visible()
 
 
+# Texts of the report beyond the window's edge, but for what scrolls by itself.
+CUT_OFF = """() => [...document.querySelectorAll("#report :is(th, td, dd, p, li, figcaption, summary)")].filter((node) => {
+  for (let box = node; box.id !== "report"; box = box.parentElement)
+    if (getComputedStyle(box).overflowX !== "visible") return false;
+  return node.getBoundingClientRect().right > innerWidth;
+}).map((node) => node.textContent)"""
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_in_one_direction_only(open_page, course, scheme):
     page = open_page(LAB, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     expect(page.locator("#state .state")).to_be_visible()
-    course.finish(press(page, course), reports.computing())
+    fact = Fact(given="256 columns, 0 in the first half", got="the halves sum to 2.344 and 128", expected="they sum to 1")
+    picture = Picture(kind="table", title="Codes", got=((0.125,) * 16,), expected=((0.5,) * 16,), columns=("0b1000",) * 16)
+    course.finish(press(page, course), dataclasses.replace(reports.computing(), facts=(fact,), picture=picture))
     expect(page.locator("#report .roofline svg")).to_be_visible()
     page.get_by_text("SASS of").click()
 
+    assert page.evaluate(CUT_OFF) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 28)"}[scheme]

@@ -139,6 +139,8 @@ def test_listings_are_folded_below_the_anatomy():
     assert "<details><summary>SASS of <code>_softmax_kernel</code>" in html
     assert "<details open" not in html
     assert html.index("occupancy") < html.index("PTX of") < html.index("SASS is made by Submit")
+    assert '<span class="keyword">    mov.u32</span> %r9, %ctaid.x;' in html
+    assert '<span class="comment"><button type="button" data-line="15">// line 15</button></span>' in html
 
 
 def test_a_line_is_told_once_and_cases_that_never_ran_are_not_counted():
@@ -268,6 +270,15 @@ def test_lines_are_pressed_in_prose_and_in_listings_and_code_is_left_alone():
     assert '<button type="button" data-line="15">// line 15</button>' in html
     source = "\n".join(f"text {number}" for number in range(1, 12))
     assert marks(report, source) == [{"line": 9, "text": "text 9"}]
+
+
+def test_a_worst_row_that_is_right_is_not_shown_as_what_went_wrong():
+    case = next(case for case in reports.wrong().cases if case.error and case.limit)
+    told = [
+        render(dataclasses.replace(reports.wrong(), cases=(dataclasses.replace(case, error=error),))) for error in (9.0, 0.0)
+    ]
+
+    assert ["worst row" in html for html in told] == [True, False]
 
 
 def test_points_have_one_decimal_at_most():

@@ -22,7 +22,9 @@ from traces import drawn, whole  # noqa: E402
 
 pytestmark = pytest.mark.browser
 
-SOURCE = "\n".join(f"line_{number} = {number}" for number in range(1, 31))
+SOURCE = "\n".join(
+    f"line_{number} = {number}  # as long as a kernel's lines are: no phone holds them" for number in range(1, 31)
+)
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 WORK_MS = 8.0  # half a frame, on the thread's own clock
 STEPS = 60
@@ -167,6 +169,10 @@ def test_what_a_line_holds_and_where_that_parts_from_the_lab_stands_beside_it(pl
     }"""
     for tag in page.locator(".watch-holds").all():  # else it is written over the line
         assert tag.evaluate(text_in_its_box), tag.inner_text()
+    page.set_viewport_size({"width": 390, "height": 844})
+    for tag in page.locator(".watch-holds").all():
+        box, code = tag.bounding_box(), page.locator(".watch-code").bounding_box()
+        assert box["x"] + box["width"] <= code["x"] + code["width"], "on a phone it is beyond the edge"
     expect(page.locator(".watch-name", has_text="out")).to_contain_text("✗ 2 not right")
     assert page.locator(".watch-off").last.get_attribute("d") != ""
 

@@ -28,22 +28,24 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
         return None
     in_view = [finding for finding in failed if finding.visible]
     for finding in in_view:
-        gapped = finding.prepared.case.strided
+        laid_out = finding.prepared.case.strided
         own = finding.own
         found = _OUTSIDE.search(own.sentence) if own is not None else None
         other = found.group(1) if found else _unwritten(finding) if finding.verdict is Verdict.NOT_WRITTEN else ""
-        if own is not None and found and gapped == (other,):  # without its stride it would stay inside
+        if own is not None and found and laid_out == (other,):  # without its stride it would stay inside
             sentence = (
                 f"{own.sentence} It happens where {other} has gaps between its rows, not where it has none: "
                 "is a stride taken for a length, in a mask or in the size of a grid, or used twice?"
             )
             return dataclasses.replace(own, sentence=sentence, name="stride_as_length")
-        if len(gapped) == 1 and other and other != gapped[0]:
-            sentence = f"{other} is addressed with the strides of {gapped[0]}: right only where both are laid out alike."
+        if len(laid_out) == 1 and other and other != laid_out[0]:
+            sentence = f"{other} is addressed with the strides of {laid_out[0]}: right only where both are laid out alike."
             return Diagnosis(sentence=sentence, name="strides", line=own.line if own else None)
     # Which tensors a hidden case strides stands in the lab, which nothing that a submission saw there can change.
-    alone = {finding.prepared.case.strided[0] for finding in failed if len(finding.prepared.case.strided) == 1}
-    names = sorted(alone or {name for finding in failed for name in finding.prepared.case.strided})
+    gapped = [frozenset(finding.prepared.case.strided) for finding in failed]
+    alone = [names for names in gapped if len(names) == 1]
+    fewest = [names for names in gapped if not any(other < names for other in gapped)]  # the others hold no more than these
+    names = sorted(frozenset().union(*(alone or fewest)))
     if len(names) == 1:
         gaps, whose = f"{names[0]} has gaps between its rows", f"{names[0]}.stride(…)"
     else:

@@ -30,8 +30,8 @@ from grader.sandbox.case.lent import Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.case.trace_book import TraceBook
+from grader.sandbox.interpret import block_types, libdevice, line_book, loops, number_formats, reductions, watched_memory
 from grader.sandbox.interpret import launches as interpreted_launches
-from grader.sandbox.interpret import libdevice, line_book, loops, number_formats, reductions, watched_memory
 from grader.sandbox.protocol import LentCase
 
 
@@ -160,7 +160,7 @@ def _install() -> None:
     triton.knobs.runtime.interpret = True  # for good: a submission may set the variable
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
-    _patch_language_for_good()
+    patch_language_for_good()
     loops.install()
     _explain_what_cannot_run()
     watched_memory.install()
@@ -179,7 +179,9 @@ def _explain_what_cannot_run() -> None:
     libdevice.install()
 
 
-def _patch_language_for_good() -> None:
+def patch_language_for_good() -> None:
+    """Patch triton.language once, where stock Triton does it and undoes it around every launch."""
+    block_types.install()
     scope = stock._LangPatchScope()
     for module in (tl, tl.core):
         stock._patch_builtin(module, stock.interpreter_builder, scope)
@@ -195,11 +197,11 @@ def _patch_language_for_good() -> None:
 
 def _cached_np_dtype(get: Callable[[Any], np.dtype]) -> Callable[[Any], np.dtype]:
     """The stock function builds a table of all types at each call."""
-    known = {dtype: get(dtype) for dtype in map(tl.dtype, tl.dtype.SINT_TYPES + tl.dtype.UINT_TYPES + tl.dtype.FP_TYPES)}
+    known = {dtype.name: get(dtype) for dtype in map(tl.dtype, tl.dtype.SINT_TYPES + tl.dtype.UINT_TYPES + tl.dtype.FP_TYPES)}
     pointer = np.dtype(np.uint64)
 
     def np_dtype(dtype: Any) -> np.dtype:
         scalar = dtype.scalar
-        return pointer if isinstance(scalar, tl.pointer_type) else known[scalar]
+        return pointer if isinstance(scalar, tl.pointer_type) else known[scalar.name]
 
     return np_dtype

@@ -38,6 +38,7 @@ def test_three_processes_one_killed_and_the_database_away_lose_nothing(server, s
             until(state_is(course, attempt_id, State.DONE, user=user), service)
         rows = service.rows()
         assert {row.verdict for row in rows.values()} == {"passed"}
+        until(lambda: len(service.logged("attempt ended")) >= len(rows), service)  # logged once it is stored
         ended = [line["attempt"] for line in service.logged("attempt ended")]
         assert sorted(ended) == sorted(rows) == sorted(path.stem for path in service.archive.glob("ends/*/*.json"))
         assert course.health()["grading"] == "on"

@@ -32,6 +32,7 @@ def recorded_once(service, course, attempt_id, *, starts):
     assert (status.state, status.verdict) == (State.DONE, "passed"), service.log_text()
     assert course.report(attempt_id, user="ada").passed
     assert service.rows()[attempt_id].fence == starts
+    until(lambda: service.logged("attempt ended"), service)  # logged once it is stored
     ended = [line for line in service.logged("attempt ended") if line["attempt"] == attempt_id]
     assert len(ended) == 1
     assert len(list(service.archive.glob(f"ends/*/{attempt_id}.json"))) == 1

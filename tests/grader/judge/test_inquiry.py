@@ -16,6 +16,7 @@ from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.probes import asking, battery
 from grader.judge.diagnosis.probes.asking import ask
+from grader.judge.judging import _answer_depends_on
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Diagnosis, Verdict
 from labs import load
@@ -23,6 +24,7 @@ from labs import load
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
 LAB1, LAB3, LAB9, LAB11 = "lab01_scores", "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
+LAB10 = "lab10_nvfp4_kv"
 
 
 def finding(lab, prepared, compute):
@@ -77,6 +79,9 @@ def way(lab_id, **changes):
         (LAB5, {"product_keys": lambda lane, n: lane != n - 1}, "last_key_not_in_product"),
         (LAB6, {"visible": lambda a: (a.distance() <= 1)[None, None]}, "one_key_too_many"),
         (LAB7, {"extra": 2}, "empty_parts_count"),
+        (LAB7, {"part": lambda lane, n: (lane % 32).expand(len(n), -1)}, "parts_not_weighed"),
+        (LAB9, {"part": lambda lane, n: lane // ((n + 2) // 3).clamp(min=1), "unweighed": "sum"}, "parts_sums_not_weighed"),
+        (LAB6, {"part": lambda lane, n: lane // ((n + 1) // 2).clamp(min=1), "unweighed": "acc"}, "parts_acc_not_weighed"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -196,7 +201,8 @@ def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
 @pytest.mark.parametrize(
     ("compute", "got"),
     [
-        (lambda out: out * (0.5 + 0.5 * (torch.arange(6) != 2))[:, None], "batch 0, head 2 gets 0.5 times that of batch 0"),
+        (lambda out: out * (0.5 + 0.5 * (torch.arange(6) != 2))[:, None], "batch 0, head 2 gets 0.5 times its own"),
+        (lambda out: 0.5 * out.roll(2, dims=1), "batch 0, head 0 is 2 and 32, which is no head's"),
         (lambda out: out.roll(2, dims=1), "batch 0, head 0 gets value of batch 0, head 2"),
     ],
 )  # fmt: skip
@@ -314,3 +320,100 @@ def test_a_wrong_answer_that_depends_on_a_width_is_named_whatever_the_width(lab_
 
 def _products(given):
     return given["key"].double() * given["query"].double() * given["softmax_scale"]
+
+
+def _halves(codes):
+    """The even channels in the first half of the row, the odd ones in the second."""
+    nibbles = torch.cat((codes & 15, codes >> 4), dim=-1)
+    return nibbles[..., 0::2] | nibbles[..., 1::2] << 4
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "got"),
+    [
+        ("value_codes", "nvfp4_places", "channel 1 arrives in 16; channel 2 arrives in 1; channel 3 arrives in 17"),
+        ("key_codes", "nvfp4_meeting", "channel 1 of query meets 2 of key; channel 2 of query meets 4 of key"),
+    ],
+)
+def test_channels_in_other_places_are_no_matter_of_the_codes(part, name, got):
+    compute = lambda inputs: way(LAB10)({**inputs, part: _halves(inputs[part])})  # noqa: E731
+
+    assert read(LAB10, name, compute).fact.got.startswith(got)
+    assert read(LAB10, "nvfp4_value_codes", compute) is None
+    if name == "nvfp4_places":  # what else is read off channels would be said of the wrong ones
+        assert [fact.given for fact in diagnosed(LAB10, compute).facts] == ["one channel of value is 1, the others 0"]
+    assert read(LAB10, name, lambda inputs: 0.5 * way(LAB10)(inputs)) is None
+
+
+@pytest.mark.parametrize("part", ["key", "value"])
+def test_block_scales_of_other_keys_are_a_fact_of_their_own(part):
+    """Each step takes the scales of the first 32 keys."""
+
+    def compute(inputs):
+        scales = inputs[f"{part}_scales"]
+        return way(LAB10)({**inputs, f"{part}_scales": scales[:, :, torch.arange(scales.shape[2]) % 32]})
+
+    fact = read(LAB10, f"nvfp4_scales_of_keys_{part}", compute).fact
+
+    assert fact.got.startswith("key 32 gets 1;" if part == "value" else "key 32 gets 0.03")
+    assert read(LAB10, "equal_64", compute) is None  # no key is lost
+    assert read(LAB10, f"nvfp4_scales_of_keys_{part}", way(LAB10)) is None
+
+
+@pytest.mark.parametrize(
+    ("visible", "got", "expected"),
+    [
+        (lambda a: a.visible() | (a.distance() == -30)[None, None], "gives a weight to keys 0 to 30 (and 69", "keys 1 to 30"),
+        (lambda a: a.visible() & (torch.arange(a.rows) != 40)[:, None], "query 40 gives a weight to none", "keys 11 to 40"),
+    ],
+)
+def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected):
+    fact = read(LAB11, "seen_100_100", way(LAB11, visible=visible)).fact
+
+    assert (got in fact.got) and fact.expected == expected
+    assert read(LAB11, "seen_100_100", way(LAB11)) is None
+    assert read(LAB11, "seen_100_100", way(LAB11, divisions=0)) is None  # the sum is wrong there, and not the mask
+    assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
+
+
+def test_heads_that_mix_where_keys_are_many_are_told():
+    """As where a merge takes another head's part of the second split."""
+    right = way(LAB7)
+
+    def compute(inputs):
+        out = right(inputs)
+        return out if inputs["key"].shape[2] < 64 else 0.9 * out + 0.1 * out.roll(1, dims=1)
+
+    assert read(LAB7, "reach", compute) is None
+    assert read(LAB7, "reach_200", compute).fact.got == "batch 1, head 3 changes as well"
+    assert read(LAB7, "reach_200", right) is None
+
+
+def test_of_views_that_fail_those_with_the_fewest_gaps_are_told():
+    lab = load(LAB10).lab
+    few, many = ("key_scales", "value_scales"), ("key_codes", "key_scales", "query", "value_codes", "value_scales")
+    plain, few_wide = (next(case for case in lab.cases if case.name == name) for name in ("small", "strided_scales"))
+    chosen = [plain, dataclasses.replace(few_wide, sizes=plain.sizes), dataclasses.replace(plain, name="all", strided=many)]
+    findings = [finding(lab, prepare(lab, case, SEED), lab.expected) for case in chosen]
+
+    sentence = Inquiry(lab, LAB10, out_of_bounds(findings, few_wide.name, "all")).diagnose().diagnosis.sentence
+
+    assert f"{' and '.join(few)} have gaps" in sentence
+
+
+def test_a_kernel_that_forgets_kv_len_is_not_refused_where_the_keys_beyond_weigh_nothing():
+    lab = load(LAB7).lab
+    case = next(case for case in lab.cases if case.name == "kv_len_uneven")
+    prepared = prepare(lab, case, SEED)
+    short = prepared.inputs["kv_len"]
+    assert short.unique().numel() > 1
+    beyond = torch.arange(prepared.inputs["key"].shape[2]) >= short[:, None]
+    key = prepared.inputs["key"].masked_fill(beyond[:, None, :, None], 0.0)
+    key[..., 0] = torch.where(beyond[:, None], -64.0, 64.0)  # the first channel alone decides: what lies beyond has no weight
+    query = prepared.inputs["query"].clone()
+    query[..., 0] = 64.0
+    unseen = dataclasses.replace(prepared, inputs={**prepared.inputs, "key": key, "query": query})
+
+    assert not _answer_depends_on(lab, finding(lab, unseen, lab.expected), "kv_len")
+    assert _answer_depends_on(lab, finding(lab, prepared, lab.expected), "kv_len")
+    assert _answer_depends_on(lab, finding(lab, prepared, lab.expected), "query")

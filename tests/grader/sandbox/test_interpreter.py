@@ -57,6 +57,40 @@ def test_dot_is_right_in_every_format(session, dtype):
     torch.testing.assert_close(out, a.float() @ b.float(), atol=1e-4, rtol=1e-5)
 
 
+SHAPES = """
+@triton.jit
+def _shapes(out_ptr, WIDTH: tl.constexpr):
+    rows, cols = tl.arange(0, 8)[:, None], tl.arange(0, 4)[None, :]
+    ones = tl.full((8, 4), 1, tl.int64)
+    tl.static_assert((rows + cols).shape[0] == 8 and (rows + cols).numel == 32)
+    tl.static_assert((rows * ones).dtype == tl.int64 and (ones // rows.to(tl.int16)).dtype == tl.int64)
+    tl.static_assert((rows / rows).dtype == tl.float32 and (rows == rows).dtype == tl.int1)
+    half = rows.to(tl.float16)
+    tl.static_assert((half * half).dtype == tl.float16 and (half / half).dtype == tl.float32)
+    tl.store(out_ptr + rows * 4 + cols, (rows * cols + tl.zeros((8, WIDTH), tl.int32)).to(tl.float32))
+
+
+def entry(out):
+    _shapes[(1,)](out, {width})
+"""
+
+
+def test_a_block_has_the_type_that_its_operands_make(session):
+    _, out = run(session, SHAPES.format(width=4), inputs={}, out=torch.empty(8, 4))
+
+    assert torch.equal(out, torch.outer(torch.arange(8.0), torch.arange(4.0)))
+
+
+@pytest.mark.parametrize(("width", "words"), [(3, "power of 2"), (2, "incompatible dimensions"), (4.0, "must have type")])
+def test_a_shape_is_refused_each_time(session, width, words):
+    for width_now in (4, width, width):
+        assert session.load(HEAD + SHAPES.format(width=width_now), arguments=("out",)) == ("loaded", {})
+        kind, told, _ = session.case(inputs={}, out=torch.empty(8, 4))
+        assert kind == ("done" if width_now == 4 and type(width_now) is int else "fault"), told
+
+    assert words in told["text"]
+
+
 def test_dot_of_float32_is_tf32_unless_told_otherwise(session):
     a, b = normal(16, 64), normal(64, 32, seed=1)
     exact = a @ b

@@ -36,6 +36,32 @@ def test_documents_give_roof_and_points_and_rubbish_gives_none(tmp_path):
     assert roofline.measured_roofs([{"device": "unknown", "copy_gb_s": 1}, {}]) == []
 
 
+@pytest.mark.parametrize("document", roofline.documents(), ids=lambda document: document["device"])
+@pytest.mark.parametrize("width", [310, 460, 640])
+def test_every_kind_of_kernel_is_named_beside_its_marks_and_nothing_is_written_over_another(js, document, width):
+    marks = [
+        {
+            "name": at.name,
+            "x": 48 + (width - 60) * (np.log10(at.intensity) + 1) / 6.4,
+            "y": 316 - 300 * (np.log10(at.tflops) + 1.3) / 4.7,
+        }
+        for at in roofline.kernel_points([document], device=document["device"])
+    ]
+
+    boxes = js("RoofSays.named(marks, width)", marks=marks, width=width)
+
+    assert {box["text"] for box in boxes} == {"decode", "decode FP8", "decode NVFP4", "prefill", "scores", "softmax"}
+    taken = boxes + [{"x": at["x"] - 6, "y": at["y"] - 6, "width": 12, "height": 12} for at in marks]
+    for box in boxes:
+        assert box["x"] >= 48 and box["x"] + box["width"] <= width
+        over = [
+            b
+            for b in taken
+            if all(box[a] < b[a] + b[s] and b[a] < box[a] + box[s] for a, s in (("x", "width"), ("y", "height")))
+        ]
+        assert over == [box]
+
+
 @pytest.mark.parametrize("one", scaling.spreads(), ids=lambda one: f"d{one.head_dim}")
 def test_the_root_of_d_takes_the_spread_back_to_one(one):
     assert one.std == pytest.approx(np.sqrt(one.head_dim), rel=0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -106,6 +107,37 @@ def tiled_selections(key: str, tile: int) -> Iterator[tuple[str, str, Way]]:
         for way in _without_sum(key, chosen):
             yield f"{name}_in_sum", f"{said} is not in the sum l; its numerators are there.", way
         yield f"{name}_in_product", f"{said} is in the sum l, but not in the answer.", Way(product_keys=chosen)
+
+
+Part = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def parts() -> Iterator[Part]:
+    """Ways to deal keys out to parts: in turn, in so many runs, in runs of a length; (lanes, kv_len) -> each lane's part."""
+    for count in (2, 3, 4, 8, 16, 32, 64, 128):
+        yield functools.partial(_in_turn, count=count)
+        yield functools.partial(_in_runs, count=count)
+    for length in (16, 32, 48, 64, 128, 256):
+        yield functools.partial(_of_length, length=length)
+
+
+def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
+    return (lane % count).expand(len(n), -1)
+
+
+def _in_runs(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
+    return lane // ((n + count - 1) // count).clamp(min=1)
+
+
+def _of_length(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
+    return (lane // length).expand(len(n), -1)
+
+
+UNWEIGHED = (
+    ("both", "their sums l and acc are", "parts_not_weighed"),
+    ("sum", "their sums l are", "parts_sums_not_weighed"),
+    ("acc", "their acc are", "parts_acc_not_weighed"),
+)
 
 
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:

@@ -134,6 +134,7 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _scales()
     yield from _row_of_scores("key", NARROW)
     yield from _sums("acc", NARROW)
+    yield from _parts()
     yield from _sources(kind)
     if kind in ("causal", "window"):
         yield from _masks(kind)
@@ -281,6 +282,16 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
         sentence = "The maximum of the last tile replaces the running one: it must be the larger of both."
         yield "max_replaced", sentence, Way(tile=tile, maximum="last")
         yield "max_replaced", sentence, Way(tile=tile, maximum="last", unguarded=True)
+
+
+def _parts() -> Iterator[tuple[str, str, Way]]:
+    for part in changes.parts():
+        for unweighed, what, name in changes.UNWEIGHED:
+            sentence = (
+                f"Parts of the keys (lanes, splits or tiles) have maxima of their own, and {what} added as they are: "
+                "multiply each by exp(m_part − max) first."
+            )
+            yield name, sentence, Way(part=part, unweighed=unweighed)
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:

@@ -28,6 +28,8 @@ class Way:
     visible: which keys are not hidden, [batch or 1, 1, rows, keys].
     kv_len: keys of a sequence, [batch].
     keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
+    part: (lanes, kv_len) -> the part of each lane, [batch, lanes]: parts have maxima of their own, under which their numerators
+        stand in what `unweighed` names, "sum", "acc" or "both", as where parts are joined without weights.
     counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
@@ -55,6 +57,8 @@ class Way:
     sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     counted_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    part: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    unweighed: str = "both"
     hidden: float = -INF
     hidden_added: float = 0.0
     hidden_in: str = "both"
@@ -154,6 +158,9 @@ class _Lanes:
                 kept = chosen(place[None, :], kv_len[:, None])[:, None, None, :]
                 for name in names:
                     setattr(self, name, getattr(self, name) & kept)
+        self.part = (
+            None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
+        )
         self.value = None
         if a.value is not None:
             value = torch.nn.functional.pad(a.by_head(a.value), (0, 0, 0, fill))
@@ -183,6 +190,9 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         old, m = m, _maximum(way, lanes, at, m, first=start == 0)
         base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
         power = _exp(way.base * (lanes.scores[..., at] - base))
+        own = power if lanes.part is None else _under_own_maximum(lanes.scores, lanes.part)[..., at]
+        numerators = power if way.unweighed == "sum" else own
+        power = power if way.unweighed == "acc" else own
         alpha = {kept: _exp(kept * (old - base)) if kept else torch.ones_like(old) for kept in (way.acc_power, way.sum_power)}
         power = power.half().double() if way.narrow == "both" else power
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
@@ -190,8 +200,8 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
         total = step if way.fresh_sum else kept
         if acc is not None and lanes.value is not None:  # both or neither
-            power = power.half().double() if way.narrow == "product" else power
-            step = power.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
+            numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
+            step = numerators.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
             grown = alpha[way.acc_power]
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
@@ -207,6 +217,13 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         base = m.masked_fill(m == -INF, 0.0)
         acc = _exp(way.base * (lanes.scores - base)).masked_fill(~lanes.in_product, 0.0)[..., : lanes.width]
     return total, acc
+
+
+def _under_own_maximum(scores: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """exp(score − the largest of its part), of lanes that take part."""
+    part = part.clamp(max=scores.shape[-1] - 1)  # lanes of the padding
+    top = torch.full(scores.shape, -INF, dtype=scores.dtype).scatter_reduce(-1, part, scores, "amax").gather(-1, part)
+    return _exp(scores - top.masked_fill(top == -INF, 0.0))
 
 
 def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool) -> torch.Tensor:

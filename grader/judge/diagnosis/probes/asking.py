@@ -72,7 +72,10 @@ def ask(
 
 
 def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
-    """Readings that are to be shown: the first of each family of questions, then the others."""
+    """Readings that are to be shown: the first of each family of questions; where one is to stand alone, that one."""
+    alone = [each.reading for each in answered if each.question.alone and each.reading is not None]
+    if alone:
+        return alone[:1]
     first: dict[str, Reading] = {}
     for each in answered:
         if each.reading is not None:

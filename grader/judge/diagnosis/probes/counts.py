@@ -9,7 +9,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, number, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -60,19 +60,20 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
         channel = -(-held // per) + int(full.nonzero()[0, 0])
         got = f"channel {channel} of out is {number(free[full][0])}"
         return Reading(fact=Fact(given=f"{what}, value 0 in channel {channel}", got=got, expected="0"))
-    lost = places[inside & (weights.abs() < 1e-4 * largest)].tolist()
-    taken = places[~inside & (weights.abs() > 1e-4 * largest)].tolist()
+    of = lambda chosen: [key for place in chosen.tolist() for key in range(place, min(place + per, held))]  # noqa: E731
+    lost = of(places[inside & (weights.abs() < 1e-4 * largest)])
+    taken = of(places[~inside & (weights.abs() > 1e-4 * largest)])
     count = number(1 / largest)
     said = f"the sum counts {count} keys"
     if lost:
-        said += f"; without a weight: key{'s' if len(lost) > 1 else ''} {several(lost)}"
+        said += f"; without a weight: {keys_named(lost)}"
     if taken:
-        said += f"; keys {several(taken)} beyond the end have one"
+        said += f"; {keys_named(taken)} beyond the end {'have' if len(taken) > 1 else 'has'} one"
     uneven = weights[inside & (weights > 1e-4 * largest)]
     if len(uneven) > 1 and float(uneven.min()) < 0.98 * largest:
         low = int(torch.where(inside, weights, torch.inf).argmin())
-        high = int(places[weights.argmax()])
-        said = f"weights from {number(weights[low])} (key {int(places[low])}) to {number(largest)} (key {high})"
+        least, greatest = (keys_named(of(places[[at]])) for at in (low, int(weights.argmax())))
+        said = f"weights from {number(weights[low])} ({least}) to {number(largest)} ({greatest})"
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
     right = not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
     return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))

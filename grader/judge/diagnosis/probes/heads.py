@@ -49,13 +49,13 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
     wrong = ((got / want - 1).abs().nan_to_num(nan=1.0) > NEAR).any(-1).nonzero().tolist()
     if not wrong:
         return None
-    said = [f"batch {b}, head {h} {_whose(got[b, h], batch, heads)}" for b, h in wrong[:2]]
+    said = [f"batch {b}, head {h} {_whose(got[b, h], batch, heads, own=b * heads + h // group)}" for b, h in wrong[:2]]
     should = "; ".join(f"of batch {b}, head {h // group}" for b, h in wrong[:2])
     return Reading(fact=Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should))
 
 
-def _whose(halves: torch.Tensor, batch: int, heads: int) -> str:
-    """ "gets value of batch 1, head 0", "gets 0.5 times that of …": of a row's two halves."""
+def _whose(halves: torch.Tensor, batch: int, heads: int, own: int) -> str:
+    """ "gets value of batch 1, head 0", "gets 0.5 times its own": of a row's two halves. `own`: whose they should be."""
     if not bool(torch.isfinite(halves).all()):
         return "is NaN or Inf"
     if not bool(halves.any()):
@@ -64,7 +64,7 @@ def _whose(halves: torch.Tensor, batch: int, heads: int) -> str:
     last = batch * heads - 1
     source, factor = (first - second + last) / 2, 2 ** ((first + second - last) / 2)
     place = round(source)
-    if abs(source - place) > NEAR or not 0 <= place <= last:
+    of_one, once = abs(source - place) <= NEAR and 0 <= place <= last, abs(factor - 1) < NEAR
+    if not of_one or not (once or place == own):
         return f"is {number(float(halves[0]))} and {number(float(halves[1]))}, which is no head's"
-    times = "" if abs(factor - 1) < NEAR else f"{number(factor)} times that of"
-    return f"gets {times or 'value of'} batch {place // heads}, head {place % heads}"
+    return f"gets value of batch {place // heads}, head {place % heads}" if once else f"gets {number(factor)} times its own"

@@ -73,7 +73,8 @@ def _nvfp4(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     finite = x.nan_to_num(nan=0.0)
     whole = _power_of_two(finite.abs().amax() / 6 / 448)
     blocks = finite.unflatten(-1, (-1, BLOCK))
-    scales = encode_e4m3(_power_of_two(blocks.abs().amax(-1) / 6) / whole)
+    largest = blocks.abs().amax(-1)  # of a block; one of zeros has the scale of the largest: it is no sign of its place
+    scales = encode_e4m3(_power_of_two(torch.where(largest == 0, largest.amax(), largest) / 6) / whole)
     size = decode_e4m3(scales) * whole
     codes = encode_e2m1(blocks / size.clamp(min=1e-30)[..., None]).flatten(-2)
     packed = (codes[..., 0::2] | codes[..., 1::2] << 4).to(torch.uint8)

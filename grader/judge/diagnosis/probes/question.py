@@ -24,11 +24,15 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelQuestion:
-    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
+    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed.
+
+    `alone`: where it reads something nothing else is shown: other questions would take the one for the other.
+    """
 
     name: str
     cases: tuple[PreparedCase, ...]
     read: Callable[[Sequence[Finding]], Reading | None]
+    alone: bool = False
 
     @property
     def family(self) -> str:
@@ -67,3 +71,8 @@ def several(places: Sequence[int]) -> str:
             runs.append([place, place])
     said = [str(first) if first == last else f"{first} to {last}" for first, last in runs[:4]]
     return ", ".join(said) + (" …" if len(runs) > 4 else "")
+
+
+def keys_named(places: Sequence[int]) -> str:
+    """ "key 3", "keys 126 to 128"; "" of none."""
+    return f"key{'s' if len(places) > 1 else ''} {several(places)}" if places else ""

@@ -14,16 +14,24 @@ from grader.report import Fact
 from labs.declaration import Inputs, Lab
 
 SAME = 1e-6  # of the largest number in out: a smaller difference is none
+FAR = 2e-3  # … with many keys, whose sums may be made in another order
 MOVED = 1e-2  # of it: what is moved by so much must be seen
 NAMES = {1: ("row",), 2: ("batch", "head"), 3: ("batch", "head", "row")}  # of out's axes but the last
+TILE = 16  # keys, the fewest that a tile has
 SHOWN = 3  # rows in a fact
 
 
 def reach(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
-    """A query's, a key's and a value's number turned round in sign, so that scales stay as they are."""
+    """A query's, a key's and a value's number turned round in sign, so that scales stay as they are; with few keys, and with
+    so many that they lie in several tiles, or splits.
+    """
+    yield from (_of_keys(lab, kind, keys) for keys in (12, 200))
+
+
+def _of_keys(lab: Lab, kind: str, keys: int) -> KernelQuestion:
     decodes = kind in ("decode", "fp8", "nvfp4")
     group, rows = (2, 1) if decodes else (1, 6)
-    parts = [drawn(61, 2, 2 * group, rows, 32), drawn(62, 2, 2, 12, 32), drawn(63, 2, 2, 12, 32)]
+    parts = [drawn(61, 2, 2 * group, rows, 32), drawn(62, 2, 2, keys, 32), drawn(63, 2, 2, keys, 32)]
     places = [(1, group, rows // 2, 3), (1, 0, 7, 3), (1, 0, 7, 3)]
     for part, place in zip(parts, places, strict=True):
         part[place] = 2.0
@@ -34,22 +42,26 @@ def reach(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         given.append(arguments(kind, *(turned if at == number else other for at, other in enumerate(parts)), scale=0.25))
     said = [f"of query {'' if decodes else f'{rows // 2} '}of batch 1, head {group}", "of key 7 of batch 1, head 0",
             "of value 7 of batch 1, head 0"]  # fmt: skip
-    yield reached(lab, given, said, FP16)
+    if keys <= TILE:
+        return reached(lab, given, said, FP16)
+    return reached(lab, given, [f"{each}, of {keys} keys," for each in said], FP16, name=f"reach_{keys}", same=FAR)
 
 
-def reached(lab: Lab, given: Sequence[Inputs], said: Sequence[str], dtype: torch.dtype) -> KernelQuestion:
+def reached(
+    lab: Lab, given: Sequence[Inputs], said: Sequence[str], dtype: torch.dtype, *, name: str = "reach", same: float = SAME
+) -> KernelQuestion:
     """The question. `given`: the inputs as they are, then with one number changed each, which `said` names."""
     names = ["as_it_is", *(f"changed_{number}" for number in range(len(said)))]
     cases = tuple(prepared(lab, name, each, dtype, what=name) for name, each in zip(names, given, strict=True))
-    return KernelQuestion(name="reach", cases=cases, read=functools.partial(_read, said=said))
+    return KernelQuestion(name=name, cases=cases, read=functools.partial(_read, said=said, same=same))
 
 
-def _read(found: Sequence[Finding], said: Sequence[str]) -> Reading | None:
+def _read(found: Sequence[Finding], said: Sequence[str], same: float) -> Reading | None:
     plain, *changed = found
     if any(finding.out is None or not bool(torch.isfinite(finding.out).all()) for finding in found):
         return None
     for finding, what in zip(changed, said, strict=True):
-        moved, should = _moved(plain, finding)
+        moved, should = _moved(plain, finding, same)
         beyond = moved & (should <= SAME)
         lost = ~moved & (should > MOVED)
         for wrong, got, expected in ((beyond, "changes as well", "as before"), (lost, "stays as it was", "another number")):
@@ -59,11 +71,11 @@ def _read(found: Sequence[Finding], said: Sequence[str]) -> Reading | None:
     return None
 
 
-def _moved(plain: Finding, changed: Finding) -> tuple[torch.Tensor, torch.Tensor]:
+def _moved(plain: Finding, changed: Finding, same: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Which rows of out changed, and by how much of out's largest number each should have."""
     assert plain.out is not None and changed.out is not None and plain.expected is not None and changed.expected is not None
     size = float(plain.expected.double().abs().max())
-    moved = (changed.out.double() - plain.out.double()).abs() > SAME * max(float(plain.out.double().abs().max()), size)
+    moved = (changed.out.double() - plain.out.double()).abs() > same * max(float(plain.out.double().abs().max()), size)
     should = (changed.expected.double() - plain.expected.double()).abs() / size
     if moved.dim() == 1:
         return moved, should

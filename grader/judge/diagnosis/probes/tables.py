@@ -19,20 +19,24 @@ FP16 = torch.float16
 ONE = {"fp8": 0x38, "nvfp4": 2}  # the code of 1
 SCALE_OF_ONE = 0x38
 ROUNDED = 0.07  # of a score: what rounding out to eight bits would do to it; the nearest codes are further apart
+CHANNELS = 32  # of rows by which channels are told apart
+TRIED = (0, 1, 2, 3, 7, 8, 16, 31)  # of them, each in a sequence of its own
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
 def tables(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Decode tables of value and of key, then the scales."""
+    if kind not in ONE:
+        return
+    yield from _places(lab, kind)
     if kind == "fp8":
         yield from _fp8_codes(lab)
-    elif kind == "nvfp4":
+    else:
         yield from _nvfp4_codes(lab)
-        yield from _nvfp4_places(lab)
         yield from _nvfp4_blocks(lab)
+        yield from _nvfp4_scales_of_keys(lab)
         yield from _nvfp4_scale_codes(lab)
-    if kind in ONE:
-        yield from _scales(lab, kind)
+    yield from _scales(lab, kind)
 
 
 def _pack(nibbles: torch.Tensor) -> torch.Tensor:
@@ -86,15 +90,16 @@ def _table(
     lab: Lab, name: str, given: Inputs, tensor: str, codes: torch.Tensor, numbers: torch.Tensor, form: str
 ) -> KernelQuestion:
     case = prepared(lab, name, given, FP16, what=f"one key, every code of {tensor}")
+    in_place = _channels_of_value(lab, "nvfp4" if "key_codes" in given else "fp8")
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None:
+        if found[0].out is None or _misplaced(found[1]):  # where numbers arrive elsewhere, it is not the codes that are wrong
             return None
         if not bool(found[0].out.any()):  # the key is lost, whatever its codes are
             return Reading(fact=Fact(given=f"one key, every code of {tensor}", got="out is 0 everywhere", expected="its value"))
         return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
 
-    return KernelQuestion(name=name, cases=(case,), read=read)
+    return KernelQuestion(name=name, cases=(case, in_place), read=read)
 
 
 def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, form: str) -> KernelQuestion:
@@ -195,25 +200,63 @@ def _cell(x: torch.Tensor) -> float | None:
     return float(f"{value:.4g}") if abs(value) < 1e9 else None
 
 
-def _nvfp4_places(lab: Lab) -> Iterator[KernelQuestion]:
-    """Sequence c has a 1 in channel c of value alone: in which channel does it arrive?"""
-    channels = 32
-    value = _codes((channels, 1, 1, channels))
-    value[range(channels), 0, 0, range(channels)] = ONE["nvfp4"]
-    given = _raw("nvfp4", torch.zeros(channels, 1, channels), _codes(tuple(value.shape)), value)
-    case = prepared(lab, "nvfp4_places", given, FP16, what="one key, one channel of value is 1")
+def _channels_of_value(lab: Lab, kind: str) -> PreparedCase:
+    """Each sequence has a 1 in one channel of value alone."""
+    value = _codes((len(TRIED), 1, 1, CHANNELS))
+    value[range(len(TRIED)), 0, 0, TRIED] = ONE[kind]
+    given = _raw(kind, torch.zeros(len(TRIED), 1, CHANNELS), _codes(tuple(value.shape)), value)
+    return prepared(lab, f"{kind}_places", given, FP16, what="one key, one channel of value is 1")
+
+
+def _misplaced(finding: Finding) -> list[tuple[int, list[int]]]:
+    """Channels of value that arrive in others, and where; of an answer to `_channels_of_value`."""
+    return [] if finding.out is None else _elsewhere(finding.out.double().abs()[:, 0], most=0.0)
+
+
+def _elsewhere(rows: torch.Tensor, *, most: float) -> list[tuple[int, list[int]]]:
+    """Of rows for the channels TRIED, those whose largest number, more than `most` times the median, does not stand in that
+    channel, or not alone; none where some row is no number, or all are 0.
+    """
+    if not bool(torch.isfinite(rows).all() & rows.any()):
+        return []
+    least = torch.maximum(0.4 * rows.amax(-1), most * rows.median(-1).values).clamp(min=1e-6)
+    found = [(row >= size).nonzero().flatten().tolist() for row, size in zip(rows, least, strict=True)]
+    return [(channel, places) for channel, places in zip(TRIED, found, strict=True) if places != [channel]]
+
+
+def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """In which channel of out one of value arrives, and which channel of key one of query meets."""
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None:
-            return None
-        arrive = [(row.abs() > 0.4).nonzero().flatten().tolist() for row in found[0].out.double()[:, 0]]
-        wrong = [channel for channel, places in enumerate(arrive) if places != [channel]]
+        wrong = _misplaced(found[0])
         if not wrong:
             return None
-        said = "; ".join(f"channel {channel} arrives in {several(arrive[channel]) or 'none'}" for channel in wrong[:3])
+        said = "; ".join(f"channel {channel} arrives in {several(places) or 'none'}" for channel, places in wrong[:3])
         return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
 
-    yield KernelQuestion(name="nvfp4_places", cases=(case,), read=read)
+    in_place = _channels_of_value(lab, kind)
+    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read, alone=True)
+    query = 8.0 * torch.eye(CHANNELS)[list(TRIED), None]
+    key, value = (_codes((len(TRIED), 1, CHANNELS, CHANNELS)) for _ in range(2))
+    key[:, 0, range(CHANNELS), range(CHANNELS)] = value[:, 0, range(CHANNELS), range(CHANNELS)] = ONE[kind]
+    given = _raw(kind, query, key, value)
+    name = f"{kind}_meeting"
+    case = prepared(lab, name, given, FP16, what="one channel of query is 8; key j has a 1 in channel j alone")
+
+    def read_meeting(found: Sequence[Finding]) -> Reading | None:
+        if _misplaced(found[1]) or not _counts_alike(found[2], CHANNELS) or found[0].out is None:
+            return None
+        wrong = _elsewhere(found[0].out.double()[:, 0], most=20.0)
+        if not wrong:
+            return None
+        said = "; ".join(
+            f"channel {channel} of query meets {several(places) or 'none'} of key" for channel, places in wrong[:3]
+        )
+        given = "one channel of query is not 0, and each key has one channel of its own"
+        return Reading(fact=Fact(given=given, got=said, expected="each its own"))
+
+    alike = _with_keys_alike(lab, name, given)
+    yield KernelQuestion(name=name, cases=(case, in_place, alike), read=read_meeting)
 
 
 def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
@@ -242,6 +285,43 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
             )
 
         yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
+
+
+def _nvfp4_scales_of_keys(lab: Lab) -> Iterator[KernelQuestion]:
+    """64 keys in runs of eight, each run with block scales twice those of the one before: whose does a key get?"""
+    keys, run = 64, 8
+    power = torch.arange(keys) // run
+    for tensor in ("value", "key"):
+        lowest = 0 if tensor == "value" else -5  # scores up to 4 · 2^2
+        scales = (SCALE_OF_ONE + 8 * (power + lowest)).to(torch.uint8)[None, None, :, None].expand(1, 1, keys, keys // BLOCK)
+        value, key = _codes((1, 1, keys, keys)), _codes((1, 1, keys, keys))
+        value[0, 0, range(keys), range(keys)] = ONE["nvfp4"]
+        key[..., 0] = ONE["nvfp4"] if tensor == "key" else 0
+        query = torch.zeros(1, 1, keys)
+        query[..., 0] = 1.0
+        named = {f"{tensor}_scales": scales.contiguous()}
+        given = _raw("nvfp4", query, key, value, **named)
+        alike = _raw("nvfp4", query, key, value)
+        what = f"{keys} keys alike but for the block scales of {tensor}, each {run} keys twice those of the {run} before"
+        cases = tuple(
+            prepared(lab, f"nvfp4_scale_{tensor}_{number}", each, FP16, what=what) for number, each in enumerate((given, alike))
+        )
+
+        read = functools.partial(_read_scales_of_keys, tensor=tensor, want=2.0 ** (power + lowest).double(), what=what)
+        yield KernelQuestion(name=f"nvfp4_scales_of_keys_{tensor}", cases=cases, read=read)
+
+
+def _read_scales_of_keys(found: Sequence[Finding], tensor: str, want: torch.Tensor, what: str) -> Reading | None:
+    if found[0].out is None or found[1].failed:
+        return None
+    weights = found[0].out.double().flatten()
+    got = weights * len(want) if tensor == "value" else torch.log(weights / weights[0]) + want[0]
+    bad = (~((got - want).abs() < 0.05 * want.clamp(min=1.0))).nonzero().flatten().tolist()
+    if not bad:
+        return None
+    shown = bad[:: max(1, len(bad) // 3)][:3]
+    said = "; ".join(f"key {place} gets {number(got[place])}" for place in shown)
+    return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[place]) for place in shown)))
 
 
 def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
