@@ -28,7 +28,7 @@ class Torch:
         return getattr(torch, name)
 
     def device(self, name):
-        return self._gpu
+        return self._gpu if name == "cuda" else torch.device(name)  # other threads of this process prepare cases, too
 
     def Generator(self, device="cpu"):  # noqa: N802
         generator = torch.Generator()
@@ -105,7 +105,8 @@ class MovedThere(Watched):
 def test_what_is_said_there_is_what_is_said_here(lab_id, mistake, judge, monkeypatch, caplog):
     folder = load(lab_id)
     source = next(each.source for each in folder.mistakes if each.name == mistake).encode()
-    monkeypatch.setattr(watching, "SHARE", 60.0)  # of the time that an attempt takes: it is watched to its end
+    for limit in ("SHARE", "LONGEST_S"):  # of the time that an attempt takes: it is watched to its end
+        monkeypatch.setattr(watching, limit, 60.0)
     caplog.set_level(logging.WARNING)
 
     here, there = (attempt(kind, judge, folder, source, mode="submit", seed=SEED) for kind in (Watched, MovedThere))
