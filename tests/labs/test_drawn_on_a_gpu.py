@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -113,4 +114,4 @@ def test_what_is_said_there_is_what_is_said_here(lab_id, mistake, judge, monkeyp
 
     assert (there.verdict, there.diagnosis, there.facts) == (here.verdict, here.diagnosis, here.facts)
     assert there.trace["lines"] == here.trace["lines"]
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.thread == threading.get_ident()]  # others grade beside this one
