@@ -36,9 +36,6 @@ def install() -> None:
         if plain:
             known[sizes] = self.shape, self.numel, str(self.shape), self.in_tensors
 
-    def with_element_ty(self: Any, scalar_ty: Any) -> Any:
-        return self if scalar_ty is self.element_ty else _core.block_type(scalar_ty, self.shape)
-
     def tensor_init(self: Any, handle: Any, type: Any) -> None:
         self.handle, self.type, self.dtype = handle, type, type.scalar
         self.shape, self.numel = type.in_tensors if type.is_block() else _SCALAR
@@ -47,7 +44,6 @@ def install() -> None:
         return value if type(value) is int or isinstance(value, _core.dtype) else stock_unwrap(value)
 
     _core.block_type.__init__ = block_init
-    _core.block_type.with_element_ty = with_element_ty
     _core.tensor.__init__ = tensor_init
     _core._unwrap_if_constexpr = unwrap
     for kind in (_core.dtype, _core.pointer_type, _core.block_type):
