@@ -12,6 +12,8 @@ from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Unwritten
 from labs.table import Form
 
+ELEVEN_BITS = 2.0**-9  # of a row's size: by more, no row is off where numbers of 11 bits are added up
+
 
 def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis | None:
     """What the failing cases share and no other has."""
@@ -35,14 +37,10 @@ def pattern(findings: Sequence[Finding], failed: Sequence[Finding]) -> Diagnosis
     return None
 
 
-ELEVEN_BITS = 2.0**-9  # of a row's size: by more, no row is off where numbers of 11 bits are added up
-
-
 def few_bits(failed: Sequence[Finding]) -> Diagnosis | None:
     """fp32 answers that are off by no more than numbers of 11 bits are. Others may overflow, which ends fp16 at 65504."""
-    of_24, rest = (
-        [finding for finding in failed if (finding.prepared.out_dtype == torch.float32) is wide] for wide in (True, False)
-    )
+    of_24 = [finding for finding in failed if finding.prepared.out_dtype == torch.float32]
+    rest = [finding for finding in failed if finding.prepared.out_dtype != torch.float32]
     errors = [finding.comparison.error if finding.comparison is not None else None for finding in of_24]
     if not errors or any(error is None or error > ELEVEN_BITS for error in errors):
         return None

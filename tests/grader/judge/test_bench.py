@@ -17,7 +17,7 @@ from grader.judge.gpu.bench import Bench, Implausible, Ours, WrongWhileTimed
 from grader.judge.gpu.memory import DeviceBuffer
 from grader.judge.gpu.timing import TimingRefused
 from grader.judge.recording import RecordedCase
-from grader.judge.verdict.gate import compare
+from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.replay.cuda_driver import DriverError
@@ -344,3 +344,25 @@ def test_few_small_rows_may_be_off_where_a_labs_rows_are_what_is_left_of_larger_
     assert found.verdict is (Verdict.WRONG_ANSWER if rows else Verdict.PASSED)
     assert bench_module._few_rows_are_off(found, got, want, size) is left
     assert not bench_module._few_rows_are_off(found, got, want, None)
+
+
+def test_a_delta_from_a_rounded_out_puts_few_rows_past_the_limit_and_by_little():
+    """dquery = P (dP - delta) K · scale, with delta = rowsum(dO · out) of what is stored and of what was not rounded yet."""
+    rows, head_dim, heads = 1024, 128, 4
+    generator = torch.Generator().manual_seed(5)
+    query, key, value, dout = torch.randn(4, heads, rows, head_dim, generator=generator).bfloat16().float()
+    hidden = torch.ones(rows, rows, dtype=torch.bool).triu(1)
+    probs = torch.softmax((query @ key.mT * head_dim**-0.5).masked_fill(hidden, -torch.inf), -1)
+    out, dprobs = probs @ value, dout @ value.mT
+
+    def dquery(out):
+        dscores = probs * (dprobs - (dout * out).sum(-1, keepdim=True))
+        return (dscores.bfloat16().float() @ key * head_dim**-0.5).bfloat16().flatten(0, 1)
+
+    got, want = dquery(out), dquery(out.bfloat16().float())
+    size = torch.maximum(want.float().norm(dim=1), want.float().norm(dim=1).mean())
+    found = compare(got, want, bench_module.EXPECTED_SLACK * limit_for(torch.bfloat16, 0.0), size)
+
+    assert found.verdict is Verdict.WRONG_ANSWER
+    assert found.error < 2 * found.limit
+    assert bench_module._few_rows_are_off(found, got, want, size)

@@ -11,7 +11,7 @@ from grader.judge.diagnosis.messages import explain
 from grader.judge.judging import judge
 from grader.report import Verdict
 from grader.sandbox.protocol import Fault
-from grader.sandbox.recording.driver import GRID_LIMITS
+from grader.sandbox.record.gpus import GRID_LIMITS
 from labs.declaration import Case
 
 
