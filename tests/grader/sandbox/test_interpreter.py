@@ -91,6 +91,23 @@ def test_a_shape_is_refused_each_time(session, width, words):
     assert words in told["text"]
 
 
+@pytest.mark.parametrize("operation", ["*", "&", "//"])
+def test_two_pointers_are_no_numbers(session, operation):
+    source = f"""
+@triton.jit
+def _pointers(out_ptr):
+    tl.store(out_ptr, (out_ptr {operation} out_ptr).to(tl.float32))
+
+def entry(out):
+    _pointers[(1,)](out)
+"""
+    assert session.load(HEAD + source, arguments=("out",)) == ("loaded", {})
+
+    kind, told, _ = session.case(inputs={}, out=torch.empty(8))
+
+    assert (kind, told["text"]) == ("fault", "invalid operands of type pointer<fp32> and pointer<fp32>"), told
+
+
 def test_dot_of_float32_is_tf32_unless_told_otherwise(session):
     a, b = normal(16, 64), normal(64, 32, seed=1)
     exact = a @ b
