@@ -7,15 +7,22 @@
   const query = new URLSearchParams(location.search);
   const nodesOf = (type, from) => [...(byId.get(from.id)?.type === type ? [from] : []), ...(from.children ?? []).flatMap((child) => nodesOf(type, child))];
 
-  // Opens the tab of this id and says where it stands in the layout; without such a tab, the first one.
-  const open = (elemId, wanted) => {
+  // Opens the tab that a link means and says where it stands in the layout; without such a tab, the first one. A link as people
+  // write it, `?lab=2` or `?tab=Labs`, becomes the address that the page itself would have made.
+  const open = (elemId, key, asked) => {
     const strip = nodesOf("tabs", layout).find(({ id }) => byId.get(id).props.elem_id === elemId);
-    const named = strip.children.find(({ id }) => byId.get(id).props.id === wanted);
-    if (named) byId.get(strip.id).props.selected = wanted;
-    return { strip, panel: named ?? strip.children[0] };
+    const named = strip.children.find(({ id }) => byId.get(id).props.id === asked?.toLowerCase());
+    if (!named) return { strip, panel: strip.children[0] };
+    const wanted = byId.get(named.id).props.id;
+    byId.get(strip.id).props.selected = wanted;
+    if (query.get(key) !== wanted) {
+      query.set(key, wanted);
+      history.replaceState(null, "", `${location.pathname}?${query}${location.hash}`);
+    }
+    return { strip, panel: named };
   };
-  const { strip, panel } = open("tabs", query.get("tab"));
-  open("rooms", query.get("room"));
+  const { strip, panel } = open("tabs", "tab", query.get("tab") || (["room", "lab", "attempt", "task"].some((key) => query.get(key)) ? "labs" : null));
+  open("rooms", "room", query.get("room"));
 
   const figures = nodesOf("html", panel).map(({ id }) => byId.get(id)).filter(({ props }) => props.props?.ids);
   const linked = figures.find(({ props }) => query.get("state")?.startsWith(`${props.props.id}.`)) ?? figures[0];

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import reports
@@ -75,6 +76,27 @@ def test_a_lab_that_is_picked_is_there_after_a_reload_and_left_by_back(open_page
     expect(page.locator("#editor")).to_contain_text("The launcher below is complete.")
     page.go_forward()
     expect(page.locator("#spec h1")).to_contain_text(THIRD)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("?lab=2", {"lab": "2", "tab": "labs"}),
+        ("?Tab=ignored&tab=LABS&lab=lab02", {"Tab": "ignored", "tab": "labs", "lab": "lab02"}),
+        ("?room=Map", {"room": "map", "tab": "labs"}),
+        ("?tab=&lab=lab02#top", {"tab": "labs", "lab": "lab02"}),
+    ],
+)
+def test_a_link_that_somebody_wrote_by_hand_is_understood(open_page, course, written, meant):
+    page = open_page(written)
+    expect(tab(page, "Labs")).to_have_attribute("aria-selected", "true")
+    if "lab" in meant:
+        expect(page.locator("#spec h1")).to_contain_text(SECOND)
+    else:
+        expect(tab(page, "All labs")).to_have_attribute("aria-selected", "true")
+    assert dict(parse_qsl(urlsplit(page.url).query)) == meant
+    page.reload()
+    expect(tab(page, "Labs")).to_have_attribute("aria-selected", "true")
 
 
 def test_an_attempt_has_an_address(open_page, course):
