@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grader.trace import Trace, checked
+from grader.typed import typed
 
 FORMAT = 1  # raised when a field changes its meaning; an older report is still read
 REPORT_LIMIT = 256 * 1024  # bytes of a report as JSON, as it is sent
@@ -321,17 +322,17 @@ def _cells(picture: dict[str, Any]) -> dict[str, Cells]:
 
 def _report(data: dict[str, Any]) -> Report:
     def each(kind: type, items: Any) -> tuple[Any, ...]:
-        return tuple(kind(**item) for item in items)
+        return tuple(typed(kind, item) for item in items)
 
     cases = []
     for item in data["cases"]:
-        worst = item["worst"] and Cell(**{**item["worst"], "index": tuple(item["worst"]["index"])})
-        traffic = item["traffic"] and Traffic(**item["traffic"])
+        worst = item["worst"] and typed(Cell, {**item["worst"], "index": tuple(item["worst"]["index"])})
+        traffic = item["traffic"] and typed(Traffic, item["traffic"])
         error_map = tuple(tuple(row) for row in item["error_map"])
         fields = {"verdict": Verdict(item["verdict"]), "worst": worst, "traffic": traffic, "error_map": error_map}
-        cases.append(CaseResult(**{**item, **fields}))
+        cases.append(typed(CaseResult, {**item, **fields}))
     facts, drawn = data.get("facts", ()), data.get("picture")  # not in older reports
-    picture = drawn and Picture(**{**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
+    picture = drawn and typed(Picture, {**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
     listings, trace = _unpack(data.get("listings")), _unpack(data.get("trace"))  # not in the oldest reports
     fields = {
@@ -340,10 +341,10 @@ def _report(data: dict[str, Any]) -> Report:
         "listings": each(Listing, listings or ()),
         "trace": None if trace is None else checked(trace),
         "verdict": Verdict(data["verdict"]),
-        "diagnosis": Diagnosis(**data["diagnosis"]),
-        "points": Points(**data["points"]),
+        "diagnosis": typed(Diagnosis, data["diagnosis"]),
+        "points": typed(Points, data["points"]),
         "cases": tuple(cases),
-        "timing": data["timing"] and Timing(**data["timing"]),
+        "timing": data["timing"] and typed(Timing, data["timing"]),
         "anatomy": anatomy,
     }
-    return Report(**{**data, **fields})
+    return typed(Report, {**data, **fields})

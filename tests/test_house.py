@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.notebook": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.class_commands": ("grader.course", "grader.faults"),
-    "grader": ("grader.report", "grader.trace", "grader.faults", "grader.wording", "grader.terminal_pen"),
+    "grader": ("grader.report", "grader.trace", "grader.typed", "grader.faults", "grader.wording", "grader.terminal_pen"),
     "grader.__main__": ("grader", "labs", "tabs.figures.watch_page"),  # a page of its own; nothing else imports upwards
     "grader.terminal": ("grader.report", "grader.wording", "grader.terminal_pen", "grader.terminal_facts"),
     "grader.terminal_grading": ("grader",),
@@ -97,6 +97,7 @@ MAY_IMPORT = {
         "grader.wording",  # of a log that people read
         "grader.faults",
         "grader.source",
+        "grader.typed",
         "labs",
     ),
     "tabs": ("tabs", "grader.course", "grader.report", "grader.wording", "grader.faults", "grader.source", "labs"),

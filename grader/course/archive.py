@@ -31,8 +31,8 @@ from grader.course.gradebook.events import ClassEvent
 from grader.course.gradebook.times import write_time
 from grader.course.intake import HandIn
 from grader.course.states import OPEN, State
-from grader.course.typed import typed
 from grader.report import Report
+from grader.typed import typed
 
 FORMAT = 3  # 1 called the grading process a worker, 2 had no checksum
 KINDS = ("submissions", "ends", "events")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from grader.course.gradebook.times import write_time
-from grader.course.typed import file_name, typed
 from grader.faults import NotGradable
 from grader.source import check_source
+from grader.typed import file_name, typed
 
 MODES = ("check", "submit")
 USER_LIMIT = 200

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import json
 import zlib
 
@@ -14,7 +15,9 @@ from grader.report import (
     CaseResult,
     Cell,
     Diagnosis,
+    Fact,
     Listing,
+    Picture,
     Points,
     Report,
     Timing,
@@ -120,6 +123,33 @@ def test_json_holds_no_nan():
 def test_what_is_no_report_is_refused(text):
     with pytest.raises(ValueError, match=r"not a report|newer|Expecting"):
         Report.from_json(text)
+
+
+def leaves(item, path=()):
+    """The way to each value of a JSON text that holds no other."""
+    if not isinstance(item, dict | list):
+        yield path
+        return
+    for key, inner in item.items() if isinstance(item, dict) else enumerate(item):
+        yield from leaves(inner, (*path, key))
+
+
+@pytest.mark.parametrize("instead", [[None], {"a": 1}, {}, True, float("inf"), "\ud800"], ids=repr)
+def test_a_field_of_another_type_is_refused_wherever_it_stands(instead):
+    """In an archive file that somebody edited, its checksum made to fit."""
+    facts = (Fact(given="a", got="b", expected="c"),)
+    picture = Picture(kind="weights", title="t", got=((1.0, None),), expected=((1.0, 0.5),), columns=("a", "b"))
+    whole = full_report(facts=facts, picture=picture, phases_s={"reading": 0.5})
+    ways = list(leaves(json.loads(whole.to_json())))
+    assert len(ways) >= 90
+    for way in ways:
+        data = json.loads(whole.to_json())
+        holder = functools.reduce(lambda item, key: item[key], way[:-1], data)
+        if instead is True and type(holder[way[-1]]) is bool:
+            continue
+        holder[way[-1]] = instead
+        with pytest.raises(ValueError):
+            raise AssertionError(f"{way}: {Report.from_json(json.dumps(data))}")
 
 
 def test_every_verdict_has_a_sentence():

@@ -21,7 +21,7 @@ from grader.course.gradebook.rules import Rules
 from grader.course.gradebook.times import write_time
 from grader.course.intake import new_id
 from grader.course.store import event_rows
-from grader.course.typed import file_name, typed, value_of
+from grader.typed import file_name, typed, value_of
 
 LOCK = "class events"  # writers wait for each other, so that a reader who goes on from a number misses nothing
 
