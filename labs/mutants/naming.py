@@ -1,4 +1,4 @@
-"""What a learner would be told of a mutant: an attempt in the interpreter, with the questions, and without a compiler."""
+"""What a learner would be told of a mutant: an attempt in the interpreter, with the questions, and mostly without a compiler."""
 
 from __future__ import annotations
 
@@ -41,11 +41,13 @@ def attempted(
     target: str,
     cancelled: Callable[[], bool],
     modes: Sequence[str] = ("check", "submit"),
+    compiled: bool = False,
 ) -> Report:
-    """The report on a Check of it; where that passes, on a Submit. `modes`: which of them."""
+    """The report on a Check of it; where that passes, on a Submit. `modes`: which of them. `compiled`: for the target, too."""
+    kind = CpuAttempt if compiled else _Uncompiled
     for mode in modes:
         asked = request(mutant.source, mutant.lab, mode=mode, prediction=None, seed=seed, target=target)
-        report = _Uncompiled(sandbox, asked, progress=lambda progress: None, cancelled=cancelled).grade()
+        report = kind(sandbox, asked, progress=lambda progress: None, cancelled=cancelled).grade()
         if report.verdict is not Verdict.PASSED:
             break
     return report

@@ -1,5 +1,5 @@
-"""One mutant before all cases of its lab, in the judge's interpreter. The first case that it fails ends the trial, unless what
-a learner would be told of it is asked for, too.
+"""One mutant before all cases of its lab, in the judge's interpreter; what that takes is compiled, too. The first case that it
+fails ends the trial, unless what a learner would be told of it is asked for.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ def tried(sandbox: Sandbox, mutant: Mutant, *, told: bool = False) -> Tried:
             verdict, case, learnt = _told(sandbox, mutant, too_late)
         else:
             verdict, case = _first_failure(sandbox, mutant, too_late)
+        if verdict == SURVIVED:
+            verdict, case = _once_compiled(sandbox, mutant, too_late)
     except SandboxError:
         if not too_late():
             raise
@@ -88,6 +90,12 @@ def _told(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool]) -> tup
     if failed is None:
         return *_ending(Verdict.PASSED, ""), Told()
     return *_ending(failed.verdict, failed.name), Told.by(report)
+
+
+def _once_compiled(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool]) -> tuple[str, str]:
+    """What the compiler says of one that the interpreter takes: a number whose type changes in a loop is Python's to run."""
+    report = attempted(sandbox, mutant, seed=SEED, target=TARGET, cancelled=too_late, modes=("check",), compiled=True)
+    return _ending(report.verdict, next((case.name for case in report.cases if case.verdict is report.verdict), ""))
 
 
 def _first_failure(sandbox: Sandbox, mutant: Mutant, too_late: Callable[[], bool]) -> tuple[str, str]:
