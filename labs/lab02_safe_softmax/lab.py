@@ -46,6 +46,8 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
             x = noise.scatter(1, (row * 37 + cols // 3) % cols, 12.0)
         case "last_column":
             x = noise.index_fill(1, torch.tensor(cols - 1), 6.0)
+        case "edge_peaks":  # what comes after a peak lies 200 below it, from whichever end tiles are taken
+            x = noise.scatter(1, (row % 2) * (cols - 1), 200.0)
         case "masked":
             hidden = draw.uniform(rows, cols) < 0.4
             x = noise.masked_fill(hidden & (torch.arange(cols) != cols // 2), -torch.inf)
@@ -243,6 +245,7 @@ CASES = (
     _case("shifted_scores_strided", "shifted", (3, 5), (257, 600), strided=("x",), group="hostile"),
     _case("masked_columns", "masked", (3, 6), (65, 1000), group="hostile"),
     _case("peaky", "peaky", (3, 6), (300, 4096), dtype=FP16, group="hostile"),
+    _case("edge_peaks", "edge_peaks", (2, 4), (3000, 4096), dtype=FP16, group="hostile"),
     *covering(
         _of_array,
         values=VALUES,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import collections
+import dataclasses
 import random
 from collections.abc import Sequence
 
@@ -27,7 +29,12 @@ def mutants_of(answer: Answer) -> tuple[Mutant, ...]:
                 mutant = changed(answer.lab, answer.file, answer.source, place)
                 if mutant is not None:
                     found.setdefault(mutant.source, mutant)
-    return tuple(sorted(found.values(), key=lambda mutant: (mutant.line, mutant.operator)))
+    turns: collections.Counter[str] = collections.Counter()
+    named = []
+    for mutant in sorted(found.values(), key=lambda mutant: (mutant.line, mutant.operator)):
+        turns[mutant.name] += 1
+        named.append(dataclasses.replace(mutant, turn=turns[mutant.name]))
+    return tuple(named)
 
 
 def chosen(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:

@@ -46,13 +46,14 @@ class Mutant:
     old: str
     new: str
     source: str
+    turn: int = 1  # among those of one answer that read alike, by their lines
 
     @property
     def name(self) -> str:
         """Lab, base, operator, and a digest of the changed line and of the change: the same wherever that line stands."""
         line = self.source.splitlines()[min(self.line, self.source.count("\n")) - 1].strip()
         digest = hashlib.blake2b(f"{self.old}\0{self.new}\0{line}".encode(), digest_size=4).hexdigest()
-        return f"{self.lab.partition('_')[0]}/{self.base}:{self.operator}:{digest}"
+        return f"{self.lab.partition('_')[0]}/{self.base}:{self.operator}:{digest}" + (f"#{self.turn}" if self.turn > 1 else "")
 
     def __str__(self) -> str:
         return f"{self.lab}/{self.base}, line {self.line}, {self.operator}: {self.old!r} -> {self.new!r}"

@@ -91,6 +91,17 @@ def test_a_choice_takes_every_operator_before_any_twice(made):
     assert picked != chosen(made, len(operators), seed=2)
 
 
+def test_no_two_mutants_have_one_name(made):
+    """An excuse for one of two lines that read alike must not excuse the other."""
+    line = "    x = tl.load(p + tl.arange(0, 16), mask=tl.arange(0, 16) < n, other=0.0)\n"
+    source = "@triton.jit\ndef kernel(p, n):\n" + line + "    tl.store(p, x)\n" + line + "    tl.store(p, x)\n"
+    twice = mutants_of(Answer(lab="lab02_safe_softmax", file="solution.py", kind="solution", source=source))
+
+    for each in (made, twice):
+        assert len({mutant.name for mutant in each}) == len(each)
+    assert any(mutant.name.endswith("#2") for mutant in twice)
+
+
 def test_every_equivalent_mutant_is_one_that_is_made_and_has_a_reason():
     known = reasons()
     wanted = {name.split(":")[0] for name in known}
