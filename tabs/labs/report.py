@@ -95,12 +95,21 @@ def _chip(case: CaseResult) -> str:
 
 
 def _failures(report: Report) -> str:
-    failed = wording.failed_in_view(report)
-    blocks = [_failure(case, report, opened=number == 0) for number, case in enumerate(failed)]
+    """Every visible case that failed. What several have in common is said once, above them."""
+    failed: dict[str, list[CaseResult]] = {}
+    for case in wording.failed_in_view(report):
+        told = case.sentence or case.verdict.sentence
+        failed.setdefault(wording.WORDS[case.verdict] if again(told, report) else told, []).append(case)
+    blocks = []
+    for number, (told, cases) in enumerate(failed.items()):
+        alike = len(cases) > 1
+        if alike:
+            blocks.append(f'<p class="alike">{set_code(told)} <span class="note">in {len(cases)} cases</span></p>')
+        blocks += [_failure(case, "" if alike else told, opened=number == at == 0) for at, case in enumerate(cases)]
     return section("failures", "What went wrong, case by case", "".join(blocks))
 
 
-def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
+def _failure(case: CaseResult, told: str, *, opened: bool) -> str:
     facts = []
     if case.shape:
         facts.append(("inputs", escape(case.shape)))
@@ -110,11 +119,8 @@ def _failure(case: CaseResult, report: Report, *, opened: bool) -> str:
         facts.append(("worst cell", _cell(case.worst)))
     table = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     picture = error_map(case.error_map, case.name) if case.error_map else ""
-    sentence = case.sentence or case.verdict.sentence
-    if again(sentence, report):
-        sentence = wording.WORDS[case.verdict]
     return (
-        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {set_code(sentence)}</summary>"
+        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {set_code(told)}</summary>"
         f'<div class="failure">{f"<dl>{table}</dl>" if table else ""}{picture}</div></details>'
     )
 

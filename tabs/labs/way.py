@@ -21,10 +21,6 @@ class Standing:
     passed: bool = False
     points: float | None = None
 
-    @property
-    def sign(self) -> str:
-        return "✓" if self.passed else "…" if self.begun else ""
-
 
 def standings(history: Sequence[Status]) -> Mapping[str, Standing]:
     """From all attempts of a user, by lab; a lab without any is left out."""
@@ -58,11 +54,12 @@ def link_to(lab_id: str) -> str:
 
 
 def label(lab_id: str, standing: Standing | None = None) -> str:
-    """ "✓ 2 · Safe softmax · 4.8 of 8 points", as the picker has it."""
+    """ "✓ 2 · Safe softmax · 4.8 of 8 points", as the picker has it; "begun" before a lab is passed."""
     lab = labs.load(lab_id).lab
     words = [str(labs.number_of(lab_id)), lab.title, _points(lab.points, standing)]
-    sign = standing.sign if standing else ""
-    return f"{sign} {' · '.join(words)}".strip()
+    if standing and standing.begun and not standing.passed:
+        words.append("begun")
+    return ("✓ " if standing and standing.passed else "") + " · ".join(words)
 
 
 def _points(maximum: float, standing: Standing | None) -> str:

@@ -251,6 +251,20 @@ def test_what_the_diagnosis_says_is_not_said_again():
     assert render(report).count(said) == 1
 
 
+def test_what_several_cases_have_in_common_is_said_once():
+    one = reports.wrong().cases[2]
+    names = ("a", "b", "c", "d")
+    told = ("`m` is too small.", "`m` is too small.", "Row 3 is zero.", "`m` is too small.")
+    cases = tuple(dataclasses.replace(one, name=name, sentence=what) for name, what in zip(names, told, strict=True))
+    html = render(dataclasses.replace(reports.wrong(), cases=cases))
+
+    assert html.count("<code>m</code> is too small.") == 1
+    assert '<span class="note">in 3 cases</span>' in html
+    assert html.count("Row 3 is zero.") == 1
+    assert re.findall(r"<summary><code>(\w)</code>", html) == ["a", "b", "d", "c"]
+    assert html.count("<details open>") == 1
+
+
 def test_a_map_that_is_wrong_everywhere_is_one_sentence():
     failing = dataclasses.replace(reports.wrong().cases[2], error_map=tuple((2.0,) * 16 for _ in range(16)))
     html = render(dataclasses.replace(reports.wrong(), cases=(failing,)))
