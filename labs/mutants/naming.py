@@ -1,4 +1,4 @@
-"""What a learner would be told of a mutant: an attempt in the interpreter, with the questions, and mostly without a compiler."""
+"""What a learner would be told of a mutant: an attempt in the interpreter, with the questions, mostly without a compiler."""
 
 from __future__ import annotations
 
