@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -175,7 +176,15 @@ def _explain_what_cannot_run() -> None:
     def create_inline_asm(self: Any, *args: Any) -> Any:
         raise NotImplementedError("inline assembly cannot run on the CPU; write it with Triton's own operations")
 
+    def lacking(self: Any, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # Python's own question
+        raise NotImplementedError(
+            f"this operation cannot run on the CPU: Triton's interpreter has no {name}; write it with operations on whole tiles"
+        )
+
     stock.InterpreterBuilder.create_inline_asm = create_inline_asm
+    stock.InterpreterBuilder.__getattr__ = lacking  # what is there is found before it is asked
     libdevice.install()
 
 
@@ -190,6 +199,9 @@ def patch_language_for_good() -> None:
     stock._patch_builtin(tl.math, stock.interpreter_builder, scope)
     stock._patch_builtin(tl.core.tensor_descriptor_base, stock.interpreter_builder, scope)
     stock._patch_lang_tensor(tl.tensor, scope)
+    for name, member in inspect.getmembers(tl.tensor, inspect.isfunction):  # x.exp() and the like, which a GPU takes
+        if "_semantic" in inspect.signature(member).parameters and not tl.core.is_builtin(member):
+            stock._patch_attr(tl.tensor, name, member, stock.interpreter_builder, scope)
     # numpy from 2.4 on turns only arrays without axes into numbers, and the interpreter's scalars have one axis
     tl.tensor.__index__ = lambda self: int(np.asarray(self.handle.data).reshape(-1)[0])
     stock._patch_lang = lambda fn: stock._LangPatchScope()
