@@ -19,6 +19,7 @@ class Operator:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.__name__ = name.partition("::")[2]
         self.__doc__ = function.__doc__
+        self.__wrapped__ = function  # what inspect.signature reads
         self._function = function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from triton.runtime.jit import KernelInterface
+
 from grader.sandbox.case.refusals import Refused
 from grader.sandbox.session.culprit import FILENAME
 
@@ -77,24 +79,43 @@ def load(source: str, code: types.CodeType) -> types.ModuleType:
 
 
 def entry_of(module: types.ModuleType, entry: str, arguments: tuple[str, ...]) -> Callable[..., Any]:
-    """The entry function.
+    """The entry function: what the module calls by that name, which may be anything that is called like a function (an operator
+    of torch.library, a functools.partial, an object of one's own).
 
     Raises:
         BadEntry: it is missing, or cannot be called with exactly `arguments` by keyword.
     """
     wanted = f"{entry}({', '.join(arguments)})"
-    function = getattr(module, entry, None)
-    if function is None:
+    made = getattr(module, entry, None)
+    if made is None:
         raise BadEntry(f"the function {wanted} is missing")
-    if not isinstance(function, types.FunctionType):
-        raise BadEntry(f"{entry} must be a plain function {wanted}, not a {type(function).__name__}")
-    signature = inspect.signature(function)
+    if isinstance(made, KernelInterface):
+        raise BadEntry(f"{entry} is a Triton kernel; it must be the function {wanted}, which launches one")
+    if isinstance(made, type) or not callable(made):
+        raise BadEntry(f"{entry} must be the function {wanted}, not {_a(made)}")
+    line = getattr(getattr(inspect.unwrap(made), "__code__", None), "co_firstlineno", None)
+    try:
+        signature = inspect.signature(made)
+    except (TypeError, ValueError):
+        raise BadEntry(f"what {entry} takes cannot be read: make it the function {wanted}", line) from None
     try:
         signature.bind(**dict.fromkeys(arguments))
     except TypeError as error:
-        text = f"{entry}{signature} does not take the arguments of {wanted}: {error}"
-        raise BadEntry(text, function.__code__.co_firstlineno) from None
-    return function
+        raise BadEntry(f"{entry}{signature} does not take the arguments of {wanted}: {error}", line) from None
+    if isinstance(made, types.FunctionType):
+        return made
+
+    def called(**given: Any) -> Any:
+        return made(**given)
+
+    called.__name__ = entry
+    return called
+
+
+def _a(made: object) -> str:
+    """ "a class", "an int": what stands where a function is expected."""
+    name = "class" if isinstance(made, type) else type(made).__name__
+    return f"a{'n' if name[:1].lower() in 'aeiou' else ''} {name}"
 
 
 def _language_names(tree: ast.Module) -> Iterator[tuple[str, int]]:

@@ -143,7 +143,14 @@ def test_text_that_is_no_python_is_a_syntax_fault(session, source, said):
         pytest.param("\ndef entry(x):\n    pass\n", "does not take", 2, id="too_few"),
         pytest.param("def entry(x, out, scale):\n    pass\n", "does not take", 1, id="too_many"),
         pytest.param("def entry(y, out):\n    pass\n", "does not take", 1, id="renamed"),
-        pytest.param("entry = 3\n", "plain function", None, id="a_number"),
+        pytest.param("entry = 3\n", "must be the function entry(x, out), not an int", None, id="a_number"),
+        pytest.param("class entry:\n    pass\n", "must be the function entry(x, out), not a class", None, id="a_class"),
+        pytest.param("entry = print\n", "does not take", None, id="a_builtin"),
+        pytest.param("entry = max\n", "what entry takes cannot be read", None, id="of_no_signature"),
+        pytest.param(
+            "from functools import partial\nentry = partial(lambda y, out: y, 1)\n", "does not take", None, id="a_partial"
+        ),
+        pytest.param("import triton\n@triton.jit\ndef entry(x, out):\n    pass\n", "is a Triton kernel", None, id="a_kernel"),
     ],
 )
 def test_the_entry_function_must_fit(session, source, said, line):
@@ -151,6 +158,25 @@ def test_the_entry_function_must_fit(session, source, said, line):
 
     assert (kind, fault["stage"], fault["line"]) == ("fault", "entry", line)
     assert said in fault["text"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import functools\nentry = functools.partial(lambda scale, x, out: out.fill_(scale), 1.0)\n",
+        "class Entry:\n    def __call__(self, x, out):\n        pass\nentry = Entry()\n",
+        "class Entry:\n    def run(self, x, out):\n        pass\nentry = Entry().run\n",
+        "import torch\n@torch.library.custom_op('my::entry', mutates_args=('out',))\n"
+        "def entry(x: torch.Tensor, out: torch.Tensor) -> None:\n    pass\n",
+        "import torch\n@torch.compile\n@torch.no_grad()\ndef entry(x, out):\n    pass\n",
+        "import functools\n@functools.lru_cache\ndef entry(x, out):\n    pass\n",
+        "def entry(*args, **kwargs):\n    pass\n",
+    ],
+    ids=["partial", "object", "method", "operator", "compiled", "cached", "any_arguments"],
+)
+def test_whatever_is_called_like_the_entry_function_is_one(session, source):
+    assert session.load(source) == ("loaded", {})
+    assert session.case(inputs={"x": torch.ones(4)}, out=torch.empty(4))[0] == "done"
 
 
 def test_a_further_argument_with_a_default_fits(session):
