@@ -247,6 +247,11 @@
     if (named) goTo(Number(named.dataset.line));
     if (jump) document.getElementById(jump.dataset.jump)?.scrollIntoView({ block: "start" });
   });
+  // Whoever reads the report needs the verdict beside it, and not what stands below: on a phone that is a third of the window.
+  document.addEventListener("scroll", () => {
+    const report = document.getElementById("report"), top = report?.getBoundingClientRect().top;
+    document.querySelector(".bench")?.classList.toggle("beside-report", Boolean(report?.childElementCount) && top < innerHeight / 2);
+  }, { passive: true });
   let waiting = false;
   new MutationObserver(() => {
     if (waiting) return;

@@ -105,11 +105,14 @@ def _failures(report: Report) -> str:
         alike = len(cases) > 1
         if alike:
             blocks.append(f'<p class="alike">{set_code(told)} <span class="note">in {len(cases)} cases</span></p>')
-        blocks += [_failure(case, "" if alike else told, opened=number == at == 0) for at, case in enumerate(cases)]
+        for at, case in enumerate(cases):
+            beside = f'<span class="note">{escape(case.shape)}</span>' if alike else set_code(told)
+            blocks.append(_failure(case, beside, opened=number == at == 0))
     return section("failures", "What went wrong, case by case", "".join(blocks))
 
 
-def _failure(case: CaseResult, told: str, *, opened: bool) -> str:
+def _failure(case: CaseResult, beside: str, *, opened: bool) -> str:
+    """`beside`: what stands beside its name, as HTML."""
     facts = []
     if case.shape:
         facts.append(("inputs", escape(case.shape)))
@@ -120,7 +123,7 @@ def _failure(case: CaseResult, told: str, *, opened: bool) -> str:
     table = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     picture = error_map(case.error_map, case.name) if case.error_map else ""
     return (
-        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {set_code(told)}</summary>"
+        f"<details{' open' if opened else ''}><summary><code>{escape(case.name)}</code> {beside}</summary>"
         f'<div class="failure">{f"<dl>{table}</dl>" if table else ""}{picture}</div></details>'
     )
 

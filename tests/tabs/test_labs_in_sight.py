@@ -93,6 +93,25 @@ def test_a_wrong_kernel_shows_facts_then_cases_and_folds_what_it_used(opened, co
     expect(page.locator("#report .anatomy")).to_be_visible()
 
 
+def test_on_a_phone_the_report_has_the_window_and_the_verdict_a_strip_of_it(opened, course):
+    page = opened(PHONE)
+    page.click("#check")
+    expect(page.locator("#state [data-live]")).to_be_visible()
+    course.finish(course.newest, reports.wrong())
+    expect(page.locator("#report .failures")).to_be_visible()
+    below = page.locator("#state .aside")
+    expect(below.first).to_be_visible()
+
+    page.get_by_role("button", name="Report").click()
+    page.mouse.wheel(0, 500)
+
+    expect(below.first).to_be_hidden()
+    expect(page.locator("#state .diagnosis")).to_be_in_viewport()
+    assert page.locator(".bench").bounding_box()["height"] < 180
+    page.get_by_role("button", name="Editor").click()
+    expect(below.first).to_be_visible()
+
+
 def test_on_a_phone_the_editor_is_one_press_from_the_task(open_page, course):
     page = open_page(LAB, viewport=PHONE)
     expect(page.locator("#spec h1")).to_be_in_viewport()
