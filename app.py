@@ -39,6 +39,9 @@ from tabs.page.visits import VISITS
 from tabs.web.app import mount
 
 
+IDLE_S = 0.02  # Gradio looks for events of its queue each millisecond, which costs an idle service 3% of a core
+
+
 def build(course: Course) -> gr.Blocks:
     """The page over `course`; `?tab=ID` opens that tab (tabs/page/first_page.js)."""
     page = gr.Blocks(title="Attention kernels", fill_width=True, delete_cache=(3600, 3600), analytics_enabled=False)
@@ -46,7 +49,9 @@ def build(course: Course) -> gr.Blocks:
         for tab in load_tabs():
             with gr.Tab(tab.TITLE, id=tab.ID):
                 tab.build(course)
-    return page.queue(max_size=64, default_concurrency_limit=8)
+    page.queue(max_size=64, default_concurrency_limit=8)
+    page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = IDLE_S
+    return page
 
 
 def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
