@@ -75,6 +75,57 @@ RULES = (
         _COMPILE,
     ),
     Rule(
+        "python_in_kernel",
+        r"^TypeError: must be real number, not tensor"
+        r"|Unsupported function referenced: (?:<ufunc '\w+'>|<built-in function \w+>)"
+        r"|a tile of several numbers stands where Python's own functions want one"
+        r"|^TypeError: (?:bad operand type for \w+\(\): 'tensor'|object of type 'tensor' has no len\(\))",
+        "math, numpy and Python's own functions know no tiles: in a kernel it is tl.exp(x), tl.sqrt(x), tl.max(x, axis=0).",
+        _COMPILE,
+    ),
+    Rule(
+        "python_in_kernel",
+        r"\b(?:max|min|sum)\([^\n]{0,160}\n(?:[ ~^]{1,160}\n)?TypeError: 'int' object is not iterable"
+        r"|(?:min|max) requires at least 2 values",
+        "Python's max, min and sum go through a list; over a tile it is tl.max(x, axis=0), tl.min(…), tl.sum(x, axis=0).",
+        _COMPILE,
+    ),
+    Rule(
+        "tile_as_condition",
+        r"Boolean value of Tensor with more than one value is ambiguous",
+        "A condition needs one number, and this is a tile of them: choose lane by lane with tl.where, "
+        "or give load and store a mask.",
+        _COMPILE,
+    ),
+    Rule(
+        "chained_comparison",
+        r"simultaneous multiple comparison is not supported",
+        "A kernel compares two at a time: write (a <= x) & (x < b).",
+        _COMPILE,
+    ),
+    Rule(
+        "break_continue",
+        r"only tuple comprehensions are supported",
+        "A kernel cannot contain Python's comprehensions: lanes are made by tl.arange, and steps by a loop.",
+        _COMPILE,
+    ),
+    Rule(
+        "tuple_for_number",
+        r"'tuple(?:_type)?' object has no attribute '(?:type|scalar|dtype|handle)'",
+        "A tuple stands where a number is meant: x.stride() and x.shape are tuples, x.stride(0) and x.shape[0] are numbers.",
+        _COMPILE,
+    ),
+    Rule(
+        "grid_is_a_number",
+        r"\]\([^\n]{0,240}\n(?:[ ~^]{1,240}\n)?TypeError: object of type 'int' has no len\(\)",
+        "The grid is a tuple of one to three numbers: kernel[(rows,)](…), with the comma.",
+    ),
+    Rule(
+        "jit_missing",
+        r"\]\([^\n]{0,240}\n(?:[ ~^]{1,240}\n)?TypeError: 'function' object is not subscriptable",
+        "What is launched here is a plain function: put @triton.jit above it.",
+    ),
+    Rule(
         "broadcast",
         r"(?:[Cc]annot make_shape_compatible: incompatible dimensions at index (\d+): (\d+) and (\d+)"
         r"|could not be broadcast together|shape mismatch: objects cannot be broadcast)",
@@ -140,9 +191,17 @@ RULES = (
         _COMPILE,
     ),
     Rule(
+        "shape_is_a_number",
+        r"\b(zeros|full|broadcast_to|reshape)\([^\n]{0,160}\n(?:[ ~^]{1,160}\n)?TypeError: 'int' object is not iterable",
+        "tl.{0} takes its shape in brackets: [BLOCK], or [BLOCK_M, BLOCK_N].",
+        _COMPILE,
+    ),
+    Rule(
         "pointer_indexed",
-        r"'int' object is not iterable|unsupported tensor index|'pointer_type' object is not subscriptable",
-        "A pointer is not indexed: add the offsets to it and load, tl.load(ptr + offs).",
+        r"'int' object is not iterable|unsupported tensor index|'pointer_type' object is not subscriptable"
+        r"|'tensor' object does not support item assignment",
+        "Neither a pointer nor a tile is indexed by numbers: add offsets to a pointer and load, tl.load(ptr + offs); "
+        "choose a tile's lanes with tl.where.",
         _COMPILE,
     ),
     Rule(
@@ -159,7 +218,7 @@ RULES = (
     ),
     Rule(
         "break_continue",
-        r"unsupported AST node type: (Break|Continue|With|Try|Raise|ListComp|Lambda)",
+        r"unsupported AST node type: (\w{1,40})",
         "A kernel cannot contain Python's {0}: write it with a condition, a mask or a loop bound.",
         _COMPILE,
     ),
@@ -190,6 +249,11 @@ RULES = (
         r"Cannot access global variable (\w+) from within @jit'ed function",
         "A kernel cannot read the global variable {0}: pass it as an argument, or make it a tl.constexpr.",
         _COMPILE,
+    ),
+    Rule(
+        "missing_argument",
+        r"\b(?!dynamic_func\b)(\w{1,80})\(\) missing \d+ required positional arguments?: '?([\w', and]+?)'?$",
+        "{0} is called without its argument {1}.",
     ),
     Rule(
         "missing_argument",

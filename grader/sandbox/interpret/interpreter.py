@@ -203,8 +203,16 @@ def patch_language_for_good() -> None:
         if "_semantic" in inspect.signature(member).parameters and not tl.core.is_builtin(member):
             stock._patch_attr(tl.tensor, name, member, stock.interpreter_builder, scope)
     # numpy from 2.4 on turns only arrays without axes into numbers, and the interpreter's scalars have one axis
-    tl.tensor.__index__ = lambda self: int(np.asarray(self.handle.data).reshape(-1)[0])
+    tl.tensor.__index__ = _one_number
     stock._patch_lang = lambda fn: stock._LangPatchScope()
+
+
+def _one_number(tensor: tl.tensor) -> int:
+    """What math.exp(x), range(x) and a[x] ask of a tensor; of a tile a compiler has none to give."""
+    data = np.asarray(tensor.handle.data).reshape(-1)
+    if data.size != 1 or tensor.type.is_block():
+        raise TypeError("a tile of several numbers stands where Python's own functions want one")
+    return int(data[0])
 
 
 def _cached_np_dtype(get: Callable[[Any], np.dtype]) -> Callable[[Any], np.dtype]:

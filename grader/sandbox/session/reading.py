@@ -47,11 +47,35 @@ def parse(source: str) -> types.CodeType:
             warnings.simplefilter("ignore")
             return compile(source, FILENAME, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise BadSyntax(error.msg or "invalid syntax", error.lineno) from error
+        raise BadSyntax(_pasted(source) or error.msg or "invalid syntax", error.lineno) from error
     except (RecursionError, MemoryError) as error:
         raise BadSyntax("the file is nested too deeply to be read") from error
     except (ValueError, OverflowError) as error:
         raise BadSyntax(str(error)) from error
+
+
+# How a text begins that was copied with what stood around it, and what that was.
+_AROUND = (
+    ("```", "the fence ``` of a Markdown text was pasted with it"),
+    ("~~~", "the fence ~~~ of a Markdown text was pasted with it"),
+    (">>> ", "the prompts >>> of a Python session were pasted with it"),
+    ("In [", "the prompts In [1]: of a notebook were pasted with it"),
+    ("<", "this is a web page; copy the code alone"),
+    ("{", "this is a notebook or JSON; copy the code alone"),
+    ("diff --git", "this is a patch; hand in the whole file"),
+    ("@@ ", "this is a patch; hand in the whole file"),
+    ("%%", "a notebook's %%magic stands before it; leave that line out"),
+)
+
+
+def _pasted(source: str) -> str:
+    """Where a text that is no Python is Python with something around it: what; "" elsewhere."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    if len(lines) > 2 and all(line.split(maxsplit=1)[0].rstrip(".:|").isdecimal() for line in lines):
+        return "the numbers of its lines were pasted with it"
+    return next((what for beginning, what in _AROUND if lines[0].startswith(beginning)), "")
 
 
 def refuse_names(source: str, forbidden: tuple[str, ...]) -> None:

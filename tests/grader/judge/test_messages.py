@@ -53,6 +53,41 @@ from labs.declaration import Case
             "no torch",
         ),
         ("run", "TypeError", "sum() got an unexpected keyword argument 'dim'", "unexpected_argument", "Triton's are axis"),
+        ("run", "TypeError", "must be real number, not tensor", "python_in_kernel", "tl.exp(x)"),
+        ("run", "RuntimeError", "Unsupported function referenced: <ufunc 'exp'>", "python_in_kernel", "know no tiles"),
+        ("run", "TypeError", "bad operand type for abs(): 'tensor'", "python_in_kernel", "know no tiles"),
+        ("compile", "CompilationError", "min requires at least 2 values", "python_in_kernel", "tl.max(x, axis=0)"),
+        (
+            "compile",
+            "UnsupportedLanguageConstruct",
+            "Boolean value of Tensor with more than one value is ambiguous",
+            "tile_as_condition",
+            "tl.where",
+        ),
+        (
+            "compile",
+            "UnsupportedLanguageConstruct",
+            "simultaneous multiple comparison is not supported",
+            "chained_comparison",
+            "(a <= x) & (x < b)",
+        ),
+        ("compile", "UnsupportedLanguageConstruct", "unsupported AST node type: Dict", "break_continue", "Python's Dict"),
+        ("run", "AttributeError", "'tuple' object has no attribute 'type'", "tuple_for_number", "x.stride(0)"),
+        (
+            "run",
+            "TypeError",
+            "zeros() missing 1 required positional argument: 'dtype'",
+            "missing_argument",
+            "zeros is called without",
+        ),
+        (
+            "run",
+            "TypeError",
+            "dynamic_func() missing 1 required positional argument: 'n'",
+            "missing_argument",
+            "The kernel was",
+        ),
+        ("run", "TypeError", "'tensor' object does not support item assignment", "pointer_indexed", "tl.where"),
         ("run", "ZeroDivisionError", "division by zero", "run", "ZeroDivisionError: division by zero."),
     ],
 )
@@ -64,6 +99,27 @@ def test_a_known_text_is_translated(stage, error_type, text, name, says):
     assert diagnosis.sentence.startswith("Line 7: ")
     assert diagnosis.line == 7
     assert verdict in (Verdict.COMPILE_ERROR, Verdict.RUNTIME_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "name"),
+    [
+        ("m = max(x)", "'int' object is not iterable", "python_in_kernel"),
+        ("m = tl.zeros(BLOCK, tl.float32)", "'int' object is not iterable", "shape_is_a_number"),
+        ("m = x_ptr[row, offs]", "'int' object is not iterable", "pointer_indexed"),
+        ("maximum(x)", "'int' object is not iterable", "pointer_indexed"),
+        ("kernel[rows](x, out)", "object of type 'int' has no len()", "grid_is_a_number"),
+        ("n = len(5)", "object of type 'int' has no len()", "run"),
+        ("kernel[(rows,)](x, out)", "'function' object is not subscriptable", "jit_missing"),
+        ("f[0]", "'function' object is not subscriptable", "run"),
+    ],
+)
+def test_a_text_that_says_little_is_read_with_its_line(code, text, name):
+    raw = (
+        f'Traceback (most recent call last):\n  File "submission.py", line 7, in k\n    {code}\n    ^^^^^^\nTypeError: {text}\n'
+    )
+
+    assert explain(Fault(stage="run", error_type="TypeError", text=text, line=7, raw=raw))[1].name == name
 
 
 def test_a_syntax_error_has_its_own_verdict():

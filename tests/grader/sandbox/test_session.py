@@ -137,6 +137,24 @@ def test_text_that_is_no_python_is_a_syntax_fault(session, source, said):
 
 
 @pytest.mark.parametrize(
+    ("around", "said"),
+    [
+        ("```python\n{}```\n", "the fence ```"),
+        (">>> {}", "the prompts >>>"),
+        ("\n<!doctype html>\n{}", "a web page"),
+        ("%%time\n{}", "%%magic"),
+        ("1 x = 1\n2 y = 2\n3 z = 3\n", "the numbers of its lines"),
+        ("x = (\n{}", "'(' was never closed"),
+    ],
+)
+def test_what_was_pasted_with_a_text_is_named(session, around, said):
+    kind, fault = session.load(around.format("def entry(x, out):\n    pass\n"))
+
+    assert (kind, fault["stage"]) == ("fault", "syntax")
+    assert said in fault["text"]
+
+
+@pytest.mark.parametrize(
     ("source", "said", "line"),
     [
         pytest.param("x = 1\n", "entry(x, out) is missing", None, id="missing"),
