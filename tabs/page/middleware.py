@@ -29,7 +29,11 @@ BODY_LIMIT = 1024 * 1024  # bytes
 
 
 class BodyLimit:
-    """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it."""
+    """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it.
+
+    One that is both (RFC 9112, 6.1) gets 400 and an end: of it a proxy may believe the other length, and somebody else's request
+    begin inside it.
+    """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
         self.app = app
@@ -39,7 +43,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            said = "A request says the length of its body once.\n"
+            await PlainTextResponse(said, 400, {"Connection": "close"})(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.limit:
             await PlainTextResponse(f"The request is larger than {self.limit} bytes.\n", 413)(scope, receive, send)
             return
