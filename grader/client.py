@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from grader.faults import GraderError, NotGradable
 from grader.report import Report
@@ -71,7 +72,9 @@ class Client:
                 if error.code == 304:
                     return b"", etag
                 if there := error.headers.get("Location"):
-                    raise NotGradable(f"{self.server} sends on to {clean(there, 200)!r}; if you trust it, give it as --server.")
+                    raise NotGradable(
+                        f"{self.server} sends on to {clean(there, 200)!r}; if you trust it, give it as --server."
+                    ) from None
                 sentence = _sentence(error.read(ANSWER_LIMIT), error.code)
             raise (GraderError if error.code in (500, 502) else NotGradable)(sentence) from None
         except (OSError, http.client.HTTPException) as error:
@@ -99,7 +102,7 @@ class Client:
 
     def follow(self, attempt_id: str) -> Iterator[dict[str, Any]]:
         """The attempt now and whenever something changed, until it has ended."""
-        etag, path = "", f"/attempts/{attempt_id}"
+        etag, path = "", address(attempt_id)
         while True:
             body, etag = self.ask("GET", f"{path}?wait={WAIT_S}" if etag else path, etag=etag)
             if body:
@@ -110,13 +113,18 @@ class Client:
 
     def report(self, attempt_id: str) -> Report | None:
         """The report, once there is one."""
-        text = self.ask("GET", f"/attempts/{attempt_id}/report")[0].decode()
+        text = self.ask("GET", f"{address(attempt_id)}/report")[0].decode()
         return None if text == "null" else Report.from_json(text)
 
     def history(self, lab: str = "", *, most: int = 20) -> list[dict[str, Any]]:
         """One's attempts, the newest first."""
-        found: list[dict[str, Any]] = self.get(f"/attempts?lab={lab}&most={most}")
+        found: list[dict[str, Any]] = self.get(f"/attempts?{urlencode({'lab': lab, 'most': most})}")
         return found
+
+
+def address(attempt_id: str) -> str:
+    """Where an attempt stands, whatever somebody takes for its id."""
+    return f"/attempts/{quote(attempt_id, safe='')}"
 
 
 def _sentence(body: bytes, code: int) -> str:

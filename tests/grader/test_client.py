@@ -92,11 +92,20 @@ def test_a_token_goes_nowhere_but_to_its_server(status, data):
 
 
 def test_a_refusal_cannot_write_on_the_terminal():
-    with answering(422, {}, json.dumps({"error": "\x1b]0;mine\x07\u202eno"}).encode()) as (server, _):
-        with pytest.raises(NotGradable) as refused:
-            Client(server, token="t").get("/me")
+    said = json.dumps({"error": "\x1b]0;mine\x07\u202eno"}).encode()
+
+    with answering(422, {}, said) as (server, _), pytest.raises(NotGradable) as refused:
+        Client(server, token="t").get("/me")
 
     assert str(refused.value) == "]0;mineno"
+
+
+@pytest.mark.parametrize("name", ["２", "a b", "../..", "2&most=9", "%", "\n"])
+def test_a_name_that_is_none_is_refused_by_the_server(web, name, capsys):
+    assert main(["login"]) == 0
+
+    assert main(["history", name]) == main(["report", name]) == 2
+    assert capsys.readouterr().err.count("error:") == 2
 
 
 def test_login_keeps_a_token_for_this_user_alone(web, capsys):

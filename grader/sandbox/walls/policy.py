@@ -39,8 +39,8 @@ _CLOCKS = """
 """
 # What tells of any process by its number, or lies in a file that many may open: two attempts at once could talk by it. Of these
 # a session has what concerns itself; the replayer, in which no submission is, has all.
-_OF_ONE_PROCESS = "sched_getaffinity sched_getparam sched_getscheduler getpgid getsid".split()
-_OF_CLOCKS = "clock_gettime clock_getres clock_nanosleep".split()
+_OF_ONE_PROCESS = ("sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpgid", "getsid")
+_OF_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
 _OF_MANY = [*_OF_ONE_PROCESS, *_OF_CLOCKS, "getpriority", "futex", "futex_waitv", "fcntl", "flock"]
 _ALLOWED = (_FILES + _MEMORY + " " + _TASKS + _SIGNALS + _CLOCKS).split()
 
