@@ -6,8 +6,9 @@ python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or G
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from tabs.page.upright import keep_up
+    from tabs.page.upright import keep_up, require_port
 
+    require_port()
     keep_up()  # before anything large is loaded
 
 import argparse
@@ -22,12 +23,13 @@ from typing import Any
 
 import gradio as gr
 
-from grader.course import zero_gpu
+from grader.course import given, zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
 from grader.course.refusal import Refusal, refusals
 from grader.course.supervise import Supervisor
+from grader.faults import NotGradable
 from tabs import load_tabs
 from tabs.page import sign_in
 from tabs.page.identity import Identities
@@ -54,9 +56,25 @@ def build(course: Course) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
-    """Serve the page; `options` go to `gr.Blocks.launch`."""
+    """Serve the page; `options` go to `gr.Blocks.launch`.
+
+    Raises:
+        NotGradable: a setting is not as it must be, or the address cannot be had.
+    """
     identities = Identities.from_environment()
     beside = [mount(course, identities), *sign_in.routes(identities, provider())]
+    try:
+        return served(page, app_kwargs(course.health, *beside, counted=course.tally), options)
+    except OSError as error:
+        place = f"{os.environ.get('GRADIO_SERVER_NAME', '127.0.0.1')}:{os.environ.get('GRADIO_SERVER_PORT', '7860')}"
+        raise NotGradable(
+            f"The page cannot be served at {place}: another program is there, or the name is none of this machine's; set "
+            "GRADIO_SERVER_PORT or GRADIO_SERVER_NAME."
+        ) from error
+
+
+def served(page: gr.Blocks, beside: dict[str, Any], options: dict[str, Any]) -> tuple[Any, str, str]:
+    """The page as it is launched everywhere; `beside`: what else stands at its address."""
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
@@ -71,7 +89,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health, *beside, counted=course.tally),
+        app_kwargs=beside,
         **options,
     )
 
@@ -89,7 +107,7 @@ def main() -> None:
     with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
         if not signs_in_with_hugging_face() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
-        for said in filter(None, (course.settings.warning, zero_gpu.note(device))):
+        for said in filter(None, (given.unknown(), course.settings.warning, zero_gpu.note(device))):
             print(said, flush=True)
         zero_gpu.name_a_borrower()
         launch(build(course), course, prevent_thread_lock=True)

@@ -31,8 +31,8 @@ BODY_LIMIT = 1024 * 1024  # bytes
 class BodyLimit:
     """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it.
 
-    One that is both (RFC 9112, 6.1) gets 400 and an end: a proxy may believe the other length, and somebody else's request begin
-    inside it.
+    One that is both (RFC 9112, 6.1) gets 400 and an end: a proxy may believe the other length, and somebody else's request
+    begin inside it.
     """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
