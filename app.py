@@ -6,9 +6,10 @@ python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or G
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from tabs.page.upright import keep_up, require_port
+    from tabs.page.upright import keep_up, make_room, require_port
 
     require_port()
+    make_room()
     keep_up()  # before anything large is loaded
 
 import argparse

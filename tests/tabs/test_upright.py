@@ -1,12 +1,15 @@
 """The page is kept up: killed, it is started again; told to end, it and the process above it end at once."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tabs.page import upright
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
@@ -91,3 +94,16 @@ def test_a_page_that_ends_by_itself_is_not_started_again():
     done = subprocess.run([sys.executable, "-c", PAGE, "wrong"], cwd=ROOT, capture_output=True, timeout=60, check=False)
 
     assert (done.returncode, len(done.stdout.split())) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "then"), [(64, 4096, 4096), (1024, resource.RLIM_INFINITY, upright.MOST_OPEN), (9, 9, 9)]
+)
+def test_there_is_room_for_as_many_connections_as_may_be(monkeypatch, soft, hard, then):
+    now = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(now))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: now.__setitem__(slice(None), pair))
+
+    upright.make_room()
+
+    assert now == [then, hard]
