@@ -17,8 +17,9 @@ import os
 import sys
 from contextlib import nullcontext
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads these when it is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("GRADIO_NUM_PORTS", "1")  # a port that is taken is said: at the next one nobody would look for the page
 
 from typing import Any
 
