@@ -106,7 +106,7 @@ def what_a_session_needs_of_itself(bait: Bait):
 
     read_fd, write_fd = os.pipe()
     fcntl.fcntl(os.dup(read_fd), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    own = [os.sched_getaffinity(0), os.sched_getaffinity(os.getpid()), os.getpriority(os.PRIO_PROCESS, 0) == 0, os.getpgid(0)]
+    own = [os.sched_getaffinity(0), os.sched_getaffinity(os.getpid()), os.getpriority(os.PRIO_PROCESS, 0) > -21, os.getpgid(0)]
     clocks = [time.clock_gettime(number) for number in (0, 1, 2, 3, 4, 5, 6, 7)]
     told = []
     thread = threading.Thread(target=lambda: told.append(1))
