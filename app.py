@@ -29,9 +29,8 @@ from grader.course import given, zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
-from grader.course.refusal import Refusal, refusals
+from grader.course.refusal import Ground, Refusal, refusals
 from grader.course.supervise import Supervisor
-from grader.faults import NotGradable
 from tabs import load_tabs
 from tabs.page import sign_in
 from tabs.page.identity import Identities
@@ -61,7 +60,8 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
     """Serve the page; `options` go to `gr.Blocks.launch`.
 
     Raises:
-        NotGradable: a setting is not as it must be, or the address cannot be had.
+        NotGradable: a setting is not as it must be.
+        Refusal: the address cannot be had.
     """
     identities = Identities.from_environment()
     beside = [mount(course, identities), *sign_in.routes(identities, provider())]
@@ -69,9 +69,10 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         return served(page, app_kwargs(course.health, *beside, counted=course.tally), options)
     except OSError as error:
         place = f"{os.environ.get('GRADIO_SERVER_NAME', '127.0.0.1')}:{os.environ.get('GRADIO_SERVER_PORT', '7860')}"
-        raise NotGradable(
+        raise Refusal(
             f"The page cannot be served at {place}: another program is there, or the name is none of this machine's; set "
-            "GRADIO_SERVER_PORT or GRADIO_SERVER_NAME."
+            "GRADIO_SERVER_PORT or GRADIO_SERVER_NAME.",
+            Ground.STANDS_AGAINST,
         ) from error
 
 

@@ -31,7 +31,7 @@ def edits(before: Sequence[str], after: Sequence[str]) -> list[Edit]:
     first, second = before[head : len(before) - tail], after[head : len(after) - tail]
     if not first and not second:
         return []
-    runs = _common(first, second) if first and second else []
+    runs = _that_stay(first, second) if first and second else []
     found, at, other = [], 0, 0
     for begin, other_begin, length in [*(runs or ()), (len(first), len(second), 0)]:
         if (begin, other_begin) != (at, other):
@@ -76,7 +76,7 @@ def _range(begin: int, end: int) -> str:
     return f"{begin + 1}" if length == 1 else f"{begin + bool(length)},{length}"
 
 
-def _common(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int, int]] | None:
+def _that_stay(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int, int]] | None:
     """Runs that stay, as begin in either and length, where as little as possible is different; None where that is too much."""
     known: dict[str, int] = {}
     a, b = ([known.setdefault(line, len(known)) for line in text] for text in (first, second))

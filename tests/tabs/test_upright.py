@@ -124,7 +124,7 @@ with gr.Blocks() as page:
     gr.Markdown("x")
 try:
     app.launch(page, Course(), prevent_thread_lock=True, quiet=True)
-except app.NotGradable as refused:
+except app.Refusal as refused:
     sys.exit(f"error: {refused}")
 """
 
