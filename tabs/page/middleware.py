@@ -1,4 +1,4 @@
-"""What stands in front of Gradio's routes: 404 for some, a limit on bodies, a compressed first page, `/health`, `/metrics`.
+"""What stands in front of Gradio's routes: 404 for some, no cookies from other sites, a limit on bodies, `/health`.
 
 Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
 files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
@@ -7,8 +7,10 @@ files by their suffix, so the page itself, which holds every tab's components, w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -63,6 +65,39 @@ class BodyLimit:
         await self.app(scope, limited, send)
 
 
+class OwnPages:
+    """What a page of another site sends is nobody's: it goes on without cookies and without a session.
+
+    On a Space Gradio lets any site read its answers, and its session goes along to it (SameSite=None, since the page stands in
+    a frame of huggingface.co). So any page that somebody signed in looks at could have asked for their token.
+
+    Args:
+        hosts: the names that this server has besides those by which it is asked.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+        self.app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            headers = dict(scope["headers"])
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            host = headers.get(b"host", b"").decode("latin-1")
+            if origin and origin.partition("://")[2] not in (host, *self._hosts):
+                # a scope of its own: the session's cookie is neither read nor taken back
+                kept = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+                scope = {**scope, "headers": kept, **({"session": {}} if "session" in scope else {})}
+        await self.app(scope, receive, send)
+
+
+def own_hosts(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """By which names browsers know this server, where a setting says so."""
+    of_a_space = environment.get("SPACE_HOST", "").split(",")
+    named = urlsplit(environment.get("GRADER_ADDRESS", "")).netloc
+    return tuple(name for name in (*of_a_space, named) if name)
+
+
 CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
 OURS = "/api/v1/"  # tabs.web
 
@@ -111,5 +146,12 @@ def app_kwargs(
 
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
     figures = Route(f"/{FOLDER}{{name}}", of_figures)
-    middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
+    middleware = [
+        Middleware(OwnPages, hosts=own_hosts()),
+        Middleware(Closed),
+        Middleware(BodyLimit),
+        Middleware(KeptAssets),
+        compress,
+        Middleware(FirstPage),
+    ]
     return {"middleware": middleware, "routes": [Route("/health", answer), Route("/metrics", measured), figures, *beside]}

@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tabs.page.identity import Identities
-from tabs.page.openid import CALLBACK, NotSignedIn, Provider, Registration
+from tabs.page.identity import Identities, User
+from tabs.page.openid import CALLBACK, NotSignedIn, Provider, Registration, SignedIn
 from tabs.page.turns import NotNow, Turns
 
 BEGIN = "/login/openid"
@@ -68,7 +68,7 @@ def routes(identities: Identities, provider: Provider | None) -> list[BaseRoute]
         try:
             with turns.turn(_asker(request)):
                 account = await provider.finish(request.cookies.get(cookie, ""), request.query_params)
-            user = identities.issue(account.name, account_id=account.id)
+            user = _kept(identities, account)
         except (NotSignedIn, NotNow) as error:
             answer = _failed(error)
         else:
@@ -79,6 +79,13 @@ def routes(identities: Identities, provider: Provider | None) -> list[BaseRoute]
         return answer
 
     return [Route(BEGIN, begin), Route(CALLBACK, finish)]
+
+
+def _kept(identities: Identities, account: SignedIn) -> User:
+    try:
+        return identities.issue(account.name, account_id=account.id)
+    except OSError as error:
+        raise NotSignedIn(f"You could not be signed in, since nothing can be written: {error.strerror}.", ours=True) from error
 
 
 def _asker(request: Request) -> str:
