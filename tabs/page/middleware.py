@@ -98,12 +98,31 @@ def own_hosts(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     return tuple(name for name in (*of_a_space, named) if name)
 
 
-CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+CLOSED = frozenset(
+    (
+        "upload",
+        "upload_progress",
+        "process_recording",
+        "component_server",
+        "openapi.json",
+        "run-history",
+        "runs",
+        "profiling",
+        "deep_link",
+        "dev",
+        "stream",
+        "monitoring",
+        "vibe-edit",
+        "undo-vibe-edit",
+        "vibe-code",
+        "vibe-starter-queries",
+    )
+)
 OURS = "/api/v1/"  # tabs.web
 
 
 class Closed:
-    """Answers 404 to routes of Gradio that this page has no use for. No tab takes a file, and anybody could read it back."""
+    """Answers 404 to routes of Gradio that this page has no use for: some write files for whoever asks, some never end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
