@@ -6,8 +6,10 @@ python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or G
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from tabs.page.upright import keep_up
+    from tabs.page.upright import keep_up, make_room, require_port
 
+    require_port()
+    make_room()
     keep_up()  # before anything large is loaded
 
 import argparse
@@ -15,18 +17,19 @@ import os
 import sys
 from contextlib import nullcontext
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads both when it is imported
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads these when it is imported
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ.setdefault("GRADIO_NUM_PORTS", "1")  # a port that is taken is said: at the next one nobody would look for the page
 
 from typing import Any
 
 import gradio as gr
 
-from grader.course import zero_gpu
+from grader.course import given, zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
-from grader.course.refusal import Refusal, refusals
+from grader.course.refusal import Ground, Refusal, refusals
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
 from tabs.page import sign_in
@@ -54,9 +57,27 @@ def build(course: Course) -> gr.Blocks:
 
 
 def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, str]:
-    """Serve the page; `options` go to `gr.Blocks.launch`."""
+    """Serve the page; `options` go to `gr.Blocks.launch`.
+
+    Raises:
+        NotGradable: a setting is not as it must be.
+        Refusal: the address cannot be had.
+    """
     identities = Identities.from_environment()
     beside = [mount(course, identities), *sign_in.routes(identities, provider())]
+    try:
+        return served(page, app_kwargs(course.health, *beside, counted=course.tally), options)
+    except OSError as error:
+        place = f"{os.environ.get('GRADIO_SERVER_NAME', '127.0.0.1')}:{os.environ.get('GRADIO_SERVER_PORT', '7860')}"
+        raise Refusal(
+            f"The page cannot be served at {place}: another program is there, or the name is none of this machine's; set "
+            "GRADIO_SERVER_PORT or GRADIO_SERVER_NAME.",
+            Ground.STANDS_AGAINST,
+        ) from error
+
+
+def served(page: gr.Blocks, beside: dict[str, Any], options: dict[str, Any]) -> tuple[Any, str, str]:
+    """The page as it is launched everywhere; `beside`: what else stands at its address."""
     return page.launch(
         theme=theme(),
         css_paths=STYLES,
@@ -71,7 +92,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
         mcp_server=False,
         show_error=False,
         footer_links=["api"],
-        app_kwargs=app_kwargs(course.health, *beside, counted=course.tally),
+        app_kwargs=beside,
         **options,
     )
 
@@ -89,7 +110,7 @@ def main() -> None:
     with Course(device=device) as course, Supervisor(course.settings, device=device) if graded_here else nullcontext():
         if not signs_in_with_hugging_face() and (token := course.new_instructor_token(only_first=True)):
             print(f"The instructor's token, shown this once: {token}", flush=True)
-        for said in filter(None, (course.settings.warning, zero_gpu.note(device))):
+        for said in filter(None, (given.unknown(), course.settings.warning, zero_gpu.note(device))):
             print(said, flush=True)
         zero_gpu.name_a_borrower()
         launch(build(course), course, prevent_thread_lock=True)

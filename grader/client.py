@@ -16,15 +16,28 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from grader.faults import GraderError, NotGradable
 from grader.report import Report
+from grader.source import clean
 
 PREFIX = "/api/v1"
 DEFAULT_SERVER = "http://127.0.0.1:7860"
 TIMEOUT_S = 60.0
 WAIT_S = 25.0  # of one long poll
 OPEN = ("queued", "running")
+ANSWER_LIMIT = 1 << 16  # bytes of a refusal
+
+
+class _Stays(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: the token and the source would go along, to whatever host the answer names."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Stays)
 
 
 class Client:
@@ -52,13 +65,17 @@ class Client:
             body = json.dumps(data).encode()
         request = urllib.request.Request(self.server + PREFIX + path, body, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
                 return answer.read(), answer.headers.get("ETag", "")
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 304:
                     return b"", etag
-                sentence = _sentence(error.read(), error.code)
+                if there := error.headers.get("Location"):
+                    raise NotGradable(
+                        f"{self.server} sends on to {clean(there, 200)!r}; if you trust it, give it as --server."
+                    ) from None
+                sentence = _sentence(error.read(ANSWER_LIMIT), error.code)
             raise (GraderError if error.code in (500, 502) else NotGradable)(sentence) from None
         except (OSError, http.client.HTTPException) as error:
             raise NotGradable(f"{self.server} does not answer: {getattr(error, 'reason', error)}.") from None
@@ -85,7 +102,7 @@ class Client:
 
     def follow(self, attempt_id: str) -> Iterator[dict[str, Any]]:
         """The attempt now and whenever something changed, until it has ended."""
-        etag, path = "", f"/attempts/{attempt_id}"
+        etag, path = "", address(attempt_id)
         while True:
             body, etag = self.ask("GET", f"{path}?wait={WAIT_S}" if etag else path, etag=etag)
             if body:
@@ -96,18 +113,23 @@ class Client:
 
     def report(self, attempt_id: str) -> Report | None:
         """The report, once there is one."""
-        text = self.ask("GET", f"/attempts/{attempt_id}/report")[0].decode()
+        text = self.ask("GET", f"{address(attempt_id)}/report")[0].decode()
         return None if text == "null" else Report.from_json(text)
 
     def history(self, lab: str = "", *, most: int = 20) -> list[dict[str, Any]]:
         """One's attempts, the newest first."""
-        found: list[dict[str, Any]] = self.get(f"/attempts?lab={lab}&most={most}")
+        found: list[dict[str, Any]] = self.get(f"/attempts?{urlencode({'lab': lab, 'most': most})}")
         return found
+
+
+def address(attempt_id: str) -> str:
+    """Where an attempt stands, whatever somebody takes for its id."""
+    return f"/attempts/{quote(attempt_id, safe='')}"
 
 
 def _sentence(body: bytes, code: int) -> str:
     try:
-        return str(json.loads(body)["error"])
+        return clean(str(json.loads(body)["error"]))
     except (ValueError, KeyError, TypeError):
         return f"The server answered {code}, and not as the grader's HTTP interface does."
 

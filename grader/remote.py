@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from grader.client import Client
+from grader.client import Client, address
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.terminal import render
@@ -108,7 +108,7 @@ def _report(options: argparse.Namespace) -> int:
 def _shown(client: Client, attempt_id: str, *, as_json: bool) -> int:
     report: Report | None = client.report(attempt_id)
     if report is None:
-        status = client.get(f"/attempts/{attempt_id}")
+        status = client.get(address(attempt_id))
         raise NotGradable(status["fault"] or f"The attempt is {status['state']}: it has no report.")
     if as_json:
         print(report.to_json())

@@ -275,7 +275,7 @@ class Report:
             if data["format"] > FORMAT:
                 raise ValueError(f"format={data['format']} is newer than {FORMAT}")
             return _report(data)
-        except (KeyError, TypeError, zlib.error) as error:
+        except (KeyError, TypeError, RecursionError, zlib.error) as error:
             raise ValueError(f"not a report: {error!r}") from error
 
 

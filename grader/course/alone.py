@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 
+from grader.course import given
 from grader.course.logs import start_logging
 from grader.course.settings import Settings
 from grader.course.supervise import HELD_BY_ANOTHER, Supervisor
@@ -24,6 +25,8 @@ def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
     """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's."""
     start_logging()
     settings = dataclasses.replace(Settings.read(), grading_processes=count)
+    if said := given.unknown():
+        print(said, file=sys.stderr, flush=True)
     told = threading.Event()
     with Supervisor(settings, device=device, name=name) as supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):

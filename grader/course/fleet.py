@@ -78,7 +78,7 @@ def beat(engine: sa.Engine, sign: Sign, *, before: str = "", dead_after_s: float
         "counts": sign.counts,
     }
     ours = processes.c.instance.in_((sign.instance, before))
-    silent = clock(engine) - processes.c.seen > dead_after_s
+    silent = _silence(engine) > dead_after_s
     statement = (
         insert(engine, processes)
         .values(id=sign.process, seen=clock(engine), **fields)
@@ -99,14 +99,14 @@ def sign_off(engine: sa.Engine, process: str) -> None:
 
 def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) -> list[dict[str, Any]]:
     """The grading processes for that kind of device, the most recently seen first."""
-    age = clock(connection.engine) - processes.c.seen
+    age = _silence(connection.engine)
     found = connection.execute(sa.select(processes, age.label("age")).where(processes.c.device == device).order_by(age))
     return [
         {
             "id": row.id,
             "pid": row.pid,
             "alive": row.age < dead_after_s,
-            "silent_s": round(max(0.0, row.age), 1),
+            "silent_s": round(row.age, 1),
             "state": row.state,
             "reason": row.reason,
             "started": row.started,
@@ -119,7 +119,7 @@ def roll_call(connection: sa.Connection, *, device: str, dead_after_s: float) ->
 
 def why_off(connection: sa.Connection, *, device: str, dead_after_s: float) -> str:
     """Why nobody will grade: living grading processes, and in each the self-test failed. Empty where one grades or may soon."""
-    fresh = clock(connection.engine) - processes.c.seen < dead_after_s
+    fresh = _silence(connection.engine) < dead_after_s
     living = connection.execute(
         sa.select(processes.c.state, processes.c.reason).where(processes.c.device == device, fresh)
     ).all()
@@ -185,9 +185,16 @@ def set_aside(engine: sa.Engine, queue: Queue, *, process: str) -> list[str]:
     return found
 
 
+def _silence(engine: sa.Engine) -> sa.ColumnElement[float]:
+    """Seconds since a grading process was seen. One that was seen in the future is silent since the clock was set back: whoever
+    lives says so again at its next heartbeat.
+    """
+    return sa.func.abs(clock(engine) - processes.c.seen)
+
+
 def _alive(engine: sa.Engine, dead_after_s: float) -> sa.ColumnElement[bool]:
     """Whose jobs nobody takes: one with a supervisor has the time that it takes to be replaced and to count the death."""
-    age = clock(engine) - processes.c.seen
+    age = _silence(engine)
     return sa.and_(processes.c.seen > 0, sa.or_(age < dead_after_s, age < processes.c.patience))
 
 

@@ -210,7 +210,7 @@ class GradingProcess:
                 reason = str(error)
             except Exception as error:
                 logger.exception("self-test failed")
-                reason = f"The self-test itself failed: {error}"
+                reason = f"The self-test itself failed: {str(error).strip().rpartition(chr(10))[2]}"  # the log has all of it
             self._state, self._reason = "off", reason
             self._beat()
             logger.error("grading is off", extra={"grading_process": self.name, "reason": reason})

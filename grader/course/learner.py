@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hmac
 import json
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from grader.course.states import AttemptNotFound, Status, may_be_id
 from grader.course.store import attempt_rows as rows
 from grader.course.store import reports, sources
 from grader.faults import NotGradable
+from labs.lines import unified
 
 NOTE_LIMIT = 10_000  # characters
 NOTES_LIMIT = 2_000  # notes a learner, so that nobody fills the disk
@@ -78,10 +78,7 @@ class Learner:
     def diff(self, first: str, second: str) -> str:
         """From one of one's attempts to another, as a unified diff; empty where they are the same."""
         before, after = self._source(first), self._source(second)
-        lines = difflib.unified_diff(
-            before.splitlines(), after.splitlines(), fromfile=first[:12], tofile=second[:12], lineterm="", n=3
-        )
-        return "\n".join(lines)
+        return "\n".join(unified(before, after, names=(first[:12], second[:12]), context=3))
 
     def note(self, attempt_id: str, text: str) -> None:
         """Write down something about one's own attempt; empty takes it back."""

@@ -17,6 +17,8 @@ import os
 import sys
 from pathlib import Path
 
+from grader.faults import NotGradable
+
 OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -75,8 +77,17 @@ class SharedFile(logging.handlers.WatchedFileHandler):
 
 
 def start_logging(level: int = logging.INFO) -> None:
-    """Route `grader.*` and DBOS through one handler. Called by a process's main, never by a library."""
+    """Route `grader.*` and DBOS through one handler. Called by a process's main, never by a library.
+
+    Raises:
+        NotGradable: `GRADER_LOG` is no file that can be written.
+    """
     path = os.environ.get("GRADER_LOG")
+    if path:
+        try:
+            Path(path).open("a").close()
+        except OSError as error:
+            raise NotGradable(f"GRADER_LOG={path!r:.80} cannot be written: {error.strerror}.") from None
     handler: logging.Handler = SharedFile(path) if path else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, own_level in (("grader", level), ("dbos", logging.WARNING)):

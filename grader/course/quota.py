@@ -47,7 +47,7 @@ def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str,
         .order_by(attempt_rows.c.created.desc())
     ).scalars()
     recent: list[float] = []
-    for time in times:
+    for time in (min(time, now) for time in times):  # a clock that was set back takes no token
         # a pause in which an empty bucket fills up: what came before it no longer matters
         if (recent[-1] if recent else now) - time >= quota.tokens * quota.token_every_s:
             break
@@ -79,13 +79,13 @@ def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: 
     since = {"since": now - quota.rate_window_s, "faults_since": now - quota.faults_window_s}
     count = connection.execute(_COUNT, {"user": user, **since}).one()
     if count.recent >= quota.rate:
-        wait = count.first + quota.rate_window_s - now
+        wait = min(count.first, now) + quota.rate_window_s - now
         raise QuotaReached(
             f"That is more than {quota.rate} attempts in {_span(quota.rate_window_s)}; the next is taken in {_span(wait)}.",
             wait,
         )
     if count.faults >= quota.faults:
-        wait = count.first_fault + quota.faults_window_s - now
+        wait = min(count.first_fault, now) + quota.faults_window_s - now
         raise QuotaReached(
             f"The grader failed on {count.faults} of your attempts in {_span(quota.faults_window_s)}; "
             f"the next is taken in {_span(wait)}, and the log says what went wrong.",

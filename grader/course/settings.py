@@ -19,7 +19,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from grader.course import places
+from grader.course import given, places
 from grader.faults import NotGradable
 
 
@@ -40,25 +40,34 @@ class Settings:
         Args:
             where: a directory for grader.db and archive/, or a database URL; default: the environment's.
             archive: default: archive/ in a directory given as `where`; otherwise the environment's, else archive/ beside it.
+
+        Raises:
+            NotGradable: one of them is not as it must be.
         """
-        given = os.environ.get
-        named = where if where is not None else given("GRADER_DB_URL")
+        told = os.environ.get
+        named = where if where is not None else told("GRADER_DB_URL") or None
         is_url = isinstance(named, str) and "://" in named
-        if archive is None and (where is None or is_url) and given("GRADER_ARCHIVE"):
-            archive = Path(str(given("GRADER_ARCHIVE")))
+        if archive is None and (where is None or is_url) and told("GRADER_ARCHIVE"):
+            archive = Path(str(told("GRADER_ARCHIVE")))
         if named is None:
             archive = archive or places.archive()
             named = places.database(archive)
-        db_url = str(named) if is_url else f"sqlite:///{Path(named).resolve() / 'grader.db'}"
+        db_url = given.database(str(named)) if is_url else f"sqlite:///{Path(named).resolve() / 'grader.db'}"
+        heartbeat_s, dead_after_s = given.seconds("GRADER_HEARTBEAT_S", "2"), given.seconds("GRADER_DEAD_AFTER_S", "10")
+        if dead_after_s < 2 * heartbeat_s:
+            raise NotGradable(
+                f"GRADER_DEAD_AFTER_S={dead_after_s:g} must be at least twice GRADER_HEARTBEAT_S={heartbeat_s:g}: who is "
+                "alive would be taken for dead."
+            )
         return cls(
             db_url=db_url,
             archive=(archive or (_beside(db_url) if is_url else Path(named)) / "archive").resolve(),
-            heartbeat_s=float(given("GRADER_HEARTBEAT_S", "2")),
-            dead_after_s=float(given("GRADER_DEAD_AFTER_S", "10")),
-            poll_s=float(given("GRADER_POLL_S", "2")),
-            overrun_s=float(given("GRADER_OVERRUN_S", "600")),
-            instructors=given("GRADER_INSTRUCTORS") or "",
-            grading_processes=_count(given("GRADER_WORKERS") or "0"),
+            heartbeat_s=heartbeat_s,
+            dead_after_s=dead_after_s,
+            poll_s=given.seconds("GRADER_POLL_S", "2"),
+            overrun_s=given.seconds("GRADER_OVERRUN_S", "600"),
+            instructors=told("GRADER_INSTRUCTORS") or "",
+            grading_processes=given.processes(),
         )
 
     def environment(self) -> dict[str, str]:
@@ -91,9 +100,3 @@ class Settings:
 def _beside(db_url: str) -> Path:
     url = sa.make_url(db_url)
     return Path(url.database).resolve().parent if url.get_backend_name() == "sqlite" and url.database else places.home()
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise NotGradable(f"GRADER_WORKERS={text!r:.20} must be a number of grading processes; 0: as the machine carries.")
-    return int(text)

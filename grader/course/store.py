@@ -181,7 +181,7 @@ def storing(sentence: str) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         logger.exception("not stored")
-        raise StoreError(f"{sentence}: {cause}.") from error
+        raise StoreError(f"{sentence}: {' '.join(str(cause).split()).rstrip('.')}.") from error
 
 
 def insert(engine: sa.Engine, table: sa.Table) -> Any:

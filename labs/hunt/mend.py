@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 
 from labs.hunt.task import Task
+from labs.lines import edits
 
 SPARE = 6  # lines that a mend may change beyond three times what the bug needs
 
@@ -17,8 +17,7 @@ def _told(source: str) -> list[str]:
 
 def changed(before: str, after: str) -> int:
     """How many lines are other ones."""
-    matcher = difflib.SequenceMatcher(None, _told(before), _told(after), autojunk=False)
-    return sum(max(b - a, d - c) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal")
+    return sum(max(edit.end - edit.begin, edit.other_end - edit.other_begin) for edit in edits(_told(before), _told(after)))
 
 
 def untouched(task: Task, source: str) -> bool:

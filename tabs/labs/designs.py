@@ -5,7 +5,6 @@ They leave the server for whoever has passed the lab, and for nobody else: the c
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import labs
 from grader import wording
 from grader.report import Report
+from labs.lines import unified
 
 MEASURED = Path(__file__).with_name("designs.json")
 OURS = "ours"  # the design that is not of honest/
@@ -99,7 +99,7 @@ def compared(lab_id: str, design: str, yours: str) -> str:
     """That design's file, and what is different in it from `yours`, as HTML."""
     code = code_of(lab_id, design)
     name = {known: says for says, known in designs(lab_id)}[design]
-    lines = list(difflib.unified_diff(yours.splitlines(), code.splitlines(), "yours", name, n=2, lineterm=""))[2:]
+    lines = unified(yours, code, names=("yours", name), context=2)[2:]
     rows = "".join(f'<span class="{_kind(line)}">{escape(line)}\n</span>' for line in lines)
     difference = f'<pre class="diff" tabindex="0">{rows}</pre>' if rows else "<p>Line for line what you wrote.</p>"
     whole = f'<pre class="code" tabindex="0">{escape(code)}</pre>'

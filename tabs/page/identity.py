@@ -30,6 +30,7 @@ VERSION = "2"  # of tokens; raised, it ends all that were issued before
 LIFE_S = 180 * 86400.0
 RENEW_AFTER_S = 7 * 86400.0  # a token older than this comes back with a new life
 LONGEST = 256  # characters
+SHORTEST_KEY = 16  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Identities:
         revoked: Revoked | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if len(key) < 16:
-            raise ValueError(f"key of {len(key)} bytes must have at least 16")
+        if len(key) < SHORTEST_KEY:
+            raise ValueError(f"key of {len(key)} bytes must have at least {SHORTEST_KEY}")
         self._key = key
         self.accounts_only = accounts_only
         self._accounts = accounts or Accounts()
@@ -80,19 +81,20 @@ class Identities:
         """The key is `GRADER_IDENTITY_KEY`, or a file made at the first start. A new key signs everybody out.
 
         `key_file`: default: beside the archive.
+
+        Raises:
+            NotGradable: the key is too short, or its file can neither be read nor made.
         """
         key_file = key_file or Settings.read().key_file
         accounts, revoked = Accounts(key_file.with_suffix(".accounts")), Revoked(key_file.with_suffix(".revoked"))
         accounts_only = signs_in_with_hugging_face() or openid.is_set()
         if text := os.environ.get("GRADER_IDENTITY_KEY"):
-            return cls(text.encode(), accounts_only=accounts_only, accounts=accounts, revoked=revoked)
-        if not key_file.exists():
-            key_file.parent.mkdir(parents=True, exist_ok=True)
-            written = key_file.with_suffix(f".{os.getpid()}")
-            with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.write(secrets.token_hex(32))
-            written.rename(key_file)
-        return cls(key_file.read_text().strip().encode(), accounts_only=accounts_only, accounts=accounts, revoked=revoked)
+            key, where = text.encode(), "GRADER_IDENTITY_KEY"
+        else:
+            key, where = _kept_key(key_file), str(key_file)
+        if len(key) < SHORTEST_KEY:
+            raise NotGradable(f"{where} holds {len(key)} bytes; expected at least {SHORTEST_KEY} that nobody guesses.")
+        return cls(key, accounts_only=accounts_only, accounts=accounts, revoked=revoked)
 
     def issue(self, account: str = "", *, account_id: str = "") -> User:
         """A new nobody, or the one user of that account.
@@ -151,6 +153,22 @@ class Identities:
             signed = f"{subject}.{serial}.{int(self._clock() + LIFE_S)}.{VERSION}"
             token = f"{signed}.{self._sign(signed)}"
         return User(user_id, token, account)
+
+
+def _kept_key(path: Path) -> bytes:
+    """The key in that file, which is made where there is none."""
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = path.with_suffix(f".{os.getpid()}")
+            with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+            written.rename(path)
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise NotGradable(
+            f"{path}, which signs people in, cannot be read or made: {error.strerror}; or set GRADER_IDENTITY_KEY."
+        ) from error
 
 
 if __name__ == "__main__":

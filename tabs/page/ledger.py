@@ -5,6 +5,7 @@ Files of lines that are only appended to, beside the key. Two pages over one dir
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -36,9 +37,14 @@ class _Lines:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(fd, f"{line}\n".encode()[-LINE_LIMIT:])
+            size = os.fstat(fd).st_size
+            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"  # by a crash: what follows would be of that line
+            data = b"\n" * torn + f"{line}\n".encode()[-LINE_LIMIT:]
+            if os.write(fd, data) != len(data):
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(fd)
         finally:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""What stands in front of Gradio's routes: 404 for some, a limit on bodies, a compressed first page, `/health`, `/metrics`.
+"""What stands in front of Gradio's routes: 404 for some, no cookies from other sites, a limit on bodies, `/health`.
 
 Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
 files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
@@ -7,8 +7,10 @@ files by their suffix, so the page itself, which holds every tab's components, w
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -29,7 +31,11 @@ BODY_LIMIT = 1024 * 1024  # bytes
 
 
 class BodyLimit:
-    """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it."""
+    """Answers 413 to a declared body above the limit; a chunked body is cut off once it has passed it.
+
+    One that is both (RFC 9112, 6.1) gets 400 and an end: a proxy may believe the other length, and somebody else's request
+    begin inside it.
+    """
 
     def __init__(self, app: ASGIApp, limit: int = BODY_LIMIT) -> None:
         self.app = app
@@ -39,7 +45,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            said = "A request says the length of its body once.\n"
+            await PlainTextResponse(said, 400, {"Connection": "close"})(scope, receive, send)
+            return
+        declared = headers.get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.limit:
             await PlainTextResponse(f"The request is larger than {self.limit} bytes.\n", 413)(scope, receive, send)
             return
@@ -54,12 +65,64 @@ class BodyLimit:
         await self.app(scope, limited, send)
 
 
-CLOSED = ("upload", "upload_progress", "process_recording", "component_server", "openapi.json", "run-history", "profiling")
+class OwnPages:
+    """What a page of another site sends is nobody's: it goes on without cookies and without a session.
+
+    On a Space Gradio lets any site read its answers, and its session goes along to it (SameSite=None, since the page stands in
+    a frame of huggingface.co). So any page that somebody signed in looks at could have asked for their token.
+
+    Args:
+        hosts: the names that this server has besides those by which it is asked.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+        self.app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            headers = dict(scope["headers"])
+            origin = headers.get(b"origin", b"").decode("latin-1")
+            host = headers.get(b"host", b"").decode("latin-1")
+            if origin and origin.partition("://")[2] not in (host, *self._hosts):
+                # a scope of its own: the session's cookie is neither read nor taken back
+                kept = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+                scope = {**scope, "headers": kept, **({"session": {}} if "session" in scope else {})}
+        await self.app(scope, receive, send)
+
+
+def own_hosts(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """By which names browsers know this server, where a setting says so."""
+    of_a_space = environment.get("SPACE_HOST", "").split(",")
+    named = urlsplit(environment.get("GRADER_ADDRESS", "")).netloc
+    return tuple(name for name in (*of_a_space, named) if name)
+
+
+CLOSED = frozenset(
+    (
+        "upload",
+        "upload_progress",
+        "process_recording",
+        "component_server",
+        "openapi.json",
+        "run-history",
+        "runs",
+        "profiling",
+        "deep_link",
+        "dev",
+        "stream",
+        "monitoring",
+        "vibe-edit",
+        "undo-vibe-edit",
+        "vibe-code",
+        "vibe-starter-queries",
+    )
+)
 OURS = "/api/v1/"  # tabs.web
 
 
 class Closed:
-    """Answers 404 to routes of Gradio that this page has no use for. No tab takes a file, and anybody could read it back."""
+    """Answers 404 to routes of Gradio that this page has no use for: some write files for whoever asks, some never end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -102,5 +165,12 @@ def app_kwargs(
 
     compress = Middleware(GZipMiddleware, minimum_size=4096, compresslevel=6)  # 9 takes three times as long for 1%
     figures = Route(f"/{FOLDER}{{name}}", of_figures)
-    middleware = [Middleware(Closed), Middleware(BodyLimit), Middleware(KeptAssets), compress, Middleware(FirstPage)]
+    middleware = [
+        Middleware(OwnPages, hosts=own_hosts()),
+        Middleware(Closed),
+        Middleware(BodyLimit),
+        Middleware(KeptAssets),
+        compress,
+        Middleware(FirstPage),
+    ]
     return {"middleware": middleware, "routes": [Route("/health", answer), Route("/metrics", measured), figures, *beside]}

@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from tabs.page.identity import Identities
-from tabs.page.openid import CALLBACK, NotSignedIn, Provider, Registration
+from tabs.page.identity import Identities, User
+from tabs.page.openid import CALLBACK, NotSignedIn, Provider, Registration, SignedIn
+from tabs.page.turns import NotNow, Turns
 
 BEGIN = "/login/openid"
 IN_PROGRESS_S = 600
@@ -50,12 +51,14 @@ def routes(identities: Identities, provider: Provider | None) -> list[BaseRoute]
     safe = client.address.startswith("https://")
     # a browser takes a cookie of such a name from this host alone, and not from a neighbour's under the same domain
     cookie = "__Host-sign-in" if safe else "sign-in"
+    turns = Turns()
 
-    async def begin(_: Request) -> Response:
+    async def begin(request: Request) -> Response:
         secret = secrets.token_urlsafe(32)
         try:
-            there = await provider.begin(secret)
-        except NotSignedIn as error:
+            with turns.turn(_asker(request)):
+                there = await provider.begin(secret)
+        except (NotSignedIn, NotNow) as error:
             return _failed(error)
         answer = RedirectResponse(there, 302, NOT_CACHED)
         answer.set_cookie(cookie, secret, max_age=IN_PROGRESS_S, secure=safe, httponly=True, samesite="lax")
@@ -63,9 +66,10 @@ def routes(identities: Identities, provider: Provider | None) -> list[BaseRoute]
 
     async def finish(request: Request) -> Response:
         try:
-            account = await provider.finish(request.cookies.get(cookie, ""), request.query_params)
-            user = identities.issue(account.name, account_id=account.id)
-        except NotSignedIn as error:
+            with turns.turn(_asker(request)):
+                account = await provider.finish(request.cookies.get(cookie, ""), request.query_params)
+            user = _kept(identities, account)
+        except (NotSignedIn, NotNow) as error:
             answer = _failed(error)
         else:
             logger.info("signed in", extra={"user": user.id})
@@ -77,9 +81,22 @@ def routes(identities: Identities, provider: Provider | None) -> list[BaseRoute]
     return [Route(BEGIN, begin), Route(CALLBACK, finish)]
 
 
-def _failed(error: NotSignedIn) -> HTMLResponse:
-    logger.warning("not signed in", extra={"why": str(error)})
+def _kept(identities: Identities, account: SignedIn) -> User:
+    try:
+        return identities.issue(account.name, account_id=account.id)
+    except OSError as error:
+        raise NotSignedIn(f"You could not be signed in, since nothing can be written: {error.strerror}.", ours=True) from error
+
+
+def _asker(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _failed(error: NotSignedIn | NotNow) -> HTMLResponse:
     body = f'{escape(str(error))}<p><a href="{BEGIN}">Sign in again</a> · <a href="/">Back to the page</a>'
+    if isinstance(error, NotNow):  # not logged: whoever asks without end would fill the log
+        return HTMLResponse(_page(body), 429, {**NOT_CACHED, "Retry-After": f"{error.retry_after_s:.0f}"})
+    logger.warning("not signed in", extra={"why": str(error)})
     return HTMLResponse(_page(body), 502 if error.ours else 400, NOT_CACHED)
 
 

@@ -75,6 +75,7 @@ def events(attempt: str, request: Request, asks: Asks) -> Response:
     """Server-sent events: `event: status` with the attempt as data, now and at every change, until it has ended."""
     status = asks.course.status(attempt, user=asks.somebody())
     watchers: Watchers = request.app.state.watchers
+    watchers.require_room(attempt)
     quiet = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(watchers.events(attempt, status), media_type="text/event-stream", headers=quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Mode = Literal["check", "submit"]
 Moment = Annotated[float, Field(description="seconds since 1970, UTC")]
@@ -14,6 +14,15 @@ class Strict(BaseModel):
     """What is sent: a field that is not known is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_unknown(cls, sent: Any) -> Any:
+        """One field that is not known is enough: each would become an error of its own, a hundred thousand of them too."""
+        if not isinstance(sent, dict):
+            return sent
+        unknown = next((name for name in sent if name not in cls.model_fields), None)
+        return sent if unknown is None else {name: sent[name] for name in (*cls.model_fields, unknown) if name in sent}
 
 
 class RefusalBody(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,7 @@ CELLS = st.text(max_size=20) | st.sampled_from(ODD)
 ROSTERS = st.lists(st.lists(CELLS, max_size=5), max_size=5).map(
     lambda rows: "student_id,last_name,email,account,section\n" + "".join(",".join(row) + "\n" for row in rows)
 )
+PARTED = st.lists(st.sampled_from([";", "\t", " ", "=1+1", "a", '"', ",", "-3", "'"]), max_size=6).map("".join)
 COMPUTED = tuple("=+-@＝＋－＠")
 
 
@@ -70,8 +72,23 @@ def test_a_table_reads_back_as_it_was(lines):
 
 
 def bare(cell):
-    """On one line, without the apostrophe of a cell that would be computed."""
-    return " ".join(cell.splitlines()).removeprefix("'")
+    """On one line, without the apostrophes before what would be computed."""
+    return re.sub(r"([;\t] *)'(?=[-=+@＝＋－＠])", r"\1", " ".join(cell.splitlines())).removeprefix("'")
+
+
+@given(st.lists(st.lists(CELLS | PARTED, min_size=1, max_size=4), min_size=1, max_size=4))
+def test_nothing_computes_where_lines_are_parted_at_semicolons(lines):
+    """As a spreadsheet does where commas are decimal. The first cell of a line begins as it does at commas."""
+    text = write(lines)
+
+    for line in text.splitlines():
+        for parted in (
+            line.split(";"),
+            line.split("\t"),
+            *csv.reader([line], delimiter=";"),
+            *csv.reader([line], delimiter="\t"),
+        ):
+            assert not [cell for cell in parted[1:] if cell.strip(' "').startswith(COMPUTED)], line
 
 
 def is_number(text):

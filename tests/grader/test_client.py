@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -48,6 +50,62 @@ def grading(web, seconds=0.4):
     timer = threading.Timer(seconds, end)
     timer.start()
     return timer
+
+
+@contextlib.contextmanager
+def answering(status, headers, body=b""):
+    """A server that gives everybody that answer; yields its address and what it was asked."""
+    asked = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            """Nothing is told."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("data", [None, {"lab": LAB}], ids=["GET", "POST"])
+def test_a_token_goes_nowhere_but_to_its_server(status, data):
+    """Neither by another host's name nor by another port: who answers first does not say who is asked next."""
+    with answering(200, {}, b"{}") as (other, asked), answering(status, {"Location": other}) as (server, _):
+        client = Client(server, token="a secret")
+
+        with pytest.raises(NotGradable, match="sends on to"):
+            client.ask("GET" if data is None else "POST", "/me", data)
+
+    assert not asked
+
+
+def test_a_refusal_cannot_write_on_the_terminal():
+    said = json.dumps({"error": "\x1b]0;mine\x07\u202eno"}).encode()
+
+    with answering(422, {}, said) as (server, _), pytest.raises(NotGradable) as refused:
+        Client(server, token="t").get("/me")
+
+    assert str(refused.value) == "]0;mineno"
+
+
+@pytest.mark.parametrize("name", ["２", "a b", "../..", "2&most=9", "%", "\n"])
+def test_a_name_that_is_none_is_refused_by_the_server(web, name, capsys):
+    assert main(["login"]) == 0
+
+    assert main(["history", name]) == main(["report", name]) == 2
+    assert capsys.readouterr().err.count("error:") == 2
 
 
 def test_login_keeps_a_token_for_this_user_alone(web, capsys):

@@ -101,7 +101,16 @@ def test_a_report_from_before_listings_is_read():
     assert Report.from_json(json.dumps(data)) == full_report(listings=())
 
 
-@pytest.mark.parametrize("packed", ["!", "AAAA", base64.b64encode(zlib.compress(bytes(PACKED_LIMIT + 1))).decode()])
+DEEP = base64.b64encode(zlib.compress(b"[" * 100_000 + b"]" * 100_000)).decode()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' * 100_000, json.dumps({"format": 1, "listings": DEEP})])
+def test_what_is_nested_too_deep_is_no_report(text):
+    with pytest.raises(ValueError, match="not a report"):
+        Report.from_json(text)
+
+
+@pytest.mark.parametrize("packed", ["!", "AAAA", base64.b64encode(zlib.compress(bytes(PACKED_LIMIT + 1))).decode(), DEEP])
 def test_packed_listings_that_are_broken_or_burst_are_refused(packed):
     data = json.loads(full_report().to_json()) | {"listings": packed}
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import inspect
 import json
 import re
 from urllib.parse import urlparse
 
+import gradio.routes
 import httpx
 import pytest
 import reports
@@ -18,7 +20,7 @@ from grader.course.tally import Counted
 from tabs import TABS, load_tabs
 from tabs.page.exposition import exposition
 from tabs.page.identity import Identities
-from tabs.page.middleware import BODY_LIMIT
+from tabs.page.middleware import BODY_LIMIT, CLOSED
 
 PUBLIC = {"labs", "submit", "status", "report"}
 LANDING_LIMIT = 600_000  # bytes over the wire
@@ -137,9 +139,56 @@ def test_uploads_are_closed(url, path):
     assert _post(url, path, body, {"Content-Type": "multipart/form-data; boundary=x"}) == 404
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/gradio_api/openapi.json", "/gradio_api/upload_progress?upload_id=1"])
+NOBODYS = """
+/openapi.json /gradio_api/openapi.json /gradio_api/upload_progress?upload_id=1 /gradio_api/deep_link?session_hash=x
+/gradio_api/dev/reload /gradio_api/vibe-code/ /monitoring /monitoring/x /gradio_api/stream/a/b/1/playlist.m3u8 /gradio_api/runs
+"""
+
+
+@pytest.mark.parametrize("path", NOBODYS.split())
 def test_what_nobody_needs_is_closed(url, path):
     assert _get(url, path)[0] == 404
+
+
+# What the page and its programs ask of Gradio, or what does nothing here: the first part of a path.
+OPEN = {
+    "user",
+    "login_check",
+    "token",
+    "app_id",
+    "login",
+    "logout",
+    "svelte",
+    "info",
+    "config",
+    "static",
+    "custom_component",
+    "assets",
+    "favicon.ico",
+    "proxy",
+    "file",
+    "reset",
+    "heartbeat",
+    "run",
+    "api",
+    "call",
+    "queue",
+    "cancel",
+    "startup-events",
+    "theme.css",
+    "robots.txt",
+    "pwa_icon",
+    "manifest.json",
+}
+
+
+def test_every_route_of_gradio_is_known():
+    """A new version's routes are looked at before anybody can ask them: some write files for whoever asks."""
+    paths = re.findall(r"@(?:app|router)\.\w+\(\s*\"/([^\"]*)\"", inspect.getsource(gradio.routes))
+    first = {re.split(r"[/=]", path.removeprefix("gradio_api/"))[0] for path in paths} - {""}
+
+    assert len(first) > 30
+    assert first - OPEN - CLOSED == set()
 
 
 def _get(url: str, path: str) -> tuple[int, bytes]:

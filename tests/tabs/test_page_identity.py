@@ -193,6 +193,29 @@ def test_a_line_that_is_half_written_is_read_once_it_is_whole(tmp_path):
 
 
 @pytest.mark.process
+def test_a_line_that_a_crash_has_torn_takes_no_other_with_it(tmp_path):
+    """Otherwise a token that was revoked after it lives again at the next start."""
+    path = tmp_path / "identity.revoked"
+    path.write_text("aaaa\nbb")
+
+    Revoked(path).add("cccc")
+
+    assert "cccc" in Revoked(path) and "aaaa" in Revoked(path)
+
+
+def test_what_a_full_disk_takes_half_of_is_not_kept(tmp_path, monkeypatch):
+    path = tmp_path / "identity.accounts"
+    kept = Accounts(path)
+    assert kept.handle("openid:1", "openid:ada") == "openid:ada"
+    write = os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda fd, data: write(fd, data[:-3]))
+        with pytest.raises(OSError, match="No space left"):
+            kept.handle("openid:2", "openid:grace")
+
+    assert kept.handle("openid:2", "openid:grace") == Accounts(path).handle("openid:2", "") == "openid:grace"
+
+
 def test_tokens_are_revoked_from_a_terminal(tmp_path):
     environment = os.environ | {"GRADER_IDENTITY_KEY": KEY.decode(), "PYTHONPATH": str(Path(__file__).parents[2])}
     environment["GRADER_ARCHIVE"] = str(tmp_path / "archive")

@@ -233,6 +233,17 @@ def test_a_provider_that_is_down_is_said_before_and_after(identities):
         assert "127.0.0.1 does not answer (ConnectError); try again in a minute." in told(answer)
 
 
+def test_a_disk_that_is_full_is_said(stand_in, browser, identities, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(identities._accounts, "_append", full)
+
+    answer = browser.sign_in()
+
+    assert answer.status_code == 502 and "nothing can be written: No space left on device." in answer.text
+
+
 def test_a_wrong_secret_of_ours_is_said_as_that(stand_in, identities):
     client = Registration(issuer=stand_in.url, id="labs", secret="of last year", address=OURS)
 

@@ -1,12 +1,16 @@
 """The page is kept up: killed, it is started again; told to end, it and the process above it end at once."""
 
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tabs.page import upright
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
@@ -91,3 +95,55 @@ def test_a_page_that_ends_by_itself_is_not_started_again():
     done = subprocess.run([sys.executable, "-c", PAGE, "wrong"], cwd=ROOT, capture_output=True, timeout=60, check=False)
 
     assert (done.returncode, len(done.stdout.split())) == (7, 1)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "then"), [(64, 4096, 4096), (1024, resource.RLIM_INFINITY, upright.MOST_OPEN), (9, 9, 9)]
+)
+def test_there_is_room_for_as_many_connections_as_may_be(monkeypatch, soft, hard, then):
+    now = [soft, hard]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: tuple(now))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: now.__setitem__(slice(None), pair))
+
+    upright.make_room()
+
+    assert now == [then, hard]
+
+
+LAUNCH = """
+import sys
+import app
+import gradio as gr
+
+class Course:
+    health = tally = None
+
+app.mount = lambda *_: None
+app.app_kwargs = lambda *_, **__: {}
+with gr.Blocks() as page:
+    gr.Markdown("x")
+try:
+    app.launch(page, Course(), prevent_thread_lock=True, quiet=True)
+except app.Refusal as refused:
+    sys.exit(f"error: {refused}")
+"""
+
+
+def test_a_port_that_is_taken_is_said_and_no_other_is_taken_instead(tmp_path):
+    """A proxy would go on asking whoever has the port."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = os.environ | {"GRADIO_SERVER_PORT": f"{port}", "GRADER_DB_URL": f"{tmp_path}"}
+        environment.pop("GRADIO_NUM_PORTS", None)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LAUNCH],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    assert done.returncode == 1
+    assert f"error: The page cannot be served at 127.0.0.1:{port}: another program is there" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import re
+import unicodedata
 from collections.abc import Mapping
 
 from grader.course.gradebook import accounts
@@ -79,7 +80,7 @@ def read(text: str) -> list[Student]:
                 continue
             try:
                 student = _student(dict(zip(columns, cells, strict=False)))
-                key = student.student_id.casefold()
+                key = unicodedata.normalize("NFKC", student.student_id).casefold()
                 if key in seen:
                     raise ValueError(f"student_id={student.student_id!r:.40} stands on line {seen[key]} already")
                 seen[key] = rows.line_num
@@ -126,7 +127,8 @@ def _is_canvas_extra(cells: list[str]) -> bool:
 
 
 def _student(cells: Mapping[str, str]) -> Student:
-    fields = {name: cells[name].strip() for name in cells if name}
+    # one letter is one, whether the file has it whole or with its accent apart: else a second import is of somebody new
+    fields = {name: unicodedata.normalize("NFC", cells[name].strip()) for name in cells if name}
     for name, value in fields.items():
         if len(value) > FIELD_LIMIT or not value.isprintable():
             raise ValueError(f"{name}={value[:20]!r} must be printable and at most {FIELD_LIMIT} characters long")

@@ -23,20 +23,25 @@ OWN_PID = 0x5AFE71D0  # stands in the program where a process's own id belongs, 
 _FILES = """
     read write readv writev pread64 pwrite64 preadv pwritev lseek close close_range openat open stat lstat fstat newfstatat
     statx statfs fstatfs access faccessat faccessat2 readlink readlinkat getdents64 getcwd chdir fchdir umask rename renameat
-    renameat2 mkdir mkdirat rmdir unlink unlinkat ftruncate fsync fdatasync fadvise64 copy_file_range sendfile flock
-    dup dup2 dup3 fcntl pipe pipe2 poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
+    renameat2 mkdir mkdirat rmdir unlink unlinkat ftruncate fsync fdatasync fadvise64 copy_file_range sendfile
+    dup dup2 dup3 pipe pipe2 poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
 """
 _MEMORY = "munmap mprotect mremap madvise brk msync mincore membarrier get_mempolicy"
 _TASKS = """
-    futex futex_waitv set_robust_list set_tid_address rseq arch_prctl exit exit_group restart_syscall sched_yield
-    sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_min sched_get_priority_max getcpu getpriority
-    getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid wait4 waitid
+    set_robust_list set_tid_address rseq arch_prctl exit exit_group restart_syscall sched_yield
+    sched_get_priority_min sched_get_priority_max getcpu
+    getpid getppid gettid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp wait4 waitid
 """
 _SIGNALS = "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack"
 _CLOCKS = """
-    gettimeofday clock_gettime clock_getres clock_nanosleep nanosleep time times getrusage getrlimit sysinfo uname getrandom
+    gettimeofday nanosleep time times getrusage getrlimit sysinfo uname getrandom
     getitimer setitimer alarm pause
 """
+# What tells of any process by its number, or lies in a file that many may open: two attempts at once could talk by it. Of these
+# a session has what concerns itself; the replayer, in which no submission is, has all.
+_OF_ONE_PROCESS = ("sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpgid", "getsid")
+_OF_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
+_OF_MANY = [*_OF_ONE_PROCESS, *_OF_CLOCKS, "getpriority", "futex", "futex_waitv", "fcntl", "flock"]
 _ALLOWED = (_FILES + _MEMORY + " " + _TASKS + _SIGNALS + _CLOCKS).split()
 
 # What the CUDA driver calls beside these; memfd_create and every ioctl, which go to the GPU's device nodes alone.
@@ -52,6 +57,20 @@ _CLONE_NAMESPACES = 0x7E020080  # CLONE_NEW*
 _CLONE_SPAWN = 0x4000 | 0x100 | signal.SIGCHLD  # CLONE_VFORK | CLONE_VM: what posix_spawn asks for
 _AF_UNIX = 1
 _LOW_WORD = 0xFFFFFFFF
+_CLOCKS_OF_ALL = range(12)  # CLOCK_REALTIME to CLOCK_TAI; a number below zero names another process
+_FUTEX_PRIVATE = 0x80  # nobody else waits or wakes
+_FUTEX_WAITS = (0, 9)  # FUTEX_WAIT, FUTEX_WAIT_BITSET: without the former, so that pthread_join waits for what the kernel wakes
+_FUTEX_OPERATION = 0xFF
+_FCNTL = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    1030,
+    1032,
+    1034,
+)  # DUPFD GETFD SETFD GETFL SETFL DUPFD_CLOEXEC GETPIPE_SZ GET_SEALS: no lock, no owner
 _MAP_SHARED_OR_PRIVATE, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x3, 0x2, 0x20
 _BPF_JUMP_CLASS = 5
 _INSTRUCTION = struct.Struct("=HBBI")
@@ -90,6 +109,22 @@ def build(kind: Kind) -> bytes:
         oneself = argument(0, masked, _LOW_WORD, pid)
         rules.add_rule(allow, "prlimit64", oneself, argument(2, equal, 0))  # reads a limit; a new one would be in argument 2
         rules.add_rule(allow, "sched_setaffinity", oneself)
+        if kind is not Kind.REPLAY:
+            rules.add_rule(allow, "getpriority", argument(0, equal, 0), argument(1, masked, _LOW_WORD, pid))
+            for name in _OF_ONE_PROCESS:
+                rules.add_rule(allow, name, oneself)
+    if kind is Kind.REPLAY:
+        for name in _OF_MANY:
+            rules.add_rule(allow, name)
+    else:
+        for clock in _CLOCKS_OF_ALL:
+            for name in _OF_CLOCKS:
+                rules.add_rule(allow, name, argument(0, masked, _LOW_WORD, clock))
+        rules.add_rule(allow, "futex", argument(1, masked, _FUTEX_PRIVATE, _FUTEX_PRIVATE))
+        for operation in _FUTEX_WAITS:
+            rules.add_rule(allow, "futex", argument(1, masked, _FUTEX_OPERATION, operation))
+        for command in _FCNTL:
+            rules.add_rule(allow, "fcntl", argument(1, masked, _LOW_WORD, command))
     # abort() and nothing else: a child could otherwise stop or wake its parent.
     rules.add_rule(allow, "kill", argument(0, masked, _LOW_WORD, OWN_PID), argument(1, equal, signal.SIGABRT))
     rules.add_rule(allow, "tgkill", argument(0, masked, _LOW_WORD, OWN_PID), argument(2, equal, signal.SIGABRT))

@@ -64,6 +64,21 @@ def test_a_name_is_its_first_owners_until_they_are_silent(service):
     assert fleet.beat(service.engine, OTHER, dead_after_s=-1)  # silent for long
 
 
+def test_a_clock_that_is_set_back_keeps_no_dead_process_alive(service):
+    """Otherwise its name is taken, and its attempts wait, for as long as the clock went back."""
+    mine = dataclasses.replace(OTHER, instance="mine")
+    assert fleet.beat(service.engine, OTHER, dead_after_s=60)
+    with service.engine.begin() as connection:
+        connection.execute(sa.update(processes).values(seen=clock(service.engine) + 3600))
+
+    with service.engine.connect() as connection:
+        assert [each["alive"] for each in fleet.roll_call(connection, device="cpu", dead_after_s=60)] == [False]
+        assert not connection.execute(sa.select(processes.c.id).where(fleet._alive(service.engine, 60))).all()
+    assert fleet.beat(service.engine, mine, dead_after_s=60)
+    with service.engine.connect() as connection:
+        assert [each["alive"] for each in fleet.roll_call(connection, device="cpu", dead_after_s=60)] == [True]
+
+
 @pytest.mark.slow
 def test_the_second_of_one_name_ends_and_says_so(service, other):
     other(OTHER)

@@ -49,6 +49,19 @@ def test_bucket_empties_and_fills(service, clock):
         assert course.tokens_left("ada", LAB) == 2
 
 
+def test_a_clock_that_is_set_back_takes_no_token(service, clock):
+    with service.course(TIGHT) as course:
+        submit(course, 0)
+        clock.now -= 3 * 3600
+        assert course.tokens_left("ada", LAB) == 2
+        submit(course, 1)
+        submit(course, 2)
+
+        with pytest.raises(QuotaReached) as no:
+            submit(course, 3)
+        assert no.value.retry_after_s <= 360
+
+
 def test_bucket_is_of_one_user_and_check_is_free(service, clock):
     with service.course(TIGHT) as course:
         for number in range(3):

@@ -179,6 +179,11 @@ def test_a_roster_as_canvas_exports_it():
         pytest.param("", "The roster is empty", id="empty"),
         pytest.param("name\nx\n", "line 1 is 'name'; expected the columns student_id and last_name", id="no_id"),
         pytest.param("student_id,last_name\n", "the roster holds 0 learners", id="nobody"),
+        pytest.param("student_id,last_name\né1,a\ne\u03011,b\n", "stands on line 2 already", id="id_with_its_accent_apart"),
+        pytest.param("student_id,last_name\ns1,a\ns１,b\n", "stands on line 2 already", id="id_in_wide_digits"),
+        pytest.param("student_id,last_name\nk1,a\n\u212a1,b\n", "stands on line 2 already", id="id_in_kelvin"),
+        pytest.param("student_id,last_name\ns\x001,a\n", "must be printable", id="nul"),
+        pytest.param("student_id,last_name\ns1," + "a" * 1_000_000 + "\n", "is no CSV", id="a_line_of_a_megabyte"),
         pytest.param("student_id,last_name,surname\n1,a,b\n", "line 1 names the column last_name twice", id="column_twice"),
         pytest.param(
             "student_id,last_name,email\n1,a,a@b\n,b,\n1,c,\n4,,\n5,e,nonsense\n",

@@ -91,7 +91,9 @@ def test_a_message_that_is_no_trace_is_left_out(message):
 def test_a_trace_that_counts_other_bytes_than_the_case_is_left_out():
     assert believed(told(), Done(loaded_bytes=16)) is not None
     assert believed(told(), Done(loaded_bytes=20)) is None
-    assert believed(told(cut="time"), Done(loaded_bytes=20)) is not None
+    assert believed(told(cut="time"), Done(loaded_bytes=20)) is not None  # a part of what the case did
+    assert believed(told(cut="time"), Done(loaded_bytes=12)) is None
+    assert believed(told(cut="time"), Done(stored_bytes=100)) is None
     assert believed(told(), Done()) is not None  # of a GPU's attempt, which counts nothing
 
 

@@ -76,6 +76,19 @@ def test_killing_the_warden_takes_the_session_along(sandbox):
     assert gone_soon(sessions)
 
 
+@pytest.mark.parametrize("number", [34, 40, 64])
+def test_a_signal_without_a_name_is_an_ending_like_any(sandbox, number):
+    session = waiting_session(sandbox)
+    (pid,) = warden.posix_session(session.warden_pid)
+
+    os.kill(pid, number)
+
+    with pytest.raises(Ended) as ended:
+        session.receive(SOON_S)
+    assert ended.value.ending.reason is Reason.SIGNAL
+    assert str(number) in ended.value.ending.detail or "RT" in ended.value.ending.detail
+
+
 def test_a_session_outlives_its_warm_parents_and_is_still_stopped():
     with Sandbox() as sandbox:
         session = waiting_session(sandbox)

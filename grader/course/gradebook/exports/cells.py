@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 FORMULA = tuple("=+-@＝＋－＠")  # a spreadsheet would compute a cell that begins so; some read the wide signs, too
+# Where commas are decimal a spreadsheet may part lines at semicolons or tabs instead: cells begin there, too.
+_BEGINS = re.compile(r"([;\t] *)(?=[=+\-@＝＋－＠])")
 
 
 def number(value: float | None) -> str:
@@ -27,6 +30,7 @@ def write(lines: Iterable[Sequence[str]]) -> str:
 
 def _safe(cell: str) -> str:
     cell = " ".join(cell.splitlines())  # a line of its own would begin a row for some, with a formula for its first cell
+    cell = _BEGINS.sub(r"\1'", cell)
     if not cell.lstrip().startswith(FORMULA):
         return cell
     try:

@@ -100,6 +100,6 @@ def any_of(*tries: Callable[[], Any]) -> list[Any]:
 
 def load_all() -> dict[str, Attack]:
     """Every attack, by name."""
-    from attacks import doors, execution, files, forgery, kernel, network, processes, resources  # noqa: F401
+    from attacks import doors, execution, files, forgery, kernel, network, processes, resources, signalling  # noqa: F401
 
     return ATTACKS

@@ -1,0 +1,175 @@
+"""A setting that is wrong is told in one sentence that names it, and no password is in any sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.course import Course, given
+from grader.course.logs import start_logging
+from grader.course.refusal import Refusal, refusals
+from grader.course.settings import Settings
+from grader.faults import NotGradable
+from tabs.page import upright
+from tabs.page.identity import Identities
+
+ROOT = Path(__file__).parents[3]
+PASSWORD = "s3cretpw"
+SPANS = ("GRADER_HEARTBEAT_S", "GRADER_DEAD_AFTER_S", "GRADER_POLL_S", "GRADER_OVERRUN_S")
+
+
+def one_sentence(refused):
+    said = str(refused.value)
+    assert said.endswith(".") and "\n" not in said and len(said) < 500
+    assert PASSWORD not in said
+    return said
+
+
+@pytest.mark.parametrize("name", SPANS)
+@pytest.mark.parametrize("text", ["abc", "0", "-1", "nan", "inf", "1e9", "2 s", "٣,٥"])
+def test_a_span_of_time_that_is_none(monkeypatch, tmp_path, name, text):
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(NotGradable) as refused:
+        Settings.read(tmp_path)
+
+    assert one_sentence(refused).startswith(f"{name}=")
+
+
+def test_an_empty_setting_is_as_if_it_were_not_there(monkeypatch, tmp_path):
+    for name in (*SPANS, "GRADER_WORKERS", "GRADER_ARCHIVE", "GRADER_INSTRUCTORS"):
+        monkeypatch.delenv(name, raising=False)
+    without = Settings.read(tmp_path)
+    for name in (*SPANS, "GRADER_WORKERS", "GRADER_ARCHIVE", "GRADER_INSTRUCTORS"):
+        monkeypatch.setenv(name, "")
+    assert Settings.read(tmp_path) == without
+    monkeypatch.delenv("GRADER_DB_URL", raising=False)
+    by_default = Settings.read()
+    monkeypatch.setenv("GRADER_DB_URL", "")
+    assert Settings.read() == by_default
+
+
+def test_who_is_alive_is_not_taken_for_dead(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADER_HEARTBEAT_S", "10")
+
+    with pytest.raises(NotGradable, match="at least twice GRADER_HEARTBEAT_S=10"):
+        Settings.read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "9" * 30, "513", "٣", "0x2", " 2"])
+def test_a_number_of_processes_that_is_none(monkeypatch, tmp_path, text):
+    """As many as are asked for are started: a slip of the finger must not be."""
+    monkeypatch.setenv("GRADER_WORKERS", text)
+
+    with pytest.raises(NotGradable) as refused:
+        Settings.read(tmp_path)
+
+    assert one_sentence(refused).startswith("GRADER_WORKERS=")
+
+
+ADDRESSES = [
+    f"mysql://u:{PASSWORD}@127.0.0.1/x",
+    f"foo://u:{PASSWORD}@127.0.0.1/x",
+    f"postgresql+asyncpg://u:{PASSWORD}@127.0.0.1:9/x",
+    f"postgresql://u:{PASSWORD}/@x#:y@127.0.0.1:9/x",
+    f"postgresql://u:{PASSWORD}@127.0.0.1:port/x",
+    f"postgresql://u@127.0.0.1:9/x?password={PASSWORD}",
+    f"postgresql://u@127.0.0.1:9/x?sslpassword={PASSWORD}",
+    f"://{PASSWORD}",
+    "sqlite://",
+    "sqlite:///:memory:",
+]
+
+
+@pytest.mark.parametrize("url", ADDRESSES)
+def test_an_address_of_no_database_of_ours(monkeypatch, url):
+    monkeypatch.setenv("GRADER_DB_URL", url)
+
+    with pytest.raises(NotGradable) as refused:
+        Settings.read()
+
+    assert "database's address" in one_sentence(refused)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "nohost.invalid"])
+def test_a_database_that_does_not_answer(monkeypatch, tmp_path, caplog, scheme, host):
+    monkeypatch.setenv("GRADER_DB_URL", f"{scheme}://u:{PASSWORD}@{host}/x")
+    monkeypatch.setenv("GRADER_ARCHIVE", str(tmp_path))
+
+    with pytest.raises(Refusal) as refused, refusals():
+        Course()
+
+    assert "***@" in one_sentence(refused)
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize("place", ["/nonexistent/folder/log", "/", "/proc/x"])
+def test_a_log_that_cannot_be_written(monkeypatch, place):
+    monkeypatch.setenv("GRADER_LOG", place)
+
+    with pytest.raises(NotGradable) as refused:
+        start_logging()
+
+    assert one_sentence(refused).startswith(f"GRADER_LOG={place!r} cannot be written")
+
+
+def test_a_key_that_is_too_short_or_cut(monkeypatch, tmp_path):
+    """Of a full disk a file of no bytes is left."""
+    monkeypatch.setenv("GRADER_IDENTITY_KEY", "short")
+    with pytest.raises(NotGradable, match="GRADER_IDENTITY_KEY holds 5 bytes"):
+        Identities.from_environment(tmp_path / "identity.key")
+    monkeypatch.delenv("GRADER_IDENTITY_KEY")
+    (tmp_path / "identity.key").write_bytes(b"")
+    with pytest.raises(NotGradable, match="identity.key holds 0 bytes"):
+        Identities.from_environment(tmp_path / "identity.key")
+    (tmp_path / "folder").mkdir()
+    for place in (tmp_path / "folder", tmp_path / "identity.key" / "below", Path("/proc/x/identity.key")):
+        with pytest.raises(NotGradable) as refused:
+            Identities.from_environment(place)
+        assert "cannot be read or made" in one_sentence(refused)
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-1", "65536", "9" * 4000, "٣", "80 80"])
+def test_a_port_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("GRADIO_SERVER_PORT", text)
+
+    with pytest.raises(SystemExit) as ended:
+        upright.require_port()
+
+    assert str(ended.value).startswith("error: GRADIO_SERVER_PORT=")
+
+
+def test_a_setting_that_is_none_is_named_with_the_one_that_was_meant():
+    found = given.unknown({"GRADER_INSTRUCTOR": "ada", "GRADER_WORKER": "2", "GRADER_WORKERS": "2", "HOME": "/"})
+
+    assert "GRADER_INSTRUCTOR (GRADER_INSTRUCTORS?)" in found and "GRADER_WORKER (GRADER_WORKERS?)" in found
+    assert given.unknown({"GRADER_LOG": "", "GRADIO_SERVER_PORT": "1"}) == ""
+
+
+def test_every_setting_that_is_read_has_a_name():
+    read = set()
+    for path in (*(ROOT / "grader").rglob("*.py"), *(ROOT / "tabs").rglob("*.py"), ROOT / "app.py"):
+        read |= set(re.findall(r"\bGRADER_[A-Z_]+\b", path.read_text(encoding="utf-8")))
+    of_files = {f"GRADER_{name}" for name in given.OF_FILES.split()}
+
+    assert read - of_files == given.NAMES - of_files
+    table = set(re.findall(r"^\| `(GRADER_\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
+    assert table == given.NAMES - of_files
+
+
+@pytest.mark.process
+def test_the_command_says_it_in_one_line(tmp_path):
+    environment = os.environ | {"GRADER_DB_URL": ADDRESSES[3], "GRADER_LOG": ""}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "grader", "worker"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode not in (0, 75) and done.stdout == ""
+    assert done.stderr.startswith("error: The database's address") and done.stderr.count("\n") == 1
