@@ -30,7 +30,7 @@ from grader.judge.case.outcome import Briefing
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.gpu.lock import gpu_lock
 from grader.judge.gpu.memory import DeviceSet
-from grader.judge.gpu.profiler import Counting, Profiler
+from grader.judge.gpu.profiler import CounterAccess, Profiler
 from grader.sandbox.process.door import Sandbox
 from labs import LabFolder
 from labs.declaration import Case
@@ -141,7 +141,7 @@ def _launches(
     recorded = record(sandbox, folder.lab, folder.solution, case, target, device="cuda")
     prepared: PreparedCase = prepare(folder.lab, case, SEED, device="cuda")
     lent = DeviceSet(lay_out(prepared))
-    tool = Counting().tool
+    tool = CounterAccess().tool
     if tool is None:
         raise RuntimeError("ncu is not installed here")
     try:

@@ -274,7 +274,7 @@ _COUNTED: tuple[tuple[str, Callable[[Counters], str]], ...] = (
     ("between L2 and the multiprocessors", lambda it: byte_size(it.l2_bytes)),
     ("memory busy", lambda it: percent(it.memory)),
     ("multiprocessors with a program", lambda it: percent(it.occupied)),
-    ("cycles in which an instruction is issued", lambda it: percent(it.issue)),
+    ("cycles with an instruction issued", lambda it: percent(it.issue)),
     ("tensor cores busy", lambda it: percent(it.tensor)),
     ("integers and comparisons (ALU)", lambda it: percent(it.alu)),
     ("multiplications and additions (FMA)", lambda it: percent(it.fma)),

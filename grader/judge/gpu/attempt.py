@@ -27,7 +27,7 @@ from grader.judge.gpu.binding import what_binds
 from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import interpreted, with_what_was_seen
 from grader.judge.gpu.lock import Cancelled, GpuLock
-from grader.judge.gpu.profiler import Counting, Profiler
+from grader.judge.gpu.profiler import CounterAccess, Profiler
 from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.gpu.runner import GpuRunner
@@ -56,7 +56,7 @@ class ThisGpu:
         self.target = f"sm_{properties.major}{properties.minor}"
         self._l2_bytes = properties.L2_cache_size
         self._ours: dict[str, Ours] = {}
-        self.counting = Counting()
+        self.counting = CounterAccess()
 
     def ours(self, folder: LabFolder) -> Ours:
         """Records of the lab's reference, of a copy and of a reader."""

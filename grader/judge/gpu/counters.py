@@ -38,23 +38,23 @@ _MOST = 1e15
 # Warps waiting for each issued instruction, by what they wait for. Being selected, or ready and not selected, is no waiting.
 _STALL = "smsp__average_warps_issue_stalled_{}_per_issue_active.ratio"
 REASONS = {
-    "barrier": "the other warps of the program, at a barrier",
+    "barrier": "other warps at a barrier",
     "branch_resolving": "a branch",
     "dispatch_stall": "the dispatcher",
-    "drain": "stores to leave, at the program's end",
+    "drain": "stores to leave at the end",
     "gmma": "a product of the tensor cores",
     "imc_miss": "constants",
-    "lg_throttle": "room in the queue of loads and stores",
+    "lg_throttle": "room for loads and stores",
     "long_scoreboard": "loads from memory or L2",
-    "math_pipe_throttle": "a pipe that computes and is busy",
+    "math_pipe_throttle": "a busy pipe",
     "membar": "a memory fence",
-    "mio_throttle": "room in the queue of shared memory",
+    "mio_throttle": "room for shared memory",
     "misc": "something else",
     "no_instruction": "instructions to be fetched",
-    "short_scoreboard": "shared memory or a special function",
+    "short_scoreboard": "shared memory or special functions",
     "sleeping": "a sleep to end",
-    "tex_throttle": "room in the queue of textures",
-    "wait": "an instruction of fixed length that came before",
+    "tex_throttle": "room for textures",
+    "wait": "an instruction just before",
 }
 METRICS = (
     _TIME, _READ, _WRITTEN, _L2_READ, _L2_WRITTEN, _ACTIVE, _ELAPSED, _MEMORY, _WARPS, *_WHILE_ACTIVE.values(),

@@ -79,7 +79,7 @@ class Profiler(Replayer):
         self.load("record", recorded.blob, lab.arguments, [lent])
         self._call("ok", "profile", record="record", alternatives=list(choices))
         ending = self._conversation.finish(deadline - time.monotonic())
-        if ending.reason is Reason.TIME_LIMIT:
+        if ending.reason is not Reason.EXITED:
             raise ReplayEnded(ending)
         launches = len(list(recorded.record.chosen(choices)))
         return rows_of(self._conversation.output, self._metrics, ours_first=OURS_FIRST, launches=launches)
@@ -90,7 +90,7 @@ class Profiler(Replayer):
         return self._conversation.output.decode(errors="replace")[-500:]
 
 
-class Counting:
+class CounterAccess:
     """Counters on this process's GPU: whether they are to be had, and those of our own kernels, each counted once.
 
     `tool`: ncu, where it is. `why_not`: a sentence, where there are none to be had. `ours`: of a lab's reference, by its id.

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+import stand_in_ncu
 
 from grader.faults import SandboxError
 from grader.judge.gpu import replayer_walls
@@ -12,9 +13,16 @@ from grader.judge.gpu.replayer_walls import probe_walls
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture(scope="module")
-def answers():
-    return {without: probe_walls(without=without) for without in ((), ("landlock",), ("seccomp",))}
+WITHOUT = ((), ("landlock",), ("seccomp",))
+
+
+@pytest.fixture(scope="module", params=["plain", "profiled"])
+def answers(request, tmp_path_factory):
+    """Of a replayer, and of one that is started by what stands in for Nsight Compute, which at once becomes its target."""
+    if request.param == "plain":
+        return {without: probe_walls(without=without) for without in WITHOUT}
+    tool = stand_in_ncu.made(tmp_path_factory.mktemp("tool"), "become_the_target()\n")
+    return {without: probe_walls(without=without, tool=tool) for without in WITHOUT}
 
 
 def through(answers):
@@ -45,7 +53,7 @@ def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):
     probe = replayer_walls.Probe("files", "read_file", "/etc/passwd", False)
     fine = replayer_walls.Probe("network", "open_socket", "AF_INET", False)
     found = [replayer_walls.ProbeAnswer(probe, True, "it works"), replayer_walls.ProbeAnswer(fine, False, "PermissionError")]
-    monkeypatch.setattr(gpu_selftest, "probe_walls", lambda: found)
+    monkeypatch.setattr(gpu_selftest, "probe_walls", lambda tool: found)
 
     broken, held = gpu_selftest._walls()
 
