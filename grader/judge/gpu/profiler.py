@@ -113,7 +113,7 @@ class CounterAccess:
             return Profiler(self.tool, lock_fd=lock_fd, cancelled=cancelled)
         except Cancelled:
             return None
-        except SandboxError as error:
+        except (SandboxError, OSError) as error:
             logger.warning("no profiler starts", extra={"error": str(error)})
             self.why_not = "There are no counters: Nsight Compute (ncu) does not start here."
             return None
@@ -148,7 +148,7 @@ class CounterAccess:
                 if NOT_ALLOWED in str(why):
                     self.why_not = str(why)
                 return None, str(why)
-            except (ReplayEnded, ReplayFault, SandboxError) as error:
+            except (ReplayEnded, ReplayFault, SandboxError, OSError) as error:
                 logger.info("no counters", extra={"error": str(error), "said": profiler.said})
             late = time.monotonic() > deadline
         if not gpu_is_well():

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from grader.judge import Judge
 from grader.judge.gpu.binding import what_binds
 from grader.judge.gpu.counters import METRICS, MOST_BYTES, NoCounters, counters_of, rows_of
+from grader.judge.gpu.profiler import LIMIT_S
 from grader.report import Counters, Stall
+from labs import load
 
 # Printed on an H200 by ncu 2025.3.1, of the solutions of two labs: a launch of ours, then theirs.
 ONE = (Path(__file__).parent / "ncu" / "lab02_safe_softmax.csv").read_bytes()
@@ -99,6 +102,23 @@ def test_what_is_no_table_is_said_to_be_none(printed, why):
 def test_a_table_that_is_cut_anywhere_gives_all_or_nothing(end):
     with contextlib.suppress(NoCounters):
         assert counted(ONE[:end]) == counted(ONE)
+
+
+@pytest.mark.gpu
+def test_a_submit_on_a_gpu_is_counted_in_two_seconds():
+    folder = load("lab02_safe_softmax")
+    with Judge(device="cuda") as judge:
+        if judge._gpu.counting.why_not:
+            pytest.skip(judge._gpu.counting.why_not)
+        report = judge.grade(folder.solution, folder.id, mode="submit")
+
+    assert report.timing is not None, report.points.note
+    assert report.counters is not None, report.counters_note
+    assert report.phases_s["count"] < LIMIT_S + 0.5
+    for each in (report.counters, report.reference_counters):
+        assert each.read_bytes == pytest.approx(report.timing.bytes_moved / 2, rel=0.05)
+        assert each.memory > 0.5
+    assert report.timing.bound == what_binds(report.counters)
 
 
 def counters(**fields):

@@ -17,9 +17,10 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.memory import lay_out
 from grader.judge.gpu import profiler as profiling
 from grader.judge.gpu.attempt import GpuAttempt
-from grader.judge.gpu.profiler import CounterAccess, tool_of
+from grader.judge.gpu.profiler import PROFILER_LIMITS, CounterAccess, tool_of
 from grader.judge.recording import RecordedCase
 from grader.report import Timing
+from grader.sandbox.process.door import start_profiled
 from labs import load
 
 pytestmark = pytest.mark.process
@@ -126,6 +127,16 @@ def test_what_would_take_too_long_is_not_begun(counting, launches, latency_ms, w
 
     assert counters is None
     assert why in note
+
+
+def test_what_the_target_prints_goes_nowhere(tmp_path, lock_fd):
+    tool = stand_in_ncu.made(tmp_path, "print('the table', flush=True)\nbecome_the_target()\n")
+    main = "grader.sandbox.selftest.probes"  # whose main takes other arguments, so that a traceback is printed
+    with start_profiled(PROFILER_LIMITS, tool=tool, metrics=("a",), lock_fd=lock_fd, main=main) as conversation:
+        ending = conversation.finish(10)
+
+    assert ending.detail == "exit code 1"
+    assert conversation.output == b"the table\n"
 
 
 def test_what_it_said_is_logged_for_whoever_runs_the_service(counting, caplog):
