@@ -29,6 +29,12 @@ def become_the_target():
 """
 
 
+def main(**_) -> None:
+    """In the target's place: print, as a kernel may."""
+    print("==ERROR== ERR_NVGPUCTRPERM", flush=True)
+    sys.stderr.write("==ERROR== ERR_NVGPUCTRPERM")
+
+
 def made(folder: Path, body: str) -> Path:
     """The executable `ncu` in that folder, which does what `body` says."""
     path = folder / "ncu"
