@@ -11,26 +11,30 @@ up to all of L2 still waits to be written.
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import datetime
 import json
-import logging
+import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import labs
 from benchmarks.replayed import record
 from grader.judge.attempt import versions
-from grader.judge.case.inputs import PreparedCase, prepare
+from grader.judge.case.inputs import prepare
 from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.gpu.lock import gpu_lock
 from grader.judge.gpu.memory import DeviceSet
 from grader.judge.gpu.profiler import CounterAccess, Profiler
+from grader.judge.recording import RecordedCase
 from grader.sandbox.process.door import Sandbox
 from labs import LabFolder
 from labs.declaration import Case
@@ -65,34 +69,33 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="some of the labs")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO)
-    chosen = [labs.named(text) for text in options.only] if options.only else list(SMALLER)
-    rows = []
-    with Sandbox() as sandbox:
-        for lab_id in chosen:
-            folder = labs.load(lab_id)
-            counted = _interpreted(sandbox, folder)
-            row = {"lab": lab_id, "sizes": SMALLER[lab_id], "counted_bytes": counted}
-            if torch.cuda.is_available():
-                row |= _on_gpu(sandbox, folder, counted)
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+    chosen = [labs.load(labs.named(text) if options.only else text) for text in options.only or SMALLER]
+    with Sandbox() as sandbox, concurrent.futures.ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2)) as pool:
+        counted = pool.map(lambda folder: _interpreted(sandbox, folder), chosen)
+        rows = [
+            {"lab": folder.id, "sizes": SMALLER[folder.id], "counted_bytes": count}
+            for folder, count in zip(chosen, counted, strict=True)
+        ]
+        if torch.cuda.is_available():
+            _on_gpu(sandbox, pool, chosen, rows)
+        else:
+            print("There is no GPU here: bytes are counted, and nothing is beside them.")
+            print(*map(json.dumps, rows), sep="\n")
+            return
+    document = {
+        "device": torch.cuda.get_device_name(0),
+        "versions": versions(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": "python -m benchmarks.counted " + " ".join(sys.argv[1:]),
+        "counted": rows,
+    }
     if options.out:
-        document = {
-            "device": torch.cuda.get_device_name(0),
-            "versions": versions(),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": "python -m benchmarks.counted " + " ".join(sys.argv[1:]),
-            "counted": rows,
-        }
         options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _case(folder: LabFolder) -> Case:
     """The timed case, smaller."""
-    performance = folder.lab.performance
-    assert performance is not None
-    case = performance.case
+    case = _timed(folder)
     return dataclasses.replace(case, sizes={**case.sizes, **SMALLER[folder.id]}, patience=PATIENCE)
 
 
@@ -112,49 +115,67 @@ def _interpreted(sandbox: Sandbox, folder: LabFolder) -> int:
     return outcome.done.loaded_bytes + outcome.done.stored_bytes + outcome.done.atomic_bytes
 
 
-def _on_gpu(sandbox: Sandbox, folder: LabFolder, counted: int) -> dict:
-    performance = folder.lab.performance
-    assert performance is not None
-    asked = sum(_launches(sandbox, folder, _case(folder), ASKED, ASKED))
-    timed = prepare(folder.lab, performance.case, SEED, device="cuda")
-    ideal = int(folder.lab.ideal_bytes(timed.inputs))
-    read, written, sectors = _launches(sandbox, folder, performance.case, MOVED, MOVED)
-    moved = read + sectors * SECTOR_BYTES
-    return {
-        "asked_bytes": asked,
-        "asked_ratio": asked / counted,
-        "ideal_bytes": ideal,
-        "read_bytes": read,
-        "written_by_its_end_bytes": written,
-        "written_to_l2_bytes": sectors * SECTOR_BYTES,
-        "moved_ratio": moved / ideal,
-        "within": abs(asked / counted - 1) <= BEYOND,
-    }
-
-
-def _launches(
-    sandbox: Sandbox, folder: LabFolder, case: Case, metrics: tuple[str, ...], wanted: tuple[str, ...]
-) -> list[float]:
-    """The sums over the launches of one call of each metric that is wanted."""
+def _on_gpu(
+    sandbox: Sandbox, pool: concurrent.futures.Executor, chosen: Sequence[LabFolder], rows: list[dict[str, Any]]
+) -> None:
+    """Put what the GPU counts beside what was counted, row by row."""
     properties = torch.cuda.get_device_properties(0)
     target = f"sm_{properties.major}{properties.minor}"
-    recorded = record(sandbox, folder.lab, folder.solution, case, target, device="cuda")
-    prepared: PreparedCase = prepare(folder.lab, case, SEED, device="cuda")
-    lent = DeviceSet(lay_out(prepared))
-    tool = CounterAccess().tool
+    tool = CounterAccess(target).tool
     if tool is None:
         raise RuntimeError("ncu is not installed here")
+    calls = [call for folder in chosen for call in ((folder, _case(folder), ASKED), (folder, _timed(folder), MOVED))]
+    recorded = list(
+        pool.map(lambda call: record(sandbox, call[0].lab, call[0].solution, call[1], target, device="cuda"), calls)
+    )
+    with gpu_lock(str(properties.uuid), lambda: False) as lock_fd:
+
+        def started(place: int) -> concurrent.futures.Future[Profiler] | None:
+            """The profiler of a call, while the one before is counted."""
+            if place == len(calls):
+                return None
+            metrics = calls[place][2]
+            return pool.submit(Profiler, tool, lock_fd=lock_fd, cancelled=lambda: False, metrics=metrics)
+
+        sums, ahead = [], started(0)
+        for place, (folder, case, metrics) in enumerate(calls):
+            assert ahead is not None
+            profiler, ahead = ahead.result(), started(place + 1)
+            sums.append(_sums(profiler, folder, case, recorded[place], metrics))
+    for row, folder, (asked,), (read, written, sectors) in zip(rows, chosen, sums[::2], sums[1::2], strict=True):
+        timed = prepare(folder.lab, _timed(folder), SEED, device="cuda")
+        ideal, moved = int(folder.lab.ideal_bytes(timed.inputs)), read + sectors * SECTOR_BYTES
+        row |= {
+            "asked_bytes": asked,
+            "asked_ratio": asked / row["counted_bytes"],
+            "within": abs(asked / row["counted_bytes"] - 1) <= BEYOND,
+            "ideal_bytes": ideal,
+            "read_bytes": read,
+            "written_by_its_end_bytes": written,
+            "written_to_l2_bytes": sectors * SECTOR_BYTES,
+            "moved_ratio": moved / ideal,
+        }
+        print(json.dumps(row), flush=True)
+
+
+def _timed(folder: LabFolder) -> Case:
+    performance = folder.lab.performance
+    assert performance is not None
+    return performance.case
+
+
+def _sums(profiler: Profiler, folder: LabFolder, case: Case, recorded: RecordedCase, metrics: Sequence[str]) -> list[float]:
+    """Each metric, over the launches of one call."""
+    prepared = prepare(folder.lab, case, SEED, device="cuda")
+    lent = DeviceSet(lay_out(prepared))
     try:
         lent.lend(prepared.inputs)
         torch.cuda.synchronize()
-        with (
-            gpu_lock(str(properties.uuid), lambda: False) as lock_fd,
-            Profiler(tool, lock_fd=lock_fd, cancelled=lambda: False, metrics=metrics) as profiler,
-        ):
+        with profiler:
             rows = profiler.count(recorded, folder.lab, lent, (), deadline=time.monotonic() + LIMIT_S)
     finally:
         lent.close()
-    return [sum(row[name] for row in rows) for name in wanted]
+    return [sum(row[name] for row in rows) for name in metrics]
 
 
 if __name__ == "__main__":

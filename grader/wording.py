@@ -281,7 +281,7 @@ _COUNTED: tuple[tuple[str, Callable[[Counters], str]], ...] = (
     ("exponentials and conversions (XU)", lambda it: percent(it.special)),
     ("warps in flight, of those possible", lambda it: percent(it.warps)),
 )
-COUNTED_COLUMNS = ("counted by the GPU", "yours", "reference")
+COUNTED_COLUMNS = ("in one call", "yours", "reference")
 
 
 def percent(share: float) -> str:

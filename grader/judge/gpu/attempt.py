@@ -56,7 +56,7 @@ class ThisGpu:
         self.target = f"sm_{properties.major}{properties.minor}"
         self._l2_bytes = properties.L2_cache_size
         self._ours: dict[str, Ours] = {}
-        self.counting = CounterAccess()
+        self.counting = CounterAccess(self.target)
 
     def ours(self, folder: LabFolder) -> Ours:
         """Records of the lab's reference, of a copy and of a reader."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 
 from grader.report import Counters, Stall
@@ -20,6 +19,7 @@ NOT_ALLOWED = "ERR_NVGPUCTRPERM"
 
 _TIME = "gpu__time_duration.sum"  # ns
 _READ, _WRITTEN = "dram__bytes_read.sum", "dram__bytes_write.sum"
+_READ_SINCE_120, _WRITTEN_SINCE_120 = "dram__bytes_op_read.sum", "dram__bytes_op_write.sum"
 _L2_READ, _L2_WRITTEN = "lts__t_sectors_srcunit_tex_op_read.sum", "lts__t_sectors_srcunit_tex_op_write.sum"
 _SECTOR_BYTES = 32
 _ACTIVE, _ELAPSED = "sm__cycles_active.avg", "sm__cycles_elapsed.avg"
@@ -56,12 +56,19 @@ REASONS = {
     "tex_throttle": "room for textures",
     "wait": "an instruction just before",
 }
-METRICS = (
-    _TIME, _READ, _WRITTEN, _L2_READ, _L2_WRITTEN, _ACTIVE, _ELAPSED, _MEMORY, _WARPS, *_WHILE_ACTIVE.values(),
-    *map(_STALL.format, REASONS),
-)  # fmt: skip
+_ONLY_ON_90 = ("gmma",)
+_UNTIL_90 = ("imc_miss",)
 
 _HEAD = '"ID",'
+
+
+def metrics_of(target: str) -> tuple[str, ...]:
+    """What is counted on a GPU of that target, "sm_90", by the names that Nsight Compute 2025.3 has for it."""
+    number = int(target.removeprefix("sm_"))
+    absent = (*(() if number == 90 else _ONLY_ON_90), *(_UNTIL_90 if number > 90 else ()))
+    moved = (_READ_SINCE_120, _WRITTEN_SINCE_120) if number >= 120 else (_READ, _WRITTEN)
+    stalls = [_STALL.format(reason) for reason in REASONS if reason not in absent]
+    return (_TIME, *moved, _L2_READ, _L2_WRITTEN, _ACTIVE, _ELAPSED, _MEMORY, _WARPS, *_WHILE_ACTIVE.values(), *stalls)
 
 
 class NoCounters(Exception):
@@ -71,7 +78,7 @@ class NoCounters(Exception):
 Row = Mapping[str, float]  # of one launch: a number for each metric
 
 
-def rows_of(printed: bytes, metrics: Sequence[str], *, ours_first: int, launches: int) -> list[Row]:
+def rows_of(printed: bytes, metrics: Sequence[str], *, ours_first: int, launches: int) -> Sequence[Row]:
     """For each launch of one call what stands in the columns of `metrics`.
 
     Args:
@@ -115,7 +122,7 @@ def counters_of(counted: Sequence[Row]) -> Counters:
         raise NoCounters("There are no counters: ncu counted no time.")
 
     def total(*names: str) -> int:
-        return round(math.fsum(row[name] for row in counted for name in names))
+        return round(math.fsum(row.get(name, 0.0) for row in counted for name in names))
 
     def mean(of: Callable[[Row], float]) -> float:
         return math.fsum(of(row) * row[_TIME] for row in counted) / whole_ns
@@ -126,17 +133,20 @@ def counters_of(counted: Sequence[Row]) -> Counters:
     def busy(name: str) -> Callable[[Row], float]:
         return lambda row: row[name] / 100 * _occupied(row)
 
+    def waiting(reason: str) -> Callable[[Row], float]:
+        return lambda row: row.get(_STALL.format(reason), 0.0)
+
     return Counters(
         launches=len(counted),
         duration_ms=whole_ns / 1e6,
-        read_bytes=total(_READ),
-        written_bytes=total(_WRITTEN),
+        read_bytes=total(_READ, _READ_SINCE_120),
+        written_bytes=total(_WRITTEN, _WRITTEN_SINCE_120),
         l2_bytes=_SECTOR_BYTES * total(_L2_READ, _L2_WRITTEN),
         memory=mean(share(_MEMORY)),
         occupied=mean(_occupied),
         warps=mean(share(_WARPS)),
         **{field: mean(busy(name)) for field, name in _WHILE_ACTIVE.items()},
-        stalls=_stalls({reason: mean(operator.itemgetter(_STALL.format(reason))) for reason in REASONS}),
+        stalls=_stalls({reason: mean(waiting(reason)) for reason in REASONS}),
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from grader.faults import GraderError, SandboxError
-from grader.judge.gpu.counters import METRICS, MOST_LAUNCHES, NOT_ALLOWED, NoCounters, Row, counters_of, rows_of
+from grader.judge.gpu.counters import MOST_LAUNCHES, NOT_ALLOWED, NoCounters, Row, counters_of, metrics_of, rows_of
 from grader.judge.gpu.lock import Cancelled
 from grader.judge.gpu.memory import DeviceSet
 from grader.judge.gpu.replayer import ReplayEnded, Replayer, ReplayFault
@@ -53,16 +53,21 @@ class Profiler(Replayer):
         SandboxError: it did not start.
     """
 
-    def __init__(self, tool: Path, *, lock_fd: int, cancelled: Callable[[], bool], metrics: Sequence[str] = METRICS) -> None:
+    def __init__(self, tool: Path, *, lock_fd: int, cancelled: Callable[[], bool], metrics: Sequence[str]) -> None:
         self._tool = tool
         self._metrics = metrics
         self._deadline = math.inf
         super().__init__(lock_fd=lock_fd, cancelled=lambda: cancelled() or time.monotonic() > self._deadline)
 
     def _process(self, lock_fd: int) -> Conversation:
+        for library in self._tool.parent.glob("*.so"):  # what a cold disk takes is not to be taken under the lock
+            with library.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
         return start_profiled(PROFILER_LIMITS, tool=self._tool, metrics=self._metrics, lock_fd=lock_fd)
 
-    def count(self, recorded: RecordedCase, lab: Lab, lent: DeviceSet, choices: Sequence[int], *, deadline: float) -> list[Row]:
+    def count(
+        self, recorded: RecordedCase, lab: Lab, lent: DeviceSet, choices: Sequence[int], *, deadline: float
+    ) -> Sequence[Row]:
         """Launch the record once, while the GPU's lock is held.
 
         Args:
@@ -96,7 +101,8 @@ class CounterAccess:
     `tool`: ncu, where it is. `why_not`: a sentence, where there are none to be had. `ours`: of a lab's reference, by its id.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, target: str, environment: Mapping[str, str] = os.environ) -> None:
+        self._metrics = metrics_of(target)
         self.tool = tool_of(environment)
         self.ours: dict[str, Counters] = {}
         self.why_not = ""
@@ -110,7 +116,7 @@ class CounterAccess:
         if self.why_not or self.tool is None:
             return None
         try:
-            return Profiler(self.tool, lock_fd=lock_fd, cancelled=cancelled)
+            return Profiler(self.tool, lock_fd=lock_fd, cancelled=cancelled, metrics=self._metrics)
         except Cancelled:
             return None
         except (SandboxError, OSError) as error:

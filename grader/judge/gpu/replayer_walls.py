@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader.judge.gpu.counters import METRICS
 from grader.sandbox.process.door import PROBES_MAIN, Limits, start_profiled, start_replayer
 from grader.sandbox.process.ending import Ended, Reason
 from grader.sandbox.selftest.walls import ANSWER_LIMIT_S, Probe
@@ -51,7 +50,7 @@ def probe_walls(*, without: tuple[str, ...] = (), tool: Path | None = None) -> l
         tool: Nsight Compute, whose variables and descriptors a profiled replayer has besides; None for a plain one.
     """
     answers = []
-    begun = start_replayer if tool is None else functools.partial(start_profiled, tool=tool, metrics=METRICS)
+    begun = start_replayer if tool is None else functools.partial(start_profiled, tool=tool, metrics=())
     with _baited() as (bait, lock_fd):
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
         with begun(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:

@@ -29,7 +29,6 @@ _TARGET = (
     "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox.process import profile_process; "
     "profile_process.run_target(sys.argv[2:])"
 )
-_PORTS = range(49152, 49152 + 64)  # by which the tool and its target find each other
 # Clocks stay as they are and caches are emptied, as in a timing; nothing is written but a table.
 _OPTIONS = (
     "--csv", "--page", "raw", "--print-units", "base", "--print-kernel-base", "mangled", "--clock-control", "none",
@@ -71,7 +70,7 @@ def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         lockdown.drop_capabilities()
         lockdown.no_new_privileges()
         if "landlock" not in request["without"]:
-            lockdown.restrict_files(rules, scratch, gpu_devices=roots.gpu_devices(), processes="/proc", ports=_PORTS)
+            lockdown.restrict_files(rules, scratch, gpu_devices=roots.gpu_devices(), tool=True)
         target = [python, "-I", "-B", "-u", "-c", _TARGET, application, json.dumps(request)]
         environment = {
             "HOME": scratch, "TMPDIR": scratch, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8",

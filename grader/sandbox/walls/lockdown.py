@@ -46,6 +46,8 @@ _WRITE = (
     _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE | AccessFS.REFER
     | AccessFS.MAKE_REG | AccessFS.MAKE_DIR | AccessFS.REMOVE_FILE | AccessFS.REMOVE_DIR
 )  # fmt: skip
+_MEETING_POINTS = AccessFS.MAKE_FIFO | AccessFS.MAKE_SOCK | AccessFS.MAKE_SYM
+_TOOL_PORTS = range(49152, 49152 + 64)  # Nsight Compute's, unless it is told otherwise
 _GPU = _READ | AccessFS.WRITE_FILE | AccessFS.IOCTL_DEV
 _THREAD_NAMES = _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE  # the driver names its threads; refused, cuInit gives error 304
 _OF_FILES = AccessFS.READ_FILE | AccessFS.WRITE_FILE | AccessFS.EXECUTE | AccessFS.TRUNCATE | AccessFS.IOCTL_DEV
@@ -167,21 +169,14 @@ def limit(limits: Limits, *, tasks_in_use: int, mapped_besides: int = MAPPED_BES
     _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
 
 
-def restrict_files(
-    rules_for: roots.Roots,
-    scratch: str,
-    *,
-    gpu_devices: Sequence[str] = (),
-    processes: str | None = None,
-    ports: range = range(0),
-) -> None:
+def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequence[str] = (), tool: bool = False) -> None:
     """Landlock: read the roots, execute the executables, write `scratch` and nothing else.
 
     Args:
         gpu_devices: device nodes of GPUs to be used, for a replayer; a process that has any may name its threads, too.
-        processes: what it sees of /proc; by default itself. A process whose children use the GPU needs all of it, since it
-            cannot know their numbers: where it is root, it can then write what root alone may write there.
-        ports: of TCP, to be bound and connected to; no other is, where the kernel's Landlock knows of them.
+        tool: for Nsight Compute and what it starts, which talk by pipes and sockets in `scratch` and by TCP ports of their own.
+            Since the numbers of its children are not known yet, they see all of /proc, and may write there: their threads'
+            names, and where they are root, what root without capabilities may write.
 
     Raises:
         SandboxError: this kernel's Landlock is missing or too old.
@@ -196,16 +191,16 @@ def restrict_files(
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.EXECUTE)
         for path in roots.DEVICES:
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
-        own = processes or f"/proc/{os.getpid()}"
+        own = "/proc" if tool else f"/proc/{os.getpid()}"
         _allow(rules, own, _READ)
         for path in gpu_devices:
             _allow(rules, path, _GPU)
         if gpu_devices:
             _allow(rules, "/dev/zero", AccessFS.READ_FILE | AccessFS.WRITE_FILE)
         if gpu_devices:
-            _allow(rules, processes or f"{own}/task", _THREAD_NAMES)
-        _allow(rules, scratch, _WRITE)
-        for port in ports if abi >= _NET_ABI else ():
+            _allow(rules, own if tool else f"{own}/task", _THREAD_NAMES)
+        _allow(rules, scratch, _WRITE | _MEETING_POINTS if tool else _WRITE)
+        for port in _TOOL_PORTS if tool and abi >= _NET_ABI else ():
             rules.allow_port(port, AccessNet.BIND_TCP | AccessNet.CONNECT_TCP)
         rules.restrict()
 

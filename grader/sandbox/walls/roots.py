@@ -101,7 +101,8 @@ def prepare_for_gpu(*, executables: Sequence[str] = (), readable: Sequence[str] 
 
 def of_interpreter() -> tuple[str, ...]:
     """What this interpreter reads when it starts anew, beside its packages."""
-    return (f"{sys.prefix}/pyvenv.cfg", f"{sys.base_prefix}/lib", f"{sys.base_prefix}/pyvenv.cfg")
+    settings = f"/etc/python{sys.version_info.major}.{sys.version_info.minor}"  # Debian's sitecustomize
+    return (f"{sys.prefix}/pyvenv.cfg", f"{sys.base_prefix}/lib", settings)
 
 
 def gpu_devices() -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 
 from grader.judge import Judge
 from grader.judge.gpu.binding import what_binds
-from grader.judge.gpu.counters import METRICS, MOST_BYTES, NoCounters, counters_of, rows_of
+from grader.judge.gpu.counters import MOST_BYTES, NoCounters, counters_of, metrics_of, rows_of
 from grader.judge.gpu.profiler import LIMIT_S
 from grader.report import Counters, Stall
 from labs import load
@@ -15,6 +15,7 @@ from labs import load
 # Printed on an H200 by ncu 2025.3.1, of the solutions of two labs: a launch of ours, then theirs.
 ONE = (Path(__file__).parent / "ncu" / "lab02_safe_softmax.csv").read_bytes()
 TWO = (Path(__file__).parent / "ncu" / "lab08_split_kv.csv").read_bytes()
+METRICS = metrics_of("sm_90")
 TIME, READ, ISSUE = "gpu__time_duration.sum", "dram__bytes_read.sum", "smsp__issue_active.avg.pct_of_peak_sustained_active"
 
 
@@ -119,6 +120,17 @@ def test_a_submit_on_a_gpu_is_counted_in_two_seconds():
         assert each.read_bytes == pytest.approx(report.timing.bytes_moved / 2, rel=0.05)
         assert each.memory > 0.5
     assert report.timing.bound == what_binds(report.counters)
+
+
+@pytest.mark.parametrize(("target", "waits"), [("sm_75", 16), ("sm_89", 16), ("sm_90", 17), ("sm_100", 15), ("sm_120", 15)])
+def test_each_gpu_is_asked_for_what_it_has(target, waits):
+    """By the lists of `ncu --query-metrics` for tu102, ga100, ga102, ad102, gh100, gb100 and gb202."""
+    metrics = metrics_of(target)
+    reads = "dram__bytes_op_read.sum" if target == "sm_120" else READ
+    printed = table([("fill", {}), ("k", {reads: 64})], metrics)
+
+    assert sum("stalled" in name for name in metrics) == waits
+    assert counters_of(rows_of(printed, metrics, ours_first=1, launches=1)).read_bytes == 64
 
 
 def counters(**fields):

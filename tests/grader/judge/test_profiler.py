@@ -51,7 +51,7 @@ def counting(tmp_path, monkeypatch, lock_fd, lent):
     monkeypatch.setattr(profiling, "gpu_is_well", lambda: True)
 
     def count(body, *, recorded=RECORDED, latency_ms=0.03):
-        known = CounterAccess({"PATH": ""})
+        known = CounterAccess("sm_90", {"PATH": ""})
         known.tool, known.why_not = stand_in_ncu.made(tmp_path, body), ""
         profiler = known.start(lock_fd=lock_fd, cancelled=lambda: False)
         if profiler is None:
@@ -147,7 +147,7 @@ def test_what_it_said_is_logged_for_whoever_runs_the_service(counting, caplog):
 
 
 def test_it_is_switched_off(lock_fd):
-    off = CounterAccess({"PATH": "", "GRADER_COUNTERS": "off"})
+    off = CounterAccess("sm_90", {"PATH": "", "GRADER_COUNTERS": "off"})
 
     assert "GRADER_COUNTERS=off" in off.why_not
     assert off.start(lock_fd=lock_fd, cancelled=lambda: False) is None
