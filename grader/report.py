@@ -366,9 +366,9 @@ def _report(data: dict[str, Any]) -> Report:
     picture = drawn and typed(Picture, {**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
     counters = {
-        name: item and Counters(**{**item, "stalls": each(Stall, item["stalls"])})
+        name: typed(Counters, {**data[name], "stalls": each(Stall, data[name]["stalls"])})
         for name in ("counters", "reference_counters")
-        for item in (data.get(name),)
+        if data.get(name) is not None  # not in older reports, nor in one of what was not timed
     }
     listings, trace = _unpack(data.get("listings")), _unpack(data.get("trace"))  # not in the oldest reports
     fields = {
