@@ -42,20 +42,20 @@ class _Bait:
     lock: str
 
 
-def probe_walls(*, without: tuple[str, ...] = (), tool: Path | None = None) -> list[ProbeAnswer]:
+def probe_walls(*, without: tuple[str, ...] = (), profiled: bool = False) -> list[ProbeAnswer]:
     """Try every wall of a replayer.
 
     Args:
         without: walls to leave out, for the test that the probes would notice.
-        tool: Nsight Compute, whose variables and descriptors a profiled replayer has besides; None for a plain one.
+        profiled: those of a profiled replayer, without the tool around it: its library answers for what a process tries there.
     """
     answers = []
-    begun = start_replayer if tool is None else functools.partial(start_profiled, tool=tool, metrics=())
+    begun = functools.partial(start_profiled, tool=None, metrics=()) if profiled else start_replayer
     with _baited() as (bait, lock_fd):
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
         with begun(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:
             conversation.receive(ANSWER_LIMIT_S)
-            answers = [ProbeAnswer(probe, *probe.put_to(conversation)) for probe in _probes(bait, profiled=tool is not None)]
+            answers = [ProbeAnswer(probe, *probe.put_to(conversation)) for probe in _probes(bait, profiled=profiled)]
         answers.append(_limit(lock_fd, without))
     return answers
 

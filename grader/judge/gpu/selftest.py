@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
@@ -99,15 +98,15 @@ def run(sandbox: Sandbox) -> GpuSelfTest:
     return GpuSelfTest(gpu.name, (*_walls(), *_profiled_walls(gpu), *(_probe(name, probe) for name, probe in probes)))
 
 
-def _walls(whose: str = "a replayer's walls", tool: Path | None = None) -> list[GpuRow]:
+def _walls(whose: str = "a replayer's walls", *, profiled: bool = False) -> list[GpuRow]:
     """One row for each wall of a replayer; of a wall that does not hold, the first probe that shows it.
 
     Args:
-        tool: Nsight Compute, for one that is profiled.
+        profiled: of one under Nsight Compute.
     """
     began = time.perf_counter()
     try:
-        answers = probe_walls(tool=tool)
+        answers = probe_walls(profiled=profiled)
     except Exception as error:
         return [GpuRow(whose, f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
     seconds = (time.perf_counter() - began) / len(answers)
@@ -123,10 +122,9 @@ def _walls(whose: str = "a replayer's walls", tool: Path | None = None) -> list[
 
 def _profiled_walls(gpu: ThisGpu) -> list[GpuRow]:
     """The same of a replayer under Nsight Compute, where there is one and it is not switched off."""
-    counting = gpu.counting
-    if counting.tool is None or counting.why_not:
+    if gpu.counting.why_not:
         return []
-    return _walls("a profiled replayer's walls", counting.tool)
+    return _walls("a profiled replayer's walls", profiled=True)
 
 
 def _probe(name: str, probe: Callable[[], tuple[bool, str]]) -> GpuRow:

@@ -89,7 +89,7 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (),
 def start_profiled(
     limits: Limits,
     *,
-    tool: Path,
+    tool: Path | None,
     metrics: Sequence[str],
     lock_fd: int,
     without: Sequence[str] = (),
@@ -100,13 +100,13 @@ def start_profiled(
     Only the walls around both stand when this returns; `main` puts up those of `Kind.PROFILE`. Otherwise as `start_replayer`.
 
     Args:
-        tool: ncu.
+        tool: ncu; None for the walls' own tests, where the target runs by itself.
         metrics: what it counts, by its names.
 
     Raises:
         SandboxError: it did not start.
     """
-    how = {"tool": str(tool), "metrics": list(metrics), "without": list(without), "main": main}
+    how = {"tool": str(tool or ""), "metrics": list(metrics), "without": list(without), "main": main}
     with Pipes(limits, uid=os.getuid()) as pipes:
         return _executed("profile_process", Kind.PROFILE, pipes, limits, lock_fd=lock_fd, **how)
 

@@ -50,8 +50,8 @@ def run(arguments: Sequence[str]) -> NoReturn:
 
 
 def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
-    """Put up the outer walls and become the tool."""
-    fds, scratch, tool = request["fds"], request["scratch"], Path(request["tool"])
+    """Put up the outer walls and become the tool; without one the target, for the test of the walls."""
+    fds, scratch, tool = request["fds"], request["scratch"], request["tool"]
     status_fd = fds["status"]
     try:
         kept = [fds[name] for name in ("command", "reply", "lock")]
@@ -60,24 +60,26 @@ def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
             os.set_inheritable(fd, True)
         os.set_inheritable(status_fd, False)
         os.chdir(scratch)
-        python = sys.executable
-        application = str(roots.application_directory())
-        rules = roots.prepare_for_gpu(
-            executables=(str(tool), python), readable=(application, *roots.of_interpreter(), _home(tool))
-        )
-        rules = dataclasses.replace(rules, executable=(*rules.executable, str(tool.parent)))
+        python, application = sys.executable, str(roots.application_directory())
+        read_besides = (application, *roots.of_interpreter(), *([_home(Path(tool))] if tool else []))
+        rules = roots.prepare_for_gpu(executables=(python, *([tool] if tool else [])), readable=read_besides)
+        if tool:
+            rules = dataclasses.replace(rules, executable=(*rules.executable, str(Path(tool).parent)))
+        devices = roots.gpu_devices()  # inside, the folder that they are in cannot be listed
         lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, memory=False)
         lockdown.drop_capabilities()
         lockdown.no_new_privileges()
         if "landlock" not in request["without"]:
-            lockdown.restrict_files(rules, scratch, gpu_devices=roots.gpu_devices(), tool=True)
-        target = [python, "-I", "-B", "-u", "-c", _TARGET, application, json.dumps(request)]
+            lockdown.restrict_files(rules, scratch, gpu_devices=devices, tool=True)
+        told = json.dumps({**request, "gpu_devices": devices})
+        target = [python, "-I", "-B", "-u", "-c", _TARGET, application, told]
+        command = [tool, *_OPTIONS, "--metrics", ",".join(request["metrics"]), *target] if tool else target
         environment = {
             "HOME": scratch, "TMPDIR": scratch, "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8",
             "CUDA_CACHE_DISABLE": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID", **request["env"],
         }  # fmt: skip
         os.write(status_fd, json.dumps({"locked": os.getpid()}).encode() + b"\n")
-        os.execve(tool, [str(tool), *_OPTIONS, "--metrics", ",".join(request["metrics"]), *target], environment)
+        os.execve(command[0], command, environment)
     except BaseException:
         _fail(status_fd)
 
@@ -113,7 +115,7 @@ def _inner_walls(request: dict[str, Any]) -> None:
     roots.forget_application()
     rules = roots.prepare_for_gpu()
     if "landlock" not in request["without"]:
-        lockdown.restrict_files(rules, request["scratch"], gpu_devices=roots.gpu_devices())
+        lockdown.restrict_files(rules, request["scratch"], gpu_devices=request["gpu_devices"])
     if "seccomp" not in request["without"]:
         lockdown.restrict_calls(bytes.fromhex(request["program"]))
 
