@@ -140,6 +140,7 @@ class GpuAttempt(Attempt):
                         bench.get_ready("beside")
                         bench.get_ready("alone")
 
+            @functools.cache  # once in an attempt, whatever came of it
             def count_reference() -> None:
                 if bench is not None:
                     self._count_reference(bench)
