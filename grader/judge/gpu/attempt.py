@@ -145,7 +145,9 @@ class GpuAttempt(Attempt):
                 if bench is not None:
                     self._count_reference(bench)
 
-            steps = [runner.get_ready, make_bench, open_replayers, count_reference] if timed else [runner.get_ready]
+            steps: list[Callable[[], None]] = [runner.get_ready]
+            if timed:
+                steps += [make_bench, open_replayers, count_reference]
             opening: concurrent.futures.Future[Profiler | None] | None = None
             if timed:
                 start = functools.partial(self._gpu.counting.start, lock_fd=lock.fd, cancelled=self._cancelled)
