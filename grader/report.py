@@ -202,6 +202,34 @@ class Timing:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Stall:
+    """What warps that hold no instruction ready wait for, in a learner's words, and its share of all such waiting."""
+
+    reason: str
+    share: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Counters:
+    """What the GPU counted in one call of the timed case, caches empty before each launch. A share is of what is possible."""
+
+    launches: int
+    duration_ms: float
+    read_bytes: int  # from memory
+    written_bytes: int  # to memory; what L2 still holds at the end is not in it
+    l2_bytes: int  # that the multiprocessors read from L2 and wrote to it
+    memory: float  # share of the time in which memory was moving bytes
+    occupied: float  # of the multiprocessors' time in which they had a program
+    issue: float  # of all cycles: an instruction was issued
+    tensor: float  # of all cycles: the pipe was busy, as of the three below
+    alu: float
+    fma: float
+    special: float  # exponentials, logarithms, roots, conversions
+    warps: float  # in flight ÷ possible, while there is a program
+    stalls: tuple[Stall, ...] = ()  # the largest few, largest first
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Points:
     """Points earned, each out of its maximum. `performance` is None where nothing was timed."""
 
@@ -235,6 +263,9 @@ class Report:
     cases: tuple[CaseResult, ...]
     costs_attempt: bool = True
     timing: Timing | None = None
+    counters: Counters | None = None  # of the timed call; not in older reports
+    reference_counters: Counters | None = None
+    counters_note: str = ""  # why something timed has no counters
     anatomy: tuple[Anatomy, ...] = ()
     anatomy_note: str = ""  # why there is no anatomy, when there is none
     listings: tuple[Listing, ...] = ()
@@ -334,6 +365,11 @@ def _report(data: dict[str, Any]) -> Report:
     facts, drawn = data.get("facts", ()), data.get("picture")  # not in older reports
     picture = drawn and typed(Picture, {**drawn, "columns": tuple(drawn["columns"]), **_cells(drawn)})
     anatomy = each(Anatomy, ({**item, "grid": tuple(item["grid"])} for item in data["anatomy"]))
+    counters = {
+        name: typed(Counters, {**data[name], "stalls": each(Stall, data[name]["stalls"])})
+        for name in ("counters", "reference_counters")
+        if data.get(name) is not None  # not in older reports, nor in one of what was not timed
+    }
     listings, trace = _unpack(data.get("listings")), _unpack(data.get("trace"))  # not in the oldest reports
     fields = {
         "facts": each(Fact, facts),
@@ -346,5 +382,6 @@ def _report(data: dict[str, Any]) -> Report:
         "cases": tuple(cases),
         "timing": data["timing"] and typed(Timing, data["timing"]),
         "anatomy": anatomy,
+        **counters,
     }
     return typed(Report, {**data, **fields})

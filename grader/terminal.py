@@ -32,6 +32,7 @@ def render(report: Report, *, colour: bool, width: int, listings: Sequence[str] 
     _cases(pen, report)
     _failures(pen, report)
     _speed(pen, report)
+    _counted(pen, report)
     _bytes_and_memory(pen, report)
     _anatomy(pen, report)
     for kind in listings:
@@ -150,6 +151,19 @@ def _speed(pen: Pen, report: Report) -> None:
     roof = wording.roofline(timing)
     if roof is not None:
         pen.prose(roof.sentence)
+
+
+def _counted(pen: Pen, report: Report) -> None:
+    rows = wording.counted_rows(report)
+    if rows:
+        pen.title("Counted by the GPU")
+        names = max(len(name) for name, *_ in rows)
+        values = max(len(value) for _, *both in (wording.COUNTED_COLUMNS, *rows) for value in both)
+        for name, *both in (wording.COUNTED_COLUMNS, *rows):
+            pen.line(f"{clean(name):<{names}}  " + "  ".join(f"{clean(value):>{values}}" for value in both))
+    note = wording.counted_note(report)
+    if note:
+        pen.prose(note, "muted")
 
 
 def _bytes_and_memory(pen: Pen, report: Report) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from grader.report import CaseResult, Cell, Picture, Report, Timing, Verdict
+from grader.report import CaseResult, Cell, Counters, Picture, Report, Timing, Verdict
 
 # One word each; the sentence that goes with it is `Verdict.sentence`.
 WORDS = {
@@ -263,4 +264,54 @@ def roofline(timing: Timing) -> Roofline | None:
         reference=timing.tflops / timing.reference_ratio,
         memory=intensity * timing.roof_gb_s / 1e3,
         peak=timing.peak_tflops,
+    )
+
+
+_COUNTED: tuple[tuple[str, Callable[[Counters], str]], ...] = (
+    ("time", lambda it: f"{quantity(it.duration_ms)} ms"),
+    ("read from memory", lambda it: byte_size(it.read_bytes)),
+    ("written to memory", lambda it: byte_size(it.written_bytes)),
+    ("between L2 and the multiprocessors", lambda it: byte_size(it.l2_bytes)),
+    ("memory busy", lambda it: percent(it.memory)),
+    ("multiprocessors with a program", lambda it: percent(it.occupied)),
+    ("cycles with an instruction issued", lambda it: percent(it.issue)),
+    ("tensor cores busy", lambda it: percent(it.tensor)),
+    ("integers and comparisons (ALU)", lambda it: percent(it.alu)),
+    ("multiplications and additions (FMA)", lambda it: percent(it.fma)),
+    ("exponentials and conversions (XU)", lambda it: percent(it.special)),
+    ("warps in flight, of those possible", lambda it: percent(it.warps)),
+)
+COUNTED_COLUMNS = ("in one call", "yours", "reference")
+
+
+def percent(share: float) -> str:
+    """Two digits where there are as many: "91%", "7%", "0.4%"."""
+    return f"{share * 100:.1f}%" if 0 < share < 0.0095 else f"{share * 100:.0f}%"
+
+
+def counted_rows(report: Report) -> tuple[tuple[str, str, str], ...]:
+    """What the GPU counted: its name, yours, and the reference's; "–" where that was not counted. Nothing without counters."""
+    if report.counters is None:
+        return ()
+    both = (report.counters, report.reference_counters)
+    texts = list(_COUNTED)
+    texts += [(f"waiting for {stall.reason}", functools.partial(_waiting, stall.reason)) for stall in report.counters.stalls]
+    yours, reference = ([("–" if each is None else text(each)) for _, text in texts] for each in both)
+    return tuple(zip((name for name, _ in texts), yours, reference, strict=True))
+
+
+def _waiting(reason: str, counters: Counters) -> str:
+    shares = [stall.share for stall in counters.stalls if stall.reason == reason]
+    return percent(shares[0]) if shares else "–"
+
+
+def counted_note(report: Report) -> str:
+    """How the counters came about, and how many bytes they are beside the ideal kernel's; or why there are none."""
+    if report.counters is None or report.timing is None:
+        return report.counters_note
+    moved, ideal = report.counters.read_bytes + report.counters.written_bytes, report.timing.bytes_moved
+    beside = f" From and to memory {byte_size(moved)}: {times(moved / ideal)} what the ideal kernel moves." if ideal else ""
+    return (
+        f"Counted in one more call of the timed case, with empty caches.{beside} What L2 still holds at the end is not written "
+        "to memory yet. Waiting is shared out over all that warps wait for."
     )

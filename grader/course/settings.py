@@ -9,6 +9,8 @@ GRADER_HEARTBEAT_S    how often a grading process says that it is alive (2)
 GRADER_DEAD_AFTER_S   after how long a silence its jobs go to others (10)
 GRADER_POLL_S         how often an idle grading process looks for a job uncalled (2)
 GRADER_OVERRUN_S      after how long in one attempt a grading process gives itself up as stuck (600)
+
+GRADER_COUNTERS=off is the judge's own (`grader.judge.gpu.profiler`).
 """
 
 from __future__ import annotations

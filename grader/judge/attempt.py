@@ -35,7 +35,7 @@ from grader.judge.diagnosis.probes.asking import ENDINGS, SECONDS, AskedQuestion
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
-from grader.report import Anatomy, Diagnosis, Listing, Report, Timing, Verdict, fitted
+from grader.report import Anatomy, Counters, Diagnosis, Listing, Report, Timing, Verdict, fitted
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
 from grader.source import check_source, clean
@@ -121,6 +121,9 @@ class Execution:
     listings: tuple[Listing, ...] = ()
     timing: Timing | None = None
     timing_note: str = NEEDS_GPU
+    counters: Counters | None = None
+    reference_counters: Counters | None = None
+    counters_note: str = ""
 
     @property
     def timed_out(self) -> bool:
@@ -187,6 +190,9 @@ class Attempt(abc.ABC):
             cases=results,
             costs_attempt=verdict not in (Verdict.SYNTAX_ERROR, Verdict.CANCELLED),
             timing=timing,
+            counters=execution.counters,
+            reference_counters=execution.reference_counters,
+            counters_note=execution.counters_note,
             anatomy=execution.anatomy,
             anatomy_note=execution.anatomy_note,
             listings=execution.listings,

@@ -14,6 +14,7 @@ from grader import wording
 from grader.report import CaseResult, Cell, Report, Verdict
 from tabs.labs.headline import head_of
 from tabs.labs.hints import LABELS
+from tabs.labs.report_counters import counters
 from tabs.labs.report_facts import facts
 from tabs.labs.report_figures import bandwidth_bars, error_map, points_bar
 from tabs.labs.report_kept import kept
@@ -145,7 +146,8 @@ def _speed(report: Report) -> str:
     bound = f"<p>{said(timing.bound)}</p>" if timing.bound else ""
     roof = wording.roofline(timing)
     picture = roofline(roof) if roof else ""
-    return section("speed", "Bandwidth", bound + bandwidth_bars(timing) + f"<p>{beside}{flops}</p>" + picture)
+    told = f"<p>{beside}{flops}</p>"
+    return section("speed", "Bandwidth", bound + bandwidth_bars(timing) + told + picture + counters(report))
 
 
 def _raw(report: Report) -> str:

@@ -29,8 +29,8 @@ def kept(report: Report) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The whole report: verdict, diagnosis, facts, failures, cases, points, speed, bytes, versions. Ends with a newline."""
-    parts = (_head, _facts, _failures, _cases, _points, _speed, _bytes, _run)
+    """The whole report, from verdict and diagnosis to counters, bytes and versions. Ends with a newline."""
+    parts = (_head, _facts, _failures, _cases, _points, _speed, _counted, _bytes, _run)
     return "\n\n".join("\n".join(lines) for part in parts if (lines := part(report))) + "\n"
 
 
@@ -99,6 +99,13 @@ def _speed(report: Report) -> list[str]:
         *([_said(timing.bound)] if timing.bound else []),
         *([_said(roof.sentence)] if roof else []),
     ]
+
+
+def _counted(report: Report) -> list[str]:
+    rows = wording.counted_rows(report)
+    table = ["## Counted by the GPU", "", *_table(wording.COUNTED_COLUMNS, rows), ""] if rows else []
+    note = wording.counted_note(report)
+    return [*table, _said(note)] if note else table
 
 
 def _bytes(report: Report) -> list[str]:

@@ -90,7 +90,7 @@ def cancel(attempt: str, asks: Asks) -> Response:
 
 @router.get("/{attempt}/report", responses={200: {"model": models.Anything}})
 def report(attempt: str, request: Request, asks: Asks) -> Response:
-    """Verdict, diagnosis, points, cases, timing, anatomy. `null` while there is none."""
+    """Verdict, diagnosis, points, cases, timing, counters, anatomy. `null` while there is none."""
     found = asks.course.report(attempt, user=asks.somebody())
     return tagged(request, found.to_json().encode() if found else b"null")
 

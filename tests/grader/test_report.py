@@ -14,12 +14,14 @@ from grader.report import (
     Anatomy,
     CaseResult,
     Cell,
+    Counters,
     Diagnosis,
     Fact,
     Listing,
     Picture,
     Points,
     Report,
+    Stall,
     Timing,
     Traffic,
     Verdict,
@@ -62,6 +64,10 @@ def full_report(**changes):
         reference_ms=1.1,
         reference_ratio=1.1,
     )
+    shares = dict.fromkeys(("memory", "occupied", "issue", "tensor", "alu", "fma", "special", "warps"), 0.25)
+    waiting = (Stall(reason="loads from memory or L2", share=0.5),)
+    counted = {"launches": 2, "duration_ms": 0.9, "read_bytes": 1 << 40, "written_bytes": 0, "l2_bytes": 1 << 41}
+    counters = Counters(**counted, **shares, stalls=waiting)
     fields = {
         "lab": "lab02_safe_softmax",
         "title": "Safe softmax",
@@ -72,6 +78,8 @@ def full_report(**changes):
         "points": Points(visible=1.0, prediction=0.5, maxima={"visible": 2.0}),
         "cases": (case,),
         "timing": timing,
+        "counters": counters,
+        "counters_note": "of theirs alone",
         "anatomy": (anatomy,),
         "listings": (Listing(kernel="k", target="sm_90", ptx="ret;\n" * 2000, sass="", note="No SASS"),),
         "versions": {"triton": "3.7.1"},

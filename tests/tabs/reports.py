@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from grader.report import Anatomy, CaseResult, Cell, Diagnosis, Listing, Points, Report, Timing, Traffic, Verdict
+from grader.report import (
+    Anatomy,
+    CaseResult,
+    Cell,
+    Counters,
+    Diagnosis,
+    Listing,
+    Points,
+    Report,
+    Stall,
+    Timing,
+    Traffic,
+    Verdict,
+)
 
 MAXIMA = {"visible": 4.0, "hidden": 3.2, "hostile": 2.4, "performance": 4.8, "prediction": 1.6}
 NOTE = "needs a GPU"
@@ -48,6 +61,29 @@ LISTINGS = (
     ),
     Listing(kernel="_rescale_kernel", target="sm_90", ptx="    ret;", note="SASS is made by Submit."),
 )
+
+
+COUNTERS = Counters(
+    launches=2,
+    duration_ms=0.2021,
+    read_bytes=536_900_000,
+    written_bytes=31_000_000,
+    l2_bytes=1_207_959_552,
+    memory=0.741,
+    occupied=0.93,
+    issue=0.31,
+    tensor=0.0,
+    alu=0.154,
+    fma=0.094,
+    special=0.004,
+    warps=0.24,
+    stalls=(
+        Stall(reason="loads from memory or L2", share=0.54),
+        Stall(reason="shared memory or special functions", share=0.23),
+    ),
+)
+OUR_COUNTERS = dataclasses.replace(COUNTERS, memory=0.783, stalls=COUNTERS.stalls[:1])
+NOT_COUNTED = "There are no counters: Nsight Compute (ncu) is not installed here."
 
 
 def _traffic(ideal: int, factor: float, scratch: int = 0) -> Traffic:
@@ -132,6 +168,8 @@ def timed() -> Report:
         mode="submit",
         device="NVIDIA H100",
         timing=timing,
+        counters=COUNTERS,
+        reference_counters=OUR_COUNTERS,
         anatomy=ANATOMY,
     )
 
@@ -151,7 +189,8 @@ def computing() -> Report:
         peak_tflops=989.5,
         bound="On the way to the tensor cores: 48% of its limit; more work in flight or fewer extra bytes would help.",
     )
-    return dataclasses.replace(timed(), timing=timing, listings=LISTINGS)
+    uncounted = {"counters": None, "reference_counters": None, "counters_note": NOT_COUNTED}
+    return dataclasses.replace(timed(), timing=timing, listings=LISTINGS, **uncounted)
 
 
 def wrong() -> Report:

@@ -118,6 +118,30 @@ def _decade_height(svg):
     return (low - high) / math.log10(most / least)
 
 
+def test_what_the_gpu_counted_is_folded_with_our_kernels_beside_it():
+    html = render(reports.timed())
+    text = Outline(html).text
+
+    assert '<details class="counted"><summary>Counted by the GPU</summary>' in html
+    assert '<th scope="row">memory busy</th><td>74%</td><td>78%</td>' in html
+    assert '<th scope="row">waiting for shared memory or special functions</th><td>23%</td><td>–</td>' in html
+    assert "From and to memory 542 MiB: 1.06× what the ideal kernel moves." in text
+
+
+def test_why_nothing_is_counted_is_one_line_and_what_is_not_timed_says_nothing():
+    assert f'<p class="note">{reports.NOT_COUNTED}</p>' in render(reports.computing())
+    assert "ounted by the GPU" not in render(reports.computing())
+    assert "ounters" not in render(reports.passed())
+
+
+def test_words_of_a_counter_are_no_markup():
+    stall = dataclasses.replace(reports.COUNTERS.stalls[0], reason="<b>loads</b>")
+    counters = dataclasses.replace(reports.COUNTERS, stalls=(stall,))
+
+    assert "<b>loads" not in render(dataclasses.replace(reports.timed(), counters=counters, counters_note="<i>"))
+    assert "<i>" not in render(dataclasses.replace(reports.computing(), counters_note="<i>"))
+
+
 def test_a_timing_without_operations_has_no_roofline():
     timing = dataclasses.replace(reports.timed().timing, tflops=0.0)
 

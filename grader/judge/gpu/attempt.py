@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
+import functools
 import time
 from collections.abc import Callable
 
@@ -21,9 +23,11 @@ from grader.judge.case.memory import lay_out
 from grader.judge.case.outcome import Briefing, Outcome
 from grader.judge.case.part import spared
 from grader.judge.gpu.bench import Bench, Ours, WrongWhileTimed
+from grader.judge.gpu.binding import what_binds
 from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import interpreted, with_what_was_seen
 from grader.judge.gpu.lock import Cancelled, GpuLock
+from grader.judge.gpu.profiler import CounterAccess, Profiler
 from grader.judge.gpu.replayer import ReplayEnded, ReplayFault
 from grader.judge.gpu.roof import COPY_CASE, COPY_LAB, READ_LAB, SOURCE, read_case
 from grader.judge.gpu.runner import GpuRunner
@@ -37,6 +41,7 @@ from grader.sandbox.replay.cuda_driver import DriverError
 from labs import LabFolder
 from labs.declaration import Case, Lab
 
+SOON_S = 3.0  # within which the GPU's lock is to be had for a call that can be counted another time
 NOTHING = bytes(32)  # a seed for records, which hold no values
 
 
@@ -51,6 +56,7 @@ class ThisGpu:
         self.target = f"sm_{properties.major}{properties.minor}"
         self._l2_bytes = properties.L2_cache_size
         self._ours: dict[str, Ours] = {}
+        self.counting = CounterAccess(self.target)
 
     def ours(self, folder: LabFolder) -> Ours:
         """Records of the lab's reference, of a copy and of a reader."""
@@ -134,7 +140,19 @@ class GpuAttempt(Attempt):
                         bench.get_ready("beside")
                         bench.get_ready("alone")
 
-            steps = [runner.get_ready, make_bench, open_replayers] if timed else [runner.get_ready]
+            @functools.cache  # once in an attempt, whatever came of it
+            def count_reference() -> None:
+                if bench is not None:
+                    self._count_reference(bench)
+
+            steps: list[Callable[[], None]] = [runner.get_ready]
+            if timed:
+                steps += [make_bench, open_replayers, count_reference]
+            opening: concurrent.futures.Future[Profiler | None] | None = None
+            if timed:
+                start = functools.partial(self._gpu.counting.start, lock_fd=lock.fd, cancelled=self._cancelled)
+                opening = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(start)
+                stack.callback(_end, opening)
             looking = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._interpret)
             with self._marked("record"):
                 recorded = self._record_meanwhile(wanted, len(cases), steps)
@@ -143,11 +161,14 @@ class GpuAttempt(Attempt):
                     return self._stopped(cases, Outcome(fault=each.fault))
             if timed and bench is None and not self._no_bench:
                 make_bench()
+            if timed:
+                count_reference()
             shown = recorded[_in_view(cases, recorded)]
             listings = stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(self._listings, shown)
             with self._marked("interpret"):
                 seen = looking.result()
-            execution = self._locked(lock, runner, bench, cases, recorded, seen)
+            profiler = opening.result() if opening is not None else None
+            execution = self._locked(lock, runner, bench, profiler, cases, recorded, seen)
             execution.listings = listings.result()
         record = shown.record
         if record is not None:
@@ -159,6 +180,7 @@ class GpuAttempt(Attempt):
         lock: GpuLock,
         runner: GpuRunner,
         bench: Bench | None,
+        profiler: Profiler | None,
         cases: list[PreparedCase],
         recorded: list[RecordedCase],
         seen: dict[str, Judged],
@@ -177,6 +199,7 @@ class GpuAttempt(Attempt):
         if bench is not None:
             self._time(execution, recorded[len(cases)], bench)
             bench.stop()
+            self._count(execution, recorded[len(cases)], bench, profiler)
             self._phases |= {f"time_{what}": round(spent, 4) for what, spent in bench.seconds.items()}
         self._phases["gpu_held"] = round(time.perf_counter() - held, 4)
         lock.close()
@@ -249,6 +272,44 @@ class GpuAttempt(Attempt):
         with self._marked("time"):
             execution.timing, execution.timing_note = self._measured(theirs, bench)
 
+    def _count(self, execution: Execution, theirs: RecordedCase, bench: Bench, profiler: Profiler | None) -> None:
+        """What the GPU counts in one call more of what was timed; then the sentence on what binds it is the counters'."""
+        timing, counting = execution.timing, self._gpu.counting
+        if timing is None:
+            return
+        execution.counters_note = counting.why_not
+        if profiler is None:
+            return
+        with self._marked("count"):
+            execution.counters, execution.counters_note = counting.count(
+                profiler, self._lab, theirs, bench.lend_one(), bench.choices, latency_ms=timing.latency_ms
+            )
+        execution.reference_counters = counting.ours.get(self._request.folder.id)
+        if execution.counters is not None:
+            execution.timing = dataclasses.replace(timing, bound=what_binds(execution.counters))
+
+    def _count_reference(self, bench: Bench) -> None:
+        """Our own kernel's, once for each lab, in a short hold of the GPU's lock; where it is not free soon, another time."""
+        counting, lab_id = self._gpu.counting, self._request.folder.id
+        if lab_id in counting.ours:
+            return
+        lock = GpuLock(self._gpu.uuid)
+        try:
+            profiler = counting.start(lock_fd=lock.fd, cancelled=self._cancelled)
+            if profiler is None:
+                return
+            with profiler:
+                soon = time.monotonic() + SOON_S
+                lock.acquire(lambda: self._cancelled() or time.monotonic() > soon)
+                reference = self._gpu.ours(self._request.folder).reference
+                counters, _ = counting.count(profiler, self._lab, reference, bench.lend_one(), (), latency_ms=0.0)
+            if counters is not None:
+                counting.ours[lab_id] = counters
+        except Cancelled:
+            pass
+        finally:
+            lock.close()
+
     def _measured(self, theirs: RecordedCase, bench: Bench) -> tuple[Timing | None, str]:
         try:
             return measure(self._lab, bench, theirs), ""
@@ -260,6 +321,12 @@ class GpuAttempt(Attempt):
             return None, f"No points for speed: {fault.sentence}"
         except ReplayEnded as ended:
             return None, f"No points for speed: the timed launches ended ({ended.ending.reason.replace('_', ' ')})."
+
+
+def _end(opening: concurrent.futures.Future[Profiler | None]) -> None:
+    profiler = opening.result()
+    if profiler is not None:
+        profiler.__exit__()
 
 
 def _in_view(cases: list[PreparedCase], recorded: list[RecordedCase]) -> int:

@@ -72,6 +72,7 @@ class Bench:
         self._lock_fd = lock_fd
         self._cancelled = cancelled
         self._draws = 0
+        self.choices: list[int] = []  # which of the submission's alternatives were the fastest
         self._ready: dict[str, Replayer] = {}
         self._watched: tuple[int, PreparedCase] | None = None
         self.seconds: dict[str, float] = collections.defaultdict(float)
@@ -117,7 +118,7 @@ class Bench:
         with self._taken("beside") as replayer:
             self._load(replayer, "submission", theirs, self._sets)
             self._renew()
-            replayer.tune("submission")
+            self.choices = replayer.tune("submission")
             return self._rounds(replayer, ("submission", "reference", "copy"), stop=enough, renewing=True)
 
     def alone(self) -> dict[str, Samples]:
@@ -129,6 +130,12 @@ class Bench:
         with self._taken("alone") as replayer, self._timing("alone"):
             self._renew()
             return self._rounds(replayer, ("reference", "copy"), stop=stop, renewing=False)
+
+    def lend_one(self) -> DeviceSet:
+        """One buffer set with contents, for a call that is not timed."""
+        self._sets[0].lend(self.prepared.inputs)
+        torch.cuda.synchronize()
+        return self._sets[0]
 
     def stop(self) -> None:
         """End the replayers that are still there."""

@@ -9,7 +9,7 @@ from grader.faults import SandboxError
 from grader.judge.case.memory import Layout
 from grader.judge.gpu.lock import Cancelled
 from grader.judge.gpu.memory import DeviceBuffer, DeviceSet
-from grader.sandbox.process.door import Ended, Ending, Limits, Reason, start_replayer
+from grader.sandbox.process.door import Conversation, Ended, Ending, Limits, Reason, start_replayer
 
 OPEN_LIMIT_S = 60.0  # the driver starts one process after another, and nothing of a submission is there yet
 CALL_LIMIT_S = 20.0
@@ -64,7 +64,7 @@ class Replayer:
     def __init__(self, *, lock_fd: int, cancelled: Callable[[], bool]) -> None:
         self._cancelled = cancelled
         self._started = time.monotonic()
-        self._conversation = start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
+        self._conversation = self._process(lock_fd)
         try:
             self._conversation.send({"kind": "open", "ordinal": 0})
             self.l2_bytes = self._answer("opened", OPEN_LIMIT_S)["l2_bytes"]
@@ -76,6 +76,9 @@ class Replayer:
                 raise Cancelled from ended
             output = self._conversation.output.decode(errors="replace")[-500:]
             raise SandboxError(f"a replayer ended at its start: {ended.ending} {output}") from ended
+
+    def _process(self, lock_fd: int) -> Conversation:
+        return start_replayer(REPLAYER_LIMITS, lock_fd=lock_fd)
 
     @property
     def is_fresh(self) -> bool:

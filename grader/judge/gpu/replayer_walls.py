@@ -1,4 +1,4 @@
-"""Do the walls of a replayer hold on this machine? Probes that must work and probes that must not, behind the real walls.
+"""Do the walls of a replayer, profiled or not, hold on this machine? Probes that must work and others that must not.
 
 Part of `python -m grader selftest --device cuda`; what needs no GPU is tested on any machine. What a probe must not reach
 is put there first, and is within reach of anybody without the walls.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import secrets
 import socket
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from grader.sandbox.process.door import PROBES_MAIN, Limits, start_replayer
+from grader.sandbox.process.door import PROBES_MAIN, Limits, start_profiled, start_replayer
 from grader.sandbox.process.ending import Ended, Reason
 from grader.sandbox.selftest.walls import ANSWER_LIMIT_S, Probe
 from grader.sandbox.walls import roots
@@ -41,32 +42,32 @@ class _Bait:
     lock: str
 
 
-def probe_walls(*, without: tuple[str, ...] = ()) -> list[ProbeAnswer]:
+def probe_walls(*, without: tuple[str, ...] = (), profiled: bool = False) -> list[ProbeAnswer]:
     """Try every wall of a replayer.
 
     Args:
         without: walls to leave out, for the test that the probes would notice.
+        profiled: those of a profiled replayer, without the tool around it: its library answers for what a process tries there.
     """
     answers = []
+    begun = functools.partial(start_profiled, tool=None, metrics=()) if profiled else start_replayer
     with _baited() as (bait, lock_fd):
         limits = Limits(time_limit_s=50.0, memory_mib=8192, open_files=1024, processes=256)
-        with start_replayer(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:
+        with begun(limits, lock_fd=lock_fd, without=without, main=PROBES_MAIN) as conversation:
             conversation.receive(ANSWER_LIMIT_S)
-            answers = [ProbeAnswer(probe, *probe.put_to(conversation)) for probe in _probes(bait)]
+            answers = [ProbeAnswer(probe, *probe.put_to(conversation)) for probe in _probes(bait, profiled=profiled)]
         answers.append(_limit(lock_fd, without))
     return answers
 
 
-def _probes(bait: _Bait) -> Iterator[Probe]:
+def _probes(bait: _Bait, *, profiled: bool) -> Iterator[Probe]:
     application = roots.application_directory()
     judge = str(os.getpid())
-    for operation, place in (
-        ("foreign_variable", ""),
-        ("foreign_descriptor", bait.lock),
-        ("hold_capability", ""),
-        ("raise_limit", ""),
-    ):
-        yield Probe("inheritance", operation, place, False)
+    if not profiled:
+        yield Probe("inheritance", "foreign_variable", "", False)
+        yield Probe("inheritance", "foreign_descriptor", bait.lock, False)
+    for operation in ("hold_capability", "raise_limit"):
+        yield Probe("inheritance", operation, "", False)
     yield Probe("files", "import_module", "wave", True)
     yield Probe("files", "read_file", "/dev/urandom", True)
     yield Probe("files", "read_file", str(bait.folder / "secret"), False)

@@ -8,6 +8,7 @@ where one fails.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 
@@ -83,25 +84,31 @@ class GpuSelfTest:
 def run(sandbox: Sandbox) -> GpuSelfTest:
     """Probe the GPU; under a minute."""
     gpu = ThisGpu(sandbox)
+    right = functools.cache(lambda: _grade(sandbox, gpu, load(LAB).solution, "submit"))
     probes = (
         ("the driver answers in a process of its own", lambda: (gpu_is_well(), "memory holds what is written to it")),
         ("one holder of the lock at a time", lambda: _lock(gpu)),
-        ("a right kernel is replayed and timed", lambda: _timed(sandbox, gpu)),
+        ("a right kernel is replayed and timed", lambda: _timed(right())),
+        ("its hardware counters are read", lambda: _counted(right())),
         ("a write just past out is seen", lambda: _verdict(sandbox, gpu, _NEXT_DOOR, Verdict.OUT_OF_BOUNDS)),
         ("an illegal address ends one replayer alone", lambda: _verdict(sandbox, gpu, _WILD, Verdict.OUT_OF_BOUNDS)),
         ("the GPU is well after a fault", lambda: (gpu_is_well(), "a fresh context works")),
         ("no memory is left behind", _memory),
     )
-    return GpuSelfTest(gpu.name, (*_walls(), *(_probe(name, probe) for name, probe in probes)))
+    return GpuSelfTest(gpu.name, (*_walls(), *_profiled_walls(gpu), *(_probe(name, probe) for name, probe in probes)))
 
 
-def _walls() -> list[GpuRow]:
-    """One row for each wall of a replayer; of a wall that does not hold, the first probe that shows it."""
+def _walls(whose: str = "a replayer's walls", *, profiled: bool = False) -> list[GpuRow]:
+    """One row for each wall of a replayer; of a wall that does not hold, the first probe that shows it.
+
+    Args:
+        profiled: of one under Nsight Compute.
+    """
     began = time.perf_counter()
     try:
-        answers = probe_walls()
+        answers = probe_walls(profiled=profiled)
     except Exception as error:
-        return [GpuRow("a replayer's walls", f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
+        return [GpuRow(whose, f"{type(error).__name__}: {error}", False, time.perf_counter() - began)]
     seconds = (time.perf_counter() - began) / len(answers)
     rows = []
     for wall in dict.fromkeys(answer.probe.wall for answer in answers):
@@ -109,8 +116,15 @@ def _walls() -> list[GpuRow]:
         works = sum(answer.probe.works for answer in group)
         wrong = [f"{answer.probe}: {answer.found}" for answer in group if not answer.ok]
         found = wrong[0] if wrong else f"{len(group) - works} refused, {works} work, as they must"
-        rows.append(GpuRow(f"a replayer's walls: {wall}", found, not wrong, seconds * len(group)))
+        rows.append(GpuRow(f"{whose}: {wall}", found, not wrong, seconds * len(group)))
     return rows
+
+
+def _profiled_walls(gpu: ThisGpu) -> list[GpuRow]:
+    """The same of a replayer under Nsight Compute, where there is one and it is not switched off."""
+    if gpu.counting.why_not:
+        return []
+    return _walls("a profiled replayer's walls", profiled=True)
 
 
 def _probe(name: str, probe: Callable[[], tuple[bool, str]]) -> GpuRow:
@@ -131,8 +145,15 @@ def _lock(gpu: ThisGpu) -> tuple[bool, str]:
             return True, "a second holder waits"
 
 
-def _timed(sandbox: Sandbox, gpu: ThisGpu) -> tuple[bool, str]:
-    report = _grade(sandbox, gpu, load(LAB).solution, "submit")
+def _counted(report: Report) -> tuple[bool, str]:
+    """Whether counters are to be had; grading goes on without."""
+    counters = report.counters
+    if counters is None:
+        return True, f"no: {report.counters_note or report.points.note}"
+    return True, f"yes, in {report.phases_s['count']:.2f} s: memory is busy {counters.memory:.0%} of the time"
+
+
+def _timed(report: Report) -> tuple[bool, str]:
     timing = report.timing
     if timing is None:
         return False, f"{report.diagnosis.sentence} {report.points.note}"

@@ -110,6 +110,19 @@ class Conversation:
         """One raw frame of exactly `size` bytes. Same contract as `receive`."""
         return self._frame(protocol.RECORD_LIMIT, size, time_limit_s, cancelled)
 
+    def finish(self, time_limit_s: float) -> Ending:
+        """Close our side and let it end by itself; killed where it takes longer.
+
+        Returns:
+            How it ended: `exited`, where it did so in time.
+
+        Raises:
+            SandboxError: something is still alive.
+        """
+        os.close(self._command_fd)
+        self._command_fd = -1
+        return self._end(Reason.TIME_LIMIT, "It did not end in time.", grace_s=max(0.0, time_limit_s))
+
     def stop(self) -> Ending:
         """Kill it and all that came of it, and read back that nothing is left. May be called again.
 

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from grader.faults import SandboxError
@@ -41,6 +42,7 @@ _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from grader.sandbox.proces
 _GPU_ENVIRONMENT = ("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
 _SESSION_MAIN = "grader.sandbox.session.session:main"
 REPLAYER_MAIN = "grader.sandbox.replay.replayer"
+PROFILED_MAIN = "grader.sandbox.replay.profiled"
 PROBES_MAIN = "grader.sandbox.selftest.replay_probes"
 _DISASSEMBLER_MAIN = "grader.sandbox.process.disassembler:main"
 
@@ -80,32 +82,69 @@ def start_replayer(limits: Limits, *, lock_fd: int, without: Sequence[str] = (),
     Raises:
         SandboxError: it did not start.
     """
-    own_fd = os.pidfd_open(os.getpid())
     with Pipes(limits) as pipes:
-        theirs = {**pipes.theirs, "supervisor": own_fd, "lock": lock_fd}
-        request = {
-            "fds": theirs,
-            "limits": dataclasses.asdict(limits),
-            "scratch": pipes.scratch,
-            "env": {name: os.environ[name] for name in _GPU_ENVIRONMENT if name in os.environ},
-            "program": policy.program(Kind.REPLAY).hex(),
-            "without": list(without),
-            "main": main,
-        }
-        boot = _BOOT.format("replay_process")
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-B", "-u", "-c", boot, str(roots.application_directory()), json.dumps(request)],
-                stdin=subprocess.DEVNULL,
-                stdout=pipes.output,
-                stderr=pipes.output,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
-                pass_fds=tuple(theirs.values()),
-                cwd="/",
-            )
-        finally:
-            os.close(own_fd)
-        return pipes.conversation(Kind.REPLAY, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
+        return _executed("replay_process", Kind.REPLAY, pipes, limits, lock_fd=lock_fd, without=list(without), main=main)
+
+
+def start_profiled(
+    limits: Limits,
+    *,
+    tool: Path | None,
+    metrics: Sequence[str],
+    lock_fd: int,
+    without: Sequence[str] = (),
+    main: str = PROFILED_MAIN,
+) -> Conversation:
+    """Nsight Compute around a fresh replayer (`grader.sandbox.replay.profiled`); its table is the conversation's output.
+
+    Only the walls around both stand when this returns; `main` puts up those of `Kind.PROFILE`. Otherwise as `start_replayer`.
+
+    Args:
+        tool: ncu; None for the walls' own tests, where the target runs by itself.
+        metrics: what it counts, by its names.
+
+    Raises:
+        SandboxError: it did not start.
+    """
+    how = {"tool": str(tool or ""), "metrics": list(metrics), "without": list(without), "main": main}
+    with Pipes(limits, uid=os.getuid()) as pipes:
+        return _executed("profile_process", Kind.PROFILE, pipes, limits, lock_fd=lock_fd, **how)
+
+
+def _executed(module: str, kind: Kind, pipes: Pipes, limits: Limits, *, lock_fd: int, **how: Any) -> Conversation:
+    """A process of `kind`, begun by `module`, that stays our user's."""
+    own_fd = os.pidfd_open(os.getpid())
+    theirs = {**pipes.theirs, "supervisor": own_fd, "lock": lock_fd}
+    request = {
+        "fds": theirs,
+        "limits": dataclasses.asdict(limits),
+        "scratch": pipes.scratch,
+        "env": {name: os.environ[name] for name in _GPU_ENVIRONMENT if name in os.environ},
+        "program": policy.program(kind).hex(),
+        **how,
+    }
+    try:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-B",
+                "-u",
+                "-c",
+                _BOOT.format(module),
+                str(roots.application_directory()),
+                json.dumps(request),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=pipes.output,
+            stderr=pipes.output,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+            pass_fds=tuple(theirs.values()),
+            cwd="/",
+        )
+    finally:
+        os.close(own_fd)
+    return pipes.conversation(kind, limits, process.pid, os.pidfd_open(process.pid), lent_bytes=0, process=process)
 
 
 class Sandbox:

@@ -12,18 +12,22 @@ from grader.faults import SandboxError
 from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.keeper import Keeper
 from grader.sandbox.process.watchdog import Watchdog
-from grader.sandbox.walls import cgroup, scratch
+from grader.sandbox.walls import cgroup, lockdown, scratch
 from grader.sandbox.walls.limits import MIB, Kind, Limits
 
 LOCK_LIMIT_S = 20.0  # fork and lock down: 30 ms
 
 
 class Pipes:
-    """`theirs` are the ends that the process gets. Left without a `session`, everything is closed and removed."""
+    """`theirs` are the ends that the process gets. Left without a `session`, everything is closed and removed.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        uid: whose the scratch directory is, where we are root.
+    """
+
+    def __init__(self, limits: Limits, *, uid: int = lockdown.DROPPED_UID) -> None:
         self._ours, self._theirs = contextlib.ExitStack(), contextlib.ExitStack()
-        self.scratch = scratch.make(most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes)
+        self.scratch = scratch.make(most_bytes=limits.scratch_mib * MIB, most_inodes=limits.inodes, uid=uid)
         self._ours.callback(scratch.remove, self.scratch)
         self._our_fds, self.theirs = {}, {}
         for name, to_session in {
@@ -60,7 +64,7 @@ class Pipes:
         self._ours.callback(os.close, warden_fd)
         self._theirs.close()
         session = _locked(self._our_fds["status"])
-        group = _group_of(session, limits, lent_bytes) if kind is not Kind.REPLAY else None
+        group = _group_of(session, limits, lent_bytes) if kind not in (Kind.REPLAY, Kind.PROFILE) else None
         watchdog = Watchdog(
             kind=kind,
             limits=limits,

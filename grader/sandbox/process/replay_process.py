@@ -8,23 +8,17 @@ capability is dropped. It loads neither torch nor Triton, so it is ready in a fr
 
 from __future__ import annotations
 
-import ctypes
-import dataclasses
 import functools
 import importlib
 import json
 import os
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from grader.sandbox.process import warden
 from grader.sandbox.walls import lockdown, roots
 from grader.sandbox.walls.limits import Limits
-
-_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
-_CAPABILITY_VERSION = 0x20080522
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
@@ -54,14 +48,13 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
             HOME=scratch, TMPDIR=scratch, CUDA_CACHE_DISABLE="1", CUDA_DEVICE_ORDER="PCI_BUS_ID", **request["env"]
         )
         roots.forget_application()
-        readable = roots.prepare(uid=os.getuid(), executables=())
-        readable = dataclasses.replace(readable, readable=(*readable.readable, *roots.GPU_DRIVER))
+        readable = roots.prepare_for_gpu()
         lockdown.limit(Limits(**request["limits"]), tasks_in_use=tasks, memory=False)
-        _drop_capabilities()
+        lockdown.drop_capabilities()
         lockdown.no_new_privileges()
         without = frozenset(request["without"])
         if "landlock" not in without:
-            lockdown.restrict_files(readable, scratch, gpu_devices=[str(path) for path in Path("/dev").glob("nvidia*")])
+            lockdown.restrict_files(readable, scratch, gpu_devices=roots.gpu_devices())
         if "seccomp" not in without:
             lockdown.restrict_calls(bytes.fromhex(request["program"]))
         os.write(status_fd, json.dumps({"locked": os.getpid()}).encode() + b"\n")
@@ -76,17 +69,6 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         traceback.print_exc()
     finally:
         os._exit(code)
-
-
-def _drop_capabilities() -> None:
-    """None effective, none permitted: what is left of root is its user id."""
-    if os.getuid() != 0:
-        return
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
-    nothing = (ctypes.c_uint32 * 6)()
-    number = _SYS_CAPSET[os.uname().machine]
-    if ctypes.CDLL(None, use_errno=True).syscall(number, header, nothing) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _fail(status_fd: int) -> NoReturn:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 # Bytes of a cell.
 DTYPES = {
@@ -187,6 +187,15 @@ class Record:
                 raise KeyError(buffer)
             return self.scratch[buffer]
         return {tensor.name: tensor.size for tensor in self.tensors}[buffer]
+
+    def chosen(self, choices: Sequence[int]) -> Iterator[Fill | Launch]:
+        """What a call does, with one alternative for each of its choices; the first where none is named."""
+        left = iter(choices)
+        for command in self.commands:
+            if isinstance(command, Choice):
+                yield from command.alternatives[next(left, 0) % len(command.alternatives)].commands
+            else:
+                yield command
 
     def every_launch(self) -> Iterator[Launch]:
         """All launches, those of alternatives too."""

@@ -5,8 +5,6 @@ Used by the replayer for submissions and by the judge, in its own context, for o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from grader.sandbox.record.commands import Choice, Fill, Launch, Parameter, Pointer, Record, Scalar, TensorMap
 from grader.sandbox.replay import cuda_driver
 from grader.sandbox.replay.cuda_driver import Function, Parameters, Shape, Stream
@@ -43,18 +41,9 @@ class LoadedRecord:
     def launch_set(self, stream: Stream, index: int, choices: list[int]) -> None:
         """Everything that the call does, on buffer set `index`, with one alternative for each choice."""
         before: Fill | Launch | None = None
-        for command in self._chosen(choices):
+        for command in self.record.chosen(choices):
             self._do(stream, index, command, behind_a_launch=isinstance(before, Launch))
             before = command
-
-    def _chosen(self, choices: list[int]) -> Iterator[Fill | Launch]:
-        chosen = iter(choices)
-        for command in self.record.commands:
-            if isinstance(command, Choice):
-                alternatives = command.alternatives
-                yield from alternatives[next(chosen) % len(alternatives)].commands
-            else:
-                yield command
 
     def poison_scratch(self, stream: Stream) -> None:
         for address, size in zip(self.scratch, self.record.scratch, strict=True):

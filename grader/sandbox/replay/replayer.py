@@ -33,23 +33,23 @@ from grader.sandbox.replay.loaded_record import LoadedRecord
 TUNING_REPEATS = 3
 
 
-class _Session:
+class Session:
     """What one replayer holds."""
 
     def __init__(self, ordinal: int) -> None:
         self.context = cuda_driver.Context(ordinal)
         self.context.forbid_persisting_l2()
         fill_kernel.loaded()  # where the driver cannot compile it, the fault is ours and shows before any record is there
-        self._stream = Stream()
+        self.stream = Stream()
         self._before, self._after = Event(), Event()
-        self._records: dict[str, LoadedRecord] = {}
+        self.records: dict[str, LoadedRecord] = {}
         self._opened: dict[str, list[int]] = {}
         self._choices: dict[str, list[int]] = {}
         self._graphs: dict[str, Graph] = {}
 
     def record(self, name: str, arguments: list[str], written: list[str], blob: bytes) -> dict[str, Any]:
-        self._records[name] = LoadedRecord(parse(blob, arguments=arguments, written=written))
-        self._choices[name] = [0] * len(self._records[name].options)
+        self.records[name] = LoadedRecord(parse(blob, arguments=arguments, written=written))
+        self._choices[name] = [0] * len(self.records[name].options)
         self._opened[name] = []
         return {"kind": "ok"}
 
@@ -60,28 +60,28 @@ class _Session:
             bases[buffer] = cuda_driver.open_exported(bytes.fromhex(lent["handle"]))
             self._opened[record].append(bases[buffer])
         tensors = {name: bases[buffer] + offset for name, (buffer, offset) in places.items()}
-        self._records[record].sets.append(tensors)
+        self.records[record].sets.append(tensors)
         return {"kind": "ok"}
 
     def release(self, record: str) -> dict[str, Any]:
         """Give back the record's scratch and the buffers that were lent for it."""
-        self._records.pop(record).close()
+        self.records.pop(record).close()
         for address in self._opened.pop(record):
             cuda_driver.close_exported(address)
         return {"kind": "ok"}
 
     def run(self, record: str, set: int, alternative: int) -> dict[str, Any]:
         """One call, for its answer: scratch is poisoned first, and everything has ended when this returns."""
-        loaded = self._records[record]
-        loaded.poison_scratch(self._stream)
-        loaded.launch_set(self._stream, set, [alternative] * len(loaded.options))
-        self._stream.synchronize()
+        loaded = self.records[record]
+        loaded.poison_scratch(self.stream)
+        loaded.launch_set(self.stream, set, [alternative] * len(loaded.options))
+        self.stream.synchronize()
         self.context.synchronize()
         return {"kind": "ok"}
 
     def tune(self, record: str) -> dict[str, Any]:
         """Choose the fastest of an autotuner's configurations, each timed over all buffer sets."""
-        loaded, chosen = self._records[record], self._choices[record]
+        loaded, chosen = self.records[record], self._choices[record]
         for position, count in enumerate(loaded.options):
             times = []
             for alternative in range(count):
@@ -95,11 +95,11 @@ class _Session:
         best = math.inf
         try:
             for _ in range(TUNING_REPEATS):
-                self._before.record(self._stream)
+                self._before.record(self.stream)
                 for index in range(len(loaded.sets)):
-                    loaded.launch_set(self._stream, index, choices)
-                self._after.record(self._stream)
-                self._stream.synchronize()
+                    loaded.launch_set(self.stream, index, choices)
+                self._after.record(self.stream)
+                self.stream.synchronize()
                 best = min(best, self._after.milliseconds_since(self._before))
         except DriverError as error:
             if error.name != "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES":
@@ -108,16 +108,16 @@ class _Session:
 
     def capture(self, record: str) -> dict[str, Any]:
         """One graph of the call on every buffer set, after running it once outside, since a first launch loads code."""
-        loaded, choices = self._records[record], self._choices[record]
-        loaded.poison_scratch(self._stream)
-        loaded.launch_set(self._stream, 0, choices)
-        self._stream.synchronize()
-        with self._stream.capture() as captured:
+        loaded, choices = self.records[record], self._choices[record]
+        loaded.poison_scratch(self.stream)
+        loaded.launch_set(self.stream, 0, choices)
+        self.stream.synchronize()
+        with self.stream.capture() as captured:
             for index in range(len(loaded.sets)):
-                loaded.launch_set(self._stream, index, choices)
+                loaded.launch_set(self.stream, index, choices)
         self._graphs[record] = captured.graph
-        captured.graph.launch(self._stream)
-        self._stream.synchronize()
+        captured.graph.launch(self.stream)
+        self.stream.synchronize()
         return {"kind": "ok"}
 
     def time(self, record: str, behind: str | None) -> dict[str, Any]:
@@ -130,18 +130,36 @@ class _Session:
         graph = self._graphs[record]
         self.context.reset_persisting_l2()
         if behind is not None:
-            self._graphs[behind].launch(self._stream)
-        self._before.record(self._stream)
-        graph.launch(self._stream)
-        self._after.record(self._stream)
-        self._stream.synchronize()
+            self._graphs[behind].launch(self.stream)
+        self._before.record(self.stream)
+        graph.launch(self.stream)
+        self._after.record(self.stream)
+        self.stream.synchronize()
         self.context.synchronize()
         return {"kind": "timed", "nanoseconds": round(self._after.milliseconds_since(self._before) * 1e6)}
 
 
+METHODS: dict[str, Callable[..., dict[str, Any]]] = {
+    "record": Session.record,
+    "bind": Session.bind,
+    "release": Session.release,
+    "run": Session.run,
+    "tune": Session.tune,
+    "capture": Session.capture,
+    "time": Session.time,
+}
+
+
 def main(*, command_fd: int, reply_fd: int) -> None:
     """Answer the judge's messages until it closes the pipe, or until the first fault."""
-    session: _Session | None = None
+    serve(Session, METHODS, command_fd=command_fd, reply_fd=reply_fd)
+
+
+def serve(
+    opened: Callable[[int], Any], methods: dict[str, Callable[..., dict[str, Any]]], *, command_fd: int, reply_fd: int
+) -> None:
+    """Open the device that the first message names, then do what each message says, until the pipe closes or a first fault."""
+    session: Any = None
     for count in itertools.count():
         try:
             message = protocol.read_message(command_fd)
@@ -150,29 +168,18 @@ def main(*, command_fd: int, reply_fd: int) -> None:
         kind = message.pop("kind")
         try:
             if count == 0:
-                session = _Session(message["ordinal"])
+                session = opened(message["ordinal"])
                 answer = {"kind": "opened", "l2_bytes": session.context.l2_bytes}
-            elif kind == "record":
-                assert session is not None
-                blob = protocol.read_exactly(command_fd, message.pop("size"))
-                answer = session.record(message["name"], message["arguments"], message["written"], blob)
             else:
-                answer = _METHODS[kind](session, **message)
+                if kind == "record":
+                    message["blob"] = protocol.read_exactly(command_fd, message.pop("size"))
+                answer = methods[kind](session, **message)
         except DriverError as error:
             fault = {"stage": "run", "error_type": error.name, "text": error.call, "line": None, "raw": ""}
             protocol.write_all(reply_fd, protocol.encode({"kind": "fault", **fault}))
             return
         protocol.write_all(reply_fd, protocol.encode(answer))
 
-
-_METHODS: dict[str, Callable[..., dict[str, Any]]] = {
-    "bind": _Session.bind,
-    "release": _Session.release,
-    "run": _Session.run,
-    "tune": _Session.tune,
-    "capture": _Session.capture,
-    "time": _Session.time,
-}
 
 if __name__ == "__main__":
     main(command_fd=3, reply_fd=4)

@@ -1,4 +1,4 @@
-"""What the self-test does behind a replayer's walls, in the replayer's place: some operations must work there, others must not.
+"""What the self-test does behind the walls of a replayer, profiled or not: some operations must work there, others must not.
 
 A kernel that runs can, at worst, take over the process that launched it; so this is what such a process could do. Code of ours
 alone; the operations are those of `grader.sandbox.selftest.probes` and a few that only a replayer's walls tell apart.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from grader.sandbox.replay import cuda_driver
@@ -95,5 +96,7 @@ OPERATIONS = probes.OPERATIONS | {
 }  # fmt: skip
 
 
-def main(*, command_fd: int, reply_fd: int) -> None:
+def main(*, command_fd: int, reply_fd: int, put_up_walls: Callable[[], None] = lambda: None) -> None:
+    """`put_up_walls`: in a profiled replayer's place, which puts them up itself."""
+    put_up_walls()
     probes.answer_each(OPERATIONS, done="ok", command_fd=command_fd, reply_fd=reply_fd)

@@ -14,7 +14,8 @@ class Kind(enum.StrEnum):
 
     INTERPRET = "interpret"  # runs kernels in Triton's interpreter, on lent memory
     RECORD = "record"  # compiles for a GPU that is not there; may execute ptxas
-    REPLAY = "replay"  # ours: launches a record on a GPU; the only kind that reaches one
+    REPLAY = "replay"  # ours: launches a record on a GPU; this kind and the next reach one
+    PROFILE = "profile"  # the same under Nsight Compute, which it talks to by sockets that were open before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

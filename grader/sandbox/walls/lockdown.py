@@ -22,11 +22,14 @@ from grader.sandbox.walls import policy, roots
 from grader.sandbox.walls.limits import MIB, Limits
 
 LEAST_LANDLOCK_ABI = 3  # before it, Landlock does not know truncation: our own files could be emptied
+_NET_ABI = 4  # from it on, TCP ports are known
 SCOPE_ABI = 6  # from it on, signals stay inside
 DROPPED_UID = 64000  # whose processes are nobody else's; used where the grader runs as root
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_DUMPABLE, _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 4, 1, 36, 38
+_SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
+_CAPABILITY_VERSION = 0x20080522
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 _STACK_MIB = 64
@@ -43,6 +46,8 @@ _WRITE = (
     _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE | AccessFS.REFER
     | AccessFS.MAKE_REG | AccessFS.MAKE_DIR | AccessFS.REMOVE_FILE | AccessFS.REMOVE_DIR
 )  # fmt: skip
+_MEETING_POINTS = AccessFS.MAKE_FIFO | AccessFS.MAKE_SOCK | AccessFS.MAKE_SYM
+_TOOL_PORTS = range(49152, 49152 + 64)  # Nsight Compute's, unless it is told otherwise
 _GPU = _READ | AccessFS.WRITE_FILE | AccessFS.IOCTL_DEV
 _THREAD_NAMES = _READ | AccessFS.WRITE_FILE | AccessFS.TRUNCATE  # the driver names its threads; refused, cuInit gives error 304
 _OF_FILES = AccessFS.READ_FILE | AccessFS.WRITE_FILE | AccessFS.EXECUTE | AccessFS.TRUNCATE | AccessFS.IOCTL_DEV
@@ -102,6 +107,20 @@ def drop_user() -> None:
         os.setresuid(DROPPED_UID, DROPPED_UID, DROPPED_UID)
 
 
+def drop_capabilities() -> None:
+    """None effective, none permitted: what is left of root is its user id.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    if os.getuid() != 0:
+        return
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if _LIBC.syscall(_SYS_CAPSET[platform.machine()], header, nothing) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
 def scope_signals() -> bool:
     """Enter a domain of one's own from which signals reach only what is forked from here on. False where too old a kernel.
 
@@ -150,11 +169,14 @@ def limit(limits: Limits, *, tasks_in_use: int, mapped_besides: int = MAPPED_BES
     _lower(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
 
 
-def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequence[str] = ()) -> None:
+def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequence[str] = (), tool: bool = False) -> None:
     """Landlock: read the roots, execute the executables, write `scratch` and nothing else.
 
     Args:
         gpu_devices: device nodes of GPUs to be used, for a replayer; a process that has any may name its threads, too.
+        tool: for Nsight Compute and what it starts, which talk by pipes and sockets in `scratch` and by TCP ports of their own.
+            Since the numbers of its children are not known yet, they see all of /proc, and may write there: their threads'
+            names, and where they are root, what root without capabilities may write.
 
     Raises:
         SandboxError: this kernel's Landlock is missing or too old.
@@ -169,14 +191,17 @@ def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequenc
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.EXECUTE)
         for path in roots.DEVICES:
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
-        _allow(rules, f"/proc/{os.getpid()}", _READ)
+        own = "/proc" if tool else f"/proc/{os.getpid()}"
+        _allow(rules, own, _READ)
         for path in gpu_devices:
             _allow(rules, path, _GPU)
         if gpu_devices:
             _allow(rules, "/dev/zero", AccessFS.READ_FILE | AccessFS.WRITE_FILE)
         if gpu_devices:
-            _allow(rules, f"/proc/{os.getpid()}/task", _THREAD_NAMES)
-        _allow(rules, scratch, _WRITE)
+            _allow(rules, own if tool else f"{own}/task", _THREAD_NAMES)
+        _allow(rules, scratch, _WRITE | _MEETING_POINTS if tool else _WRITE)
+        for port in _TOOL_PORTS if tool and abi >= _NET_ABI else ():
+            rules.allow_port(port, AccessNet.BIND_TCP | AccessNet.CONNECT_TCP)
         rules.restrict()
 
 

@@ -56,6 +56,7 @@ _CLONE_THREAD = 0x00010000
 _CLONE_NAMESPACES = 0x7E020080  # CLONE_NEW*
 _CLONE_SPAWN = 0x4000 | 0x100 | signal.SIGCHLD  # CLONE_VFORK | CLONE_VM: what posix_spawn asks for
 _AF_UNIX = 1
+_ON_A_GPU = (Kind.REPLAY, Kind.PROFILE)
 _LOW_WORD = 0xFFFFFFFF
 _CLOCKS_OF_ALL = range(12)  # CLOCK_REALTIME to CLOCK_TAI; a number below zero names another process
 _FUTEX_PRIVATE = 0x80  # nobody else waits or wakes
@@ -91,7 +92,7 @@ def build(kind: Kind) -> bytes:
     for name in _ALLOWED:
         rules.add_rule(allow, name)
     # Memory that is shared and has no file is in no process's account, once it is dropped from the page table.
-    if kind is Kind.REPLAY:
+    if kind in _ON_A_GPU:
         rules.add_rule(allow, "mmap")
     else:
         rules.add_rule(allow, "mmap", argument(3, masked, _MAP_ANONYMOUS, 0))
@@ -101,7 +102,7 @@ def build(kind: Kind) -> bytes:
     # The flags of clone3 lie behind a pointer, where seccomp cannot look: ENOSYS makes glibc fall back to clone.
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     rules.add_rule(allow, "clone", argument(0, masked, _CLONE_THREAD | _CLONE_NAMESPACES, _CLONE_THREAD))
-    for request in () if kind is Kind.REPLAY else _TERMINAL_QUESTIONS:
+    for request in () if kind in _ON_A_GPU else _TERMINAL_QUESTIONS:
         rules.add_rule(allow, "ioctl", argument(1, masked, _LOW_WORD, request))
     for operation in _PRCTL:
         rules.add_rule(allow, "prctl", argument(0, equal, operation))
@@ -133,7 +134,12 @@ def build(kind: Kind) -> bytes:
         rules.add_rule(allow, "vfork")
         rules.add_rule(allow, "clone", argument(0, equal, _CLONE_SPAWN))
         rules.add_rule(allow, "execve")
-    if kind is Kind.REPLAY:
+    if kind is Kind.PROFILE:
+        # What Nsight Compute's library calls besides, on a socket that is connected already: no address is given.
+        rules.add_rule(allow, "sendto", argument(4, equal, 0))
+        for name in ("recvfrom", "shutdown"):
+            rules.add_rule(allow, name)
+    if kind in _ON_A_GPU:
         for name in _CUDA.split():
             rules.add_rule(allow, name)
         # cuInit listens on a socket in the abstract name space, or gives error 304. Nobody can be connected or written to.

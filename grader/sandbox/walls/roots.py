@@ -93,6 +93,23 @@ def prepare(*, uid: int, executables: Sequence[str]) -> Roots:
     )
 
 
+def prepare_for_gpu(*, executables: Sequence[str] = (), readable: Sequence[str] = ()) -> Roots:
+    """The roots of this interpreter for a process of our own user that uses a GPU, and what it reads besides."""
+    made = prepare(uid=os.getuid(), executables=executables)
+    return dataclasses.replace(made, readable=(*made.readable, *GPU_DRIVER, *readable))
+
+
+def of_interpreter() -> tuple[str, ...]:
+    """What this interpreter reads when it starts anew, beside its packages."""
+    settings = f"/etc/python{sys.version_info.major}.{sys.version_info.minor}"  # Debian's sitecustomize
+    return (f"{sys.prefix}/pyvenv.cfg", f"{sys.base_prefix}/lib", settings)
+
+
+def gpu_devices() -> list[str]:
+    """The device nodes of NVIDIA's GPUs."""
+    return [str(path) for path in Path("/dev").glob("nvidia*")]
+
+
 def barrier(path: str, uid: int) -> str | None:
     """The first part of `path` that user `uid` may not walk or read; None if there is none.
 

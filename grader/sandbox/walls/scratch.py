@@ -29,14 +29,14 @@ MOST_REMOVED = 1_000_000  # entries; what a session can make between two looks i
 logger = logging.getLogger(__name__)
 
 
-def make(*, most_bytes: int, most_inodes: int) -> str:
-    """An empty directory that only the session's user may enter. The limits are those that `exceeds` will be asked for."""
+def make(*, most_bytes: int, most_inodes: int, uid: int = lockdown.DROPPED_UID) -> str:
+    """An empty directory that only user `uid` may enter, where we are root. The limits are those that `exceeds` will get."""
     path = tempfile.mkdtemp(prefix=_PREFIX)
     if os.getuid() == 0:
-        os.chown(path, lockdown.DROPPED_UID, lockdown.DROPPED_UID)
+        os.chown(path, uid, uid)
         # a little larger than is allowed: who goes beyond is to be seen, not only to be stopped
         size, inodes = most_bytes + most_bytes // 8 + _SLACK_BYTES, most_inodes + most_inodes // 8 + _SLACK_INODES
-        user = f"uid={lockdown.DROPPED_UID},gid={lockdown.DROPPED_UID}"
+        user = f"uid={uid},gid={uid}"
         options = f"size={size},nr_inodes={inodes},mode=0700,{user}"
         mounted = _LIBC.mount(b"tmpfs", os.fsencode(path), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) == 0
         if not mounted:

@@ -8,13 +8,17 @@ from grader.faults import SandboxError
 from grader.judge.gpu import replayer_walls
 from grader.judge.gpu import selftest as gpu_selftest
 from grader.judge.gpu.replayer_walls import probe_walls
+from grader.sandbox.process import profile_process
 
 pytestmark = pytest.mark.process
 
 
-@pytest.fixture(scope="module")
-def answers():
-    return {without: probe_walls(without=without) for without in ((), ("landlock",), ("seccomp",))}
+WITHOUT = ((), ("landlock",), ("seccomp",))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "profiled"])
+def answers(request):
+    return {without: probe_walls(without=without, profiled=request.param) for without in WITHOUT}
 
 
 def through(answers):
@@ -35,6 +39,22 @@ def test_without_seccomp_there_are_sockets_and_processes(answers):
     assert {("network", "open_socket"), ("network", "send"), ("processes", "fork")} <= through(answers[("seccomp",)])
 
 
+def test_a_profiled_replayer_is_told_its_devices_before_it_can_no_longer_look(monkeypatch):
+    """Behind the outer walls /dev cannot be listed; without its devices the driver would end the process."""
+    put_up = {}
+    monkeypatch.setattr(profile_process.roots, "forget_application", lambda: None)
+    monkeypatch.setattr(profile_process.roots, "prepare_for_gpu", lambda: "roots")
+    monkeypatch.setattr(profile_process.roots, "gpu_devices", list)
+    monkeypatch.setattr(
+        profile_process.lockdown, "restrict_files", lambda rules, scratch, gpu_devices: put_up.update(devices=gpu_devices)
+    )
+    monkeypatch.setattr(profile_process.lockdown, "restrict_calls", lambda program: put_up.update(program=program))
+
+    profile_process._inner_walls({"without": [], "scratch": "", "program": "00", "gpu_devices": ["/dev/nvidia0"]})
+
+    assert put_up == {"devices": ["/dev/nvidia0"], "program": b"\0"}
+
+
 def test_an_answer_that_nobody_knows_is_no_answer():
     session = SimpleNamespace(send=lambda message: None, receive=lambda limit_s: ("timed", {}))
     with pytest.raises(SandboxError, match="answered timed to read file /etc/passwd"):
@@ -45,7 +65,7 @@ def test_a_wall_that_does_not_hold_is_a_row_that_says_so(monkeypatch):
     probe = replayer_walls.Probe("files", "read_file", "/etc/passwd", False)
     fine = replayer_walls.Probe("network", "open_socket", "AF_INET", False)
     found = [replayer_walls.ProbeAnswer(probe, True, "it works"), replayer_walls.ProbeAnswer(fine, False, "PermissionError")]
-    monkeypatch.setattr(gpu_selftest, "probe_walls", lambda: found)
+    monkeypatch.setattr(gpu_selftest, "probe_walls", lambda profiled: found)
 
     broken, held = gpu_selftest._walls()
 
