@@ -85,7 +85,7 @@ class Inquiry:
         readings = telling(answered)
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=tuple(reading.fact for reading in readings[:FACTS]) or facts_of_outputs(self._findings),
+            facts=(*(reading.fact for reading in readings), *facts_of_outputs(self._findings))[:FACTS],
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
@@ -134,9 +134,13 @@ class Inquiry:
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])
         facts = [reading.fact for reading in telling(answered)]
+        of_outputs = by_output(self._lab, self._findings)
+        if of_outputs is not None and (of_outputs.name != "wrong_answer" or not facts):
+            return of_outputs
         if facts:
-            return Diagnosis(name="measured", sentence=said(facts[0]))
-        return by_output(self._lab, self._findings) or pattern(self._findings, wrong) or worst(wrong[0])
+            which = f"{of_outputs.sentence} " if of_outputs is not None else ""
+            return Diagnosis(name="measured", sentence=which + said(facts[0]))
+        return pattern(self._findings, wrong) or worst(wrong[0])
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:

@@ -17,6 +17,7 @@ LENGTHS = (64, 1, 15, 16, 17, 33, 63, 65, 100, 127, 129, 200, 257, 512)
 SIZES = (1, 0, 2, 16, 17, 31, 64, 65, 100, 127)  # kv_len of sequences in a cache of CACHE keys
 CACHE = 128
 HEAD_DIM = 64
+MOST_TIMES = 8.5  # as often may a key be counted; more is no count
 
 
 def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -74,6 +75,12 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
         low = int(torch.where(inside, weights, torch.inf).argmin())
         least, greatest = (keys_named(of(places[[at]])) for at in (low, int(weights.argmax())))
         said = f"weights from {number(weights[low])} ({least}) to {number(largest)} ({greatest})"
+        times = torch.where(inside, weights, weights[low]) / weights[low]
+        if float(times.max()) < MOST_TIMES and bool(((times - times.round()).abs() < 0.02 * times).all()):
+            often = of(places[times.round() == times.round().max()])
+            verb = "count" if len(often) > 1 else "counts"
+            said = f"{keys_named(often)} {verb} {int(times.max().round())} times as much as {least}"
+            return Reading(fact=Fact(given=what, got=said, expected="all alike"))
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
     right = not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
     return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))

@@ -70,8 +70,9 @@ def _fp8_codes(lab: Lab) -> Iterator[KernelQuestion]:
     """One key: out is value, so that all codes of value are read at once. Key's are read as the score of one key beside a 0."""
     codes = torch.arange(256, dtype=torch.uint8)
     codes = torch.where((codes & 0x7F) == 0x7F, 0, codes)
-    value = codes.reshape(2, 1, 1, 128)
-    given = _raw("fp8", torch.zeros(2, 1, 128), _codes((2, 1, 1, 128)), value)
+    codes = codes[decode_e4m3(codes).abs().argsort(stable=True)]  # small ones in rows of their own, where they show
+    value = codes.reshape(8, 1, 1, 32)
+    given = _raw("fp8", torch.zeros(8, 1, 32), _codes((8, 1, 1, 32)), value)
     yield _table(lab, "fp8_value_codes", given, "value", codes, decode_e4m3(codes), "02x")
     yield _key_table(lab, "fp8", codes, decode_e4m3(codes), "02x")
 
@@ -97,6 +98,8 @@ def _table(
             return None
         if not bool(found[0].out.any()):  # the key is lost, whatever its codes are
             return Reading(fact=Fact(given=f"one key, every code of {tensor}", got="out is 0 everywhere", expected="its value"))
+        if not bool(torch.isfinite(found[0].out).any()):
+            return None
         return _decoded(found[0].out.double().flatten(), numbers.double(), codes, tensor, form)
 
     return KernelQuestion(name=name, cases=(case, in_place), read=read)
@@ -169,21 +172,29 @@ def _one_factor(got: torch.Tensor, numbers: torch.Tensor, error: torch.Tensor) -
 
 
 def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tensor: str, form: str) -> Reading | None:
-    """The codes that come out as something else, and how many."""
+    """The codes that come out as something else, how many, and what they have in common."""
     same = (got - numbers).abs() <= 4e-3 * numbers.abs() + 1e-6
     bad = (~same).nonzero().flatten().tolist()
     if not bad:
         return None
+    alike = {code: [place for place in range(len(codes)) if int(codes[place]) == code] for code in codes.tolist()}
+    if all(float((got[places] - got[places[0]]).abs().max()) <= 1e-6 for places in alike.values()):  # of either nibble
+        kept = [places[0] for places in alike.values()]
+        got, numbers, codes = got[kept], numbers[kept], codes[kept]
+        bad = [at for at, place in enumerate(kept) if place in bad]
     shown = bad[:: max(1, len(bad) // 3)][:3]
     said = "; ".join(f"{int(codes[place]):{form}} as {number(got[place])}" for place in shown)
     wanted = "; ".join(f"{int(codes[place]):{form}} as {number(numbers[place])}" for place in shown)
-    given = f"codes of {tensor}" + (f", {len(bad)} of {len(codes)} differ" if len(bad) > len(shown) else "")
+    shared = _shared(codes, numbers, bad, form)
+    given = f"codes of {tensor}" + (f", {len(bad)} of {len(codes)} differ" if len(bad) > len(shown) else "") + shared
     factor = (got / numbers)[[place for place in bad if float(numbers[place])]]
     if factor.numel() > 1 and bool(((factor - factor[0]).abs() <= 4e-3 * factor[0].abs()).all()):
         if factor.numel() == int((numbers != 0).sum()) and factor.numel() == len(bad):
             fact = Fact(given=f"every code of {tensor}", got=f"{number(factor[0])} times its number", expected="1 time")
             return Reading(fact=fact)
         given += f", each by the factor {number(factor[0])}"
+    elif bool((got[bad] == 0).all()):
+        given += ", each as 0"
     drawn = bad[:: max(1, -(-len(bad) // SHOWN))][:SHOWN]
     picture = Picture(
         kind="table",
@@ -192,7 +203,27 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
         got=(tuple(_cell(got[place]) for place in drawn),),
         expected=(tuple(_cell(numbers[place]) for place in drawn),),
     )
-    return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture)
+    return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture, alone=tensor != "key")
+
+
+def _shared(codes: torch.Tensor, numbers: torch.Tensor, bad: Sequence[int], form: str) -> str:
+    """What the codes that differ are, where it is all of a sort and no other; a zero is of no sort that shows."""
+    width, mantissa = (8, 3) if form == "02x" else (4, 1)
+    codes = codes.long()
+    exponents = codes >> mantissa & (1 << width - 1 - mantissa) - 1
+    shows, wrong = numbers != 0, torch.zeros(len(codes), dtype=torch.bool)
+    wrong[list(bad)] = True
+    sorts = {
+        "those with the sign bit set": codes >> width - 1 == 1,
+        "those without the sign bit": codes >> width - 1 == 0,
+        "those of exponent 0, the subnormal ones": exponents == 0,
+        "those of an exponent other than 0": exponents != 0,
+        "those of an odd mantissa": codes & 1 == 1,
+        "those of a mantissa other than 0": codes & (1 << mantissa) - 1 != 0,
+        "those of an exponent and a mantissa other than 0": (exponents != 0) & (codes & (1 << mantissa) - 1 != 0),
+    }
+    found = [name for name, of_sort in sorts.items() if bool((of_sort & shows == wrong & shows).all())]
+    return f": {found[0]}" if found else ""
 
 
 def _cell(x: torch.Tensor) -> float | None:
@@ -232,10 +263,11 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         if not wrong:
             return None
         said = "; ".join(f"channel {channel} arrives in {several(places) or 'none'}" for channel, places in wrong[:3])
-        return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
+        fact = Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own")
+        return Reading(fact=fact, alone=True)
 
     in_place = _channels_of_value(lab, kind)
-    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read, alone=True)
+    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read)
     query = 8.0 * torch.eye(CHANNELS)[list(TRIED), None]
     key, value = (_codes((len(TRIED), 1, CHANNELS, CHANNELS)) for _ in range(2))
     key[:, 0, range(CHANNELS), range(CHANNELS)] = value[:, 0, range(CHANNELS), range(CHANNELS)] = ONE[kind]
@@ -280,9 +312,8 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
             shown = bad[:: max(1, len(bad) // 3)][:3]
             said = "; ".join(f"channel {channel} comes out as {number(got[channel])}" for channel in shown)
             expected = ", ".join(number(want[channel]) for channel in shown)
-            return Reading(
-                fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
-            )
+            fact = Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
+            return Reading(fact=fact, alone=True)
 
         yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
 
@@ -321,7 +352,8 @@ def _read_scales_of_keys(found: Sequence[Finding], tensor: str, want: torch.Tens
         return None
     shown = bad[:: max(1, len(bad) // 3)][:3]
     said = "; ".join(f"key {place} gets {number(got[place])}" for place in shown)
-    return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[place]) for place in shown)))
+    fact = Fact(given=what, got=said, expected=", ".join(number(want[place]) for place in shown))
+    return Reading(fact=fact, alone=tensor == "value")
 
 
 def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
