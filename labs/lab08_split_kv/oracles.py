@@ -17,6 +17,7 @@ from labs.declaration import Inputs, Oracle
 from labs.decode_answers import TILES, Decode, on_inputs, padded_answer
 
 LOG2_E = math.log2(math.e)
+MOST = 8  # splits, where the launcher counts keys
 NUMBERS = (2, 3, 4, 5, 6, 7, 8, 16)  # of splits that a launcher may choose
 
 
@@ -157,7 +158,17 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
         )
         for length in (64, 128, 256)
     ]
-    return (*by_number, *by_length)
+    return (*by_number, *by_length, *((_one_for_every(keys), _number_for_every(keys)) for keys in (32, 64, 128)))
+
+
+def _number_for_every(keys: int) -> Callable[[Decode], int]:
+    return lambda decode: max(1, min(MOST, -(-decode.seqlen_kv // keys)))
+
+
+def _one_for_every(keys: int) -> Callable[[Decode], torch.Tensor]:
+    """As many splits as there are `keys` in the cache, MOST at most, of even length."""
+    number = _number_for_every(keys)
+    return lambda decode: torch.full_like(decode.kv_len, -(-decode.seqlen_kv // number(decode)))
 
 
 def _remainder_dropped(decode: Decode, splits: int) -> torch.Tensor:
@@ -176,7 +187,8 @@ def _counted_twice(decode: Decode, length: Callable[[Decode], torch.Tensor], til
     """Each split walks over whole tiles from its first key on, as far as there are keys."""
     own = length(decode).clamp(min=1)[:, None]
     place = torch.arange(decode.seqlen_kv, device=decode.key.device)[None, :]
-    first = torch.arange(decode.seqlen_kv, device=decode.key.device)[:, None, None] * own[None]  # [splits, batch, 1]
+    splits = int((-(-decode.seqlen_kv // own)).max())
+    first = torch.arange(splits, device=decode.key.device)[:, None, None] * own[None]  # [splits, batch, 1]
     starts = first < decode.kv_len[:, None]
     covers = starts & (place >= first) & (place < first + -(-own // tile) * tile)
     times = covers.sum(dim=0).clamp(min=1).double()
@@ -224,10 +236,9 @@ def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
             name="keys_counted_twice",
             sentence="Keys are counted more than once: the last tile of a split reads on into the keys of the next. "
             "Mask with the split's own end, not with kv_len.",
-            answer=on_inputs(read, functools.partial(_counted_twice, length=functools.partial(rule, splits=splits), tile=tile)),
+            answer=on_inputs(read, functools.partial(_counted_twice, length=length, tile=tile)),
         )
-        for splits in NUMBERS
-        for rule in (_per_sequence, _whole_cache)
+        for length, _ in cuts
         for tile in TILES
     )
     return joined + dropped + padded + twice
