@@ -1,7 +1,8 @@
 """Questions to a backward pass: gradients are linear in dout, so that identities around them show P and dS themselves.
 
 Where key is a multiple of the identity, query alone makes the scores and dquery is dS, as the launch over queries has it. Where
-query is that multiple, dkey is dS transposed; where dout is the identity, dvalue is P transposed.
+query is that multiple, dkey is dS transposed; where dout is the identity, its rows in reverse so that it is no multiple of
+query, dvalue is P transposed.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _weights(lab: Lab, scores: torch.Tensor, head_dim: int, what: str) -> Iterat
     value, dout = drawn(76, keys, head_dim), drawn(77, rows, head_dim)
     of_forward = _given(wide, ONE * torch.eye(keys, head_dim), torch.eye(keys, head_dim), dout)
     of_queries = _given(wide, ONE * torch.eye(keys, head_dim), value, dout)
-    of_keys = _given(ONE * torch.eye(rows, head_dim), high, value, torch.eye(rows, head_dim))
+    of_keys = _given(ONE * torch.eye(rows, head_dim), high, value, torch.eye(rows, head_dim).flip(0))
 
     def forward(wrong: Pairs) -> Reading | None:
         return _told("out", "P", *(x[0, 0, :, :keys] for x in wrong["out"]), seen=seen, what=said) if "out" in wrong else None
@@ -130,7 +131,9 @@ def _weights(lab: Lab, scores: torch.Tensor, head_dim: int, what: str) -> Iterat
     def by_keys(wrong: Pairs) -> Reading | None:
         for name, matrix in (("dvalue", "P"), ("dkey", "dS")):
             if name in wrong and "out" not in wrong and "lse" not in wrong:
-                return _told(name, matrix, *(x[0, 0, :, :rows].mT for x in wrong[name]), seen=seen, what=said)
+                found = [x[0, 0, :, :rows].mT for x in wrong[name]]
+                found = [x.flip(0) for x in found] if name == "dvalue" else found
+                return _told(name, matrix, *found, seen=seen, what=said)
         return None
 
     yield _question(lab, f"forward_{rows}_{keys}", of_forward, said, forward)

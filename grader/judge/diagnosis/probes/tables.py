@@ -188,9 +188,10 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
     wanted = "; ".join(f"{int(codes[place]):{form}} as {number(numbers[place])}" for place in shown)
     shared = _shared(codes, numbers, bad, form)
     given = f"codes of {tensor}, {len(bad)} of {len(codes)} differ{shared}"
-    factor = (got / numbers)[[place for place in bad if float(numbers[place])]]
+    finite = torch.isfinite(got)  # out may overflow
+    factor = (got / numbers)[[place for place in bad if float(numbers[place]) and bool(finite[place])]]
     if factor.numel() > 1 and bool(((factor - factor[0]).abs() <= 4e-3 * factor[0].abs()).all()):
-        if factor.numel() == int((numbers != 0).sum()) and factor.numel() == len(bad):
+        if factor.numel() == int(((numbers != 0) & finite).sum()) and factor.numel() == int(finite[bad].sum()):
             fact = Fact(given=f"every code of {tensor}", got=f"{number(factor[0])} times its number", expected="1 time")
             return Reading(fact=fact)
         given += f", each by the factor {number(factor[0])}"
@@ -219,6 +220,7 @@ def _shared(codes: torch.Tensor, numbers: torch.Tensor, bad: Sequence[int], form
         "those without the sign bit": codes >> width - 1 == 0,
         "those of exponent 0, the subnormal ones": exponents == 0,
         "those of an exponent other than 0": exponents != 0,
+        "those with the highest exponent bit set": exponents >> width - 2 - mantissa == 1,
         "those of an odd mantissa": codes & 1 == 1,
         "those of a mantissa other than 0": codes & (1 << mantissa) - 1 != 0,
         "those of an exponent and a mantissa other than 0": (exponents != 0) & (codes & (1 << mantissa) - 1 != 0),
@@ -293,12 +295,14 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 
 
 def _blocks_in_turn(lab: Lab, tensor: str) -> PreparedCase:
-    """One key, all codes 1; block g of value, or of key, with the scale 2^g."""
+    """One key, all codes 1; block g of value, or of key, with the scale 2^g; of neither where `tensor` is ""."""
     channels = BLOCKS * BLOCK
     scales = torch.tensor([SCALE_OF_ONE + 8 * g for g in range(BLOCKS)], dtype=torch.uint8).reshape(1, 1, 1, -1)
     value = torch.full((1, 1, 1, channels), ONE["nvfp4"], dtype=torch.uint8)
-    given = _raw("nvfp4", torch.zeros(1, 1, channels), _codes(tuple(value.shape)), value, **{f"{tensor}_scales": scales})
-    return prepared(lab, f"nvfp4_blocks_{tensor}", given, FP16, what=f"block scales of {tensor} 1, 2, 4, 8")
+    own = {f"{tensor}_scales": scales} if tensor else {}
+    given = _raw("nvfp4", torch.zeros(1, 1, channels), _codes(tuple(value.shape)), value, **own)
+    what = f"block scales of {tensor} 1, 2, 4, 8" if tensor else "all block scales 1"
+    return prepared(lab, f"nvfp4_blocks_{tensor or 'alike'}", given, FP16, what=what)
 
 
 def _of_other_blocks(finding: Finding, tensor: str) -> list[tuple[int, float, float]]:
@@ -320,7 +324,7 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
 
         def read(found: Sequence[Finding], tensor: str = tensor) -> Reading | None:
             bad = _of_other_blocks(found[0], tensor)
-            if not bad:
+            if not bad or found[1].failed:  # else it is not the scales that are wrong
                 return None
             shown = bad[:: max(1, len(bad) // 3)][:3]
             said = "; ".join(f"channel {channel} comes out as {number(got)}" for channel, got, _ in shown)
@@ -328,25 +332,28 @@ def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
             fact = Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
             return Reading(fact=fact, alone=True)
 
-        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(_blocks_in_turn(lab, tensor),), read=read)
+        cases = _blocks_in_turn(lab, tensor), _blocks_in_turn(lab, "")
+        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=cases, read=read)
 
 
 def _nvfp4_scales_of_keys(lab: Lab) -> Iterator[KernelQuestion]:
-    """64 keys in runs of eight, each run with block scales twice those of the one before: whose does a key get?"""
-    keys, run = 64, 8
-    power = torch.arange(keys) // run
+    """64 keys whose block scales are another power of two than those of their neighbours, of a tile and of a run of eight
+    before: whose does a key get? Key's are read beside the last key, which is 0.
+    """
+    keys = 64
+    power = (torch.arange(keys) + torch.arange(keys) // 8) % 8
     for tensor in ("value", "key"):
         lowest = 0 if tensor == "value" else -5  # scores up to 4 · 2^2
         scales = (SCALE_OF_ONE + 8 * (power + lowest)).to(torch.uint8)[None, None, :, None].expand(1, 1, keys, keys // BLOCK)
         value, key = _codes((1, 1, keys, keys)), _codes((1, 1, keys, keys))
         value[0, 0, range(keys), range(keys)] = ONE["nvfp4"]
-        key[..., 0] = ONE["nvfp4"] if tensor == "key" else 0
+        key[:, :, : keys - 1, 0] = ONE["nvfp4"] if tensor == "key" else 0
         query = torch.zeros(1, 1, keys)
         query[..., 0] = 1.0
         named = {f"{tensor}_scales": scales.contiguous()}
         given = _raw("nvfp4", query, key, value, **named)
         alike = _raw("nvfp4", query, key, value)
-        what = f"{keys} keys alike but for the block scales of {tensor}, each {run} keys twice those of the {run} before"
+        what = f"{keys} keys alike but for the block scales of {tensor}, which are 1, 2, 4 … 128 times the least in turn"
         cases = tuple(
             prepared(lab, f"nvfp4_scale_{tensor}_{number}", each, FP16, what=what) for number, each in enumerate((given, alike))
         )
@@ -360,7 +367,8 @@ def _read_scales_of_keys(found: Sequence[Finding], tensor: str, want: torch.Tens
     if found[0].out is None or found[1].failed or _misplaced(found[2]):
         return None
     weights = found[0].out.double().flatten()
-    got = weights * len(want) if tensor == "value" else torch.log(weights / weights[0]) + want[0]
+    got = weights * len(want) if tensor == "value" else torch.log(weights / weights[-1])[:-1]
+    want = want[: len(got)]
     bad = (~((got - want).abs() < 0.05 * want.clamp(min=1.0))).nonzero().flatten().tolist()
     if not bad:
         return None
