@@ -383,6 +383,13 @@ def test_what_is_read_off_the_codes_is_shown_alone():
     assert found.diagnosis.sentence.startswith("Codes of value, 2 of 16 differ")
 
 
+def test_a_wrong_scale_of_value_is_no_matter_of_counts():
+    compute = lambda inputs: way(LAB10)({**inputs, "value_global": inputs["key_global"]})  # noqa: E731
+
+    assert read(LAB10, "kv_len_65_1", compute) is None and read(LAB10, "equal_64", compute) is None
+    assert "counts 64 keys" in read(LAB10, "kv_len_65_1", way(LAB10, kv_len=lambda a: a.kv_len - 1)).fact.got
+
+
 def test_scales_are_not_read_where_their_blocks_are_exchanged():
     """Each channel takes the scale of the block before it."""
     compute = lambda inputs: way(LAB10)({**inputs, "value_scales": inputs["value_scales"].roll(1, dims=-1)})  # noqa: E731
