@@ -61,6 +61,12 @@ def table(made: Sequence[Form], tensors: Mapping[str, torch.Tensor]) -> torch.Te
     return torch.cat([torch.nn.functional.pad(each, (0, width - each.shape[1])) for each in rows])
 
 
+def part(made: Sequence[Form], form: Form, whole: torch.Tensor) -> torch.Tensor:
+    """One output's share of `table`, in its own shape; a column each where every cell is a row."""
+    first = sum(each.rows for each in made[: made.index(form)])
+    return whole[first : first + form.rows, : form.columns].reshape(form.shape + (1,) * form.cell_rows)
+
+
 def place(made: Sequence[Form], index: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
     """Which output a cell of the table belongs to, and where in it; of one tensor, the same place."""
     if len(made) == 1:

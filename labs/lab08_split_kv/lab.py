@@ -49,7 +49,10 @@ SYMPTOMS = (
     ),
     Symptom(
         name="merge_weights",
-        sentence="Right where all splits weigh the same, wrong where they do not: weigh each split by exp(lse − max).",
+        sentence=(
+            "Right where all tiles and splits weigh the same, wrong where they do not: sums of different maxima are not "
+            "brought together rightly, in the merge (each split by exp(lse − max)) or in the loop (exp(m_old − m_new))."
+        ),
         failing=("one_split_dominates", "ragged_splits"),
         passing=("equal_splits", "one_key"),
     ),

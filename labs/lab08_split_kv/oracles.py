@@ -17,6 +17,8 @@ from labs.declaration import Inputs, Oracle
 from labs.decode_answers import TILES, Decode, on_inputs, padded_answer
 
 LOG2_E = math.log2(math.e)
+MOST = 8  # splits, where the launcher counts keys
+NUMBERS = (2, 3, 4, 5, 6, 7, 8, 16)  # of splits that a launcher may choose
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,14 @@ def _relative(exponent: torch.Tensor) -> torch.Tensor:
     return exponent - exponent.amax(dim=-1, keepdim=True)
 
 
+def _in_turn(partials: Partials, splits: int, stale: tuple[str, ...]) -> torch.Tensor:
+    """The splits' weights under the largest lse until then, in the sums that are `stale`; in the other, under the last."""
+    lse = partials.lse
+    running = lse.cummax(dim=-1).values
+    weights = {True: torch.nan_to_num(torch.exp(lse - running), nan=0.0), False: torch.exp(_relative(lse)).nan_to_num(nan=0.0)}
+    return partials.join(weights["acc" in stale], weights["sum" in stale].sum(dim=-1, keepdim=True).clamp(min=1e-300))
+
+
 # name, sentence, how it joins the partials (`splits` is the number that the launcher chose)
 _BUGS: tuple[tuple[str, str, tuple[Callable[[Partials, int], torch.Tensor], ...]], ...] = (
     (
@@ -100,6 +110,19 @@ _BUGS: tuple[tuple[str, str, tuple[Callable[[Partials, int], torch.Tensor], ...]
         "Your output is the plain sum of the splits' outputs.",
         (lambda p, splits: p.join(torch.ones_like(p.l), 1.0),),
     ),
+    *(
+        (
+            f"merge_{name}_not_rescaled",
+            f"The merge takes the splits in turn and does not rescale {what} when the maximum grows: "
+            "multiply both sums by exp(m_old − m_new) first.",
+            (functools.partial(_in_turn, stale=stale),),
+        )
+        for name, what, stale in (
+            ("acc", "its sum of outputs", ("acc",)),
+            ("sum", "its sum of weights", ("sum",)),
+            ("both", "its sums", ("acc", "sum")),
+        )
+    ),
     (
         "only_first_split",
         "Your output equals attention over the first split alone.",
@@ -125,7 +148,7 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
     """Ways to cut a cache: the length of a split, and how many splits there are."""
     by_number = [
         (functools.partial(rule, splits=splits), lambda decode, splits=splits: splits)
-        for splits in (2, 4, 8, 16)
+        for splits in NUMBERS
         for rule in (_per_sequence, _whole_tiles, _whole_cache)
     ]
     by_length = [
@@ -135,7 +158,17 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
         )
         for length in (64, 128, 256)
     ]
-    return (*by_number, *by_length)
+    return (*by_number, *by_length, *((_one_for_every(keys), _number_for_every(keys)) for keys in (32, 64, 128)))
+
+
+def _number_for_every(keys: int) -> Callable[[Decode], int]:
+    return lambda decode: max(1, min(MOST, -(-decode.seqlen_kv // keys)))
+
+
+def _one_for_every(keys: int) -> Callable[[Decode], torch.Tensor]:
+    """As many splits as there are `keys` in the cache, MOST at most, of even length."""
+    number = _number_for_every(keys)
+    return lambda decode: torch.full_like(decode.kv_len, -(-decode.seqlen_kv // number(decode)))
 
 
 def _remainder_dropped(decode: Decode, splits: int) -> torch.Tensor:
@@ -148,6 +181,18 @@ def _padding_takes_part(decode: Decode, splits: int, tile: int) -> torch.Tensor:
     whole = decode.kv_len // length
     last = decode.kv_len - whole * length
     return padded_answer(decode, whole * (-length % tile) + -last % tile)
+
+
+def _counted_twice(decode: Decode, length: Callable[[Decode], torch.Tensor], tile: int) -> torch.Tensor:
+    """Each split walks over whole tiles from its first key on, as far as there are keys."""
+    own = length(decode).clamp(min=1)[:, None]
+    place = torch.arange(decode.seqlen_kv, device=decode.key.device)[None, :]
+    splits = int((-(-decode.seqlen_kv // own)).max())
+    first = torch.arange(splits, device=decode.key.device)[:, None, None] * own[None]  # [splits, batch, 1]
+    starts = first < decode.kv_len[:, None]
+    covers = starts & (place >= first) & (place < first + -(-own // tile) * tile)
+    times = covers.sum(dim=0).clamp(min=1).double()
+    return decode.weigh(decode.softmax(decode.scores() + torch.log(times)[:, None, None, :]))
 
 
 def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
@@ -175,7 +220,7 @@ def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
             sentence=sentence,
             answer=on_inputs(read, functools.partial(_remainder_dropped, splits=splits)),
         )
-        for splits in (4, 8, 16, 32)
+        for splits in (*NUMBERS, 32)
     )
     padded = tuple(
         Oracle(
@@ -183,7 +228,17 @@ def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
             sentence="The padding of a split's last tile takes part in the softmax: its scores are 0, and exp(0 − m) is not 0.",
             answer=on_inputs(read, functools.partial(_padding_takes_part, splits=splits, tile=tile)),
         )
-        for splits in (2, 4, 8, 16)
+        for splits in NUMBERS
         for tile in TILES
     )
-    return joined + dropped + padded
+    twice = tuple(
+        Oracle(
+            name="keys_counted_twice",
+            sentence="Keys are counted more than once: the last tile of a split reads on into the keys of the next. "
+            "Mask with the split's own end, not with kv_len.",
+            answer=on_inputs(read, functools.partial(_counted_twice, length=length, tile=tile)),
+        )
+        for length, _ in cuts
+        for tile in TILES
+    )
+    return joined + dropped + padded + twice

@@ -158,6 +158,7 @@ LAB = Lab(
     objectives=(),
     points=0,
     entry="attention_and_gradients",
+    kind="backward",
     arguments=("query", "key", "value", "dout", "out", "lse", "dquery", "dkey", "dvalue", "softmax_scale"),
     inputs=inputs,
     outputs=OUTPUTS,

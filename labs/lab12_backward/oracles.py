@@ -234,11 +234,13 @@ ORACLES = (
         "delta_added",
         "delta is added: it must be subtracted, dS = P · (dP − delta).",
         dscores=lambda probs, dprobs, delta: probs * (dprobs + delta),
+        noise=OVERGROWN,
     ),
     _oracle(
         "delta_of_dout",
         "delta is the sum of dO alone: it must be the sum of dO · O over a row's channels.",
         delta=lambda dout, out: dout.sum(-1, keepdim=True),
+        noise=OVERGROWN,
     ),
     _oracle(
         "delta_of_out",

@@ -71,8 +71,8 @@ class Inquiry:
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
-        """Whether one rule is left: a few facts will do then."""
-        return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
+        """Whether one rule is left, or none: answers deny rules and bring none up, and a few facts will do then."""
+        return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) <= 1
 
     def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
@@ -85,7 +85,7 @@ class Inquiry:
         readings = telling(answered)
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=tuple(reading.fact for reading in readings[:FACTS]) or facts_of_outputs(self._findings),
+            facts=(*(reading.fact for reading in readings), *facts_of_outputs(self._findings))[:FACTS],
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
@@ -115,7 +115,9 @@ class Inquiry:
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
             return pattern(self._findings, wrong) or worst(wrong[0])
         signs = functools.partial(confirmed, self._lab, self._findings)
-        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
+        readings = telling(answered)
+        misread = any(reading.alone for reading in readings)  # the cache: how attention goes on from there explains nothing
+        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None, own=misread)
         if rule is not None:
             own = any(oracle.name == rule[0] for oracle in self._lab.oracles)
             symptom = None if own else signs(rule[0])
@@ -130,13 +132,17 @@ class Inquiry:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
         if lost := few_bits(wrong):
             return lost
-        two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
+        two = self._suspects.pair(_asked(answered)) if not misread and not self._suspects.left(()) else None
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])
-        facts = [reading.fact for reading in telling(answered)]
+        facts = [reading.fact for reading in readings]
+        of_outputs = by_output(self._lab, self._findings)
+        if of_outputs is not None and (of_outputs.name != "wrong_answer" or not facts):
+            return of_outputs
         if facts:
-            return Diagnosis(name="measured", sentence=said(facts[0]))
-        return by_output(self._lab, self._findings) or pattern(self._findings, wrong) or worst(wrong[0])
+            which = f"{of_outputs.sentence} " if of_outputs is not None else ""
+            return Diagnosis(name="measured", sentence=which + said(facts[0]))
+        return pattern(self._findings, wrong) or worst(wrong[0])
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:

@@ -136,23 +136,26 @@ class Suspects:
     def _foretelling(self, rules: Sequence[Bug]) -> list[Bug]:
         return [rule for rule in rules if self._evidence.speak_for(rule)] if self._evidence.failed else []
 
-    def left(self, asked: Sequence[Finding]) -> list[Bug]:
-        """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any.
+    def left(self, asked: Sequence[Finding], *, own: bool = False) -> list[Bug]:
+        """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any, or `own` alone.
 
         A rule that changes what another one changes, and more, is left out: the more is not needed.
         """
         more = Evidence(asked)
-        kept = more.undenied(self._own_left) or more.undenied(self._known_left)  # these by the hundred, where they are needed
+        kept = more.undenied(self._own_left)
+        if not kept and not own:
+            kept = more.undenied(self._known_left)  # by the hundred, where they are needed
         return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
 
-    def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool]) -> tuple[str, str] | None:
+    def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool], *, own: bool = False) -> tuple[str, str] | None:
         """Name and sentence of the bug; None where no rule foretells all, or several do.
 
         Args:
             asked: what the kernel answered besides.
             preferred: whether a name is one that the lab has seen signs of, which decides between several.
+            own: only of the lab's own rules.
         """
-        rules = self.left(asked)
+        rules = self.left(asked, own=own)
         return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
 
     def pair(self, asked: Sequence[Finding]) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from grader.judge.diagnosis.strides import listed
 from grader.judge.verdict.gate import compare
 from grader.report import Diagnosis, Fact, Verdict
 from labs.declaration import Inputs, Lab, Oracle
-from labs.table import Form
+from labs.table import Form, part
 
 NOISE = 4.0  # a factor is one where what is left of a row is within so many of the case's limits
 FACTS = 3
@@ -72,9 +72,9 @@ def facts_of_outputs(findings: Sequence[Finding]) -> tuple[Fact, ...]:
 def alone(finding: Finding, form: Form) -> Finding:
     """The case as if this output were all that it asks for: [.., columns], a column each where every cell is a row."""
     assert finding.out is not None and finding.expected is not None and finding.comparison is not None
-    rows, shape = _rows(finding.prepared.forms, form), form.shape + (1,) * form.cell_rows
-    out, expected = (x[rows, : form.columns].reshape(shape) for x in (finding.out, finding.expected))
-    row_size = finding.row_size[rows] if finding.row_size is not None else None
+    forms = finding.prepared.forms
+    out, expected = (part(forms, form, x) for x in (finding.out, finding.expected))
+    row_size = finding.row_size[_rows(forms, form)] if finding.row_size is not None else None
     comparison = compare(out.to(form.dtype), expected, finding.comparison.limit, row_size)
     verdict = comparison.verdict if finding.verdict is not Verdict.NOT_RUN else finding.verdict
     return dataclasses.replace(
@@ -105,16 +105,14 @@ def _suspects(lab: Lab, name: str, findings: Sequence[Finding], answers: WeakIdK
     own = [alone(each, next(form for form in each.prepared.forms if form.name == name)) for each in answered]
     forms = {id(each.prepared.inputs): each.prepared.forms for each in answered}
 
-    def part(oracle: Oracle) -> Oracle:
+    def of_output(oracle: Oracle) -> Oracle:
         def answer(given: Inputs) -> torch.Tensor:
             made = forms[id(given)]
-            form = next(form for form in made if form.name == name)
-            table = _kept(answers, oracle, given)
-            return table[_rows(made, form), : form.columns].reshape(form.shape + (1,) * form.cell_rows)
+            return part(made, next(form for form in made if form.name == name), _kept(answers, oracle, given))
 
         return dataclasses.replace(oracle, answer=answer)
 
-    return Suspects([part(oracle) for oracle in lab.oracles], accounts(output.kind), own)
+    return Suspects([of_output(oracle) for oracle in lab.oracles], accounts(output.kind), own)
 
 
 def _spares(lab: Lab, failed: Sequence[Finding], wrong: Sequence[str], answers: WeakIdKeyDictionary, rule: str) -> bool:

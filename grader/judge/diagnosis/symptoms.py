@@ -51,7 +51,7 @@ NEEDS = {
     "empty_split": Needs(
         ("equal_64", "equal_512", "slope", "step_", "climb", "fall"), ("kv_len_", "equal_1")
     ),  # few keys leave splits empty
-    "merge_weights": Needs(("equal_64", "equal_512"), ("step_", "climb")),
+    "merge_weights": Needs(("equal_64", "equal_512", "slope"), ("step_", "climb")),
     "window_alignment": Needs(("weights_12_12",), ("weights_12_20",)),
 }
 

@@ -8,7 +8,7 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.diagnosis.accounts.attention import READERS
 from grader.judge.diagnosis.accounts.rules import accounts
-from grader.judge.diagnosis.accounts.way import Way, answer
+from grader.judge.diagnosis.accounts.way import Way, _product, answer
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from labs import lab_ids, load
@@ -68,6 +68,8 @@ def test_a_change_does_what_it_says(changes, expected):
 def test_what_overflows_or_underflows_does_so_as_in_float32():
     assert math.isnan(softmax_of([200.0, 0.0], maximum="none", empty="nan")[0])
     assert all(map(math.isnan, softmax_of([-200.0, -200.0], start=0.0, empty="nan")))
+    weights, value = torch.full((1, 2), 3 * 2.0**-149, dtype=torch.float64), torch.full((2, 1), 0.4, dtype=torch.float64)
+    assert float(_product(weights, value)) == 2 * 2.0**-149  # each is rounded to a whole number of the least there is
     assert softmax_of([-200.0, -200.0], start=0.0, empty="zero") == [0.0, 0.0]
     assert softmax_of([-200.0, -200.0]) == [0.5, 0.5]
 

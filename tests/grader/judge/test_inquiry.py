@@ -216,7 +216,7 @@ def test_another_heads_value_is_told_from_a_share_of_ones_own(compute, got):
     ("factor", "given", "got"),
     [
         (lambda codes: torch.full_like(codes, 2.0), "every code of value", "2 times its number"),
-        (lambda codes: 1.0 - 0.5 * (codes.abs() < 1), "codes of value, 110 of 256 differ, each by the factor 0.5", "01 as"),
+        (lambda codes: 1.0 - 0.5 * (codes.abs() < 1), "codes of value, 110 of 254 differ, each by the factor 0.5", "01 as"),
     ],
 )  # fmt: skip
 def test_one_factor_for_all_codes_is_no_matter_of_the_table(factor, given, got):
@@ -343,6 +343,81 @@ def test_channels_in_other_places_are_no_matter_of_the_codes(part, name, got):
     if name == "nvfp4_places":  # what else is read off channels would be said of the wrong ones
         assert [fact.given for fact in diagnosed(LAB10, compute).facts] == ["one channel of value is 1, the others 0"]
     assert read(LAB10, name, lambda inputs: 0.5 * way(LAB10)(inputs)) is None
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "name", "wrong", "given"),
+    [
+        (
+            LAB9,
+            "fp8_value_codes",
+            lambda x: x * (x.abs() >= 2.0**-6),
+            "14 of 254 differ: those of exponent 0, the subnormal ones",
+        ),
+        (LAB9, "fp8_value_codes", lambda x: x.abs(), "126 of 254 differ: those with the sign bit set, each by the factor −1"),
+        (LAB10, "nvfp4_value_codes", lambda x: x * (1 - (x.abs() == 3) / 6), "2 of 16 differ, each by the factor 0.8333"),
+        (LAB10, "nvfp4_value_codes", lambda x: x * (1 - (x.abs() == 0.5) / 2), "2 of 16 differ: those of exponent 0"),
+    ],
+)
+def test_codes_that_differ_say_what_they_share_and_end_the_asking(lab_id, name, wrong, given):
+    compute = lambda inputs: wrong(way(lab_id)(inputs)) if len(inputs["query"]) in (1, 8) else way(lab_id)(inputs)  # noqa: E731
+
+    reading = read(lab_id, name, compute)
+
+    assert reading.fact.given.startswith(f"codes of value, {given}") and reading.alone
+
+
+def test_what_is_read_off_the_codes_is_shown_alone():
+    """Every 3 of value is a 2.5, of which all weights and heads would show something."""
+    right = way(LAB10)
+
+    def compute(inputs):
+        codes = inputs["value_codes"]
+        low, high = (torch.where(codes >> at & 7 == 5, codes & (15 << at), 0) for at in (0, 4))
+        lost = {"value_codes": low | high, "value_scales": inputs["value_scales"]}
+        return right(inputs) - right({**inputs, **lost}) / 6
+
+    found = diagnosed(LAB10, compute)
+
+    assert {fact.given.partition(",")[0] for fact in found.facts} == {"codes of value"}
+    assert found.diagnosis.sentence.startswith("Codes of value, 2 of 16 differ")
+
+
+def test_a_wrong_scale_of_value_is_no_matter_of_counts():
+    compute = lambda inputs: way(LAB10)({**inputs, "value_global": inputs["key_global"]})  # noqa: E731
+
+    assert read(LAB10, "kv_len_65_1", compute) is None and read(LAB10, "equal_64", compute) is None
+    assert "counts 64 keys" in read(LAB10, "kv_len_65_1", way(LAB10, kv_len=lambda a: a.kv_len - 1)).fact.got
+
+
+def test_scales_are_not_read_where_their_blocks_are_exchanged():
+    """Each channel takes the scale of the block before it."""
+    compute = lambda inputs: way(LAB10)({**inputs, "value_scales": inputs["value_scales"].roll(1, dims=-1)})  # noqa: E731
+
+    assert "channel 0 comes out as 8" in read(LAB10, "nvfp4_blocks_value", compute).fact.got
+    assert read(LAB10, "nvfp4_scale_codes", compute) is None
+    assert read(LAB10, "nvfp4_blocks_value", lambda inputs: 0.5 * way(LAB10)(inputs)) is None  # of no block
+
+
+def test_keys_that_are_counted_several_times_are_told_how_often():
+    right = way(LAB7)
+
+    def compute(inputs):
+        out = right(inputs)
+        return out * (1 + 2 * ((torch.arange(out.shape[-1]) >= 40) & (torch.arange(out.shape[-1]) < 44)))
+
+    assert read(LAB7, "equal_64", compute).fact.got == "keys 40 to 43 count 3 times as much as key 0"
+
+
+def test_a_rule_is_computed_for_the_case_that_it_is_asked_of():
+    """Of two cases that share their first tensor each has its own numbers."""
+    lab = load(LAB7).lab
+    given = dict(prepare(lab, lab.cases[0], SEED).inputs)
+    rule = accounts(lab.kind)[0]
+
+    one, other = rule.answer(given), rule.answer({**given, "value": -given["value"]})
+
+    assert torch.equal(one, -other) and bool(one.any())
 
 
 @pytest.mark.parametrize("part", ["key", "value"])

@@ -54,9 +54,11 @@ _kept = WeakIdKeyDictionary()  # by a tensor of the inputs: what they ask for, r
 
 def _read(reader: Callable[[Inputs], Attention], given: Inputs) -> Attention:
     first = next(value for value in given.values() if isinstance(value, torch.Tensor))
-    if first not in _kept:
-        _kept[first] = reader(given)
-    return _kept[first]
+    rest = [value for value in given.values() if value is not first]  # another case may share the first alone
+    kept = _kept.get(first)
+    if kept is None or len(kept[0]) != len(rest) or any(old is not new for old, new in zip(kept[0], rest, strict=True)):
+        kept = _kept[first] = rest, reader(given)
+    return kept[1]
 
 
 _ONE_MORE = (

@@ -15,6 +15,7 @@ import torch
 from grader.judge.diagnosis.accounts.attention import Attention
 
 INF = math.inf
+TINY = 2.0**-110  # a product of less may be subnormal in float32
 Change = Callable[[Attention], Attention]
 Seen = Callable[[Attention], torch.Tensor]
 
@@ -201,7 +202,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         total = step if way.fresh_sum else kept
         if acc is not None and lanes.value is not None:  # both or neither
             numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
-            step = numerators.masked_fill(~lanes.in_product[..., at], 0.0) @ lanes.value[..., at, :]
+            step = _product(numerators.masked_fill(~lanes.in_product[..., at], 0.0), lanes.value[..., at, :])
             grown = alpha[way.acc_power]
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
@@ -217,6 +218,18 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         base = m.masked_fill(m == -INF, 0.0)
         acc = _exp(way.base * (lanes.scores - base)).masked_fill(~lanes.in_product, 0.0)[..., : lanes.width]
     return total, acc
+
+
+def _product(numerators: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """numerators @ value. Of a row of nearly subnormal ones each product is rounded, as float32 does; their sum is exact."""
+    product = numerators @ value
+    largest = numerators.amax(-1)
+    tiny = (largest > 0) & (largest < TINY)
+    if bool(tiny.any()):
+        rows = tiny.nonzero(as_tuple=True)
+        of_rows = value.expand(*numerators.shape[:-2], *value.shape[-2:])[rows[:-1]]
+        product[rows] = (numerators[rows].float()[:, :, None] * of_rows.float()).double().sum(1)
+    return product
 
 
 def _under_own_maximum(scores: torch.Tensor, part: torch.Tensor) -> torch.Tensor:

@@ -66,18 +66,26 @@ def ask(
             wrong = any(finding.failed for finding in own)
             reading = question.read(own) if wrong else None
             answered.append(AskedQuestion(question=question, findings=own, reading=reading))
+            if _settled(answered):
+                return answered
             if reading is not None and len(telling(answered)) >= ENOUGH_FACTS and enough(answered):
                 return answered
     return answered
 
 
 def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
-    """Readings that are to be shown: the first of each family of questions; where one is to stand alone, that one."""
-    alone = [each.reading for each in answered if each.question.alone and each.reading is not None]
+    """Readings that are to be shown: the first of each family of questions; where some are to stand alone, those."""
+    alone = [each.reading for each in answered if each.reading is not None and each.reading.alone]
     if alone:
-        return alone[:1]
+        return alone
     first: dict[str, Reading] = {}
     for each in answered:
         if each.reading is not None:
             first.setdefault(each.question.family, each.reading)
     return list(first.values())
+
+
+def _settled(answered: Sequence[AskedQuestion]) -> bool:
+    """Whether a family of questions has been asked to its end of which a reading stands alone: no other would be shown."""
+    last = answered[-1].question.family
+    return any(each.reading is not None and each.reading.alone and each.question.family != last for each in answered)

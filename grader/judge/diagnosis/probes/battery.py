@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from grader.judge.diagnosis.probes import (
     columns,
     counts,
+    gradients,
     heads,
     layouts,
     precision,
@@ -36,6 +37,9 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
             return
         case "softmax":
             yield from columns.columns(lab, WIDEST.get(lab_id, UNLIMITED))
+            return
+        case "backward":
+            yield from gradients.gradients(lab)
             return
     for ask in (
         tables.tables,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, number, prepared
@@ -17,14 +18,12 @@ LENGTHS = (64, 1, 15, 16, 17, 33, 63, 65, 100, 127, 129, 200, 257, 512)
 SIZES = (1, 0, 2, 16, 17, 31, 64, 65, 100, 127)  # kv_len of sequences in a cache of CACHE keys
 CACHE = 128
 HEAD_DIM = 64
+MOST_TIMES = 8.5  # as often may a key be counted; more is no count
 
 
 def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
-    """One row over n keys of score 0; in the quantised labs beside one key alone: where that is wrong, nothing is counted."""
-    channels = torch.arange(0, HEAD_DIM, 7)  # of either half of a byte, in every block
-    value = torch.nn.functional.one_hot(channels, HEAD_DIM)[:, None, None].float() * unit(kind)
-    given = arguments(kind, torch.zeros_like(value), torch.zeros_like(value), value, scale=0.25)
-    lone = (prepared(lab, "equal_lone", given, FP16, what="one key"),) if kind in ("fp8", "nvfp4") else ()
+    """One row over n keys of score 0."""
+    lone = _lone(lab, kind)
     for keys in LENGTHS:
         query, key = torch.zeros(1, 1, 1, HEAD_DIM), torch.zeros(1, 1, keys, HEAD_DIM)
         given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25)
@@ -35,8 +34,23 @@ def equal_scores(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         )
 
 
+def _lone(lab: Lab, kind: str) -> tuple[PreparedCase, ...]:
+    """In the quantised labs, one key alone: where that is another number, value is misread, and nothing is counted."""
+    if kind not in ("fp8", "nvfp4"):
+        return ()
+    channels = torch.arange(0, HEAD_DIM, 21)  # of either half of a byte, in every block
+    value = torch.nn.functional.one_hot(channels, HEAD_DIM)[:, None, None].float() * unit(kind)
+    given = arguments(kind, torch.zeros_like(value), torch.zeros_like(value), value, scale=0.25)
+    return (prepared(lab, "equal_lone", given, FP16, what="one key"),)
+
+
+def _misread(lone: Finding) -> bool:
+    """Whether one key comes out as another number: where it is lost, out is 0 or NaN."""
+    return lone.failed and (lone.out is None or bool(lone.out.nan_to_num(nan=0.0).any()))
+
+
 def _read(found: Sequence[Finding], kind: str, keys: int, what: str) -> Reading | None:
-    if found[0].out is None or any(finding.failed for finding in found[1:]):
+    if found[0].out is None or any(map(_misread, found[1:])):
         return None
     return _counted(found[0].out.double().flatten(), kind, keys, keys, what)
 
@@ -74,6 +88,12 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
         low = int(torch.where(inside, weights, torch.inf).argmin())
         least, greatest = (keys_named(of(places[[at]])) for at in (low, int(weights.argmax())))
         said = f"weights from {number(weights[low])} ({least}) to {number(largest)} ({greatest})"
+        times = torch.where(inside, weights, weights[low]) / weights[low]
+        if float(times.max()) < MOST_TIMES and bool(((times - times.round()).abs() < 0.02 * times).all()):
+            often = of(places[times.round() == times.round().max()])
+            verb = "count" if len(often) > 1 else "counts"
+            said = f"{keys_named(often)} {verb} {int(times.max().round())} times as much as {least}"
+            return Reading(fact=Fact(given=what, got=said, expected="all alike"))
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
     right = not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
     return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
@@ -83,6 +103,7 @@ def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """kv_len: one sequence alone, and many in one cache, in both orders."""
     if kind not in ("decode", "fp8", "nvfp4"):
         return
+    lone = _lone(lab, kind)
     alone = [[length] for length in (65, 64, 1, 127)]
     for lens in (*alone, list(SIZES), list(reversed(SIZES))):
         batch = len(lens)
@@ -96,7 +117,7 @@ def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         case = prepared(lab, f"kv_len_{lens[0]}_{batch}", given, FP16, what=what)
         yield KernelQuestion(
             name=f"kv_len_{lens[0]}_{batch}",
-            cases=(case,),
+            cases=(case, *lone),
             read=functools.partial(_read_lengths, kind=kind, lens=lens, what=what),
         )
 
@@ -104,7 +125,7 @@ def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: str) -> Reading | None:
     """The first sequence whose row is not as it should be."""
     finding = found[0]
-    if finding.out is None or finding.expected is None:
+    if finding.out is None or finding.expected is None or any(map(_misread, found[1:])):
         return None
     assert finding.comparison is not None
     if not finding.comparison.bad_rows:

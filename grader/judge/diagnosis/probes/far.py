@@ -28,7 +28,7 @@ def far_apart(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 
 
 def _question(lab: Lab, given: Sequence[tuple[str, Inputs]]) -> KernelQuestion:
-    names = [name for name in ("x", "query", "key", "value") if name in given[0][1]]
+    names = [name for name in ("x", "query", "key", "value", "dout") if name in given[0][1]]
     asked = [(axis, inputs, name) for axis, inputs in given for name in names]
     cases = [
         prepared(lab, f"far_{axis}_{name}", inputs, FP16, what=f"{axis} of {name} far apart", spread=(name,))

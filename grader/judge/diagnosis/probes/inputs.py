@@ -34,7 +34,8 @@ def arguments(
 ) -> dict[str, Any]:
     """The lab's arguments but `out`.
 
-    query: [batch, heads, rows, head_dim]; key, value: [batch, heads_kv, keys, head_dim]; one row in the decode labs.
+    query: [batch, heads, rows, head_dim]; key, value: [batch, heads_kv, keys, head_dim]; one row in the decode labs. dout, in a
+    backward pass, holds query's numbers from the last channel to the first.
     """
     given: dict[str, Any] = {"query": query.to(FP16).contiguous()}
     if kind in ("decode", "fp8", "nvfp4"):
@@ -55,6 +56,8 @@ def arguments(
     given["softmax_scale"] = scale
     if kind == "window":
         given["window"] = window
+    if kind == "backward":
+        given["dout"] = given["query"].flip(-1).contiguous()
     return given
 
 
@@ -71,7 +74,7 @@ def _fp8(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _nvfp4(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     finite = x.nan_to_num(nan=0.0)
-    whole = _power_of_two(finite.abs().amax() / 6 / 448)
+    whole = _power_of_two(finite.abs().amax() / 6 / 448) if bool(finite.any()) else torch.ones(())  # so that zeros say nothing
     blocks = finite.unflatten(-1, (-1, BLOCK))
     largest = blocks.abs().amax(-1)  # of a block; one of zeros has the scale of the largest: it is no sign of its place
     scales = encode_e4m3(_power_of_two(torch.where(largest == 0, largest.amax(), largest) / 6) / whole)

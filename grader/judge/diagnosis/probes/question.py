@@ -16,23 +16,23 @@ from labs.declaration import Case, Inputs, Lab
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the answers to a question say: a fact, and a picture where there is one."""
+    """What the answers to a question say: a fact, and a picture where there is one.
+
+    `alone`: nothing else is shown but readings of this sort: other questions would take the one for the other.
+    """
 
     fact: Fact
     picture: Picture | None = None
+    alone: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KernelQuestion:
-    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed.
-
-    `alone`: where it reads something nothing else is shown: other questions would take the one for the other.
-    """
+    """`cases` are run; `read` gets their findings, one each, and says what is wrong. It is asked only where one failed."""
 
     name: str
     cases: tuple[PreparedCase, ...]
     read: Callable[[Sequence[Finding]], Reading | None]
-    alone: bool = False
 
     @property
     def family(self) -> str:
@@ -58,7 +58,8 @@ def prepared(
 
 def number(value: float) -> str:
     """Four digits, for a sentence."""
-    return f"{float(value):.4g}".replace("-", "−", 1) if float(value) < 0 else f"{float(value):.4g}"
+    value = float(value) + 0.0  # −0 is 0
+    return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
 
 
 def several(places: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ SCALE_OF_ONE = 0x38
 ROUNDED = 0.07  # of a score: what rounding out to eight bits would do to it; the nearest codes are further apart
 CHANNELS = 32  # of rows by which channels are told apart
 TRIED = (0, 1, 2, 3, 7, 8, 16, 31)  # of them, each in a sequence of its own
+BLOCKS = 4  # of a row whose blocks are told apart
 SHOWN = 16  # codes of a table that are drawn, at most
 
 
@@ -70,8 +71,9 @@ def _fp8_codes(lab: Lab) -> Iterator[KernelQuestion]:
     """One key: out is value, so that all codes of value are read at once. Key's are read as the score of one key beside a 0."""
     codes = torch.arange(256, dtype=torch.uint8)
     codes = torch.where((codes & 0x7F) == 0x7F, 0, codes)
-    value = codes.reshape(2, 1, 1, 128)
-    given = _raw("fp8", torch.zeros(2, 1, 128), _codes((2, 1, 1, 128)), value)
+    codes = codes[decode_e4m3(codes).abs().argsort(stable=True)]  # small ones in rows of their own, where they show
+    value = codes.reshape(8, 1, 1, 32)
+    given = _raw("fp8", torch.zeros(8, 1, 32), _codes((8, 1, 1, 32)), value)
     yield _table(lab, "fp8_value_codes", given, "value", codes, decode_e4m3(codes), "02x")
     yield _key_table(lab, "fp8", codes, decode_e4m3(codes), "02x")
 
@@ -169,21 +171,32 @@ def _one_factor(got: torch.Tensor, numbers: torch.Tensor, error: torch.Tensor) -
 
 
 def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tensor: str, form: str) -> Reading | None:
-    """The codes that come out as something else, and how many."""
+    """The codes that come out as something else, how many, and what they have in common; None where none is a number."""
+    if not bool(torch.isfinite(got).any()):
+        return None
     same = (got - numbers).abs() <= 4e-3 * numbers.abs() + 1e-6
     bad = (~same).nonzero().flatten().tolist()
     if not bad:
         return None
+    alike = {code: [place for place in range(len(codes)) if int(codes[place]) == code] for code in codes.tolist()}
+    if all(float((got[places] - got[places[0]]).abs().max()) <= 1e-6 for places in alike.values()):  # of either nibble
+        kept = [places[0] for places in alike.values()]
+        got, numbers, codes = got[kept], numbers[kept], codes[kept]
+        bad = [at for at, place in enumerate(kept) if place in bad]
     shown = bad[:: max(1, len(bad) // 3)][:3]
     said = "; ".join(f"{int(codes[place]):{form}} as {number(got[place])}" for place in shown)
     wanted = "; ".join(f"{int(codes[place]):{form}} as {number(numbers[place])}" for place in shown)
-    given = f"codes of {tensor}" + (f", {len(bad)} of {len(codes)} differ" if len(bad) > len(shown) else "")
-    factor = (got / numbers)[[place for place in bad if float(numbers[place])]]
+    shared = _shared(codes, numbers, bad, form)
+    given = f"codes of {tensor}, {len(bad)} of {len(codes)} differ{shared}"
+    finite = torch.isfinite(got)  # out may overflow
+    factor = (got / numbers)[[place for place in bad if float(numbers[place]) and bool(finite[place])]]
     if factor.numel() > 1 and bool(((factor - factor[0]).abs() <= 4e-3 * factor[0].abs()).all()):
-        if factor.numel() == int((numbers != 0).sum()) and factor.numel() == len(bad):
+        if factor.numel() == int(((numbers != 0) & finite).sum()) and factor.numel() == int(finite[bad].sum()):
             fact = Fact(given=f"every code of {tensor}", got=f"{number(factor[0])} times its number", expected="1 time")
             return Reading(fact=fact)
         given += f", each by the factor {number(factor[0])}"
+    elif bool((got[bad] == 0).all()):
+        given += ", each as 0"
     drawn = bad[:: max(1, -(-len(bad) // SHOWN))][:SHOWN]
     picture = Picture(
         kind="table",
@@ -192,7 +205,28 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
         got=(tuple(_cell(got[place]) for place in drawn),),
         expected=(tuple(_cell(numbers[place]) for place in drawn),),
     )
-    return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture)
+    return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture, alone=tensor != "key")
+
+
+def _shared(codes: torch.Tensor, numbers: torch.Tensor, bad: Sequence[int], form: str) -> str:
+    """What the codes that differ are, where it is all of a sort and no other; a zero is of no sort that shows."""
+    width, mantissa = (8, 3) if form == "02x" else (4, 1)
+    codes = codes.long()
+    exponents = codes >> mantissa & (1 << width - 1 - mantissa) - 1
+    shows, wrong = numbers != 0, torch.zeros(len(codes), dtype=torch.bool)
+    wrong[list(bad)] = True
+    sorts = {
+        "those with the sign bit set": codes >> width - 1 == 1,
+        "those without the sign bit": codes >> width - 1 == 0,
+        "those of exponent 0, the subnormal ones": exponents == 0,
+        "those of an exponent other than 0": exponents != 0,
+        "those with the highest exponent bit set": exponents >> width - 2 - mantissa == 1,
+        "those of an odd mantissa": codes & 1 == 1,
+        "those of a mantissa other than 0": codes & (1 << mantissa) - 1 != 0,
+        "those of an exponent and a mantissa other than 0": (exponents != 0) & (codes & (1 << mantissa) - 1 != 0),
+    }
+    found = [name for name, of_sort in sorts.items() if bool((of_sort & shows == wrong & shows).all())]
+    return f": {found[0]}" if found else ""
 
 
 def _cell(x: torch.Tensor) -> float | None:
@@ -232,10 +266,11 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         if not wrong:
             return None
         said = "; ".join(f"channel {channel} arrives in {several(places) or 'none'}" for channel, places in wrong[:3])
-        return Reading(fact=Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own"))
+        fact = Fact(given="one channel of value is 1, the others 0", got=said, expected="each in its own")
+        return Reading(fact=fact, alone=True)
 
     in_place = _channels_of_value(lab, kind)
-    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read, alone=True)
+    yield KernelQuestion(name=f"{kind}_places", cases=(in_place,), read=read)
     query = 8.0 * torch.eye(CHANNELS)[list(TRIED), None]
     key, value = (_codes((len(TRIED), 1, CHANNELS, CHANNELS)) for _ in range(2))
     key[:, 0, range(CHANNELS), range(CHANNELS)] = value[:, 0, range(CHANNELS), range(CHANNELS)] = ONE[kind]
@@ -259,69 +294,88 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     yield KernelQuestion(name=name, cases=(case, in_place, alike), read=read_meeting)
 
 
-def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
-    """All codes 1, block g with the scale 2^g: which scale does each channel get?"""
-    channels = 64
-    blocks = channels // BLOCK
-    scales = torch.tensor([SCALE_OF_ONE + 8 * g for g in range(blocks)], dtype=torch.uint8).reshape(1, 1, 1, -1)
+def _blocks_in_turn(lab: Lab, tensor: str) -> PreparedCase:
+    """One key, all codes 1; block g of value, or of key, with the scale 2^g; of neither where `tensor` is ""."""
+    channels = BLOCKS * BLOCK
+    scales = torch.tensor([SCALE_OF_ONE + 8 * g for g in range(BLOCKS)], dtype=torch.uint8).reshape(1, 1, 1, -1)
     value = torch.full((1, 1, 1, channels), ONE["nvfp4"], dtype=torch.uint8)
+    own = {f"{tensor}_scales": scales} if tensor else {}
+    given = _raw("nvfp4", torch.zeros(1, 1, channels), _codes(tuple(value.shape)), value, **own)
+    what = f"block scales of {tensor} 1, 2, 4, 8" if tensor else "all block scales 1"
+    return prepared(lab, f"nvfp4_blocks_{tensor or 'alike'}", given, FP16, what=what)
+
+
+def _of_other_blocks(finding: Finding, tensor: str) -> list[tuple[int, float, float]]:
+    """Channels of value that do not come out as their block's scale says: got and wanted; none where one factor explains it."""
+    if finding.out is None or not bool(torch.isfinite(finding.out).all()):
+        return []
+    got = finding.out.double().flatten()
+    want = 2.0 ** (torch.arange(len(got)) // BLOCK) if tensor == "value" else torch.ones(len(got))
+    factor = got / want
+    if bool(((factor - factor[0]).abs() <= 0.02 * factor[0].abs()).all()):
+        return []
+    bad = ((factor - 1).abs() > 0.02).nonzero().flatten().tolist()
+    return [(channel, float(got[channel]), float(want[channel])) for channel in bad]
+
+
+def _nvfp4_blocks(lab: Lab) -> Iterator[KernelQuestion]:
+    """Which block's scale does each channel get?"""
     for tensor in ("value", "key"):
-        given = _raw("nvfp4", torch.zeros(1, 1, channels), _codes(tuple(value.shape)), value, **{f"{tensor}_scales": scales})
-        case = prepared(lab, f"nvfp4_blocks_{tensor}", given, FP16, what=f"block scales of {tensor} 1, 2, 4, 8")
 
         def read(found: Sequence[Finding], tensor: str = tensor) -> Reading | None:
-            if found[0].out is None:
-                return None
-            got = found[0].out.double().flatten()
-            want = 2.0 ** (torch.arange(channels) // BLOCK) if tensor == "value" else torch.ones(channels)
-            bad = ((got / want - 1).abs() > 0.02).nonzero().flatten().tolist()
-            if not bad:
+            bad = _of_other_blocks(found[0], tensor)
+            if not bad or found[1].failed:  # else it is not the scales that are wrong
                 return None
             shown = bad[:: max(1, len(bad) // 3)][:3]
-            said = "; ".join(f"channel {channel} comes out as {number(got[channel])}" for channel in shown)
-            expected = ", ".join(number(want[channel]) for channel in shown)
-            return Reading(
-                fact=Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
-            )
+            said = "; ".join(f"channel {channel} comes out as {number(got)}" for channel, got, _ in shown)
+            expected = ", ".join(number(want) for _, _, want in shown)
+            fact = Fact(given=f"value codes all 1, block scales of {tensor} 1, 2, 4, 8", got=said, expected=expected)
+            return Reading(fact=fact, alone=True)
 
-        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=(case,), read=read)
+        cases = _blocks_in_turn(lab, tensor), _blocks_in_turn(lab, "")
+        yield KernelQuestion(name=f"nvfp4_blocks_{tensor}", cases=cases, read=read)
 
 
 def _nvfp4_scales_of_keys(lab: Lab) -> Iterator[KernelQuestion]:
-    """64 keys in runs of eight, each run with block scales twice those of the one before: whose does a key get?"""
-    keys, run = 64, 8
-    power = torch.arange(keys) // run
+    """64 keys whose block scales are another power of two than those of their neighbours, of a tile and of a run of eight
+    before: whose does a key get? Key's are read beside the last key, which is 0.
+    """
+    keys = 64
+    power = (torch.arange(keys) + torch.arange(keys) // 8) % 8
     for tensor in ("value", "key"):
         lowest = 0 if tensor == "value" else -5  # scores up to 4 · 2^2
         scales = (SCALE_OF_ONE + 8 * (power + lowest)).to(torch.uint8)[None, None, :, None].expand(1, 1, keys, keys // BLOCK)
         value, key = _codes((1, 1, keys, keys)), _codes((1, 1, keys, keys))
         value[0, 0, range(keys), range(keys)] = ONE["nvfp4"]
-        key[..., 0] = ONE["nvfp4"] if tensor == "key" else 0
+        key[:, :, : keys - 1, 0] = ONE["nvfp4"] if tensor == "key" else 0
         query = torch.zeros(1, 1, keys)
         query[..., 0] = 1.0
         named = {f"{tensor}_scales": scales.contiguous()}
         given = _raw("nvfp4", query, key, value, **named)
         alike = _raw("nvfp4", query, key, value)
-        what = f"{keys} keys alike but for the block scales of {tensor}, each {run} keys twice those of the {run} before"
+        what = f"{keys} keys alike but for the block scales of {tensor}, which are 1, 2, 4 … 128 times the least in turn"
         cases = tuple(
             prepared(lab, f"nvfp4_scale_{tensor}_{number}", each, FP16, what=what) for number, each in enumerate((given, alike))
         )
+        cases += (_channels_of_value(lab, "nvfp4"),)
 
         read = functools.partial(_read_scales_of_keys, tensor=tensor, want=2.0 ** (power + lowest).double(), what=what)
         yield KernelQuestion(name=f"nvfp4_scales_of_keys_{tensor}", cases=cases, read=read)
 
 
 def _read_scales_of_keys(found: Sequence[Finding], tensor: str, want: torch.Tensor, what: str) -> Reading | None:
-    if found[0].out is None or found[1].failed:
+    if found[0].out is None or found[1].failed or _misplaced(found[2]):
         return None
     weights = found[0].out.double().flatten()
-    got = weights * len(want) if tensor == "value" else torch.log(weights / weights[0]) + want[0]
+    got = weights * len(want) if tensor == "value" else torch.log(weights / weights[-1])[:-1]
+    want = want[: len(got)]
     bad = (~((got - want).abs() < 0.05 * want.clamp(min=1.0))).nonzero().flatten().tolist()
     if not bad:
         return None
     shown = bad[:: max(1, len(bad) // 3)][:3]
     said = "; ".join(f"key {place} gets {number(got[place])}" for place in shown)
-    return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[place]) for place in shown)))
+    fact = Fact(given=what, got=said, expected=", ".join(number(want[place]) for place in shown))
+    return Reading(fact=fact, alone=tensor == "value")
 
 
 def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
@@ -333,12 +387,12 @@ def _nvfp4_scale_codes(lab: Lab) -> Iterator[KernelQuestion]:
     case = prepared(lab, "nvfp4_scale_codes", given, FP16, what="one key, every code of a block scale of value")
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None:
+        if found[0].out is None or found[1].out is None or _of_other_blocks(found[1], "value"):  # read from elsewhere
             return None
         got = found[0].out.double()[:, 0, ::BLOCK].flatten()
         return _decoded(got, decode_e4m3(codes).double(), codes, "value's block scales", "02x")
 
-    yield KernelQuestion(name="nvfp4_scale_codes", cases=(case,), read=read)
+    yield KernelQuestion(name="nvfp4_scale_codes", cases=(case, _blocks_in_turn(lab, "value")), read=read)
 
 
 def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -391,6 +445,8 @@ def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
     if finding.out is None or finding.expected is None:
         return None
     got, want = finding.out.double()[0, :, 0], finding.expected.double()[0, :, 0]
+    if not bool(torch.isfinite(got).any()):  # that is no matter of scales
+        return None
     bad = (~((got - want).abs() <= 0.01 * want.abs())).nonzero().flatten().tolist()
     if not bad or not bool(got.any()):
         return None
