@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis import origins as of_origins
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
@@ -25,6 +26,7 @@ from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
 from grader.report import Diagnosis, Fact, Picture, Verdict
+from grader.sandbox.protocol import Origin
 from labs.declaration import Lab
 
 FACTS = 3  # in a report, at most
@@ -74,22 +76,28 @@ class Inquiry:
         """Whether one rule is left: a few facts will do then."""
         return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) == 1
 
-    def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
+    def to_follow(self, answered: Sequence[AskedQuestion]) -> Finding | None:
+        """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
+        return None if self._of_addresses is not None else of_origins.to_follow(self._findings, answered)
+
+    def diagnose(self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
 
         Args:
             answered: what the kernel answered to `questions`; () where it was asked nothing.
+            origins: where NaN and Inf in the case `to_follow` come from.
         """
-        found = self._diagnosis(answered)
+        found = self._diagnosis(answered, origins)
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
+        followed = of_origins.facts(origins[:1], self.to_follow(answered))
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=tuple(reading.fact for reading in readings[:FACTS]) or facts_of_outputs(self._findings),
+            facts=(*followed, *(reading.fact for reading in readings))[:FACTS] or facts_of_outputs(self._findings),
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
-    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis:
+    def _diagnosis(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What is wrong, without the remarks."""
         lab, findings, failed = self._lab, self._findings, self._failed
         if not failed:
@@ -106,9 +114,9 @@ class Inquiry:
             own = hard[0].own
             assert own is not None
             return dataclasses.replace(own, detail=_share(hard, findings))
-        return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
+        return dataclasses.replace(self._by_value(wrong, answered, origins), detail=_detail(wrong))
 
-    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What is wrong with answers that are there."""
         if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
             return undefined
@@ -133,6 +141,8 @@ class Inquiry:
         two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])
+        if wrong[0].verdict is Verdict.NOT_FINITE and (origin := of_origins.diagnosis(origins)):
+            return origin
         facts = [reading.fact for reading in telling(answered)]
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))
