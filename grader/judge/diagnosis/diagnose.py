@@ -22,6 +22,7 @@ from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
+from grader.judge.diagnosis.probes.twins import told_by_twin, twins
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
@@ -65,6 +66,8 @@ class Inquiry:
         failed = self._failed
         if any(finding.verdict in ENDINGS for finding in failed):
             return
+        if not any(finding.visible for finding in failed):
+            yield from twins(self._lab, failed)
         if self._of_offsets is not None:
             yield from far_apart(self._lab, self._lab.kind) if self._lab.kind else ()
         elif self._of_strides is not None:
@@ -93,7 +96,7 @@ class Inquiry:
         followed = of_origins.facts(origins[:1], self.to_follow(answered))
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=(*followed, *(reading.fact for reading in readings))[:FACTS] or facts_of_outputs(self._findings),
+            facts=_first(followed, [reading.fact for reading in readings], self._failed) or facts_of_outputs(self._findings),
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
@@ -113,6 +116,8 @@ class Inquiry:
         if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
             own = hard[0].own
             assert own is not None
+            if not hard[0].visible:
+                own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
         return dataclasses.replace(self._by_value(wrong, answered, origins), detail=_detail(wrong))
 
@@ -147,6 +152,12 @@ class Inquiry:
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))
         return by_output(self._lab, self._findings) or pattern(self._findings, wrong) or worst(wrong[0])
+
+
+def _first(followed: Sequence[Fact], measured: Sequence[Fact], failed: Sequence[Finding]) -> tuple[Fact, ...]:
+    """The facts that are shown: where NaN or Inf comes from before all others only where that is what comes out first."""
+    leads = bool(failed) and failed[0].verdict is Verdict.NOT_FINITE
+    return (*followed, *measured)[:FACTS] if leads else (*measured[: FACTS - len(followed)], *followed)
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:

@@ -103,15 +103,15 @@ def _remedy(origin: Origin) -> str:
                 "subtract 0 in its place."
             )
         case "exp" | "exp2":
-            return "Its argument is above 0: what is subtracted is not the maximum of all that is exponentiated."
+            return "Its argument must not be above 0: what is subtracted there is less than the largest score."
         case "divide" if right == 0:
-            return "A sum is 0 there: nothing was added to it, or everything in it was rounded to 0."
+            return "The divisor is 0 there: nothing was added to it, or all that was added underflowed."
         case "multiply" if math.inf in (abs(left), abs(right)):
             return "Take the infinite one out with tl.where before it is multiplied."
         case "load":
             return "Is its address, and its mask, what it should be?"
         case "cast":
-            return "Keep it in fp32 until it is small enough."
+            return "Either it should not be so large, or it must stay in fp32."
         case "sum" if math.inf not in (abs(left), abs(right)):
             return "Add in fp32."
         case _:

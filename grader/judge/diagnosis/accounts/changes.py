@@ -65,6 +65,7 @@ POWERS = (
     ),
     (-1.0, "is multiplied by exp(m_new − m_old) when the maximum grows: upside down", "rescaled_upside_down"),
     (2.0, "is multiplied twice by exp(m_old − m_new) when the maximum grows", "rescaled_twice"),
+    (math.inf, "is thrown away when the maximum grows: it must be multiplied by exp(m_old − m_new)", "thrown_away"),
     (0.5, "is multiplied by the root of exp(m_old − m_new) when the maximum grows", "rescaled_by_root"),
 )
 
@@ -119,6 +120,24 @@ def parts() -> Iterator[Part]:
         yield functools.partial(_in_runs, count=count)
     for length in (16, 32, 48, 64, 128, 256):
         yield functools.partial(_of_length, length=length)
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_tiles_in_turn, length=length)
+
+
+def lanes_of_a_row() -> Iterator[Part]:
+    """As `parts`, where the lanes of a wide tile have a maximum each, or a long row is dealt out to programs."""
+    for count in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096):
+        yield functools.partial(_in_turn, count=count)
+        yield functools.partial(_in_runs, count=count)
+    for length in (128, 256, 512, 1024, 2048, 4096, 8192):
+        yield functools.partial(_of_length, length=length)
+
+
+def halves() -> Iterator[Part]:
+    """Two parts: halves of the row, or tiles in turn."""
+    yield functools.partial(_in_runs, count=2)
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_tiles_in_turn, length=length)
 
 
 def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
@@ -127,6 +146,10 @@ def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor
 
 def _in_runs(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
     return lane // ((n + count - 1) // count).clamp(min=1)
+
+
+def _tiles_in_turn(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
+    return (lane // length % 2).expand(len(n), -1)
 
 
 def _of_length(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
@@ -192,6 +215,62 @@ def _statistics(a: Attention, base: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's maximum, times `base`, and its sum of exponentials."""
     m = a.scores().amax(-1, keepdim=True)
     return m * base, torch.exp(a.scores() - m).sum(-1, keepdim=True)
+
+
+def first_pass(base: float, of_m: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The first pass sums powers of exp(base) where the last one takes those of e; m is multiplied by `of_m` in the last."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        m = x.amax(-1, keepdim=True)
+        total = torch.exp(base * (x - m)).sum(-1, keepdim=True)
+        return torch.exp((x - of_m * m).float()).double() / total
+
+    return finished
+
+
+def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Maximum m and sum l are right, and the pass that multiplies value takes `weight(attention, scores, m, l)`."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        x = a.scores()
+        m = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
+        total = torch.exp(x - m).masked_fill(~seen, 0.0).sum(-1, keepdim=True)
+        weights = weight(a, x, m, total).float().masked_fill(~seen, 0.0)
+        return (weights.half() if half else weights).double() @ a.by_head(a.value)
+
+    return finished
+
+
+SECOND_PASSES = (
+    (
+        "second_pass_not_scaled",
+        "Maximum and sum are right, but the pass that multiplies value takes scores that are not multiplied by softmax_scale.",
+        lambda a, x, m, total: torch.exp(x / a.softmax_scale - m) / total,
+    ),
+    (
+        "second_pass_without_maximum",
+        "The pass that multiplies value subtracts log(l) alone: the log-sum-exp is m + log(l).",
+        lambda a, x, m, total: torch.exp(x) / total,
+    ),
+    (
+        "second_pass_base_two",
+        "Maximum and sum are of powers of e, the weights of the pass that multiplies value are powers of 2.",
+        lambda a, x, m, total: torch.exp2(x - m) / total,
+    ),
+    (
+        "second_pass_log_two",
+        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
+        lambda a, x, m, total: torch.exp(x - m - total.log2()),
+    ),
+    (
+        "second_pass_log_two",
+        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
+        lambda a, x, m, total: torch.exp(x - m - LN2 * total.log()),
+    ),
+)
 
 
 def summed_down(tile: int, *, repeats: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -336,6 +415,16 @@ _CAUSAL = (
         lambda a: (a.distance() >= 0)[None, None],
     ),
 )
+
+
+def up_to_a_tile(a: Attention, *, rows: int, tile: int, diagonal: bool) -> torch.Tensor:
+    """Causal, where a program of `rows` queries walks over whole tiles of keys alone up to its last visible key, or, where
+    `diagonal` is False, up to the first one that its first query does not see.
+    """
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    end = (first + rows).clamp(max=a.keys) // tile * tile if diagonal else -(-first // tile) * tile
+    return ((a.distance() <= 0) & (torch.arange(a.keys)[None, :] < end[:, None]))[None, None]
+
 
 MASKS = {
     "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),
