@@ -7,7 +7,7 @@ Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
            order, in_turn, sight, turn, compile_with, watch_s,  | watched trace, lines
-           origins
+           origins, litter
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -109,7 +109,8 @@ class LentCase:
 
     For the interpreter: `order` names the order of a launch's programs, None for the grid's; `in_turn`: an autotuner's
     configurations run one after the other on the same buffers; `sight`: which keys are of use; `watch_s`: the case is run to be
-    watched, and ended after so many seconds; `origins`: NaN and Inf are followed to where they come from.
+    watched, and ended after so many seconds; `origins`: NaN and Inf are followed to where they come from;
+    `litter`: scratch that nobody filled holds large numbers, not NaN.
     For a recorder: `turn` is the case's place among the others, between which the configurations are shared out, None where
     all are wanted; `compile_with` overrides options of every launch (num_warps, num_stages).
     """
@@ -122,6 +123,7 @@ class LentCase:
     sight: SightOf | None = None
     watch_s: float | None = None
     origins: bool = False
+    litter: bool = False
     turn: int | None = None
     compile_with: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -139,6 +141,7 @@ class LentCase:
             sight=sight and SightOf(**{**sight, "keys": tuple(sight["keys"])}),
             watch_s=message.get("watch_s"),
             origins=message.get("origins", False),
+            litter=message.get("litter", False),
             turn=message.get("turn"),
             compile_with=message.get("compile_with") or {},
         )

@@ -70,13 +70,14 @@ class Briefing:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Again:
     """How a case is run a second time: its programs in another order, an autotuner's configurations in turn before it, watched,
-    for so many seconds at the most, or with NaN and Inf followed to their `origins`.
+    for so many seconds at the most, with NaN and Inf followed to their `origins`, or with numbers for NaN in unwritten scratch.
     """
 
     other_order: bool = False
     in_turn: bool = False
     watch_s: float | None = None
     origins: bool = False
+    litter: bool = False
 
 
 def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again | None = None) -> dict[str, Any]:
@@ -94,6 +95,7 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again 
         "sight": sight and dataclasses.asdict(sight),
         "watch_s": again.watch_s,
         "origins": again.origins,
+        "litter": again.litter,
     }
 
 

@@ -22,7 +22,7 @@ from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
-from grader.judge.diagnosis.probes.twins import told_by_twin, twins
+from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
@@ -126,7 +126,8 @@ class Inquiry:
         if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
             return undefined
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
-            return pattern(self._findings, wrong) or worst(wrong[0])
+            found = pattern(self._findings, wrong) or worst(wrong[0])
+            return found if any(finding.visible for finding in wrong) else unwritten_in_twin(found, _asked(answered))
         signs = functools.partial(confirmed, self._lab, self._findings)
         rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None)
         if rule is not None:
@@ -146,9 +147,10 @@ class Inquiry:
         two = self._suspects.pair(_asked(answered)) if not self._suspects.left(()) else None
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])
-        if wrong[0].verdict is Verdict.NOT_FINITE and (origin := of_origins.diagnosis(origins)):
-            return origin
         facts = [reading.fact for reading in telling(answered)]
+        holds_nan = wrong[0].verdict is Verdict.NOT_FINITE or any(fact.got.startswith("NaN") for fact in facts[:1])
+        if holds_nan and (origin := of_origins.diagnosis(origins)):
+            return origin
         if facts:
             return Diagnosis(name="measured", sentence=said(facts[0]))
         return by_output(self._lab, self._findings) or pattern(self._findings, wrong) or worst(wrong[0])

@@ -99,8 +99,8 @@ def _remedy(origin: Origin) -> str:
     match origin.operation:
         case "subtract" if left == right == -math.inf:
             return (
-                "A maximum is still −inf where nothing was seen so far, such as a tile that is masked as a whole: "
-                "subtract 0 in its place."
+                "What is subtracted is −inf there, the maximum of nothing that counts, as in a tile that is masked as a whole: "
+                "it must be the maximum of more, or 0 in its place."
             )
         case "exp" | "exp2":
             return "Its argument must not be above 0: what is subtracted there is less than the largest score."
@@ -111,7 +111,7 @@ def _remedy(origin: Origin) -> str:
         case "load":
             return "Is its address, and its mask, what it should be?"
         case "cast":
-            return "Either it should not be so large, or it must stay in fp32."
+            return "Either it should not be so large (a weight is at most 1 under the right maximum), or it must stay in fp32."
         case "sum" if math.inf not in (abs(left), abs(right)):
             return "Add in fp32."
         case _:

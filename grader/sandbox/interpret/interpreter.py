@@ -27,7 +27,7 @@ from triton.runtime import interpreter as stock
 from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.lent import Memory, region_of, spread_out
+from grader.sandbox.case.lent import LITTER, POISON, Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.case.trace_book import TraceBook
@@ -131,7 +131,12 @@ class InterpretedRun:
             form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
             book.filled(region, fill.tensor.data_ptr(), *form)
 
-        self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
+        self._rules = rules = HostRules(
+            addresses,
+            scratch_limit_bytes=case.scratch_limit_bytes,
+            poison=LITTER if case.litter else POISON,
+            on_fill=filled,
+        )
         written = [lent.name for lent in case.tensors if lent.buffer == "out"]
         before = [_bits(arguments[name]) for name in written]
         origins = origin_book.OriginBook() if case.origins else None

@@ -14,7 +14,7 @@ from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import with_what_was_seen
 from grader.judge.judging import judge
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Done, Facts, Fault, Race
+from grader.sandbox.protocol import Done, Facts, Fault, Race, Unwritten
 from labs.declaration import Case
 
 RACE = Race(name="scratch (line 9)", kind="load", line=62, program=3, other_kind="store", other_line=55, other_program=0)
@@ -82,6 +82,15 @@ def test_what_the_tuner_would_have_added_up(monkeypatch):
 
     assert runner.asked == [("a", False, True)]
     assert (found.verdict, found.finding.own.sentence) == (Verdict.WRONG_ANSWER, IN_TURN)
+
+
+def test_memory_that_nobody_wrote_holds_numbers_where_it_is_read(monkeypatch):
+    reads = Facts(unwritten=Unwritten(name="scratch (line 9)", line=30))
+    runner, (found,) = look([judged(facts=reads)], Verdict.WRONG_ANSWER, monkeypatch)
+
+    assert runner.asked == [("a", False, False)]
+    assert (found.verdict, found.finding.own.name, found.finding.own.line) == (Verdict.WRONG_ANSWER, "unwritten_scratch", 30)
+    assert look([judged(facts=reads)], Verdict.PASSED, monkeypatch)[1][0].verdict is Verdict.PASSED  # it was masked out
 
 
 def test_both_lines_of_a_race_are_named():

@@ -102,6 +102,10 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         sentence = "The sum runs down the rows of a tile, column by column: it must run along each row, as the maximum does."
         yield "sum_over_rows", sentence, Way(after=(changes.summed_down(tile, repeats=repeats),))
     yield from _last_pass()
+    for factor in (LN2, 1 / LN2):
+        sentence = "The maximum is subtracted in another base than x has: log2(e) multiplies one of them alone."
+        yield from _underflowing("max_in_other_base", sentence, Way(maximum="unscaled", unscaled=factor))
+    yield from _overlaps("column", WIDE)
     yield _ONE_MORE
     yield from _sums("l", WIDE)
     for part in changes.lanes_of_a_row():
@@ -163,6 +167,11 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _row_of_scores("key", NARROW)
     yield from _sums("acc", NARROW)
     yield from _parts()
+    yield from _overlaps("key", _TILES)
+    for part in (*changes.halves(), *changes.few_parts()) if kind in ("prefill", "causal") else ():
+        for name, what, weight in changes.MERGES:
+            sentence = f"Parts of the keys (splits), each right by itself, are {what}."
+            yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
     yield from _sources(kind)
     for name, sentence, weight in changes.SECOND_PASSES:
         for half in (False, True):
@@ -345,6 +354,16 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
         yield "max_replaced", sentence, Way(tile=tile, maximum="last", unguarded=True)
 
 
+def _overlaps(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    for count, tile in itertools.product((2, 4, 8), tiles):
+        if tile > 0:
+            sentence = (
+                f"The last tile of each part (split) reaches into the next one: {key}s there count twice. "
+                "Its mask must end where the part ends."
+            )
+            yield "parts_overlap", sentence, Way(times=functools.partial(changes.overlapping, count=count, tile=tile))
+
+
 def _parts() -> Iterator[tuple[str, str, Way]]:
     for part in changes.parts():
         for unweighed, what, name in changes.UNWEIGHED:
@@ -394,6 +413,16 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         sentence = "The loop ends before the diagonal: keys that the program's later queries see are left out."
         seen = functools.partial(changes.up_to_a_tile, rows=rows, tile=tile, diagonal=False)
         yield "diagonal_left_out", sentence, Way(visible=seen)
+        sentence = (
+            "The diagonal is hidden in tiles that are masked: position i sees itself; its last visible key is "
+            "i + seqlen_kv − seqlen_q, included."
+        )
+        seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
+        yield "diagonal_excluded", sentence, Way(visible=seen)
+        sentence = "Hidden keys are left out of the maximum, but keep their weights in the sum and in the answer."
+        for padding in (-math.inf, 0.0):  # one mask for both, or two
+            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum")
+            yield "hidden_out_of_maximum", sentence, way
     for level in LEVELS:
         said = _level(level)
         sentence = (

@@ -31,7 +31,9 @@ class Way:
     part: (lanes, kv_len) -> the part of each lane, [batch, lanes]: parts have maxima of their own, under which their numerators
         stand in what `unweighed` names, "sum", "acc" or "both", as where parts are joined without weights. `part_only`: that
         part alone is joined so.
+    times: (lanes, kv_len) -> how often a lane counts in l and in acc, [batch, lanes].
     counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
+    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; or "sum_scored".
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
@@ -60,6 +62,7 @@ class Way:
     sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     counted_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    times: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     part: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     unweighed: str = "both"
     part_only: int | None = None
@@ -151,6 +154,9 @@ class _Lanes:
         if way.hidden_added:
             added = (scores * way.hidden_added + way.hidden).float().double() / way.hidden_added
             self.scores = torch.where(hidden, added, self.scores)
+        if way.hidden_in == "scored":  # hidden keys keep their score, and are left out of the maximum alone
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_sum, self.in_product = self.in_sum | hidden, self.in_product | hidden
         if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside
@@ -165,6 +171,7 @@ class _Lanes:
                 for name in names:
                     setattr(self, name, getattr(self, name) & kept)
         self.scale = a.softmax_scale
+        self.times = None if way.times is None else way.times(place[None, :], kv_len[:, None][:, 0])[:, None, None, :]
         self.part = (
             None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
         )
@@ -205,6 +212,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         alpha = {kept: _grown(kept, old, base) for kept in (way.acc_power, way.sum_power)}
         own_top = lanes.scores[..., at].masked_fill(~lanes.in_max[..., at], -INF).amax(-1, keepdim=True) if way.from_tile else m
         power = power.half().double() if way.narrow == "both" else power
+        power, numerators = (x if lanes.times is None else x * lanes.times[..., at] for x in (power, numerators))
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
         grown = _grown(1.0, old, own_top) if way.from_tile in ("sum", "both") else alpha[way.sum_power]
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
@@ -216,6 +224,8 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
             acc = acc if lanes.step_factor is None else acc * lanes.step_factor
+        if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds
+            total, acc = total.float().double(), None if acc is None else acc.float().double()
         if lanes.end is not None:
             visited = lanes.end > start
             m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))

@@ -16,10 +16,11 @@ from labs.declaration import Case, Inputs, Lab
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What the answers to a question say: a fact, and a picture where there is one."""
+    """What the answers to a question say: a fact, and a picture where there is one. `last`: others tell more."""
 
     fact: Fact
     picture: Picture | None = None
+    last: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.patterns import unwritten_sentence
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number
-from grader.report import Diagnosis, Fact
+from grader.report import Diagnosis, Fact, Verdict
 from labs.declaration import Lab
 
 SEED = hashlib.blake2b(b"twins of hidden cases", digest_size=32).digest()
@@ -33,15 +34,23 @@ def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
 def _read(found: Sequence[Finding]) -> Reading | None:
     finding = found[0]
     worst = finding.comparison.worst if finding.comparison is not None else None
-    if worst is None:
+    if worst is None or finding.verdict is Verdict.NOT_WRITTEN:
         return None
     got, expected = (value if isinstance(value, str) else number(value) for value in (worst.got, worst.expected))
     at = ", ".join(map(str, worst.index))
-    return Reading(fact=Fact(given=_like(finding), got=f"{worst.name}[{at}] is {got}", expected=expected))
+    return Reading(fact=Fact(given=_like(finding), got=f"{worst.name}[{at}] is {got}", expected=expected), last=True)
 
 
 def _like(finding: Finding) -> str:
     return f"a case like {finding.name}, {finding.prepared.shape}"
+
+
+def unwritten_in_twin(found: Diagnosis, asked: Sequence[Finding]) -> Diagnosis:
+    """Which cells nobody writes, of a twin; what was `found` where there is none."""
+    twin = next((finding for finding in asked if finding.verdict is Verdict.NOT_WRITTEN), None)
+    if twin is None:
+        return found
+    return dataclasses.replace(found, sentence=f"In {_like(twin)}: {unwritten_sentence(twin)}")
 
 
 def told_by_twin(own: Diagnosis, asked: Sequence[Finding]) -> Diagnosis:
