@@ -70,8 +70,11 @@ def _cells(passed: Judged) -> int:
 
 
 def _smallest(cases: Iterable[Judged]) -> Judged | None:
-    """The visible case that ran fastest, among those whose `out` has enough cells where there are such."""
+    """The visible case that ran fastest, among those whose `out` has enough cells, and whose tensors have no gaps, where there
+    are such: what fails in a view alone would be taken for a matter of strides.
+    """
     visible = [judged for judged in cases if judged.visible]
+    visible = [judged for judged in visible if not judged.prepared.case.strided] or visible
     large = [judged for judged in visible if _cells(judged) >= ENOUGH_CELLS]
     return min(large or visible, key=lambda judged: judged.outcome.duration_ms, default=None)
 

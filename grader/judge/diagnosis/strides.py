@@ -11,6 +11,8 @@ from grader.report import Diagnosis, Verdict
 
 _OUTSIDE = re.compile(r"(?:past the end of|before the start of|far outside) (\w+)")
 
+_OF_A_SECOND_RUN = ("unwritten_scratch", "autotune_not_reset")  # only one case was run so, and it may have been a view
+
 
 def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     """Where contiguous tensors are right and every view is not: the tensor, and whose strides it is addressed with.
@@ -20,6 +22,8 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     failed = [finding for finding in findings if finding.failed]
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
     if not passed or not failed or not all(_gapped(finding) and of_addresses(finding) for finding in failed):
+        return None
+    if any(finding.own is not None and finding.own.name in _OF_A_SECOND_RUN for finding in failed):
         return None
     if all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts: it may be either
         return None

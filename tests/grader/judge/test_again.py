@@ -84,6 +84,16 @@ def test_what_the_tuner_would_have_added_up(monkeypatch):
     assert (found.verdict, found.finding.own.sentence) == (Verdict.WRONG_ANSWER, IN_TURN)
 
 
+def test_a_view_is_run_again_only_where_there_is_nothing_else(monkeypatch):
+    stores = Facts(stores_scratch=True)
+    view = judged("view", facts=stores, ms=1)
+    gapped = dataclasses.replace(view.prepared.case, strided=("x",))
+    view = dataclasses.replace(view, prepared=dataclasses.replace(view.prepared, case=gapped))
+
+    assert look([view, judged("plain", facts=stores, ms=5)], Verdict.PASSED, monkeypatch)[0].asked == [("plain", True, False)]
+    assert look([view], Verdict.PASSED, monkeypatch)[0].asked == [("view", True, False)]
+
+
 def test_memory_that_nobody_wrote_holds_numbers_where_it_is_read(monkeypatch):
     reads = Facts(unwritten=Unwritten(name="scratch (line 9)", line=30))
     runner, (found,) = look([judged(facts=reads)], Verdict.WRONG_ANSWER, monkeypatch)

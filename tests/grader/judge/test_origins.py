@@ -10,7 +10,7 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis import origins
 from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.verdict.gate import compare, limit_for
-from grader.report import Verdict
+from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Done, Facts, Origin, Unwritten
 from labs import load
 
@@ -81,6 +81,27 @@ def test_it_is_the_diagnosis_where_nothing_foretells_the_case_and_a_fact_besides
     found = inquiry.diagnose((), [origin("exp", "9000")])
     assert found.diagnosis.name == origins.NAME
     assert "7 of" in found.facts[0].got
+
+
+def test_what_one_second_run_showed_is_no_matter_of_strides():
+    lab = load(LAB).lab
+    right = [finding(named(name), bad=False) for name in ("random", "batch_heads")]
+    view = finding(named("strided_key"))
+    again = dataclasses.replace(view, own=Diagnosis(sentence="It is read.", name="unwritten_scratch"))
+
+    assert Inquiry(lab, LAB, [*right, view]).diagnose().diagnosis.name == "strides"
+    assert Inquiry(lab, LAB, [*right, again]).diagnose().diagnosis.name == "unwritten_scratch"
+
+
+def test_tensors_far_apart_have_gaps_as_well():
+    lab = load(LAB).lab
+    right = [finding(named(name), bad=False) for name in ("random", "batch_heads")]
+    far = next(case for case in lab.cases if case.spread == ("query",))
+    wrong = [finding(named("strided_query")), finding(far)]
+
+    found = Inquiry(lab, LAB, [*right, *wrong]).diagnose().diagnosis
+
+    assert found.name == "strides" and "query" in found.sentence
 
 
 def test_hidden_cases_and_unwritten_memory_are_not_followed():
