@@ -52,7 +52,8 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
         outcome = runner.run(reads.prepared, Again(litter=True))
         finding = judge(lab, reads.prepared, outcome)
         if finding.failed:
-            fixed = None if finding.own else unwritten_read(_facts(reads).unwritten)
+            unwritten = _facts(reads).unwritten
+            fixed = unwritten_read(unwritten) if unwritten is not None and not finding.own else None
             _replace(cases, reads, outcome, dataclasses.replace(finding, own=fixed or finding.own), fixed)
     return cases
 

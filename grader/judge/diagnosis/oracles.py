@@ -97,7 +97,7 @@ class Evidence:
         """Right cases that may deny the rule: where it is one of parts of a row, only those as long as the shortest that fails,
         since a launcher may deal out longer rows alone.
         """
-        if not isinstance(rule, Account) or rule.way.part is None or not self.failed:
+        if not isinstance(rule, Account) or (rule.way.part or rule.way.times) is None or not self.failed:
             return self.passed
         shortest = min(map(_lanes, self.failed))
         return [finding for finding in self.passed if _lanes(finding) >= shortest]

@@ -173,9 +173,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
     yield from _sources(kind)
-    for name, sentence, weight in changes.SECOND_PASSES:
+    for name, sentence, of_pass in changes.SECOND_PASSES:
         for half in (False, True):
-            yield name, sentence, Way(after=(changes.second_pass(weight, half=half),))
+            yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":
