@@ -10,13 +10,16 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
 from grader.judge.diagnosis.accounts.changes import (
+    MERGES,
     SECOND_PASSES,
     SOURCES,
     first_pass,
     last_pass,
     last_pass_mixed,
     log_sum,
+    merged,
     of_row_zero,
+    overlapping,
     second_pass,
     summed_down,
     up_to_a_tile,
@@ -115,6 +118,8 @@ def way(lab_id, **changes):
         (LAB5, {"tile": 32, "late": "acc", "narrow": "product"}, "acc_rescaled_late"),
         (LAB5, {"after": (second_pass(SECOND_PASSES[0][2], half=True),)}, "second_pass_not_scaled"),
         (LAB6, {"after": (second_pass(SECOND_PASSES[2][2], half=False),)}, "second_pass_base_two"),
+        (LAB3, {"times": lambda lane, n: overlapping(lane, n, count=4, tile=128)}, "parts_overlap"),
+        (LAB5, {"after": (merged(even_and_odd, MERGES[0][2]),)}, "merged_exp"),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=32, tile=16, diagonal=False)}, "diagonal_left_out"),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=16, tile=32, diagonal=True)}, "end_rounded_down"),
     ],
