@@ -26,7 +26,7 @@ from grader.judge.binaries.listings import listings_of
 from grader.judge.case.hidden import raw_error, within
 from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Finding, Judged
-from grader.judge.case.outcome import Briefing, Outcome
+from grader.judge.case.outcome import Again, Briefing, Outcome
 from grader.judge.case.part import spared
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.cpu.watching import allowed_s, watched
@@ -38,6 +38,7 @@ from grader.judge.verdict.points import award
 from grader.report import Anatomy, Counters, Diagnosis, Listing, Report, Timing, Verdict, fitted
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
+from grader.sandbox.protocol import Origin
 from grader.source import check_source, clean
 from grader.trace import Trace
 from labs import LabFolder, lab_ids, load
@@ -168,8 +169,10 @@ class Attempt(abc.ABC):
         inquiry = Inquiry(self._lab, self._request.folder.id, findings)
         with self._marked("ask"):
             answered: list[AskedQuestion] = spared("questions", lambda: self._ask(inquiry), [])
+        with self._marked("follow"):
+            origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
         with self._marked("diagnose"):
-            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered), plain)
+            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins), plain)
         took_s = time.perf_counter() - clock
         with self._marked("watch"):
             trace = spared("trace", lambda: self._watch(execution.cases, took_s), None)
@@ -249,6 +252,21 @@ class Attempt(abc.ABC):
                 yield finding
                 if finding.verdict in ENDINGS:
                     return
+
+    def _follow(self, finding: Finding | None) -> tuple[Origin, ...]:
+        """Where NaN and Inf in that case come from: it is run once more in the interpreter, in a session of its own."""
+        if finding is None or not self._request.source or self._cancelled():
+            return ()
+        prepared = finding.prepared
+        if self.device_kind != "cpu" and finding.visible:
+            with torch.device("cpu"):
+                prepared = prepare(self._lab, prepared.case, self._request.seed)
+        with CpuRunner(self._sandbox, self._submission, [prepared], self._cancelled, Allowance(SECONDS)) as runner:
+            if runner.load() is not None:
+                return ()
+            done = runner.run(prepared, Again(origins=True)).done
+        lines = self._request.source.count("\n") + 1
+        return tuple(origin for origin in done.facts.origins if (origin.line or 0) <= lines) if done is not None else ()
 
     def _watch(self, cases: Sequence[Judged], took_s: float) -> Trace | None:
         """One visible case as it is played after the attempt; None for records, whose source is elsewhere."""

@@ -6,7 +6,8 @@ and after a `record` message with one raw frame, the launch record (`grader.sand
 Judge → session                                             Session → judge
     load   source, entry, arguments, forbidden, target          parsed, then loaded | fault
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
-           order, in_turn, sight, turn, compile_with, watch_s   | watched trace, lines
+           order, in_turn, sight, turn, compile_with, watch_s,  | watched trace, lines
+           origins, litter
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -29,6 +30,7 @@ NAME_LIMIT = 100  # characters of a tensor's name, or of a kind of access
 NAMES_LIMIT = 64
 LINES_LIMIT = 48  # lines of a watched run whose results are told
 LINE_VISITS = 16  # of each, spread over the run
+ORIGINS_LIMIT = 3  # events from which NaN and Inf come that are told of one run
 
 AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
 
@@ -107,7 +109,8 @@ class LentCase:
 
     For the interpreter: `order` names the order of a launch's programs, None for the grid's; `in_turn`: an autotuner's
     configurations run one after the other on the same buffers; `sight`: which keys are of use; `watch_s`: the case is run to be
-    watched, and ended after so many seconds.
+    watched, and ended after so many seconds; `origins`: NaN and Inf are followed to where they come from;
+    `litter`: scratch that nobody filled holds large numbers, not NaN.
     For a recorder: `turn` is the case's place among the others, between which the configurations are shared out, None where
     all are wanted; `compile_with` overrides options of every launch (num_warps, num_stages).
     """
@@ -119,6 +122,8 @@ class LentCase:
     in_turn: bool = False
     sight: SightOf | None = None
     watch_s: float | None = None
+    origins: bool = False
+    litter: bool = False
     turn: int | None = None
     compile_with: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -135,6 +140,8 @@ class LentCase:
             in_turn=message.get("in_turn", False),
             sight=sight and SightOf(**{**sight, "keys": tuple(sight["keys"])}),
             watch_s=message.get("watch_s"),
+            origins=message.get("origins", False),
+            litter=message.get("litter", False),
             turn=message.get("turn"),
             compile_with=message.get("compile_with") or {},
         )
@@ -176,11 +183,27 @@ class Unwritten:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """An operation that made NaN or Inf out of numbers, or of −inf: its line, what went in, as text, and the cells of `out`
+    that come from it.
+
+    `operation`: subtract, divide, exp …; "cast" has the type in `right`, "sum" and "dot" the smallest and the largest number.
+    """
+
+    line: int | None
+    operation: str
+    left: str
+    right: str
+    cells: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
     """What the interpreter's book showed of one case.
 
     `never_loaded`: inputs no kernel loads from. `never_stored`: `out` or scratch no kernel stores to. `configurations`: of the
     autotuner that has the most. `hidden_keys` of `loaded_keys`: key rows of loads that no row of their program may see.
+    `origins`: of NaN and Inf in `out`, where they are followed.
     """
 
     race: Race | None = None
@@ -191,6 +214,7 @@ class Facts:
     configurations: int = 1
     hidden_keys: int = 0
     loaded_keys: int = 0
+    origins: tuple[Origin, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -273,6 +297,7 @@ def _facts_of(message: dict[str, Any]) -> Facts:
             "unwritten": None if unwritten is None else Unwritten(**unwritten),
             "never_loaded": tuple(message["never_loaded"]),
             "never_stored": tuple(message["never_stored"]),
+            "origins": tuple(Origin(**origin) for origin in message["origins"]),
         }
     )
 
@@ -310,6 +335,7 @@ _RACE = _fields(
     name=_name, kind=_name, line=_line, program=_count, other_kind=_name, other_line=_line, other_program=_count
 )  # fmt: skip
 _UNWRITTEN = _fields(name=_name, line=_line)
+_ORIGIN = _fields(line=_line, operation=_name, left=_name, right=_name, cells=_count)
 _FACTS = _fields(
     race=lambda value: value is None or _RACE(value),
     unwritten=lambda value: value is None or _UNWRITTEN(value),
@@ -319,6 +345,7 @@ _FACTS = _fields(
     configurations=_count,
     hidden_keys=_count,
     loaded_keys=_count,
+    origins=lambda value: isinstance(value, list) and len(value) <= ORIGINS_LIMIT and all(map(_ORIGIN, value)),
 )
 
 _REPLIES = {

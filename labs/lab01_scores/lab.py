@@ -26,7 +26,8 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
         case "ones":
             query, key = torch.ones(head_dim), torch.ones(n, head_dim)
         case "normal":
-            pass
+            if n == 1:  # its terms must not cancel, as those of last_key
+                key = (key.abs() + 0.25) * query.sign()
         case "scaled":  # softmax_scale is an argument, not always 1/√head_dim
             softmax_scale *= float(draw.uniform(1, low=1.3, high=2.5))
         case "last_component":
@@ -40,6 +41,9 @@ def inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
             key = (torch.arange(n)[:, None] + 1.0).expand(n, head_dim) / (head_dim * softmax_scale)
         case "large_products":  # their sum passes 65504, their scaled sum does not
             query, key = query.abs() + 25, key.abs() + 25
+        case "cancelling":  # the terms of a sum are hundreds of times what is left of them
+            along = query / query.square().sum()
+            key = key - 0.98 * (key @ query)[:, None] * along
     return {"query": query.to(draw.dtype), "key": key.to(draw.dtype).contiguous(), "softmax_scale": softmax_scale}
 
 
@@ -222,6 +226,13 @@ SYMPTOMS = (
         passing=("random", "random_fp16", "numbered_keys"),
         verdicts=("not_finite",),
     ),
+    Symptom(
+        name="products_in_fp16",
+        sentence="Products, or their sums, have the 11 bits of fp16, which shows where they cancel: multiply and sum in fp32.",
+        failing=("cancelling",),
+        passing=("random", "random_fp16", "numbered_keys", "large_products", "ragged_tail_*", "head_dim_80", "strided"),
+        verdicts=("wrong_answer",),
+    ),
 )
 
 
@@ -265,6 +276,7 @@ CASES = (
     _case("numbered_keys_ragged", "numbered_keys", (257, 400), (33, 60), group="hidden"),
     _case("last_component_strided", "last_component", (65, 100), (129, 200), strided=("key",), group="hostile"),
     _case("last_key_fp16", "last_key", (129, 300), 128, dtype=FP16, group="hostile"),
+    _case("cancelling", "cancelling", (65, 130), 128, dtype=FP16, group="hostile"),
     _case("large_products_ragged", "large_products", (65, 100), (200, 255), dtype=FP16, group="hostile"),
     # more keys than 16 bits can number, and more tiles than a GPU has multiprocessors
     _case("many_programs", "normal", (33000, 33100), 16, dtype=FP16, group="hidden", crossed=True, patience=4.0),

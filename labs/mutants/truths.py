@@ -18,6 +18,7 @@ FILE = Path(__file__).with_name("readings.json")
 FACTS = ("measured", "wrong_answer", "not_finite", "not_written", "ragged_tail")  # diagnoses that name no cause
 LOCATED = ("syntax_error", "compile_error", "runtime_error", "bad_entry", "refused", "out_of_bounds", "race", "crashed",
            "time_limit", "memory_limit", "output_limit", "input_changed")  # fmt: skip
+ORIGIN = "not_finite_from"  # NaN or Inf, by the line that made it
 
 _OUTSIDE = "the access outside, with its line; else which keys, rows or heads are read in the place of which"
 _SUM = "how many keys the sum counts; weights that are all off by one factor"
@@ -79,7 +80,7 @@ def told_how(result: Tried) -> str:
     """How a wrong mutant was told: "named", by "facts", "located" in a line, or "" where it was not asked or is not wrong."""
     if not result.said or result.survived:
         return ""
-    if result.verdict in LOCATED:
+    if result.verdict in LOCATED or result.said == ORIGIN:
         return "located"
     return "facts" if result.said in FACTS else "named"
 

@@ -69,13 +69,15 @@ class Briefing:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Again:
-    """How a case is run a second time: its programs in another order, an autotuner's configurations in turn before it, or
-    watched, for so many seconds at the most.
+    """How a case is run a second time: its programs in another order, an autotuner's configurations in turn before it, watched,
+    for so many seconds at the most, with NaN and Inf followed to their `origins`, or with numbers for NaN in unwritten scratch.
     """
 
     other_order: bool = False
     in_turn: bool = False
     watch_s: float | None = None
+    origins: bool = False
+    litter: bool = False
 
 
 def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again | None = None) -> dict[str, Any]:
@@ -92,6 +94,8 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again 
         "in_turn": again.in_turn,
         "sight": sight and dataclasses.asdict(sight),
         "watch_s": again.watch_s,
+        "origins": again.origins,
+        "litter": again.litter,
     }
 
 

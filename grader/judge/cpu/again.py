@@ -1,7 +1,8 @@
-"""A second look at a right kernel in the interpreter: its programs in another order, and an autotuner's configurations in turn.
+"""A second look at a right kernel in the interpreter: its programs in another order, an autotuner's configurations in turn, and
+other numbers in memory that nobody wrote.
 
-Both are tried on a small case only, and only where they can show something: an order where anything is stored to scratch,
-configurations where there are several.
+Each is tried on a small case only, and only where it can show something: an order where anything is stored to scratch,
+configurations where there are several, other numbers where such memory is read.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from grader.judge.case.hidden import told_of_later
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Again, Outcome
 from grader.judge.cpu.runner import CpuRunner
+from grader.judge.diagnosis.patterns import unwritten_read
 from grader.judge.diagnosis.races import IN_TURN, ORDER
 from grader.judge.judging import judge
 from grader.report import Diagnosis, Verdict
@@ -44,6 +46,15 @@ def look_again(lab: Lab, runner: CpuRunner, cases: list[Judged]) -> list[Judged]
         if finding.failed:
             fixed = None if finding.own else Diagnosis(sentence=IN_TURN, name="autotune_not_reset")
             _replace(cases, tuned, outcome, dataclasses.replace(finding, own=fixed or finding.own), fixed)
+            return cases
+    reads = _smallest(judged for judged in cases if _facts(judged).unwritten is not None)
+    if reads is not None:
+        outcome = runner.run(reads.prepared, Again(litter=True))
+        finding = judge(lab, reads.prepared, outcome)
+        if finding.failed:
+            unwritten = _facts(reads).unwritten
+            fixed = unwritten_read(unwritten) if unwritten is not None and not finding.own else None
+            _replace(cases, reads, outcome, dataclasses.replace(finding, own=fixed or finding.own), fixed)
     return cases
 
 
@@ -60,8 +71,11 @@ def _cells(passed: Judged) -> int:
 
 
 def _smallest(cases: Iterable[Judged]) -> Judged | None:
-    """The visible case that ran fastest, among those whose `out` has enough cells where there are such."""
+    """The visible case that ran fastest, among those whose `out` has enough cells, and whose tensors have no gaps, where there
+    are such: what fails in a view alone would be taken for a matter of strides.
+    """
     visible = [judged for judged in cases if judged.visible]
+    visible = [judged for judged in visible if not judged.prepared.case.strided] or visible
     large = [judged for judged in visible if _cells(judged) >= ENOUGH_CELLS]
     return min(large or visible, key=lambda judged: judged.outcome.duration_ms, default=None)
 

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis import origins as of_origins
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
@@ -21,10 +22,12 @@ from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
+from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
 from grader.report import Diagnosis, Fact, Picture, Verdict
+from grader.sandbox.protocol import Origin
 from labs.declaration import Lab
 
 FACTS = 3  # in a report, at most
@@ -63,6 +66,8 @@ class Inquiry:
         failed = self._failed
         if any(finding.verdict in ENDINGS for finding in failed):
             return
+        if not any(finding.visible for finding in failed):
+            yield from twins(self._lab, failed)
         if self._of_offsets is not None:
             yield from far_apart(self._lab, self._lab.kind) if self._lab.kind else ()
         elif self._of_strides is not None:
@@ -74,22 +79,28 @@ class Inquiry:
         """Whether one rule is left, or none: answers deny rules and bring none up, and a few facts will do then."""
         return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) <= 1
 
-    def diagnose(self, answered: Sequence[AskedQuestion] = ()) -> Diagnosed:
+    def to_follow(self, answered: Sequence[AskedQuestion]) -> Finding | None:
+        """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
+        return None if self._of_addresses is not None else of_origins.to_follow(self._findings, answered)
+
+    def diagnose(self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = ()) -> Diagnosed:
         """One diagnosis for the attempt.
 
         Args:
             answered: what the kernel answered to `questions`; () where it was asked nothing.
+            origins: where NaN and Inf in the case `to_follow` come from.
         """
-        found = self._diagnosis(answered)
+        found = self._diagnosis(answered, origins)
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
+        followed = of_origins.facts(origins[:1], self.to_follow(answered))
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
-            facts=(*(reading.fact for reading in readings), *facts_of_outputs(self._findings))[:FACTS],
+            facts=_first(followed, [*(reading.fact for reading in readings), *facts_of_outputs(self._findings)], self._failed),
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
-    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis:
+    def _diagnosis(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What is wrong, without the remarks."""
         lab, findings, failed = self._lab, self._findings, self._failed
         if not failed:
@@ -105,15 +116,18 @@ class Inquiry:
         if len(hard) >= len(wrong) or (hard and hard[0] is failed[0]):
             own = hard[0].own
             assert own is not None
+            if not hard[0].visible:
+                own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
-        return dataclasses.replace(self._by_value(wrong, answered), detail=_detail(wrong))
+        return dataclasses.replace(self._by_value(wrong, answered, origins), detail=_detail(wrong))
 
-    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis:
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What is wrong with answers that are there."""
         if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
             return undefined
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
-            return pattern(self._findings, wrong) or worst(wrong[0])
+            found = pattern(self._findings, wrong) or worst(wrong[0])
+            return found if any(finding.visible for finding in wrong) else unwritten_in_twin(found, _asked(answered))
         signs = functools.partial(confirmed, self._lab, self._findings)
         readings = telling(answered)
         misread = any(reading.alone for reading in readings)  # the cache: how attention goes on from there explains nothing
@@ -136,6 +150,9 @@ class Inquiry:
         if two is not None:
             return Diagnosis(name=two[0], sentence=two[1])
         facts = [reading.fact for reading in readings]
+        holds_nan = wrong[0].verdict is Verdict.NOT_FINITE or any(fact.got.startswith("NaN") for fact in facts[:1])
+        if holds_nan and (origin := of_origins.diagnosis(origins)):
+            return origin
         of_outputs = by_output(self._lab, self._findings)
         if of_outputs is not None and (of_outputs.name != "wrong_answer" or not facts):
             return of_outputs
@@ -143,6 +160,12 @@ class Inquiry:
             which = f"{of_outputs.sentence} " if of_outputs is not None else ""
             return Diagnosis(name="measured", sentence=which + said(facts[0]))
         return pattern(self._findings, wrong) or worst(wrong[0])
+
+
+def _first(followed: Sequence[Fact], measured: Sequence[Fact], failed: Sequence[Finding]) -> tuple[Fact, ...]:
+    """The facts that are shown: where NaN or Inf comes from before all others only where that is what comes out first."""
+    leads = bool(failed) and failed[0].verdict is Verdict.NOT_FINITE
+    return (*followed, *measured)[:FACTS] if leads else (*measured[: FACTS - len(followed)], *followed)
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:

@@ -31,6 +31,7 @@ SEEN_CASES = 24  # cases of either sort that rules are held against
 LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
 LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
+BEGINNING = 3  # failing cases that a rule explains, so that it is tried in a narrower form as well
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
@@ -80,13 +81,26 @@ class Evidence:
             hits += answer is True
         if hits == 0 and not (self.failed and self._foretold(rule)):
             return False
-        return all(_agrees(rule, finding) for finding in self.passed)
+        return all(_agrees(rule, finding) for finding in self._told_by(rule))
+
+    def begins_with(self, rule: Bug) -> bool:
+        """Whether it foretells the first few failing cases, though not all."""
+        return len(self.failed) > BEGINNING and all(self.fits(rule, finding) for finding in self.failed[:BEGINNING])
 
     def deny(self, rule: Bug) -> bool:
         """Whether some case is not as the rule foretells."""
         if any(fits(rule, finding) is False for finding in self.failed):
             return True
-        return not all(_agrees(rule, finding) for finding in self.passed)
+        return not all(_agrees(rule, finding) for finding in self._told_by(rule))
+
+    def _told_by(self, rule: Bug) -> list[Finding]:
+        """Right cases that may deny the rule: where it is one of parts of a row, only those as long as the shortest that fails,
+        since a launcher may deal out longer rows alone.
+        """
+        if not isinstance(rule, Account) or (rule.way.part or rule.way.times) is None or not self.failed:
+            return self.passed
+        shortest = min(map(_lanes, self.failed))
+        return [finding for finding in self.passed if _lanes(finding) >= shortest]
 
     def undenied(self, rules: Sequence[Bug]) -> list[Bug]:
         """Those that no case denies."""
@@ -106,6 +120,13 @@ def _work(finding: Finding) -> int:
     assert finding.out is not None
     lanes = max(size for tensor in finding.prepared.tensors.values() for size in tensor.shape)
     return finding.out.numel() // finding.out.shape[-1] * max(LANES, lanes)
+
+
+def _lanes(finding: Finding) -> int:
+    """How many keys or columns a row has."""
+    tensors = finding.prepared.tensors
+    longest = tensors.get("key", tensors.get("x"))
+    return 0 if longest is None else longest.shape[-2 if "key" in tensors else -1]
 
 
 def on_cpu(finding: Finding) -> Finding:
@@ -134,7 +155,15 @@ class Suspects:
         return self._foretelling(self._known)
 
     def _foretelling(self, rules: Sequence[Bug]) -> list[Bug]:
-        return [rule for rule in rules if self._evidence.speak_for(rule)] if self._evidence.failed else []
+        if not self._evidence.failed:
+            return []
+        found = []
+        for rule in rules:
+            if self._evidence.speak_for(rule):
+                found.append(rule)
+            elif isinstance(rule, Account) and self._evidence.begins_with(rule) and (narrowed := rule.narrowed()):
+                found += [narrowed] if self._evidence.speak_for(narrowed) else []
+        return found
 
     def left(self, asked: Sequence[Finding], *, own: bool = False) -> list[Bug]:
         """The rules that foretell what the kernel answered besides, too; of the lab's own where there are any, or `own` alone.

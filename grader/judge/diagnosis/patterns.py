@@ -72,12 +72,17 @@ def read_unwritten(findings: Sequence[Finding], failed: Sequence[Finding]) -> Di
     found = _reads_unwritten(looked_at[0])
     if found is None or not all(map(_reads_unwritten, looked_at)) or any(map(_reads_unwritten, right)):
         return None
+    return told_diagnosis(unwritten_read(found), looked_at[0])
+
+
+def unwritten_read(found: Unwritten) -> Diagnosis:
+    """The line that reads memory which nobody wrote."""
     sentence = (
         f"{found.name} is read where nobody has written it yet: what stands there is undefined. "
         "Store it first, under the same index; where it is added to, begin with zeros."
     )
     at = f"Line {found.line}: " if found.line else ""
-    return told_diagnosis(Diagnosis(sentence=at + sentence, name="unwritten_scratch", line=found.line), looked_at[0])
+    return Diagnosis(sentence=at + sentence, name="unwritten_scratch", line=found.line)
 
 
 def _reads_unwritten(finding: Finding) -> Unwritten | None:

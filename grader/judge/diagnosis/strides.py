@@ -11,6 +11,8 @@ from grader.report import Diagnosis, Verdict
 
 _OUTSIDE = re.compile(r"(?:past the end of|before the start of|far outside) (\w+)")
 
+_OF_A_SECOND_RUN = ("unwritten_scratch", "autotune_not_reset")  # only one case was run so, and it may have been a view
+
 
 def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     """Where contiguous tensors are right and every view is not: the tensor, and whose strides it is addressed with.
@@ -19,16 +21,18 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     """
     failed = [finding for finding in findings if finding.failed]
     passed = [finding for finding in findings if finding.verdict is Verdict.PASSED]
-    if not passed or not failed or not all(finding.prepared.case.strided and of_addresses(finding) for finding in failed):
+    if not passed or not failed or not all(_gapped(finding) and of_addresses(finding) for finding in failed):
+        return None
+    if any(finding.own is not None and finding.own.name in _OF_A_SECOND_RUN for finding in failed):
         return None
     if all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts: it may be either
         return None
-    plain = [finding for finding in passed if not finding.prepared.case.strided]
+    plain = [finding for finding in passed if not _gapped(finding)]
     if not all(any(_as_many(finding, other) for other in plain) for finding in failed):
         return None
     in_view = [finding for finding in failed if finding.visible]
     for finding in in_view:
-        laid_out = finding.prepared.case.strided
+        laid_out = _gapped(finding)
         own = finding.own
         found = _OUTSIDE.search(own.sentence) if own is not None else None
         other = found.group(1) if found else _unwritten(finding) if finding.verdict is Verdict.NOT_WRITTEN else ""
@@ -42,7 +46,7 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
             sentence = f"{other} is addressed with the strides of {laid_out[0]}: right only where both are laid out alike."
             return Diagnosis(sentence=sentence, name="strides", line=own.line if own else None)
     # Which tensors a hidden case strides stands in the lab, which nothing that a submission saw there can change.
-    gapped = [frozenset(finding.prepared.case.strided) for finding in failed]
+    gapped = [frozenset(_gapped(finding)) for finding in failed]
     alone = [names for names in gapped if len(names) == 1]
     fewest = [names for names in gapped if not any(other < names for other in gapped)]  # the others hold no more than these
     names = sorted(frozenset().union(*(alone or fewest)))
@@ -54,6 +58,11 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
     use = f"Use {whose} for every axis: not the shape, and not those of another."
     sentence = f"Right for contiguous tensors, wrong for a view: {gaps} there. {use}"
     return Diagnosis(sentence=sentence, name="strides")
+
+
+def _gapped(finding: Finding) -> tuple[str, ...]:
+    """The tensors whose rows do not follow each other, be it by a little or by very much."""
+    return finding.prepared.case.strided or finding.prepared.case.spread
 
 
 def _unwritten(finding: Finding) -> str:

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grader.sandbox.case.address_map import AddressMap, Region
-from grader.sandbox.case.lent import Memory
+from grader.sandbox.case.lent import POISON, Memory
 from grader.sandbox.case.pretended_gpu import DEVICE
 from grader.sandbox.protocol import extent
 
@@ -95,6 +95,7 @@ class HostRules:
     Args:
         addresses: scratch is added to it.
         scratch_limit_bytes: all scratch of the call together; None for no limit.
+        poison: the byte that scratch is made of which nobody filled.
         compute: whether cells hold anything. A recorder says no: then fills are only told to `on_fill`.
         on_fill: told of every fill, in order.
         where: names the scratch after its place in the call.
@@ -106,6 +107,7 @@ class HostRules:
         *,
         scratch_limit_bytes: int | None = None,
         compute: bool = True,
+        poison: int = POISON,
         on_fill: Callable[[ScratchFill], None] = lambda fill: None,
     ) -> None:
         self.addresses = addresses
@@ -114,6 +116,7 @@ class HostRules:
         self.api_name = ""  # the torch function that the submission called, while it runs
         self._limit = scratch_limit_bytes
         self._compute = compute
+        self._poison = poison
         self._on_fill = on_fill
         self.scratch_regions: list[Region] = []
         self._held: list[torch.Tensor] = []
@@ -145,7 +148,7 @@ class HostRules:
         except OSError as error:
             raise MemoryError(f"{size:,} bytes of scratch are more than can be had here") from error
         if value is None and self._compute:
-            memory.poison()
+            memory.poison(self._poison)
         tensor = memory.tensor(offset=0, shape=shape, strides=strides, dtype=like.dtype)
         if size:
             name = f"scratch (line {own_line()})"

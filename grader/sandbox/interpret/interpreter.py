@@ -27,11 +27,20 @@ from triton.runtime import interpreter as stock
 from grader.sandbox.case import current_case
 from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import AddressMap
-from grader.sandbox.case.lent import Memory, region_of, spread_out
+from grader.sandbox.case.lent import LITTER, POISON, Memory, region_of, spread_out
 from grader.sandbox.case.refusals import HostRules, ScratchFill, own_line, refuse_in_language
 from grader.sandbox.case.sight import Sight
 from grader.sandbox.case.trace_book import TraceBook
-from grader.sandbox.interpret import block_types, libdevice, line_book, loops, number_formats, reductions, watched_memory
+from grader.sandbox.interpret import (
+    block_types,
+    libdevice,
+    line_book,
+    loops,
+    number_formats,
+    origin_book,
+    reductions,
+    watched_memory,
+)
 from grader.sandbox.interpret import launches as interpreted_launches
 from grader.sandbox.protocol import LentCase
 
@@ -122,10 +131,19 @@ class InterpretedRun:
             form = tuple(fill.tensor.shape), tuple(fill.tensor.stride()), fill.tensor.element_size()
             book.filled(region, fill.tensor.data_ptr(), *form)
 
-        self._rules = rules = HostRules(addresses, scratch_limit_bytes=case.scratch_limit_bytes, on_fill=filled)
+        self._rules = rules = HostRules(
+            addresses,
+            scratch_limit_bytes=case.scratch_limit_bytes,
+            poison=LITTER if case.litter else POISON,
+            on_fill=filled,
+        )
         written = [lent.name for lent in case.tensors if lent.buffer == "out"]
         before = [_bits(arguments[name]) for name in written]
-        with current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)):
+        origins = origin_book.OriginBook() if case.origins else None
+        with (
+            current_case.running(rules, interpreted_launches.Plan(book, case.order, case.in_turn)),
+            origin_book.following(origins),
+        ):
             returned = entry(**arguments)
         if self.first_fault is not None:
             raise self.first_fault
@@ -136,6 +154,10 @@ class InterpretedRun:
                 raise ReturnedInsteadOfWritten(
                     f"{entry.__name__} returned a tensor and wrote nothing into {', '.join(written)}"
                 )
+        facts = book.facts(addresses.regions)
+        if origins is not None:
+            out = [region for region in addresses.regions if region.writable and not region.scratch]
+            facts = dataclasses.replace(facts, origins=origins.told(out))
         traffic = addresses.traffic
         return {
             "kind": "done",
@@ -144,7 +166,7 @@ class InterpretedRun:
             "atomic_bytes": traffic.atomic_bytes,
             "masked_bytes": traffic.masked_bytes,
             "scratch_bytes": rules.scratch_bytes,
-            "facts": dataclasses.asdict(book.facts(addresses.regions)),
+            "facts": dataclasses.asdict(facts),
         }
 
 

@@ -14,7 +14,7 @@ from grader.judge.gpu.compiled import suspects, told, what_mends
 from grader.judge.gpu.interpreted import with_what_was_seen
 from grader.judge.judging import judge
 from grader.report import Diagnosis, Verdict
-from grader.sandbox.protocol import Done, Facts, Fault, Race
+from grader.sandbox.protocol import Done, Facts, Fault, Race, Unwritten
 from labs.declaration import Case
 
 RACE = Race(name="scratch (line 9)", kind="load", line=62, program=3, other_kind="store", other_line=55, other_program=0)
@@ -82,6 +82,25 @@ def test_what_the_tuner_would_have_added_up(monkeypatch):
 
     assert runner.asked == [("a", False, True)]
     assert (found.verdict, found.finding.own.sentence) == (Verdict.WRONG_ANSWER, IN_TURN)
+
+
+def test_a_view_is_run_again_only_where_there_is_nothing_else(monkeypatch):
+    stores = Facts(stores_scratch=True)
+    view = judged("view", facts=stores, ms=1)
+    gapped = dataclasses.replace(view.prepared.case, strided=("x",))
+    view = dataclasses.replace(view, prepared=dataclasses.replace(view.prepared, case=gapped))
+
+    assert look([view, judged("plain", facts=stores, ms=5)], Verdict.PASSED, monkeypatch)[0].asked == [("plain", True, False)]
+    assert look([view], Verdict.PASSED, monkeypatch)[0].asked == [("view", True, False)]
+
+
+def test_memory_that_nobody_wrote_holds_numbers_where_it_is_read(monkeypatch):
+    reads = Facts(unwritten=Unwritten(name="scratch (line 9)", line=30))
+    runner, (found,) = look([judged(facts=reads)], Verdict.WRONG_ANSWER, monkeypatch)
+
+    assert runner.asked == [("a", False, False)]
+    assert (found.verdict, found.finding.own.name, found.finding.own.line) == (Verdict.WRONG_ANSWER, "unwritten_scratch", 30)
+    assert look([judged(facts=reads)], Verdict.PASSED, monkeypatch)[1][0].verdict is Verdict.PASSED  # it was masked out
 
 
 def test_both_lines_of_a_race_are_named():

@@ -9,7 +9,21 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
-from grader.judge.diagnosis.accounts.changes import SOURCES, last_pass, last_pass_mixed, log_sum, of_row_zero, summed_down
+from grader.judge.diagnosis.accounts.changes import (
+    MERGES,
+    SECOND_PASSES,
+    SOURCES,
+    first_pass,
+    last_pass,
+    last_pass_mixed,
+    log_sum,
+    merged,
+    of_row_zero,
+    overlapping,
+    second_pass,
+    summed_down,
+    up_to_a_tile,
+)
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
@@ -25,6 +39,10 @@ SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
 LAB1, LAB3, LAB9, LAB11 = "lab01_scores", "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
 LAB10 = "lab10_nvfp4_kv"
+
+
+def even_and_odd(lane, n):
+    return (lane // 32 % 2).expand(len(n), -1)
 
 
 def finding(lab, prepared, compute):
@@ -82,6 +100,28 @@ def way(lab_id, **changes):
         (LAB7, {"part": lambda lane, n: (lane % 32).expand(len(n), -1)}, "parts_not_weighed"),
         (LAB9, {"part": lambda lane, n: lane // ((n + 2) // 3).clamp(min=1), "unweighed": "sum"}, "parts_sums_not_weighed"),
         (LAB6, {"part": lambda lane, n: lane // ((n + 1) // 2).clamp(min=1), "unweighed": "acc"}, "parts_acc_not_weighed"),
+        (LAB2, {"base": 1.44 * math.log(2.0)}, "log2e_short"),
+        (LAB3, {"after": (first_pass(1.443 * math.log(2.0), 1.0),)}, "log2e_short_in_sum"),
+        (LAB3, {"after": (last_pass(1.0, 1.0, 1 / math.log(2.0)),)}, "last_pass_m_in_base_two"),
+        (LAB3, {"part": lambda lane, n: (lane % 256).expand(len(n), -1), "unweighed": "sum"}, "parts_sums_not_weighed"),
+        (LAB3, {"tile": 1024, "sum_power": math.inf}, "sum_thrown_away"),
+        (LAB5, {"tile": 32, "acc_power": math.inf}, "acc_thrown_away"),
+        (LAB5, {"tile": 32, "from_tile": "both"}, "both_rescaled_by_tile"),
+        (LAB5, {"part": even_and_odd, "unweighed": "sum", "part_only": 1}, "one_parts_sums_not_weighed"),
+        (LAB5, {"part": even_and_odd, "unweighed": "acc", "part_only": 0}, "one_parts_acc_not_weighed"),
+        (
+            LAB5,
+            {"tile": 32, "maximum": "unscaled", "unscaled": math.log(2.0), "empty": "nan", "narrow": "product"},
+            "max_not_scaled",
+        ),
+        (LAB5, {"tile": 32, "padding": 0.0, "keys": lambda lane, n: lane <= n}, "one_lane_too_many"),
+        (LAB5, {"tile": 32, "late": "acc", "narrow": "product"}, "acc_rescaled_late"),
+        (LAB5, {"after": (second_pass(SECOND_PASSES[0][2], half=True),)}, "second_pass_not_scaled"),
+        (LAB6, {"after": (second_pass(SECOND_PASSES[2][2], half=False),)}, "second_pass_base_two"),
+        (LAB3, {"times": lambda lane, n: overlapping(lane, n, count=4, tile=128)}, "parts_overlap"),
+        (LAB5, {"after": (merged(even_and_odd, MERGES[0][2]),)}, "merged_exp"),
+        (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=32, tile=16, diagonal=False)}, "diagonal_left_out"),
+        (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=16, tile=32, diagonal=True)}, "end_rounded_down"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

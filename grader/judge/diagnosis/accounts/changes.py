@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -65,6 +66,7 @@ POWERS = (
     ),
     (-1.0, "is multiplied by exp(m_new − m_old) when the maximum grows: upside down", "rescaled_upside_down"),
     (2.0, "is multiplied twice by exp(m_old − m_new) when the maximum grows", "rescaled_twice"),
+    (math.inf, "is thrown away when the maximum grows: it must be multiplied by exp(m_old − m_new)", "thrown_away"),
     (0.5, "is multiplied by the root of exp(m_old − m_new) when the maximum grows", "rescaled_by_root"),
 )
 
@@ -119,6 +121,33 @@ def parts() -> Iterator[Part]:
         yield functools.partial(_in_runs, count=count)
     for length in (16, 32, 48, 64, 128, 256):
         yield functools.partial(_of_length, length=length)
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_tiles_in_turn, length=length)
+        for count in (2, 4, 8):
+            yield functools.partial(_in_runs_of_tiles, count=count, length=length)
+
+
+def lanes_of_a_row() -> Iterator[Part]:
+    """As `parts`, where the lanes of a wide tile have a maximum each, or a long row is dealt out to programs."""
+    for count in (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096):
+        yield functools.partial(_in_turn, count=count)
+        yield functools.partial(_in_runs, count=count)
+    for length in (128, 256, 512, 1024, 2048, 4096, 8192):
+        yield functools.partial(_of_length, length=length)
+
+
+def few_parts() -> Iterator[Part]:
+    """Splits of which there are few, in runs of whole tiles or not."""
+    yield functools.partial(_in_runs, count=4)
+    for count, length in itertools.product((2, 4), (16, 32, 64, 128)):
+        yield functools.partial(_in_runs_of_tiles, count=count, length=length)
+
+
+def halves() -> Iterator[Part]:
+    """Two parts: halves of the row, or tiles in turn."""
+    yield functools.partial(_in_runs, count=2)
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_tiles_in_turn, length=length)
 
 
 def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
@@ -127,6 +156,23 @@ def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor
 
 def _in_runs(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
     return lane // ((n + count - 1) // count).clamp(min=1)
+
+
+def _tiles_in_turn(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
+    return (lane // length % 2).expand(len(n), -1)
+
+
+def _in_runs_of_tiles(lane: torch.Tensor, n: torch.Tensor, *, count: int, length: int) -> torch.Tensor:
+    run = (n + count - 1) // count
+    return lane // (-(-run // length) * length).clamp(min=1)
+
+
+def overlapping(lane: torch.Tensor, n: torch.Tensor, *, count: int, tile: int) -> torch.Tensor:
+    """How often each lane is counted where each of `count` runs reads whole tiles, into the next one: [batch, lanes]."""
+    run = ((n + count - 1) // count).clamp(min=1)
+    first = torch.arange(count)[:, None, None] * run[:, None]
+    read = (lane >= first) & (lane < first + (-(-run // tile) * tile)[:, None]) & (first < n[:, None])
+    return read.sum(0).double()
 
 
 def _of_length(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
@@ -192,6 +238,102 @@ def _statistics(a: Attention, base: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Each row's maximum, times `base`, and its sum of exponentials."""
     m = a.scores().amax(-1, keepdim=True)
     return m * base, torch.exp(a.scores() - m).sum(-1, keepdim=True)
+
+
+def first_pass(base: float, of_m: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The first pass sums powers of exp(base) where the last one takes those of e; m is multiplied by `of_m` in the last."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        m = x.amax(-1, keepdim=True)
+        total = torch.exp(base * (x - m)).sum(-1, keepdim=True)
+        return torch.exp((x - of_m * m).float()).double() / total
+
+    return finished
+
+
+def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Maximum m and sum l are right, and the pass that multiplies value takes `weight(attention, scores, m, l)`."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        x = a.scores()
+        m = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
+        total = torch.exp(x - m).masked_fill(~seen, 0.0).sum(-1, keepdim=True)
+        weights = weight(a, x, m, total).float().masked_fill(~seen, 0.0)
+        return (weights.half() if half else weights).double() @ a.by_head(a.value)
+
+    return finished
+
+
+SECOND_PASSES = (
+    (
+        "second_pass_not_scaled",
+        "Maximum and sum are right, but the pass that multiplies value takes scores that are not multiplied by softmax_scale.",
+        lambda a, x, m, total: torch.exp(x / a.softmax_scale - m) / total,
+    ),
+    (
+        "second_pass_without_maximum",
+        "The pass that multiplies value subtracts log(l) alone: the log-sum-exp is m + log(l).",
+        lambda a, x, m, total: torch.exp(x) / total,
+    ),
+    (
+        "second_pass_base_two",
+        "Maximum and sum are of powers of e, the weights of the pass that multiplies value are powers of 2.",
+        lambda a, x, m, total: torch.exp2(x - m) / total,
+    ),
+    (
+        "second_pass_log_two",
+        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
+        lambda a, x, m, total: torch.exp(x - m - total.log2()),
+    ),
+    (
+        "second_pass_log_two",
+        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
+        lambda a, x, m, total: torch.exp(x - m - LN2 * total.log()),
+    ),
+)
+
+
+def merged(
+    part: Part, weight: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Parts of the keys, each right by itself, joined with `weight(m, l)` of their maximum (less the largest) and sum."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        lane = torch.arange(a.keys)
+        seen = a.visible() & (lane < a.kv_len[:, None])[:, None, None, :]
+        which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
+        x, value = a.scores(), a.by_head(a.value)
+        top = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
+        total, answer = torch.zeros_like(top), torch.zeros_like(out)
+        for number in range(int(which.max()) + 1):
+            own = x.masked_fill(~(seen & (which == number)), -math.inf)
+            m = own.amax(-1, keepdim=True)
+            power = torch.exp(own - m.masked_fill(m == -math.inf, 0.0))
+            summed = power.sum(-1, keepdim=True)
+            w = torch.where(summed > 0, weight(m - top, summed.clamp(min=1e-300)), 0.0)
+            total, answer = total + w, answer + w * (power @ value) / summed.clamp(min=1e-300)
+        return answer / total
+
+    return finished
+
+
+MERGES = (
+    ("exp", "weighed with e^lse, where lse is in base 2", lambda m, total: torch.exp((m + total.log()) / LN2)),
+    ("exp2", "weighed with 2^lse, where lse is in base e", lambda m, total: torch.exp2(m + total.log())),
+    ("log", "weighed by an lse of two bases: log for log2, beside m in base 2", lambda m, total: torch.exp(m) * total**LN2),
+    (
+        "log2",
+        "weighed by an lse of two bases: log2 for log, beside m in base e",
+        lambda m, total: torch.exp(m) * total ** (1 / LN2),
+    ),
+    ("without_sum", "weighed by their maxima alone: the lse is m + log(l)", lambda m, total: torch.exp(m)),
+    ("without_maximum", "weighed by their sums l alone: the lse is m + log(l)", lambda m, total: total),
+    ("equally", "added as if each counted alike: their weights are exp(lse_part − lse)", lambda m, total: torch.ones_like(m)),
+)
 
 
 def summed_down(tile: int, *, repeats: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -336,6 +478,23 @@ _CAUSAL = (
         lambda a: (a.distance() >= 0)[None, None],
     ),
 )
+
+
+def diagonal_in_whole_tiles(a: Attention, *, rows: int, tile: int) -> torch.Tensor:
+    """Causal without its diagonal, which is seen only in tiles that all queries of a program see whole, and no mask is in."""
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    free = (first + 1).clamp(min=0) // tile * tile
+    return ((a.distance() < 0) | ((a.distance() == 0) & (torch.arange(a.keys)[None, :] < free[:, None])))[None, None]
+
+
+def up_to_a_tile(a: Attention, *, rows: int, tile: int, diagonal: bool) -> torch.Tensor:
+    """Causal, where a program of `rows` queries walks over whole tiles of keys alone up to its last visible key, or, where
+    `diagonal` is False, up to the first one that its first query does not see.
+    """
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    end = (first + rows).clamp(max=a.keys) // tile * tile if diagonal else -(-first // tile) * tile
+    return ((a.distance() <= 0) & (torch.arange(a.keys)[None, :] < end[:, None]))[None, None]
+
 
 MASKS = {
     "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),

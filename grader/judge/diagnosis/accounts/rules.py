@@ -25,6 +25,7 @@ WIDE = (-1, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # tiles of columns, in t
 LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504.0, -1e5, -1e6, -1e9)
 LEVELS_OF_TWO = (LN2, -LN2, -10 * LN2, -30 * LN2, -50 * LN2, -100 * LN2)  # of lanes: the same where scores are in base 2
 ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
+SHORT = (1.4, 1.44, 1.442, 1.4426, 1.44269, 1.4427, 1.443, 1.445, 1.45, 1.5)  # for log2(e), as people round it
 LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
 
 
@@ -40,6 +41,12 @@ class Account:
     def answer(self, given: Inputs) -> torch.Tensor:
         """What a kernel with that bug gives."""
         return answer(self.way, _read(self.reader, given))
+
+    def narrowed(self) -> Account | None:
+        """The same, with numerators that tl.dot takes in fp16, where so small ones decide; None where they are so already."""
+        if self.way.narrow:
+            return None
+        return dataclasses.replace(self, way=dataclasses.replace(self.way, narrow="product"))
 
     def joined(self, other: Account) -> Account | None:
         """Both bugs in one kernel; None where they cannot be together."""
@@ -79,6 +86,8 @@ def accounts(kind: str) -> tuple[Account, ...]:
 def _softmax() -> Iterator[tuple[str, str, Way]]:
     yield from _row_of_scores(changes.COLUMN, WIDE)
     yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
+    for factor in SHORT:
+        yield "log2e_short", _short(factor, "x is multiplied"), Way(base=factor * LN2)
     yield (
         "base_two_twice",
         "log2(e) is in the exponent, but the exponential is e^x: use exp2, or leave log2(e) out.",
@@ -95,12 +104,29 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         sentence = "The sum runs down the rows of a tile, column by column: it must run along each row, as the maximum does."
         yield "sum_over_rows", sentence, Way(after=(changes.summed_down(tile, repeats=repeats),))
     yield from _last_pass()
+    for factor in (LN2, 1 / LN2):
+        sentence = "The maximum is subtracted in another base than x has: log2(e) multiplies one of them alone."
+        yield from _underflowing("max_in_other_base", sentence, Way(maximum="unscaled", unscaled=factor))
+    yield from _overlaps("column", WIDE)
     yield _ONE_MORE
     yield from _sums("l", WIDE)
+    for part in changes.lanes_of_a_row():
+        sentence = (
+            "Parts of a row (lanes, splits or tiles) have maxima of their own, and their sums l are added as they are: "
+            "multiply each by exp(m_part − max) first."
+        )
+        yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
 
 
 def _last_pass() -> Iterator[tuple[str, str, Way]]:
     """Maximum and sum are right, and what is made of them is not."""
+    for factor in SHORT:
+        for of_m in (1.0, factor * LN2):
+            sentence = _short(factor, "The first pass multiplies")
+            yield "log2e_short_in_sum", sentence, Way(after=(changes.first_pass(factor * LN2, of_m),))
+        for power, of_m in ((factor * LN2, 1.0), (factor * LN2, 1 / (factor * LN2))):
+            sentence = _short(factor, "The last pass multiplies")
+            yield "log2e_short_in_last_pass", sentence, Way(after=(changes.last_pass(power, 1.0, of_m),))
     for base in (1.0, 1 / LN2):
         for names, what in (
             ("lm", "subtracts the sum l and divides by the maximum m: they are exchanged"),
@@ -127,6 +153,12 @@ def _last_pass() -> Iterator[tuple[str, str, Way]]:
         ("x_in_base_e", "m is in base 2, but x is not multiplied by log2(e)", changes.last_pass(LN2, 1.0, 1 / LN2)),
         ("m_in_base_e", "x is multiplied by log2(e), but m is not in base 2", changes.last_pass(LN2, 1 / LN2, 1.0)),
         ("exp_for_exp2", "log2(e) is in the exponent, but it raises e: use exp2", changes.last_pass(1 / LN2, 1.0, 1.0)),
+        (
+            "m_in_base_two",
+            "x is in base e, and so is the exponential, but m is in base 2",
+            changes.last_pass(1.0, 1.0, 1 / LN2),
+        ),
+        ("x_in_base_two", "x is in base 2, and m and the exponential are in base e", changes.last_pass(1.0, 1 / LN2, 1.0)),
         ("exp2_for_exp", "it raises 2, but log2(e) is not in the exponent", changes.last_pass(LN2, 1.0, 1.0)),
     ):
         yield f"last_pass_{name}", f"The sum l is right, but not the exponent of the last pass: {what}.", Way(after=(change,))
@@ -137,7 +169,15 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _row_of_scores("key", NARROW)
     yield from _sums("acc", NARROW)
     yield from _parts()
+    yield from _overlaps("key", _TILES)
+    for part in (*changes.halves(), *changes.few_parts()) if kind in ("prefill", "causal") else ():
+        for name, what, weight in changes.MERGES:
+            sentence = f"Parts of the keys (splits), each right by itself, are {what}."
+            yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
     yield from _sources(kind)
+    for name, sentence, of_pass in changes.SECOND_PASSES:
+        for half in (False, True):
+            yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":
@@ -169,6 +209,8 @@ _SCALES = {
 def _scales() -> Iterator[tuple[str, str, Way]]:
     for name, sentence, change in changes.SCALES:
         yield name, sentence, Way(before=(change,))
+    for factor in SHORT:
+        yield "log2e_short", _short(factor, "The scores are multiplied"), Way(base=factor * LN2)
     yield "base_two", "The weights are powers of 2: the scores need log2(e) before exp2, or use exp.", Way(base=LN2)
     yield (
         "base_two_twice",
@@ -185,6 +227,10 @@ def _scales() -> Iterator[tuple[str, str, Way]]:
 
 _TILES = (16, 32, 64, 128)
 _UNSEEN_TILE = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
+_NOT_SCALED = (
+    "The maximum is that of scores which are not yet multiplied by softmax_scale (and log2(e)), and is subtracted from such "
+    "as are: exp overflows or underflows."
+)
 _SHARED_BY_HEADS = "One maximum serves all query heads of a group: every head needs its own."
 _SHARED = "One maximum serves several rows: a row far below another underflows. Each row needs its own."
 
@@ -212,6 +258,16 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     yield from _underflowing(
         "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
     )
+    if key == "key":
+        for factor in (1.0, LN2, 1 / LN2):
+            yield from _underflowing(
+                "max_not_scaled",
+                _NOT_SCALED,
+                Way(maximum="unscaled", unscaled=factor),
+            )
+            for tile in _TILES:
+                way = Way(tile=tile, maximum="unscaled", unscaled=factor, empty="nan", narrow="product")
+                yield "max_not_scaled", _NOT_SCALED, way
     for level in (0.0, -1.0, -10.0, -100.0, -1e3):
         said = _level(level)
         sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
@@ -230,12 +286,19 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             "Load them as −inf."
         )
         yield from _underflowing("padding_in_maximum", sentence, Way(tile=tile, padding=0.0, padding_in="max"))
+        if key == "key":
+            sentence = "The lane just beyond the last key counts as a score of 0: a mask is off by one (< length, not <=)."
+            yield "one_lane_too_many", sentence, Way(tile=tile, padding=0.0, keys=lambda lane, n: lane <= n)
         sentence = f"Lanes beyond the last {key} are left out of the maximum, but count in the sum l, as scores of 0."
         yield "padding_in_sum", sentence, Way(tile=tile, padding=0.0, padding_in="sum")
         sentence = "What is subtracted is the first tile's maximum, not the running one."
         for narrow in ("", "product"):
             yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan", narrow=narrow)
         yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
+
+
+def _short(factor: float, what: str) -> str:
+    return f"{what} by ⟨{factor:g}⟩ in place of log2(e) = 1.4426950408889634: all its digits are needed."
 
 
 def _level(level: float) -> str:
@@ -255,6 +318,9 @@ _LATE = (
 )
 
 
+_BY_TILE = "multiplied by exp(m_old − the tile's own maximum): it must be m_old − m_new, the larger of both."
+
+
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What becomes of the old sums when the maximum grows."""
     for tile in tiles:
@@ -268,6 +334,10 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
         for late, what in (("acc", "acc is"), ("both", "acc as well as l are")) if kept == "acc" else ():
             yield f"{late}_rescaled_late", f"{what} {_LATE}", Way(tile=tile, late=late)
         yield "sum_rescaled_late", f"The sum l is {_LATE}", Way(tile=tile, late="sum")
+        for of, what in (("acc", "acc is"), ("both", "acc as well as l are"), ("sum", "The sum l is"))[
+            0 if kept == "acc" else 2 :
+        ]:
+            yield f"{of}_rescaled_by_tile", f"{what} {_BY_TILE}", Way(tile=tile, from_tile=of)
         if kept == "acc":
             yield (
                 "acc_replaced",
@@ -286,6 +356,16 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
         yield "max_replaced", sentence, Way(tile=tile, maximum="last", unguarded=True)
 
 
+def _overlaps(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    for count, tile in itertools.product((2, 4, 8), tiles):
+        if tile > 0:
+            sentence = (
+                f"The last tile of each part (split) reaches into the next one: {key}s there count twice. "
+                "Its mask must end where the part ends."
+            )
+            yield "parts_overlap", sentence, Way(times=functools.partial(changes.overlapping, count=count, tile=tile))
+
+
 def _parts() -> Iterator[tuple[str, str, Way]]:
     for part in changes.parts():
         for unweighed, what, name in changes.UNWEIGHED:
@@ -294,6 +374,14 @@ def _parts() -> Iterator[tuple[str, str, Way]]:
                 "multiply each by exp(m_part − max) first."
             )
             yield name, sentence, Way(part=part, unweighed=unweighed)
+    for part in changes.halves():
+        for unweighed, what, name in changes.UNWEIGHED:
+            sentence = (
+                f"Two parts of the keys have maxima of their own, and of one {what.replace('their', 'its')} added as they are: "
+                "multiply them by exp(m_part − max) first, as those of the other."
+            )
+            for only in (0, 1):
+                yield f"one_{name}", sentence, Way(part=part, unweighed=unweighed, part_only=only)
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
@@ -317,6 +405,26 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
 def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
     for name, sentence, seen in changes.MASKS[kind]:
         yield name, sentence, Way(visible=seen)
+    for tile, rows in itertools.product(_TILES, _TILES) if kind == "causal" else ():
+        sentence = (
+            f"The last, partial tile of keys ({tile} wide) takes no part: the loop's end, the last key that the program's "
+            "queries see, is rounded down to whole tiles."
+        )
+        seen = functools.partial(changes.up_to_a_tile, rows=rows, tile=tile, diagonal=True)
+        yield "end_rounded_down", sentence, Way(visible=seen)
+        sentence = "The loop ends before the diagonal: keys that the program's later queries see are left out."
+        seen = functools.partial(changes.up_to_a_tile, rows=rows, tile=tile, diagonal=False)
+        yield "diagonal_left_out", sentence, Way(visible=seen)
+        sentence = (
+            "The diagonal is hidden in tiles that are masked: position i sees itself; its last visible key is "
+            "i + seqlen_kv − seqlen_q, included."
+        )
+        seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
+        yield "diagonal_excluded", sentence, Way(visible=seen)
+        sentence = "Hidden keys are left out of the maximum, but keep their weights in the sum and in the answer."
+        for padding in (-math.inf, 0.0):  # one mask for both, or two
+            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum")
+            yield "hidden_out_of_maximum", sentence, way
     for level in LEVELS:
         said = _level(level)
         sentence = (

@@ -30,15 +30,20 @@ class Way:
     kv_len: keys of a sequence, [batch].
     keys, sum_keys, product_keys: (lanes, kv_len) -> the lanes that take part at all, in l, in acc; [batch, lanes].
     part: (lanes, kv_len) -> the part of each lane, [batch, lanes]: parts have maxima of their own, under which their numerators
-        stand in what `unweighed` names, "sum", "acc" or "both", as where parts are joined without weights.
+        stand in what `unweighed` names, "sum", "acc" or "both", as where parts are joined without weights. `part_only`: that
+        part alone is joined so.
+    times: (lanes, kv_len) -> how often a lane counts in l and in acc, [batch, lanes].
     counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
+    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; or "sum_scored".
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
-    maximum: running | none | absolute | minimum | first | last | rows | group | mean; start: where it begins.
+    maximum: running | none | absolute | minimum | first | last | rows | group | mean | unscaled (of scores that are not yet
+        multiplied by softmax_scale, times `unscaled`); start: where it begins.
     row_tile: rows that share a maximum, the last of them filled up with scores of 0 (−n: n rows, filled up with −inf); 0 for
         all of them.
-    acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)).
+    acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)); by 0 where the maximum grows, if inf.
+    from_tile: "acc", "sum" or "both" are multiplied by exp(m_old − the tile's own maximum).
     step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1].
     late: "acc", "sum" or "both" are multiplied by exp(m_old − m_new) when the tile's part is added already.
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
@@ -58,8 +63,10 @@ class Way:
     sum_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     product_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     counted_keys: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    times: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     part: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     unweighed: str = "both"
+    part_only: int | None = None
     hidden: float = -INF
     hidden_added: float = 0.0
     hidden_in: str = "both"
@@ -67,12 +74,14 @@ class Way:
     padding_in: str = "both"
     extra: int = 0
     maximum: str = "running"
+    unscaled: float = 1.0
     row_tile: int = 0
     start: float = -INF
     acc_power: float = 1.0
     sum_power: float = 1.0
     step_factor: Callable[[Attention], torch.Tensor] | None = None
     late: str = ""
+    from_tile: str = ""
     fresh_acc: bool = False
     fresh_sum: bool = False
     divisions: int = 1
@@ -146,6 +155,9 @@ class _Lanes:
         if way.hidden_added:
             added = (scores * way.hidden_added + way.hidden).float().double() / way.hidden_added
             self.scores = torch.where(hidden, added, self.scores)
+        if way.hidden_in == "scored":  # hidden keys keep their score, and are left out of the maximum alone
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_sum, self.in_product = self.in_sum | hidden, self.in_product | hidden
         if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside
@@ -159,6 +171,8 @@ class _Lanes:
                 kept = chosen(place[None, :], kv_len[:, None])[:, None, None, :]
                 for name in names:
                     setattr(self, name, getattr(self, name) & kept)
+        self.scale = a.softmax_scale
+        self.times = None if way.times is None else way.times(place[None, :], kv_len[:, None][:, 0])[:, None, None, :]
         self.part = (
             None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
         )
@@ -192,21 +206,27 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
         power = _exp(way.base * (lanes.scores[..., at] - base))
         own = power if lanes.part is None else _under_own_maximum(lanes.scores, lanes.part)[..., at]
+        if lanes.part is not None and way.part_only is not None:
+            own = torch.where(lanes.part[..., at] == way.part_only, own, power)
         numerators = power if way.unweighed == "sum" else own
         power = power if way.unweighed == "acc" else own
-        alpha = {kept: _exp(kept * (old - base)) if kept else torch.ones_like(old) for kept in (way.acc_power, way.sum_power)}
+        alpha = {kept: _grown(kept, old, base) for kept in (way.acc_power, way.sum_power)}
+        own_top = lanes.scores[..., at].masked_fill(~lanes.in_max[..., at], -INF).amax(-1, keepdim=True) if way.from_tile else m
         power = power.half().double() if way.narrow == "both" else power
+        power, numerators = (x if lanes.times is None else x * lanes.times[..., at] for x in (power, numerators))
         step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
-        grown = alpha[way.sum_power]
+        grown = _grown(1.0, old, own_top) if way.from_tile in ("sum", "both") else alpha[way.sum_power]
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
         total = step if way.fresh_sum else kept
         if acc is not None and lanes.value is not None:  # both or neither
             numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
             step = _product(numerators.masked_fill(~lanes.in_product[..., at], 0.0), lanes.value[..., at, :])
-            grown = alpha[way.acc_power]
+            grown = _grown(1.0, old, own_top) if way.from_tile in ("acc", "both") else alpha[way.acc_power]
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
             acc = acc if lanes.step_factor is None else acc * lanes.step_factor
+        if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds
+            total, acc = total.float().double(), None if acc is None else acc.float().double()
         if lanes.end is not None:
             visited = lanes.end > start
             m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))
@@ -230,6 +250,13 @@ def _product(numerators: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         of_rows = value.expand(*numerators.shape[:-2], *value.shape[-2:])[rows[:-1]]
         product[rows] = (numerators[rows].float()[:, :, None] * of_rows.float()).double().sum(1)
     return product
+
+
+def _grown(power: float, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """What the old sums are multiplied by: exp(power · (old − new))."""
+    if power == INF:
+        return (old == new).double()
+    return _exp(power * (old - new)) if power else torch.ones_like(old)
 
 
 def _under_own_maximum(scores: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
@@ -259,6 +286,8 @@ def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool
         case "group":  # heads of a group, beside `row_tile` − that many of score 0
             top = top.unflatten(1, (lanes.groups, -1)).amax(2, keepdim=True)
             top = top.clamp(min=0.0 if way.row_tile else -INF).expand(-1, -1, m.shape[1] // lanes.groups, -1, -1).flatten(1, 2)
+        case "unscaled":
+            top = top / lanes.scale * way.unscaled
         case "mean":
             inside = lanes.in_max[..., at]
             return scores.masked_fill(~inside, 0.0).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True)

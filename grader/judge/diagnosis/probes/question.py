@@ -18,11 +18,13 @@ from labs.declaration import Case, Inputs, Lab
 class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
-    `alone`: nothing else is shown but readings of this sort: other questions would take the one for the other.
+    last: others tell more.
+    alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
     fact: Fact
     picture: Picture | None = None
+    last: bool = False
     alone: bool = False
 
 

@@ -1,0 +1,61 @@
+"""Where no visible case fails: twins of the hidden ones that do, drawn from a seed that is no secret, so they may be told.
+
+A twin has its sizes and values from that seed alone, whatever the attempt's own is: it shows nothing of the case judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+
+from grader.judge.case.inputs import prepare
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.patterns import unwritten_sentence
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number
+from grader.report import Diagnosis, Fact, Verdict
+from labs.declaration import Lab
+
+SEED = hashlib.blake2b(b"twins of hidden cases", digest_size=32).digest()
+MOST = 4
+LARGEST = 1 << 19  # numbers of a case's inputs
+
+
+def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
+    """Of the smallest failing cases that run in the interpreter and whose tensors do not lie far apart."""
+    small = sorted(failed, key=lambda finding: sum(tensor.numel() for tensor in finding.prepared.tensors.values()))
+    shown = [finding.prepared.case for finding in small if "cpu" in finding.prepared.case.devices]
+    for case in [case for case in shown if not case.spread][:MOST]:
+        twin = prepare(lab, dataclasses.replace(case, group="visible"), SEED)
+        if sum(tensor.numel() for tensor in twin.tensors.values()) <= LARGEST:
+            yield KernelQuestion(name=f"twin_{case.name}", cases=(twin,), read=_read)
+
+
+def _read(found: Sequence[Finding]) -> Reading | None:
+    finding = found[0]
+    worst = finding.comparison.worst if finding.comparison is not None else None
+    if worst is None or finding.verdict is Verdict.NOT_WRITTEN:
+        return None
+    got, expected = (value if isinstance(value, str) else number(value) for value in (worst.got, worst.expected))
+    at = ", ".join(map(str, worst.index))
+    return Reading(fact=Fact(given=_like(finding), got=f"{worst.name}[{at}] is {got}", expected=expected), last=True)
+
+
+def _like(finding: Finding) -> str:
+    return f"a case like {finding.name}, {finding.prepared.shape}"
+
+
+def unwritten_in_twin(found: Diagnosis, asked: Sequence[Finding]) -> Diagnosis:
+    """Which cells nobody writes, of a twin; what was `found` where there is none."""
+    twin = next((finding for finding in asked if finding.verdict is Verdict.NOT_WRITTEN), None)
+    if twin is None:
+        return found
+    return dataclasses.replace(found, sentence=f"In {_like(twin)}: {unwritten_sentence(twin)}")
+
+
+def told_by_twin(own: Diagnosis, asked: Sequence[Finding]) -> Diagnosis:
+    """What ended a hidden case, told of a twin that ended alike; as it is where none did."""
+    for finding in asked:
+        if finding.own is not None and finding.own.name != own.name and own.name == str(finding.verdict):
+            return dataclasses.replace(finding.own, sentence=f"{finding.own.sentence} It is so in {_like(finding)}.")
+    return own
