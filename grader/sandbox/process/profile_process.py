@@ -35,8 +35,6 @@ _OPTIONS = (
     "--cache-control", "all", "--replay-mode", "kernel", "--profile-from-start", "off", "--target-processes", "all",
 )  # fmt: skip
 
-SYSTEM: tuple[str, ...] = ()
-
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Become the warden of the tool. `arguments`: one JSON object, made by `door.start_profiled`."""
@@ -63,7 +61,7 @@ def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         os.set_inheritable(status_fd, False)
         os.chdir(scratch)
         python, application = sys.executable, str(roots.application_directory())
-        read_besides = (application, *roots.of_interpreter(), *([_home(Path(tool)), *SYSTEM] if tool else []))
+        read_besides = (application, *roots.of_interpreter(), *([_home(Path(tool)), "/"] if tool else []))
         rules = roots.prepare_for_gpu(executables=(python, *([tool] if tool else [])), readable=read_besides)
         if tool:
             rules = dataclasses.replace(rules, executable=(*rules.executable, str(Path(tool).parent)))

@@ -191,8 +191,6 @@ def restrict_files(rules_for: roots.Roots, scratch: str, *, gpu_devices: Sequenc
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.EXECUTE)
         for path in roots.DEVICES:
             _allow(rules, path, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
-        if tool:
-            _allow(rules, "/", AccessFS.READ_DIR)  # it looks for devices and libraries in folders that no manual names
         own = "/proc" if tool else f"/proc/{os.getpid()}"
         _allow(rules, own, _READ)
         for path in gpu_devices:

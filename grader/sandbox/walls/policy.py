@@ -38,7 +38,7 @@ _CLOCKS = """
     getitimer setitimer alarm pause
 """
 # What tells of any process by its number, or lies in a file that many may open: two attempts at once could talk by it. Of these
-# a session has what concerns itself; the replayer, in which no submission is, has all.
+# a session has what concerns itself; a replayer, in which no submission is, has all.
 _OF_ONE_PROCESS = ("sched_getaffinity", "sched_getparam", "sched_getscheduler", "getpgid", "getsid")
 _OF_CLOCKS = ("clock_gettime", "clock_getres", "clock_nanosleep")
 _OF_MANY = [*_OF_ONE_PROCESS, *_OF_CLOCKS, "getpriority", "futex", "futex_waitv", "fcntl", "flock"]
@@ -110,11 +110,11 @@ def build(kind: Kind) -> bytes:
         oneself = argument(0, masked, _LOW_WORD, pid)
         rules.add_rule(allow, "prlimit64", oneself, argument(2, equal, 0))  # reads a limit; a new one would be in argument 2
         rules.add_rule(allow, "sched_setaffinity", oneself)
-        if kind is not Kind.REPLAY:
+        if kind not in _ON_A_GPU:
             rules.add_rule(allow, "getpriority", argument(0, equal, 0), argument(1, masked, _LOW_WORD, pid))
             for name in _OF_ONE_PROCESS:
                 rules.add_rule(allow, name, oneself)
-    if kind is Kind.REPLAY:
+    if kind in _ON_A_GPU:
         for name in _OF_MANY:
             rules.add_rule(allow, name)
     else:
