@@ -72,7 +72,7 @@ OF_MANY = {
 
 
 def answer(program, number, *arguments):
-    """What a program of classic BPF says of a call: loads of 32 bits, jumps, `and`, and an end are all that libseccomp writes."""
+    """What a program of classic BPF says of a call. libseccomp writes loads of 32 bits, jumps, `and`, and ends."""
     data = struct.pack("=IIQ6Q", number, X86_64, 0, *arguments, *[0] * (6 - len(arguments)))
     steps = list(struct.iter_unpack("=HBBI", program))
     at = register = 0
