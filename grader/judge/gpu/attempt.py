@@ -302,9 +302,7 @@ class GpuAttempt(Attempt):
                 soon = time.monotonic() + SOON_S
                 lock.acquire(lambda: self._cancelled() or time.monotonic() > soon)
                 reference = self._gpu.ours(self._request.folder).reference
-                counters, _ = counting.count(profiler, self._lab, reference, bench.lend_one(), (), latency_ms=0.0)
-            if counters is not None:
-                counting.ours[lab_id] = counters
+                counting.count_ours(lab_id, profiler, self._lab, reference, bench.lend_one())
         except Cancelled:
             pass
         finally:

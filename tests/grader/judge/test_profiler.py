@@ -118,6 +118,22 @@ def test_where_counters_are_not_allowed_nobody_asks_again(counting, lock_fd):
     assert known.start(lock_fd=lock_fd, cancelled=lambda: False) is None
 
 
+@pytest.mark.parametrize(("good", "given_up"), [((), True), ((0,), False)], ids=["never", "once"])
+def test_where_ours_cannot_be_counted_nobody_asks_again(tmp_path, monkeypatch, lock_fd, lent, good, given_up):
+    """Each try holds the GPU. A submission alone cannot bring it about: where ours was counted once, it goes on."""
+    monkeypatch.setattr(profiling, "gpu_is_well", lambda: True)
+    known = CounterAccess("sm_90", {"PATH": ""})
+    known.why_not = ""
+    for turn in range(profiling.TRIES + len(good)):
+        known.tool = stand_in_ncu.made(tmp_path, "talk()\n" + PRINTED if turn in good else "talk(until='wall')\n")
+        profiler = known.start(lock_fd=lock_fd, cancelled=lambda: False)
+        assert profiler is not None
+        known.count_ours("a_lab", profiler, LAB, RECORDED, lent)
+
+    assert ("could not be counted here" in known.why_not) is given_up
+    assert list(known.ours) == ["a_lab"] * len(good)
+
+
 @pytest.mark.parametrize(
     ("launches", "latency_ms", "why"), [(17, 0.01, "makes 17 launches"), (1, 500.0, "takes 500 ms, too long")]
 )
