@@ -21,7 +21,7 @@ def fault(stage, text="no", line=1):
     return dict(kind="fault", stage=stage, error_type="E", text=text, line=line, raw="")
 
 FACTS = dict(race=None, unwritten=None, never_loaded=[], never_stored=[], stores_scratch=False)
-FACTS |= dict(configurations=1, hidden_keys=0, loaded_keys=0)
+FACTS |= dict(configurations=1, hidden_keys=0, loaded_keys=0, origins=[])
 DONE = dict(kind="done", loaded_bytes=0, stored_bytes=0, atomic_bytes=0, masked_bytes=0, scratch_bytes=0, facts=FACTS)
 """
 

