@@ -164,12 +164,13 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     recall, replies = script("recall the hunt"), script("recall the replies")
     draft = [room.task, room.kind, room.source, room.attempt]
     follow, settle = script("follow the task"), script("settle on the task")
-    for event, answer, js, address in (
-        (room.asked.visit, visit, recall, settle),
-        (room.onward.click, onward, replies, follow),
-        (room.lab.input, onward, replies, follow),
+    each = {**quiet, "trigger_mode": "multiple"}  # Back and Forward, pressed while one visit is answered, are another
+    for event, answer, js, address, options in (
+        (room.asked.visit, visit, recall, settle, each),
+        (room.onward.click, onward, replies, follow, quiet),
+        (room.lab.input, onward, replies, follow, quiet),
     ):
-        opened = event(answer, [*who, room.lab, room.level], everything, js=js, **quiet)
+        opened = event(answer, [*who, room.lab, room.level], everything, js=js, **options)
         followed = opened.then(None, room.task, None, js=address, **quiet)
         restored = followed.then(None, draft, draft[1:], js=script("restore the draft of a mend"), **quiet)
         looked = restored.then(_look_at(hunt), [*who, room.attempt, room.level], room.of_look, js=replies, **quiet)

@@ -210,7 +210,8 @@ def _wire_lab(desk: Desk, parts: _Parts) -> None:
     # In the browser's own storage and not in gr.BrowserState, which is empty until its tab has been opened.
     entered = Context.root_block.load(enter, outputs=[parts.token, parts.account, *shown], **place)
     entered.then(None, parts.token, None, js=script("keep the token"), **_QUIET).then(**restore)
-    parts.asked.visit(visit, outputs=shown, **place).then(**restore)
+    # Back and Forward, pressed while one visit is answered, are another; the last is answered after it.
+    parts.asked.visit(visit, outputs=shown, trigger_mode="always_last", **place).then(**restore)
     parts.picker.input(pick, [parts.picker, parts.token], shown, js=script("follow the lab"), **_QUIET).then(**restore)
     parts.code.input(None, draft[:2], None, js=script("save the draft"), **_QUIET)
     replace = {"outputs": parts.code, **_QUIET}

@@ -84,6 +84,29 @@ def test_a_bug_is_marked_named_and_mended_and_a_reload_loses_nothing(open_page, 
     expect(page.locator("#hunt-answer")).to_contain_text("Mended.")
 
 
+def test_back_and_forward_in_one_breath_end_where_the_address_does(open_page, course):
+    """Gradio forgets an event that comes while another of its kind is answered, unless it is told to keep the last."""
+    page = open_page(ROOM)
+    first = shown(page)
+    page.click("#hunt-next")
+    expect(page.locator(f"#hunt-code [data-task='{first}']")).to_have_count(0)
+    second = shown(page)
+    expect(page).to_have_url(re.compile(rf"task={second}$"))
+
+    page.evaluate(
+        """(first) => {
+      const there = () => document.querySelector(`#hunt-code [data-task='${first}']`);
+      const seen = new MutationObserver(() => there() && (seen.disconnect(), history.forward()));
+      seen.observe(document.documentElement, { childList: true, subtree: true });
+      history.back();
+    }""",
+        first,
+    )
+
+    expect(page).to_have_url(re.compile(rf"task={second}$"))
+    expect(page.locator(f"#hunt-code [data-task='{second}']")).to_be_visible()
+
+
 def test_tasks_are_steps_of_the_readers_history(open_page, course):
     page = open_page(ROOM)
     first = shown(page)

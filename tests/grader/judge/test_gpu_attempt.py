@@ -10,6 +10,7 @@ from grader.judge.case.inputs import prepare
 from grader.judge.gpu import attempt as module
 from grader.judge.gpu.attempt import _in_view
 from grader.judge.gpu.lock import gpu_lock
+from grader.judge.gpu.profiler import CounterAccess
 from grader.judge.recording import RecordedCase
 from grader.report import Counters, Timing, Verdict
 from labs import load
@@ -67,7 +68,8 @@ def attempt(monkeypatch):
         profiler.__exit__()
         return counters, ""
 
-    counting = types.SimpleNamespace(start=start, count=count, ours={}, why_not="", tool=None)
+    counting = CounterAccess("sm_90", {"PATH": ""})
+    counting.start, counting.count, counting.why_not = start, count, ""
     gpu = types.SimpleNamespace(
         name="GPU", uuid="test", target="sm_90", counting=counting, ours=lambda folder: Stub(reference="our record")
     )
