@@ -124,7 +124,7 @@ def _made(told: Any, lab: Lab, prepared: PreparedCase, until: float, *, failed: 
     try:
         lines = line_values.read(told, quantities, until) if quantities else []
     except ValueError as error:
-        logger.warning("what lines hold is left out", extra={"why": str(error)})
+        logger.info("what lines hold is left out", extra={"why": str(error)})
         lines = []
     parts = line_values.parts_from(lines) if failed else None
     known = [[line.number, list(line.taken), line.holds if line.none_at is None else ""] for line in lines]
