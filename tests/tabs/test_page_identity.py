@@ -216,6 +216,7 @@ def test_what_a_full_disk_takes_half_of_is_not_kept(tmp_path, monkeypatch):
     assert kept.handle("openid:2", "openid:grace") == Accounts(path).handle("openid:2", "") == "openid:grace"
 
 
+@pytest.mark.process
 def test_tokens_are_revoked_from_a_terminal(tmp_path):
     environment = os.environ | {"GRADER_IDENTITY_KEY": KEY.decode(), "PYTHONPATH": str(Path(__file__).parents[2])}
     environment["GRADER_ARCHIVE"] = str(tmp_path / "archive")

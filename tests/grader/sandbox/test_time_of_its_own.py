@@ -39,6 +39,7 @@ def start():
         process.wait()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("tells", [True, False], ids=["counted", "not_counted"])
 def test_who_is_crowded_out_has_waited(start, monkeypatch, tells):
     if not tells:
@@ -56,6 +57,7 @@ def test_who_is_crowded_out_has_waited(start, monkeypatch, tells):
     assert dog.kept_waiting_s() >= before + waited  # what it was is still known, and is no clock
 
 
+@pytest.mark.process
 def test_who_sleeps_has_not_waited(start):
     process = start(SLEEP)
     if watchdog._delayed_s(process.pid) is None:
