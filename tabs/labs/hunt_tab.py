@@ -164,9 +164,9 @@ def _wire_tasks(hunt: Hunt, room: _Room, quiet: dict[str, Any]) -> None:
     recall, replies = script("recall the hunt"), script("recall the replies")
     draft = [room.task, room.kind, room.source, room.attempt]
     follow, settle = script("follow the task"), script("settle on the task")
-    each = {**quiet, "trigger_mode": "multiple"}  # Back and Forward, pressed while one visit is answered, are another
+    at_once = {**quiet, "trigger_mode": "multiple"}  # Back and Forward, pressed while one visit is answered, are another
     for event, answer, js, address, options in (
-        (room.asked.visit, visit, recall, settle, each),
+        (room.asked.visit, visit, recall, settle, at_once),
         (room.onward.click, onward, replies, follow, quiet),
         (room.lab.input, onward, replies, follow, quiet),
     ):

@@ -16,7 +16,6 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,15 +37,7 @@ _OPTIONS = (
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Become the warden of the tool. `arguments`: one JSON object, made by `door.start_profiled`."""
-    request: dict[str, Any] = json.loads(arguments[0])
-    fds = request["fds"]
-    try:
-        work = functools.partial(_tool, request=request)
-        warden.guard(
-            work, lifeline_fd=fds["lifeline"], supervisor_fd=fds["supervisor"], status_fd=fds["status"], keep_user=True
-        )
-    except BaseException:
-        _fail(fds["status"])
+    warden.guard_as_told(_tool, arguments)
 
 
 def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
@@ -61,8 +52,9 @@ def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         os.set_inheritable(status_fd, False)
         os.chdir(scratch)
         python, application = sys.executable, str(roots.application_directory())
-        read_besides = (application, *roots.of_interpreter(), *([_home(Path(tool)), "/"] if tool else []))
-        rules = roots.prepare_for_gpu(executables=(python, *([tool] if tool else [])), readable=read_besides)
+        # With less the tool was seen to count nothing; what it starts puts up walls of its own before it reads a record.
+        readable = ("/",) if tool else (application, *roots.of_interpreter())
+        rules = roots.prepare_for_gpu(executables=(python, *([tool] if tool else [])), readable=readable)
         if tool:
             rules = dataclasses.replace(rules, executable=(*rules.executable, str(Path(tool).parent)))
         devices = roots.gpu_devices()  # inside, the folder that they are in cannot be listed
@@ -81,13 +73,7 @@ def _tool(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         os.write(status_fd, json.dumps({"locked": os.getpid()}).encode() + b"\n")
         os.execve(command[0], command, environment)
     except BaseException:
-        _fail(status_fd)
-
-
-def _home(tool: Path) -> str:
-    """The folder of all that belongs to the tool: above `target`, which holds its programs for each platform."""
-    names = [folder.name for folder in tool.parents]
-    return str(tool.parents[names.index("target") + 1] if "target" in names else tool.parent)
+        warden.fail(status_fd)
 
 
 def run_target(arguments: Sequence[str]) -> NoReturn:
@@ -118,8 +104,3 @@ def _inner_walls(request: dict[str, Any]) -> None:
         lockdown.restrict_files(rules, request["scratch"], gpu_devices=request["gpu_devices"])
     if "seccomp" not in request["without"]:
         lockdown.restrict_calls(bytes.fromhex(request["program"]))
-
-
-def _fail(status_fd: int) -> NoReturn:
-    os.write(status_fd, json.dumps({"failed": traceback.format_exc()}).encode() + b"\n")
-    os._exit(1)

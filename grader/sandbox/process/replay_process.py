@@ -8,7 +8,6 @@ capability is dropped. It loads neither torch nor Triton, so it is ready in a fr
 
 from __future__ import annotations
 
-import functools
 import importlib
 import json
 import os
@@ -23,15 +22,7 @@ from grader.sandbox.walls.limits import Limits
 
 def run(arguments: Sequence[str]) -> NoReturn:
     """Become the warden of a replayer. `arguments`: one JSON object, made by `supervisor.start_replayer`."""
-    request: dict[str, Any] = json.loads(arguments[0])
-    fds = request["fds"]
-    try:
-        work = functools.partial(_work, request=request)
-        warden.guard(
-            work, lifeline_fd=fds["lifeline"], supervisor_fd=fds["supervisor"], status_fd=fds["status"], keep_user=True
-        )
-    except BaseException:
-        _fail(fds["status"])
+    warden.guard_as_told(_work, arguments)
 
 
 def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
@@ -59,7 +50,7 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
             lockdown.restrict_calls(bytes.fromhex(request["program"]))
         os.write(status_fd, json.dumps({"locked": os.getpid()}).encode() + b"\n")
     except BaseException:
-        _fail(status_fd)
+        warden.fail(status_fd)
     os.close(status_fd)
     code = 1
     try:
@@ -69,8 +60,3 @@ def _work(tasks: int, *, request: dict[str, Any]) -> NoReturn:
         traceback.print_exc()
     finally:
         os._exit(code)
-
-
-def _fail(status_fd: int) -> NoReturn:
-    os.write(status_fd, json.dumps({"failed": traceback.format_exc()}).encode() + b"\n")
-    os._exit(1)

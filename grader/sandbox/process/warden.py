@@ -8,14 +8,16 @@ fatal signal pending fails, so not even a fork bomb outruns it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
 import select
 import signal
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
@@ -60,6 +62,29 @@ def guard(
     with contextlib.suppress(OSError):
         os.write(status_fd, json.dumps(report).encode() + b"\n")
     os._exit(0)
+
+
+def guard_as_told(work: Callable[..., NoReturn], arguments: Sequence[str]) -> NoReturn:
+    """`guard` in a process of our own user that was executed for it.
+
+    Args:
+        work: called with the number of tasks and `request`, what the process was told.
+        arguments: one JSON object, made by `door`.
+    """
+    request: dict[str, Any] = json.loads(arguments[0])
+    fds = request["fds"]
+    try:
+        told = functools.partial(work, request=request)
+        guard(told, lifeline_fd=fds["lifeline"], supervisor_fd=fds["supervisor"], status_fd=fds["status"], keep_user=True)
+    except BaseException:
+        fail(fds["status"])
+
+
+def fail(status_fd: int) -> NoReturn:
+    """Tell the supervisor of the exception at hand, and be gone."""
+    with contextlib.suppress(OSError):
+        os.write(status_fd, json.dumps({"failed": traceback.format_exc()}).encode() + b"\n")
+    os._exit(1)
 
 
 def _be_the_session(work: Callable[[int], NoReturn], tasks: int) -> NoReturn:

@@ -148,7 +148,7 @@ def _begin(kind: Kind, request: dict[str, Any], fds: Sequence[int], readable: ro
         )
         warden.guard(work, lifeline_fd=named["lifeline"], supervisor_fd=named["supervisor"], status_fd=named["status"])
     except BaseException:
-        _fail(named["status"])
+        warden.fail(named["status"])
 
 
 def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> NoReturn:
@@ -173,7 +173,7 @@ def _work(tasks: int, *, kind, entry, request, fds, output, lent, readable) -> N
             lockdown.restrict_calls(bytes.fromhex(request["program"]))
         os.write(STATUS_FD, json.dumps({"locked": os.getpid()}).encode() + b"\n")
     except BaseException:
-        _fail(STATUS_FD)
+        warden.fail(STATUS_FD)
     os.close(STATUS_FD)
     command_fd, reply_fd, *lent_fds = protocol_fds
     inputs_fd, out_fd = (*lent_fds, None, None)[:2]
@@ -217,12 +217,6 @@ def _clean_environment(scratch: str, kind: Kind) -> None:
         PATH="/usr/bin:/bin",
         LC_ALL="C.UTF-8",
     )
-
-
-def _fail(status_fd: int) -> NoReturn:
-    with contextlib.suppress(OSError):
-        os.write(status_fd, json.dumps({"failed": traceback.format_exc()}).encode() + b"\n")
-    os._exit(1)
 
 
 def check_modules() -> None:

@@ -62,16 +62,8 @@ _CLOCKS_OF_ALL = range(12)  # CLOCK_REALTIME to CLOCK_TAI; a number below zero n
 _FUTEX_PRIVATE = 0x80  # nobody else waits or wakes
 _FUTEX_WAITS = (0, 9)  # FUTEX_WAIT, FUTEX_WAIT_BITSET: without the former, so that pthread_join waits for what the kernel wakes
 _FUTEX_OPERATION = 0xFF
-_FCNTL = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    1030,
-    1032,
-    1034,
-)  # DUPFD GETFD SETFD GETFL SETFL DUPFD_CLOEXEC GETPIPE_SZ GET_SEALS: no lock, no owner
+# DUPFD GETFD SETFD GETFL SETFL DUPFD_CLOEXEC GETPIPE_SZ GET_SEALS: no lock, no owner
+_FCNTL = (0, 1, 2, 3, 4, 1030, 1032, 1034)
 _MAP_SHARED_OR_PRIVATE, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x3, 0x2, 0x20
 _BPF_JUMP_CLASS = 5
 _INSTRUCTION = struct.Struct("=HBBI")
