@@ -26,6 +26,12 @@ def whole_in_sight(page: Page, selector: str) -> bool:
     )
 
 
+def check_a_wrong_kernel(page: Page, course) -> None:
+    page.click("#check")
+    expect(page.locator("#state [data-live]")).to_be_visible()
+    course.finish(course.newest, reports.wrong())
+
+
 @pytest.fixture
 def opened(open_page, course):
     def open_in(screen):
@@ -58,9 +64,7 @@ def test_a_press_is_answered_in_sight(opened, course, screen, report):
 @SCREENS
 def test_the_verdict_stays_in_sight_beside_the_report(opened, course, screen):
     page = opened(screen)
-    page.click("#check")
-    expect(page.locator("#state [data-live]")).to_be_visible()
-    course.finish(course.newest, reports.wrong())
+    check_a_wrong_kernel(page, course)
     page.locator("#report .cases").scroll_into_view_if_needed()
     page.mouse.wheel(0, 400)
     page.wait_for_timeout(300)
@@ -71,9 +75,7 @@ def test_the_verdict_stays_in_sight_beside_the_report(opened, course, screen):
 
 def test_the_first_sentence_stands_once(opened, course):
     page = opened(DESK)
-    page.click("#check")
-    expect(page.locator("#state [data-live]")).to_be_visible()
-    course.finish(course.newest, reports.wrong())
+    check_a_wrong_kernel(page, course)
     expect(page.locator("#state .diagnosis")).to_be_visible()
 
     assert page.locator("body").inner_text().count("The old sum is not rescaled when a larger") == 1
@@ -81,9 +83,7 @@ def test_the_first_sentence_stands_once(opened, course):
 
 def test_a_wrong_kernel_shows_facts_then_cases_and_folds_what_it_used(opened, course):
     page = opened(DESK)
-    page.click("#check")
-    expect(page.locator("#state [data-live]")).to_be_visible()
-    course.finish(course.newest, reports.wrong())
+    check_a_wrong_kernel(page, course)
     expect(page.locator("#report .failures")).to_be_visible()
 
     tops = [page.locator(f"#report .{name}").bounding_box()["y"] for name in ("failures", "hints", "cases", "points")]
@@ -95,9 +95,7 @@ def test_a_wrong_kernel_shows_facts_then_cases_and_folds_what_it_used(opened, co
 
 def test_on_a_phone_the_report_has_the_window_and_the_verdict_a_strip_of_it(opened, course):
     page = opened(PHONE)
-    page.click("#check")
-    expect(page.locator("#state [data-live]")).to_be_visible()
-    course.finish(course.newest, reports.wrong())
+    check_a_wrong_kernel(page, course)
     expect(page.locator("#report .failures")).to_be_visible()
     below = page.locator("#state .aside")
     expect(below.first).to_be_visible()

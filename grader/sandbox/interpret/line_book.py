@@ -18,6 +18,7 @@ import triton.language as tl
 from triton.runtime import interpreter as stock
 
 from grader.sandbox.case.refusals import own_line
+from grader.sandbox.interpret import operations
 from grader.sandbox.protocol import LINE_VISITS, LINES_LIMIT, sampled_cells
 
 LINE = "line"  # the attribute of a handle under which its line is remembered
@@ -95,11 +96,7 @@ def telling(book: LineBook) -> Iterator[None]:
 @functools.cache
 def _install() -> None:
     """Patch the interpreter, for good: of a session in which a run is watched."""
-    for name in dir(stock.InterpreterBuilder):
-        if name.startswith("create_"):
-            setattr(stock.InterpreterBuilder, name, _remembering(getattr(stock.InterpreterBuilder, name), name))
-    for operation in (stock.ReduceOps, stock.ScanOps):
-        operation.apply_impl = _reducing(operation.apply_impl)
+    operations.wrap(_remembering, _reducing)
 
 
 def _remembering(make: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -20,6 +20,7 @@ from triton.runtime import interpreter as stock
 
 from grader.sandbox.case.address_map import Region
 from grader.sandbox.case.refusals import own_line
+from grader.sandbox.interpret import operations
 from grader.sandbox.interpret.number_formats import widen
 from grader.sandbox.protocol import ORIGINS_LIMIT, Origin
 
@@ -40,7 +41,6 @@ _MOVES = ("splat", "unsplat", "broadcast", "expand_dims", "reshape", "trans", "c
 _LOST = 1  # the number of what was moved in a way that is not followed
 
 _Handle = stock.TensorHandle
-_Builder = stock.InterpreterBuilder
 _book: OriginBook | None = None  # of the run that is followed now
 
 
@@ -219,11 +219,7 @@ def following(book: OriginBook | None) -> Iterator[None]:
 @functools.cache
 def _install() -> None:
     """Patch the interpreter, for good: of a session in which a run is followed."""
-    for name in dir(_Builder):
-        if name.startswith("create_"):
-            setattr(_Builder, name, _told(getattr(_Builder, name), name.removeprefix("create_")))
-    for operation in (stock.ReduceOps, stock.ScanOps):
-        operation.apply_impl = _reducing(operation.apply_impl, scans=operation is stock.ScanOps)
+    operations.wrap(_told, _reducing)
     turned = tl.tensor.T
 
     def transposed(self: Any) -> Any:
@@ -236,6 +232,8 @@ def _install() -> None:
 
 
 def _told(make: Callable[..., Any], name: str) -> Callable[..., Any]:
+    name = name.removeprefix("create_")
+
     def made(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = make(self, *args, **kwargs)
         if _book is not None:
@@ -245,10 +243,10 @@ def _told(make: Callable[..., Any], name: str) -> Callable[..., Any]:
     return made
 
 
-def _reducing(reduce: Callable[..., Any], *, scans: bool) -> Callable[..., Any]:
+def _reducing(reduce: Callable[..., Any]) -> Callable[..., Any]:
     def made(self: Any, input: Any) -> Any:
         result = reduce(self, input)
-        if _book is not None and not scans:
+        if _book is not None and not isinstance(self, stock.ScanOps):
             for item in result if isinstance(result, list | tuple) else (result,):
                 _book.reduced(item.handle, [each.handle for each in input], self.axis)
         return result

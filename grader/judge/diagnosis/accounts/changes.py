@@ -267,6 +267,9 @@ def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[
     return finished
 
 
+LOG_OF_ANOTHER_BASE = (
+    "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2."
+)
 SECOND_PASSES = (
     (
         "second_pass_not_scaled",
@@ -283,16 +286,8 @@ SECOND_PASSES = (
         "Maximum and sum are of powers of e, the weights of the pass that multiplies value are powers of 2.",
         lambda a, x, m, total: torch.exp2(x - m) / total,
     ),
-    (
-        "second_pass_log_two",
-        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
-        lambda a, x, m, total: torch.exp(x - m - total.log2()),
-    ),
-    (
-        "second_pass_log_two",
-        "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2.",
-        lambda a, x, m, total: torch.exp(x - m - LN2 * total.log()),
-    ),
+    ("second_pass_log_two", LOG_OF_ANOTHER_BASE, lambda a, x, m, total: torch.exp(x - m - total.log2())),
+    ("second_pass_log_two", LOG_OF_ANOTHER_BASE, lambda a, x, m, total: torch.exp(x - m - LN2 * total.log())),
 )
 
 
