@@ -9,8 +9,8 @@ from triton.runtime import interpreter as stock
 
 
 def wrap(made: Callable[[Any, str], Any], reduced: Callable[[Any], Any]) -> None:
-    """Put `made(method, its name)` in the place of each method that makes a value, `reduced(apply_impl)` in that of what reduces
-    and scans.
+    """Put `made(method, its name)` in the place of each method that makes a value, and `reduced(apply_impl)` in that of what
+    reduces and scans.
     """
     for name in dir(stock.InterpreterBuilder):
         if name.startswith("create_"):
