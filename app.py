@@ -41,7 +41,7 @@ from tabs.page.upright import until_told
 from tabs.page.visits import VISITS
 from tabs.web.app import mount
 
-IDLE_S = 0.02  # Gradio looks for events of its queue each millisecond, which costs an idle service 3% of a core
+IDLE_S = 0.02  # Gradio looks for events of its queue each millisecond, most of what an idle page does
 
 
 def build(course: Course) -> gr.Blocks:
