@@ -258,7 +258,7 @@ class Attempt(abc.ABC):
         if finding is None or not self._request.source or self._cancelled():
             return ()
         prepared = finding.prepared
-        if self.device_kind != "cpu" and finding.visible:
+        if any(tensor.device.type != "cpu" for tensor in prepared.tensors.values()):  # no question of ours is asked there
             with torch.device("cpu"):
                 prepared = prepare(self._lab, prepared.case, self._request.seed)
         with CpuRunner(self._sandbox, self._submission, [prepared], self._cancelled, Allowance(SECONDS)) as runner:

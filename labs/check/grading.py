@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from grader.judge import Judge
+from grader.judge.case import part
 from grader.judge.verdict.points import performance_share
 from grader.report import Report, Verdict
 from labs import load
@@ -45,17 +49,19 @@ class Result:
 
 def graded(judge: Judge, answer: Answer, *, cancelled: Callable[[], bool] = lambda: False) -> Result:
     """Grade it as a learner would hand it in: what is wrong by a Check, and by a Submit where that passes; what is right by a
-    Submit, with the right prediction. An exception of the grader's becomes a result of verdict ERROR.
+    Submit, with the right prediction. An exception of the grader's becomes a result of verdict ERROR; one that cost a part of
+    the report, which a learner is spared, breaks the answer's promise.
     """
     started = time.perf_counter()
     lab = load(answer.lab).lab
     told: dict[str, Any] = {"lab": answer.lab, "file": answer.file, "kind": answer.kind}
     prediction = lab.prediction.answer if lab.prediction is not None and answer.right else None
     try:
-        for mode in ("submit",) if answer.right else ("check", "submit"):
-            report = judge.grade(answer.source.encode(), answer.lab, mode=mode, prediction=prediction, cancelled=cancelled)
-            if not report.passed:
-                break
+        with left_out() as lost:
+            for mode in ("submit",) if answer.right else ("check", "submit"):
+                report = judge.grade(answer.source.encode(), answer.lab, mode=mode, prediction=prediction, cancelled=cancelled)
+                if not report.passed:
+                    break
     except Exception as error:
         return Result(**told, verdict=ERROR, broken=f"the grader failed: {error!r}"[:600], seconds=_since(started))
     return Result(
@@ -63,10 +69,29 @@ def graded(judge: Judge, answer: Answer, *, cancelled: Callable[[], bool] = lamb
         **_said(report),
         earns=_earns(lab, report),
         verdict=str(report.verdict),
-        broken=broken(answer, lab, report, device=judge.device),
+        broken=broken(answer, lab, report, device=judge.device) or "; ".join(lost),
         found_by=mode.title(),
         seconds=_since(started),
     )
+
+
+@contextlib.contextmanager
+def left_out() -> Iterator[list[str]]:
+    """The parts of reports that this thread loses meanwhile by a fault of ours, and the faults."""
+    lost: list[str] = []
+    handler, here = logging.Handler(), threading.get_ident()
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.thread == here and record.exc_info:
+            lost.append(f"its report lacks a part, the {record.__dict__['part']}: {record.exc_info[1]!r}"[:300])
+        return False
+
+    handler.addFilter(keep)
+    part.logger.addHandler(handler)
+    try:
+        yield lost
+    finally:
+        part.logger.removeHandler(handler)
 
 
 def _said(report: Report) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from known_seed import SEED
 from grader.judge import Judge
 from grader.judge.cpu import watching
 from labs import load
+from labs.check.grading import left_out
 
 HERE = Path(__file__).parent
 GIVING_WAY = 5
@@ -77,7 +78,15 @@ def _asks_for_a_report(item):
 def _grade(judge, answer):
     """The solution as a learner's file would be, with the right prediction. An honest kernel without a listing of its code. A
     mistake by the interpreter alone: its Check, or its Submit where only a hidden or hostile case finds it.
+    No report may lack a part.
     """
+    with left_out() as lost:
+        report = _report(judge, answer)
+    assert not lost, lost
+    return report
+
+
+def _report(judge, answer):
     folder, source = load(answer.lab), answer.source.encode()
     if answer.kind == "mistake":
         check = attempt(Interpreted, judge, folder, source, mode="check", seed=SEED)

@@ -73,7 +73,8 @@ def _read(told: Any, quantities: Quantities, until: float) -> list[LineMade]:
         numbers = [number, *taken, *(number for visit in visits for number in visit)]
         if any(type(each) is not int or not 0 <= each < 1 << 31 for each in numbers) or len(visits) > LINE_VISITS:
             raise ValueError("a line of another form")
-        cells = np.frombuffer(base64.b64decode(item["cells"], validate=True), np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+            cells = np.frombuffer(base64.b64decode(item["cells"], validate=True), np.float32).astype(np.float64)
         names: list[str] = []
         none_at = None
         for now, itemsize, rows, columns in visits:

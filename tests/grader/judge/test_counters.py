@@ -112,6 +112,8 @@ def test_a_submit_on_a_gpu_is_counted_in_two_seconds():
         if judge._gpu.counting.why_not:
             pytest.skip(judge._gpu.counting.why_not)
         report = judge.grade(folder.solution, folder.id, mode="submit")
+        if report.reference_counters is None:  # a tool that is read from disk for the first time may be late; the next has it
+            report = judge.grade(folder.solution, folder.id, mode="submit")
 
     assert report.timing is not None, report.points.note
     assert report.counters is not None, report.counters_note

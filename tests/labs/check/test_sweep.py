@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from grader.judge.case.part import spared
 from grader.report import Diagnosis, Points, Report, Timing, Verdict
 from labs import load
 from labs.check import sweep as sweep_module
@@ -162,6 +163,16 @@ def test_a_failure_of_the_grader_is_a_result():
     assert (found.verdict, found.broken) == (ERROR, "the grader failed: RuntimeError('out of files')")
 
 
+def test_a_report_that_lacks_a_part_by_our_fault_is_not_as_promised():
+    answer = next(each for each in answers(load("lab01_scores")) if each.kind == "honest")
+    points = {"performance": 0.0, "maxima": {**NOTHING, "performance": 2.4}}
+    judge = TimingJudge(answer, Timing(**TIMES, roof_share=0.7), points)
+    assert graded(judge, answer).broken == ""
+    judge.before = lambda: spared("trace", lambda: 1 / 0, None)
+
+    assert graded(judge, answer).broken.startswith("its report lacks a part, the trace: ZeroDivisionError")
+
+
 @pytest.mark.parametrize(
     ("lab_id", "points", "earns"),
     [
@@ -195,7 +206,11 @@ class TimingJudge:
         )
 
     def grade(self, *arguments, **options):
+        self.before()
         return self.report
+
+    def before(self):
+        """Nothing of ours fails."""
 
 
 @pytest.mark.slow
