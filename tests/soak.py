@@ -23,6 +23,7 @@ import psutil
 import labs
 from grader.course import Course, Quota, State, Supervisor
 from grader.report import Verdict
+from grader.sandbox.walls import scratch
 
 LAB = "lab02_safe_softmax"
 FOLDER = labs.load(LAB)
@@ -104,7 +105,7 @@ def figures(supervisor: Supervisor) -> dict[str, float]:
         "memory_mib": sum(_asked(process, lambda it: it.memory_info().rss) for process in alive[:2]) / 2**20,
         "descriptors": sum(_asked(process, lambda it: it.num_fds()) for process in alive[:2]),
         "processes": len(alive),
-        "scratch": len(list(Path(tempfile.gettempdir()).glob("attempt-*"))),
+        "scratch": len(list(Path(tempfile.gettempdir()).glob(f"{scratch.PREFIX}*"))),
         "shared_mib": psutil.virtual_memory().shared / 2**20,
     }
 

@@ -30,7 +30,7 @@ from grader.sandbox.process import warm_parents
 from grader.sandbox.process.conversation import Conversation
 from grader.sandbox.process.ending import Ended, Ending, Reason
 from grader.sandbox.process.pipes import LOCK_LIMIT_S, Pipes, readable
-from grader.sandbox.walls import lockdown, policy, roots, scratch
+from grader.sandbox.walls import cgroup, lockdown, policy, roots, scratch
 from grader.sandbox.walls.limits import PATIENCE, Kind, Limits
 
 __all__ = ["Ended", "Ending", "Kind", "Limits", "PATIENCE", "Sandbox", "Reason", "Conversation", "harden_this_process"]
@@ -156,6 +156,7 @@ class Sandbox:
         self._sockets: dict[Kind, socket.socket] = {}
         self._own_fd = os.pidfd_open(os.getpid())
         scratch.sweep()
+        cgroup.sweep()
         with self._lock:
             self._start()
 

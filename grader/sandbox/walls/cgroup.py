@@ -13,6 +13,7 @@ import os
 import uuid
 from pathlib import Path
 
+from grader.sandbox.walls import held
 from grader.sandbox.walls.limits import MIB, Limits
 
 HEADROOM_MIB = 128  # above the limit that the watchdog holds, so that it is mostly the watchdog who ends an attempt
@@ -26,6 +27,7 @@ class Cgroup:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._held = held.hold(path)
 
     def enter(self, pid: int) -> None:
         """Put a process in, before anything untrusted runs in it; what it starts is in it, too.
@@ -47,6 +49,19 @@ class Cgroup:
         """Nothing may still be running in it."""
         with contextlib.suppress(OSError):
             self._path.rmdir()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+def sweep() -> None:
+    """Remove what killed processes have left behind. One in which something runs cannot be removed."""
+    base = parent()
+    for path in base.glob(f"{_PREFIX}*") if base else ():
+        if (fd := held.hold(path)) is not None:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+            os.close(fd)
 
 
 def make(limits: Limits, *, lent_bytes: int) -> Cgroup | None:

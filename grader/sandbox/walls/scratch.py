@@ -1,6 +1,7 @@
 """The scratch directory of one attempt: made fresh, measured while it is used, removed afterwards whatever is in it.
 
 Where we may mount, it is a small file system of its own, which cannot grow: a file that has no name any more lies on it, too.
+One that a killed process left keeps its bytes in memory for ever, so whoever starts next removes what no living process holds.
 Elsewhere names are walked, and files without one are looked for in the descriptors and the memory of the attempt's processes.
 """
 
@@ -17,21 +18,38 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from grader.sandbox.walls import lockdown
+from grader.sandbox.walls import held, lockdown
 
-_PREFIX = "attempt-"
+PREFIX = "grader-attempt-"
+_PREFIX_BEFORE = "attempt-"  # of versions that held no lock: these are known by their age
 _ABANDONED_S = 3600.0  # since it was last written to: far longer than an attempt may last
 _SLACK_BYTES, _SLACK_INODES = 1 << 20, 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 0x2, 0x4, 0x2
 MOST_MAPPINGS = 20_000  # of one process; torch and Triton make some hundreds
 MOST_REMOVED = 1_000_000  # entries; what a session can make between two looks is far below
+_held: dict[str, int] = {}  # by path, what says that it is in use
 logger = logging.getLogger(__name__)
 
 
 def make(*, most_bytes: int, most_inodes: int, uid: int = lockdown.DROPPED_UID) -> str:
     """An empty directory that only user `uid` may enter, where we are root. The limits are those that `exceeds` will get."""
-    path = tempfile.mkdtemp(prefix=_PREFIX)
+    while True:
+        path = tempfile.mkdtemp(prefix=PREFIX)
+        below = held.hold(path)  # first, else a sweep might take it before the file system is above it
+        if below is None:
+            continue
+        try:
+            _prepare(path, most_bytes, most_inodes, uid)
+            fd = held.hold(path) if is_own_disk(path) else os.dup(below)
+        finally:
+            os.close(below)
+        if fd is not None:
+            _held[path] = fd
+            return path
+
+
+def _prepare(path: str, most_bytes: int, most_inodes: int, uid: int) -> None:
     if os.getuid() == 0:
         os.chown(path, uid, uid)
         # a little larger than is allowed: who goes beyond is to be seen, not only to be stopped
@@ -41,7 +59,6 @@ def make(*, most_bytes: int, most_inodes: int, uid: int = lockdown.DROPPED_UID) 
         mounted = _LIBC.mount(b"tmpfs", os.fsencode(path), b"tmpfs", _MS_NOSUID | _MS_NODEV, options.encode()) == 0
         if not mounted:
             logger.info("no file system of its own for scratch", extra={"errno": ctypes.get_errno()})
-    return path
 
 
 def is_own_disk(path: str) -> bool:
@@ -50,13 +67,16 @@ def is_own_disk(path: str) -> bool:
 
 
 def sweep() -> None:
-    """Remove what supervisors that were killed have left behind."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):  # somebody else's, or being removed by somebody else
-            status = path.lstat()
-            ours = stat.S_ISDIR(status.st_mode) and status.st_uid in (os.getuid(), lockdown.DROPPED_UID)
-            if ours and time.time() - status.st_mtime > _ABANDONED_S:
+    """Remove what killed processes have left behind, as soon as they are dead, and nothing that a living one holds."""
+    folder, owners = Path(tempfile.gettempdir()), (os.getuid(), lockdown.DROPPED_UID)
+    for path in (*folder.glob(f"{PREFIX}*"), *folder.glob(f"{_PREFIX_BEFORE}*")):
+        fd = held.hold(path, owners=owners)
+        if fd is None:
+            continue
+        with contextlib.suppress(OSError):  # being removed by somebody else
+            if path.name.startswith(PREFIX) or time.time() - os.fstat(fd).st_mtime > _ABANDONED_S:
                 remove(str(path))
+        os.close(fd)
 
 
 def how() -> str:
@@ -139,6 +159,14 @@ def remove(path: str) -> bool:
     Nothing may still be running in it. A file system of its own goes as a whole. Elsewhere directories are flattened: one that
     lies deeper is moved up first, so neither depth nor the length of a path matters, and no more than two descriptors are open.
     """
+    try:
+        return _removed(path)
+    finally:
+        if (fd := _held.pop(path, None)) is not None:
+            os.close(fd)
+
+
+def _removed(path: str) -> bool:
     while is_own_disk(path) and _LIBC.umount2(os.fsencode(path), _MNT_DETACH) == 0:
         pass
     top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

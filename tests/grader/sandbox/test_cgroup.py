@@ -88,6 +88,15 @@ def test_where_none_can_be_made_there_is_none(tree, monkeypatch, spoil):
     assert "no cgroup of version 2" in cgroup.how()
 
 
+def test_one_that_a_dead_process_left_is_removed_and_no_other(tree):
+    alive, dead = (cgroup.make(Limits(), lent_bytes=0) for _ in range(2))
+    os.close(dead._held)
+
+    cgroup.sweep()
+
+    assert alive._path.exists() and not dead._path.exists()
+
+
 @pytest.mark.process
 def test_a_session_that_cannot_be_put_in_runs_all_the_same(tree, monkeypatch):
     monkeypatch.setattr(cgroup.Cgroup, "enter", lambda self, pid: (_ for _ in ()).throw(OSError()))

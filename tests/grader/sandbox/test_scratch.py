@@ -3,6 +3,9 @@
 import contextlib
 import mmap
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -71,14 +74,74 @@ def test_a_name_that_removing_uses_may_be_taken(place):
     assert scratch.remove(str(place))
 
 
-@pytest.mark.parametrize(("age_s", "kept"), [(60, True), (7200, False)], ids=["in_use", "abandoned"])
-def test_what_killed_supervisors_left_is_swept_away(place, age_s, kept):
+def test_what_a_living_process_holds_is_not_swept_away(place):
     (place / "file").write_text("x")
-    os.utime(place, (time.time() - age_s,) * 2)
+    os.utime(place, (time.time() - 7200,) * 2)
 
     scratch.sweep()
 
-    assert place.exists() is kept
+    assert (place / "file").exists()
+
+
+def test_what_lost_its_holder_is_swept_away_at_once(place):
+    (place / "file").write_text("x")
+    os.close(scratch._held.pop(str(place)))
+
+    scratch.sweep()
+
+    assert not place.exists()
+
+
+@pytest.mark.parametrize(("age_s", "kept"), [(60, True), (7200, False)])
+def test_what_an_older_version_left_is_known_by_its_age(age_s, kept):
+    path = Path(tempfile.mkdtemp(prefix=scratch._PREFIX_BEFORE))
+    os.utime(path, (time.time() - age_s,) * 2)
+
+    scratch.sweep()
+
+    assert path.exists() is kept
+    if kept:
+        path.rmdir()
+
+
+def test_a_sweep_takes_no_directory_of_another_user(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    theirs = tmp_path / f"{scratch.PREFIX}theirs"
+    theirs.mkdir()
+    (tmp_path / f"{scratch.PREFIX}link").symlink_to(theirs)
+    monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
+
+    scratch.sweep()
+
+    assert theirs.exists()
+
+
+_KILLED = """
+import os, signal
+from grader.sandbox.process.door import Kind, Limits, Sandbox
+sandbox = Sandbox()
+session = sandbox.start_session(Kind.RECORD, [], Limits())
+print("up", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.process
+def test_the_next_start_clears_what_a_killed_process_left():
+    """Nobody unmounts for a process that is killed: the file system stood, with its bytes in memory, until an hour was over."""
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o711)  # a session must come through, and pytest's own are closed to it
+    environment = {**os.environ, "TMPDIR": str(place)}
+    with subprocess.Popen([sys.executable, "-c", _KILLED], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"up\n"
+        (left,) = place.iterdir()
+        process.kill()
+    assert left.exists()
+
+    sweep = "from grader.sandbox.walls import scratch; scratch.sweep()"
+    subprocess.run([sys.executable, "-c", sweep], env=environment, check=True)
+    assert not left.exists()
+    place.rmdir()
 
 
 def test_stops_at_too_many_entries(place, monkeypatch):
