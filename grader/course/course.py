@@ -280,6 +280,7 @@ class Course:
         """Add the user's answers to the chapter's questions, by their ids; returns all that are known.
 
         Raises:
+            QuotaReached: so many cannot be new.
             StoreError: they could not be stored.
         """
         with storing("The answers could not be stored"):
@@ -287,6 +288,7 @@ class Course:
                 before = answers.of(connection, user)
             if all(answers.adds_nothing(before.get(question), answered) for question, answered in told.items()):
                 return before
+            self._admit_decision(user)
             kept: dict[str, Answered] = {}
 
             def decide(_: Book, connection: sa.Connection) -> ClassEvent:
@@ -300,6 +302,7 @@ class Course:
         """Add the user's replies in the bug hunt; returns all that are known, the oldest first.
 
         Raises:
+            QuotaReached: so many cannot be new.
             StoreError: they could not be stored.
         """
         with storing("The replies could not be stored"):
@@ -307,6 +310,7 @@ class Course:
                 before = replies.of(connection, user)
             if not replies.new(before, told):
                 return before
+            self._admit_decision(user)
             kept: list[replies.Row] = []
 
             def decide(_: Book, connection: sa.Connection) -> ClassEvent:
@@ -316,6 +320,10 @@ class Course:
 
             self._shelf.add(decide)
             return kept
+
+    def _admit_decision(self, user: str) -> None:
+        with self._engine.connect() as connection:
+            quota.admit_decision(connection, self._quota, user=user, now=time.time())
 
     def role(self, user: str) -> Role:
         """What that user is; "" is nobody."""
@@ -341,7 +349,14 @@ class Course:
         """
         if self.role(user) is Role.NOBODY:
             raise NotAllowed("That needs a token that says who you are.")
-        return Learner(user, self._engine, self._shelf, self._columns(), lambda: self.history(user=user, most=None))
+        return Learner(
+            user,
+            self._engine,
+            self._shelf,
+            self._columns(),
+            lambda: self.history(user=user, most=None),
+            lambda: self._admit_decision(user),
+        )
 
     def is_instructor_token(self, token: object) -> bool:
         return roles.may_be_token(token) and roles.is_token(token, self._shelf.book().token_sha256)

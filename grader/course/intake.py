@@ -107,4 +107,9 @@ def _is_number(value: object) -> bool:
 
 def new_id(created: float) -> str:
     """Ids sort by time: DBOS's clock on SQLite has whole seconds, and of equal times the smaller id goes first."""
-    return f"{int(created * 1000):012x}{uuid.uuid4().hex[:20]}"
+    return first_id(created) + uuid.uuid4().hex[:20]
+
+
+def first_id(created: float) -> str:
+    """What sorts before every id from that moment on, and behind all before."""
+    return f"{int(created * 1000):012x}"

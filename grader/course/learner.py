@@ -32,13 +32,17 @@ NOTES_LIMIT = 2_000  # notes a learner, so that nobody fills the disk
 
 @dataclasses.dataclass(frozen=True)
 class Learner:
-    """Bound to the user who asks; sees and changes what is theirs alone. `attempts`: all of theirs, the newest first."""
+    """Bound to the user who asks; sees and changes what is theirs alone.
+
+    `attempts`: all of theirs, the newest first. `admit`: raises QuotaReached where they have decided too much of late.
+    """
 
     user: str
     engine: sa.Engine
     shelf: Shelf
     columns: tuple[Column, ...]
     attempts: Callable[[], list[Status]]
+    admit: Callable[[], None]
 
     def student(self) -> Student | None:
         """Whom they stand for on the roster."""
@@ -56,7 +60,7 @@ class Learner:
                 raise NotGradable("You stand for a learner of this class already.")
             return ClassEvent.now(EventKind.JOINED, by=self.user, student=found[0].student_id, user=self.user)
 
-        event = self.shelf.add(decide)
+        event = self._add(decide)
         return self.shelf.book().students[event.data["student"]]
 
     def grades(self) -> dict[str, tuple[Grade, float | None]]:
@@ -91,7 +95,7 @@ class Learner:
                 raise NotGradable(f"You have {NOTES_LIMIT:,} notes; no more are kept.")
             return ClassEvent.now(EventKind.NOTE, by=self.user, attempt=attempt_id, text=text.strip())
 
-        self.shelf.add(decide)
+        self._add(decide)
 
     def notes(self) -> dict[str, str]:
         """By attempt."""
@@ -104,7 +108,7 @@ class Learner:
                 mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user, rows.c.lab == lab)
                 if not may_be_id(attempt_id) or connection.execute(sa.select(rows.c.mode).where(mine)).scalar() != "submit":
                     raise AttemptNotFound(f"There is no Submit {attempt_id!r:.40} of yours at {lab!r:.40}.")
-        self.shelf.add(lambda *_: ClassEvent.now(EventKind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
+        self._add(lambda *_: ClassEvent.now(EventKind.CHOSEN, by=self.user, lab=lab, user=self.user, attempt=attempt_id))
 
     def nickname(self) -> str:
         return self.shelf.book().nicknames.get(self.user, "")
@@ -123,12 +127,12 @@ class Learner:
                 raise NotGradable(f"The nickname {nickname!r} is somebody else's.")
             return ClassEvent.now(EventKind.BOARD, by=self.user, nickname=nickname)
 
-        self.shelf.add(decide)
+        self._add(decide)
 
     def hide(self, attempt_id: str, *, hidden: bool) -> None:
         """Keep one of one's attempts off the boards, or let it stand there again."""
         self._require_own(attempt_id)
-        self.shelf.add(lambda *_: ClassEvent.now(EventKind.HIDDEN, by=self.user, attempt=attempt_id, hidden=hidden))
+        self._add(lambda *_: ClassEvent.now(EventKind.HIDDEN, by=self.user, attempt=attempt_id, hidden=hidden))
 
     def work_log(self) -> str:
         """All attempts with what they got and one's notes, as Markdown, the oldest first."""
@@ -177,6 +181,10 @@ class Learner:
             "replies": hunted,
             "attempts": attempts,
         }
+
+    def _add(self, decide: Callable[[Book, sa.Connection], ClassEvent]) -> ClassEvent:
+        self.admit()  # before anything is written, so that a flood of refused requests stays cheap
+        return self.shelf.add(decide)
 
     def _source(self, attempt_id: str) -> str:
         mine = sa.and_(rows.c.id == attempt_id, rows.c.user == self.user)

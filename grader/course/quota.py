@@ -11,9 +11,9 @@ import math
 
 import sqlalchemy as sa
 
-from grader.course.intake import HandIn
+from grader.course.intake import HandIn, first_id
 from grader.course.states import OPEN, State
-from grader.course.store import attempt_rows
+from grader.course.store import attempt_rows, event_rows
 from grader.faults import NotGradable
 
 
@@ -27,7 +27,10 @@ class QuotaReached(NotGradable):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quota:
-    """Submits per user and lab come from a token bucket; everything handed in, Checks too, is rate limited per user."""
+    """Submits per user and lab come from a token bucket; all else that is kept of a user is rate limited, Checks too.
+
+    `decisions`: notes, answers, a nickname and the like. Each is archived and never changed, even where it undoes another.
+    """
 
     tokens: int = 10
     token_every_s: float = 360.0
@@ -37,6 +40,8 @@ class Quota:
     faults_window_s: float = 3600.0
     open_per_user: int = 10  # queued or running
     open_overall: int = 500
+    decisions: int = 600  # one each six seconds
+    decisions_window_s: float = 3600.0
 
 
 def tokens_left(connection: sa.Connection, quota: Quota, *, user: str, lab: str, now: float) -> float:
@@ -106,6 +111,25 @@ def admit(connection: sa.Connection, quota: Quota, submission: HandIn, *, free: 
                 f"the next in {_span(wait)}; Check is free.",
                 wait,
             )
+
+
+_DECIDED = sa.select(sa.func.count(), sa.func.min(event_rows.c.created)).where(
+    event_rows.c.id >= sa.bindparam("first"),  # which the index knows; ids sort by time
+    event_rows.c.by == sa.bindparam("user"),
+)
+
+
+def admit_decision(connection: sa.Connection, quota: Quota, *, user: str, now: float) -> None:
+    """Raise QuotaReached where one more event of this user's own would be too many."""
+    asked = {"first": first_id(now - quota.decisions_window_s), "user": user}
+    count, first = connection.execute(_DECIDED, asked).one()
+    if count >= quota.decisions:
+        wait = min(first, now) + quota.decisions_window_s - now
+        raise QuotaReached(
+            f"That is more than {quota.decisions} notes, answers and the like in {_span(quota.decisions_window_s)}; "
+            f"the next is taken in {_span(wait)}.",
+            wait,
+        )
 
 
 def waiting(connection: sa.Connection, *, device: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import labs
+from grader.course.quota import QuotaReached
 from grader.course.refusal import Refusal
 from grader.course.roles import Role
 from grader.course.states import AttemptNotFound, Status
@@ -189,7 +190,7 @@ class Hunt:
             return told
         try:
             return hunt_log.together(told, self.desk.course.keep_replies(told, user=user.id))
-        except StoreError:
+        except (StoreError, QuotaReached):
             return told
 
     def _task(self, shown: str, user: User | None) -> Task:

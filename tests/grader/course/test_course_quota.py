@@ -8,6 +8,8 @@ import pytest
 from grader.course import Quota, QuotaReached, State, StoreError
 from grader.course import course as course_module
 from grader.course import intake as submission
+from grader.course.answers import Answered
+from grader.course.gradebook import events
 from tests.grader.course.by_hand import end_by_hand
 from tests.grader.course.service import LAB
 
@@ -231,3 +233,31 @@ def test_archive_file_goes_where_the_database_refuses(service, monkeypatch):
 
         assert service.rows() == {}
         assert not list(service.archive.rglob("*.json"))
+
+
+OWN_DECISIONS = {
+    "note": lambda course, attempt, number: course.learner("ada").note(attempt, f"{number}"),
+    "nickname": lambda course, attempt, number: course.learner("ada").set_nickname(f"ada {number}"),
+    "hidden": lambda course, attempt, number: course.learner("ada").hide(attempt, hidden=bool(number % 2)),
+    "chosen": lambda course, attempt, number: course.learner("ada").choose(LAB, attempt if number % 2 else None),
+    "answers": lambda course, attempt, number: course.keep_answers({"shape": Answered(False, number + 1)}, user="ada"),
+    "replies": lambda course, attempt, number: course.keep_replies([(number, "a task", "line", True)], user="ada"),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_DECISIONS)
+def test_no_decision_of_ones_own_is_kept_without_end(service, clock, monkeypatch, kind):
+    """One token wrote fifty files of 10 kB a second into the archive, for ever: each note over the one before."""
+    monkeypatch.setattr(events, "time", types.SimpleNamespace(time=lambda: clock.now))
+    with service.course(Quota(decisions=3)) as course:
+        attempt = submit(course, 0)
+        for number in range(3):
+            OWN_DECISIONS[kind](course, attempt, number)
+            clock.now += 1
+        with pytest.raises(QuotaReached, match="more than 3 notes, answers and the like in 60 minutes") as no:
+            OWN_DECISIONS[kind](course, attempt, 3)
+        assert no.value.retry_after_s == pytest.approx(3597)
+        course.learner("bob").set_nickname("bob")
+
+        clock.now += no.value.retry_after_s + 0.01
+        OWN_DECISIONS[kind](course, attempt, 3)
