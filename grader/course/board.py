@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 
 import sqlalchemy as sa
 
@@ -14,6 +15,12 @@ from grader.course.gradebook.book import Book
 from grader.course.gradebook.table import graded
 
 NICKNAME = re.compile(r"[^\W_][\w .'-]{1,23}")  # letters of any script
+_ALIKE = frozenset(("LATIN", "GREEK", "CYRILLIC"))  # scripts of which many letters look like one another's
+
+
+def mixes_scripts(nickname: str) -> bool:
+    """Whether letters of scripts that look alike stand beside each other, so that it can be taken for another name."""
+    return len({unicodedata.name(c, "").partition(" ")[0] for c in nickname} & _ALIKE) > 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

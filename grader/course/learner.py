@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hmac
 import json
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from grader import wording
 from grader.course import answers, replies
-from grader.course.board import NICKNAME
+from grader.course.board import NICKNAME, mixes_scripts
 from grader.course.gradebook.book import Book
 from grader.course.gradebook.events import ClassEvent, EventKind
 from grader.course.gradebook.grades import Grade
@@ -115,11 +116,13 @@ class Learner:
 
     def set_nickname(self, nickname: str) -> None:
         """Stand on the boards under that name; empty: on none."""
-        nickname = " ".join(nickname.split())
+        nickname = " ".join(unicodedata.normalize("NFKC", nickname).split())  # a wide A, too, is an A
         if nickname and not NICKNAME.fullmatch(nickname):
             raise NotGradable(
                 f"The nickname {nickname!r:.40} must be 2 to 24 letters, digits, spaces, dots, apostrophes or dashes."
             )
+        if mixes_scripts(nickname):
+            raise NotGradable(f"The nickname {nickname!r:.40} mixes letters of scripts that look alike.")
 
         def decide(book: Book, _: sa.Connection) -> ClassEvent:
             taken = {name.casefold() for user, name in book.nicknames.items() if user != self.user}

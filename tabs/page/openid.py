@@ -39,7 +39,7 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 LEEWAY_S = 60.0  # between the provider's clock and ours
 KNOWN_FOR_S = 3600.0  # its addresses and keys; an unknown key is looked up at once
 ANSWERS_WITHIN_S = 10.0
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.@+-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@+-]{0,63}")
 
 
 class NotSignedIn(Exception):
@@ -264,7 +264,7 @@ class Provider:
             told = await self._ask(web, "GET", about["userinfo_endpoint"], headers=bearer)
             claims = told | claims if told.get("sub") == claims["sub"] else claims
         whole = hashlib.sha256(json.dumps([claims["iss"], claims["sub"]]).encode()).hexdigest()
-        name = str(claims.get(self.client.claim) or "").lower()
+        name = str(claims.get(self.client.claim) or "")  # as it was sent: in lower case the Kelvin sign would be a k
         if not _NAME.fullmatch(name) or (self.client.claim == "email" and claims.get("email_verified") is not True):
             name = whole[:12]  # nobody else's, and good for an address
         return SignedIn(id=OPENID + whole, name=kept(OPENID + name))

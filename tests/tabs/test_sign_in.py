@@ -131,10 +131,12 @@ def test_the_same_subject_of_another_provider_is_somebody_else(browser, identiti
         ({"sub": "1"}, {"sub": "1", "preferred_username": "bob"}, "preferred_username", "openid:bob"),
         ({"sub": "1"}, {"sub": "2", "preferred_username": "bob"}, "preferred_username", ""),
         ({"sub": "1", "preferred_username": "a/museum"}, {}, "preferred_username", ""),
+        ({"sub": "1", "preferred_username": "\u212aate"}, {}, "preferred_username", ""),
+        ({"sub": "1", "preferred_username": "Kate"}, {}, "preferred_username", "openid:kate"),
         ({"sub": "1", "email": "Ada@uni.example", "email_verified": True}, {}, "email", "openid:ada@uni.example"),
         ({"sub": "1", "email": "ada@uni.example"}, {}, "email", ""),
     ],
-    ids=["told_apart", "of_somebody_else", "no_name", "email", "email_not_verified"],
+    ids=["told_apart", "of_somebody_else", "no_name", "kelvin_sign", "capital", "email", "email_not_verified"],
 )
 def test_a_name_is_the_providers_word_or_none(stand_in, identities, person, userinfo, claim, user):
     stand_in.person, stand_in.userinfo = person, userinfo

@@ -210,6 +210,17 @@ def test_what_is_decided_survives_the_loss_of_the_database(service, course):
         assert again.learner("ada").notes() == {attempt: "odd"}
 
 
+@pytest.mark.parametrize(
+    "taken", ["ADA", "\uff21da", "\u0410da", "Ad\u0430"], ids=["capitals", "wide", "cyrillic_a", "cyrillic_small_a"]
+)
+def test_nobody_stands_on_a_board_as_somebody_else(course, taken):
+    course.learner("ada").set_nickname("Ada")
+
+    with pytest.raises(NotGradable, match="is somebody else's|mixes letters"):
+        course.learner("eve").set_nickname(taken)
+    course.learner("olga").set_nickname("\u041e\u043b\u044c\u0433\u0430")  # Olga, in letters of one script
+
+
 def test_how_much_of_hidden_cases_is_shown():
     cases = [
         CaseResult(name=name, group=group, verdict=verdict)
