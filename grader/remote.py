@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from grader.client import Client, address
+from grader.client import Client
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.terminal import render
@@ -87,11 +88,18 @@ def progress(status: dict[str, Any]) -> str:
 
 def _history(options: argparse.Namespace) -> int:
     for status in Client(options.server).history(options.lab, most=options.most):
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(status["created"]))
+        when = _when(status["created"])
         points = "" if status["points"] is None else f"{status['points']:g}"
         outcome = status["verdict"] or status["state"]
         print(f"{status['id']}  {when}  {status['lab']:24} {status['mode']:6} {outcome:14} {points:>6}")
     return PASSED
+
+
+def _when(moment: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+    except (OverflowError, ValueError, OSError):  # no calendar has it
+        return f"{moment:16g}"
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -108,10 +116,10 @@ def _report(options: argparse.Namespace) -> int:
 def _shown(client: Client, attempt_id: str, *, as_json: bool) -> int:
     report: Report | None = client.report(attempt_id)
     if report is None:
-        status = client.get(address(attempt_id))
+        status = client.status(attempt_id)
         raise NotGradable(status["fault"] or f"The attempt is {status['state']}: it has no report.")
     if as_json:
-        print(report.to_json())
+        print(json.dumps(json.loads(report.to_json())))  # in ASCII: a terminal obeys some signs that JSON may hold
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         print(render(report, colour=colour, width=_width()))

@@ -6,11 +6,12 @@ import contextlib
 import json
 import stat
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from grader import notebook
+from grader import client, notebook
 from grader.__main__ import main
 from grader.client import Client, keep_token, token_file
 from grader.faults import NotGradable
@@ -98,6 +99,71 @@ def test_a_refusal_cannot_write_on_the_terminal():
         Client(server, token="t").get("/me")
 
     assert str(refused.value) == "]0;mineno"
+
+
+HOSTILE = "\x1b]0;mine\x07\x1b[2J\u202e\x9b31m\n"
+NOW = {
+    **dict.fromkeys(("id", "lab", "mode", "phase", "case", "fault", "verdict", "user", "role", "name"), HOSTILE),
+    "state": "done",
+    "done": 0,
+    "total": 0,
+    "place": 0,
+    "points": 1.0,
+    "created": 1e300,
+    "token": "t",
+}
+NO_ANSWERS = {
+    "no_json": b"<html>",
+    "null": b"null",
+    "a_list": b"[1]",
+    "a_list_of_nothing": b"[{}]",
+    "nothing": b"{}",
+    "nested": b"[" * 100_000,
+    "digits": b'[{"id":' + b"9" * 6000 + b"}]",
+    "no_text": b"\xff",
+    "types": json.dumps([NOW | {"points": "x"}]).encode(),
+    "too_long": b" " * (client.ANSWER_LIMIT + 2),
+}
+ASKING = {
+    "login": ["login"],
+    "submit": ["submit", "2", "FILE"],
+    "follow": ["submit", "2", "FILE", "--follow"],
+    "history": ["history"],
+    "report": ["report", "1"],
+    "last": ["report", "last"],
+}
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=list(NO_ANSWERS))
+@pytest.mark.parametrize("asking", ASKING.values(), ids=list(ASKING))
+def test_whatever_a_server_answers_is_told_in_one_sentence(asking, body, file, capsys, monkeypatch):
+    monkeypatch.setenv("GRADER_TOKEN", "t")
+    with answering(200, {}, body) as (server, _):
+        assert main([*(file if part == "FILE" else part for part in asking), "--server", server]) == 2
+
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and "answers" in told.err and not told.out
+
+
+@pytest.mark.parametrize("asking", ["login", "submit", "history"])
+def test_no_answer_writes_on_the_terminal(asking, file, capsys, monkeypatch):
+    monkeypatch.setenv("GRADER_TOKEN", "t")
+    body = json.dumps([NOW] if asking == "history" else NOW).encode()
+    with answering(200, {}, body) as (server, _):
+        assert main([*(file if part == "FILE" else part for part in ASKING[asking]), "--server", server]) == 0
+
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1 and told.rstrip("\n").isprintable()
+
+
+def test_a_server_that_does_not_wait_is_not_asked_without_end(monkeypatch):
+    monkeypatch.setattr(client, "ASK_AGAIN_S", 0.05)
+    with answering(200, {}, json.dumps(NOW | {"state": "running"}).encode()) as (server, asked):
+        following, begun = Client(server, token="t").follow("1"), time.monotonic()
+        for _ in range(5):
+            next(following)
+
+    assert len(asked) == 5 and time.monotonic() - begun > 4 * 0.05
 
 
 @pytest.mark.parametrize("name", ["２", "a b", "../..", "2&most=9", "%", "\n"])
