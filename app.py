@@ -6,9 +6,10 @@ python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or G
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from tabs.page.upright import keep_up, make_room, require_port
+    from tabs.page.surroundings import fit
+    from tabs.page.upright import keep_up, make_room
 
-    require_port()
+    fit()
     make_room()
     keep_up()  # before anything large is loaded
 
@@ -29,6 +30,7 @@ from grader.course import given, zero_gpu
 from grader.course.course import Course
 from grader.course.gradebook.accounts import signs_in_with_hugging_face
 from grader.course.logs import start_logging
+from grader.course.places import keep_private
 from grader.course.refusal import Ground, Refusal, refusals
 from grader.course.supervise import Supervisor
 from tabs import load_tabs
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="what grades, here or elsewhere (default: what is here)")
     options = parser.parse_args()
     os.environ["GRADER_WORKERS"] = options.workers or os.environ.get("GRADER_WORKERS", "0")
+    keep_private()
     start_logging()
     here = zero_gpu.device()
     device = options.device or here

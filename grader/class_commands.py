@@ -42,20 +42,27 @@ def add_commands(commands: Any) -> None:
     take_in.set_defaults(run=_import)
 
 
-def _as_instructor(task: Callable[[Any], int]) -> int:
+def _with_course(task: Callable[[Any], int]) -> int:
     from grader.course import Course
+    from grader.course.places import keep_private
+
+    keep_private()
+    with Course() as course:
+        return task(course)
+
+
+def _as_instructor(task: Callable[[Any], int]) -> int:
     from grader.course.roles import INSTRUCTOR
 
-    with Course() as course:
-        return task(course.instructor(INSTRUCTOR))
+    return _with_course(lambda course: task(course.instructor(INSTRUCTOR)))
 
 
 def _token(_: argparse.Namespace) -> int:
-    from grader.course import Course
-
-    with Course() as course:
+    def make(course: Any) -> int:
         print(course.new_instructor_token())
-    return DONE
+        return DONE
+
+    return _with_course(make)
 
 
 def _verify(_: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import threading
 
 from grader.course import given
 from grader.course.logs import start_logging
+from grader.course.places import keep_private
 from grader.course.settings import Settings
 from grader.course.supervise import HELD_BY_ANOTHER, Supervisor
 
@@ -23,6 +24,7 @@ TAKEN = "Another process grades on this device of this machine, or another machi
 
 def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
     """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's."""
+    keep_private()
     start_logging()
     settings = dataclasses.replace(Settings.read(), grading_processes=count)
     if said := given.unknown():

@@ -47,6 +47,16 @@ def seconds(name: str, default: str) -> float:
     return value
 
 
+def switch(name: str) -> None:
+    """
+    Raises:
+        NotGradable: it is neither on nor off.
+    """
+    text = os.environ.get(name) or "on"
+    if text not in ("on", "off"):
+        raise NotGradable(f"{name}={text!r:.20} must be on or off.")
+
+
 def processes() -> int:
     """How many grading processes; 0: as the machine carries.
 

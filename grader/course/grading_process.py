@@ -33,6 +33,7 @@ from grader.course.archive import Archive
 from grader.course.gradebook.shelf import Shelf
 from grader.course.grading import Grader, MainThread, WallsDown, register
 from grader.course.logs import start_logging
+from grader.course.places import keep_private
 from grader.course.pulse import Pulse
 from grader.course.queue import APPLICATION, VERSION, JsonSerializer, Queue, queue_name
 from grader.course.settings import Settings
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--after-death", action="store_true", help="the process before this one died or froze over its job")
     parser.add_argument("--judge", default="grader.judge:Judge", help="module:class that judges")
     options = parser.parse_args(arguments)
+    keep_private()
     start_logging()
     if options.parent is not None and not _die_with(options.parent):
         return 0

@@ -24,6 +24,11 @@ LOST = (
 SIGNED_OUT = "Everybody is signed out when this Space restarts: set the secret GRADER_IDENTITY_KEY."
 
 
+def keep_private() -> None:
+    """What this process and its children make from now on is their user's alone: sources, the roster, codes to join by."""
+    os.umask(os.umask(0o077) | 0o077)
+
+
 def on_a_space(environment: Mapping[str, str] = os.environ) -> bool:
     return bool(environment.get("SPACE_ID"))
 

@@ -13,6 +13,7 @@ import secrets
 from typing import TypeGuard
 
 from grader.course.gradebook import accounts
+from grader.faults import NotGradable
 
 INSTRUCTOR = "instructor"  # the user that the token stands for; no token of a learner's and no account gives this id
 PREFIX = "instructor-"
@@ -29,9 +30,17 @@ class NotAllowed(Exception):
 
 
 def listed(setting: str) -> frozenset[str]:
-    """The users of a list of accounts: "ada, grace" (`gradebook.accounts`); a whole id (hf:ada, anon-…) stands as it is."""
+    """The users of a list of accounts: "ada, grace" (`gradebook.accounts`); a whole id (hf:ada, anon-…) stands as it is.
+
+    Raises:
+        NotGradable: one of them is no account's name, so that it would stand for nobody.
+    """
     names = [name.strip() for name in setting.split(",") if name.strip()]
-    return frozenset(name if name.startswith("anon-") else accounts.user_of(accounts.kept(name)) for name in names)
+    found = {name: name if name.startswith("anon-") else accounts.kept(name) for name in names}
+    wrong = next((name for name, kept in found.items() if not accounts.KEPT.fullmatch(kept)), None)
+    if wrong is not None:
+        raise NotGradable(f"GRADER_INSTRUCTORS names {wrong!r:.60}, which is no account's name; commas stand between names.")
+    return frozenset(kept if kept.startswith("anon-") else accounts.user_of(kept) for kept in found.values())
 
 
 def new_token() -> str:

@@ -61,6 +61,7 @@ class Settings:
                 f"GRADER_DEAD_AFTER_S={dead_after_s:g} must be at least twice GRADER_HEARTBEAT_S={heartbeat_s:g}: who is "
                 "alive would be taken for dead."
             )
+        given.switch("GRADER_COUNTERS")
         return cls(
             db_url=db_url,
             archive=(archive or (_beside(db_url) if is_url else Path(named)) / "archive").resolve(),

@@ -20,16 +20,6 @@ LIVED_WELL_S = 60.0  # who lived so long starts again at once
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def require_port() -> None:
-    """Gradio reads the port when it is imported, and knows no better than a traceback.
-
-    Exits: `GRADIO_SERVER_PORT` is no port.
-    """
-    text = os.environ.get("GRADIO_SERVER_PORT", "7860")
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:6]) < 1 << 16:
-        sys.exit(f"error: GRADIO_SERVER_PORT={text!r:.20} must be a port, 1 to 65535.")
-
-
 def make_room() -> None:
     """As many connections as this process may have: mostly a thousand are allowed and many more may be asked for, and whoever
     opens a thousand keeps everybody else out.

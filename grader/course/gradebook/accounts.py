@@ -6,9 +6,11 @@ What is kept (rosters, handles) is the user, but without "hf:". Names of an Open
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 HUGGING_FACE, OPENID = "hf:", "openid:"  # each begins the user of an account that signed in there
+KEPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}|openid:[a-z0-9][a-z0-9_.@+-]{0,95}")
 
 
 def user_of(account: str) -> str:

@@ -29,7 +29,6 @@ COLUMNS = {
     "sis_user_id": ("sis user id",),
     "sis_login_id": ("sis login id",),
 }
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}|openid:[a-z0-9][a-z0-9_.@+-]{0,95}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -143,6 +142,6 @@ def _student(cells: Mapping[str, str]) -> Student:
     email, account = fields.get("email", ""), accounts.kept(fields.get("account", ""))
     if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         raise ValueError(f"email={email!r:.60} is no address")
-    if account and not _ACCOUNT.fullmatch(account):
+    if account and not accounts.KEPT.fullmatch(account):
         raise ValueError(f"account={account!r:.60} is no account's name")
     return Student(**{**fields, "account": account})

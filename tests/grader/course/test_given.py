@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from grader.course import Course, given
+from grader.course import Course, given, roles
 from grader.course.logs import start_logging
 from grader.course.refusal import Refusal, refusals
 from grader.course.settings import Settings
 from grader.faults import NotGradable
-from tabs.page import upright
+from tabs.page import surroundings
 from tabs.page.identity import Identities
 
 ROOT = Path(__file__).parents[3]
@@ -140,9 +141,49 @@ def test_a_port_that_is_none(monkeypatch, text):
     monkeypatch.setenv("GRADIO_SERVER_PORT", text)
 
     with pytest.raises(SystemExit) as ended:
-        upright.require_port()
+        surroundings.fit()
 
     assert str(ended.value).startswith("error: GRADIO_SERVER_PORT=")
+
+
+def test_what_gradio_ends_in_a_traceback_over_is_mended_or_said():
+    environment = {"GRADIO_SERVER_NAME": "::1"}
+    surroundings.fit(environment)
+    assert environment == {"GRADIO_SERVER_NAME": "[::1]", "PATH": os.defpath}
+
+    for proxy in ("ALL_PROXY", "https_proxy"):
+        with pytest.raises(SystemExit, match=f"error: {proxy} names a SOCKS proxy"):
+            surroundings.fit({proxy: "socks5h://127.0.0.1:9"})
+    surroundings.fit({"HTTPS_PROXY": "http://127.0.0.1:9"})
+
+
+@pytest.mark.parametrize("text", ["0", "no", "Off", " off", "false"])
+def test_a_switch_that_is_neither_on_nor_off(monkeypatch, text):
+    monkeypatch.setenv("GRADER_COUNTERS", text)
+
+    with pytest.raises(NotGradable, match="GRADER_COUNTERS=.* must be on or off"):
+        Settings.read()
+
+
+@pytest.mark.parametrize("text", ["ada; grace", "ada grace", "<b>", "hf:", "@ada", "ada@uni.example", "openid:"])
+def test_a_list_of_instructors_that_names_nobody(text):
+    with pytest.raises(NotGradable, match="GRADER_INSTRUCTORS names .* no account's name; commas"):
+        roles.listed(f"eve, {text}")
+
+
+@pytest.mark.process
+def test_what_is_kept_is_for_nobody_elses_eyes(tmp_path):
+    """Anybody with an account on the machine could read the database: sources, the roster, its codes to join by."""
+    roster = tmp_path / "roster.csv"
+    roster.write_text("student_id,last_name\n1,Lovelace\n")
+    place = tmp_path / "state" / "of" / "the service"
+    environment = {**os.environ, "GRADER_DB_URL": str(place)}
+    command = [sys.executable, "-m", "grader", "class", "roster", str(roster)]
+    subprocess.run(command, env=environment, check=True, umask=0, capture_output=True)
+
+    made = list(place.rglob("*"))
+    assert {path.name for path in made} >= {"grader.db", "archive", "events"}
+    assert [path for path in (place, *made) if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
 
 
 def test_a_setting_that_is_none_is_named_with_the_one_that_was_meant():
