@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import fcntl
 import importlib
 import logging
 import os
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -81,6 +83,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
 
 
+def _own_file(path: Path) -> int:
+    """A descriptor of a file that is this user's. Where everybody may write, anybody may have put something of that name.
+
+    Raises:
+        OSError: it is a link, no file, or somebody else's.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "it is not this user's own file", str(path))
+
+
 class GradingProcess:
     def __init__(
         self,
@@ -115,7 +131,12 @@ class GradingProcess:
 
     def run(self) -> int:
         self._lock.parent.mkdir(parents=True, exist_ok=True)  # a fresh clone with a database elsewhere has no var/
-        with open(os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as lock:
+        try:
+            descriptor = _own_file(self._lock)
+        except OSError as error:
+            logger.error("the lock cannot be had", extra={"lock": str(self._lock), "why": error.strerror})
+            return HELD_BY_ANOTHER
+        with open(descriptor, "r+") as lock:
             # the process before this one may still be dying
             if not _locked(lock.fileno(), within_s=self.settings.dead_after_s):
                 logger.error("another process grades on this device", extra={"lock": str(self._lock)})

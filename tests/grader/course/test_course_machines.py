@@ -1,14 +1,17 @@
 """Grading processes of several machines: two of one name, an older version's jobs, one that is drained."""
 
 import dataclasses
+import os
 import signal
+import tempfile
 import threading
 
 import pytest
 import sqlalchemy as sa
 
 from grader.course import State, fleet, queue
-from grader.course.grading_process import HELD_BY_ANOTHER
+from grader.course.grading_process import HELD_BY_ANOTHER, GradingProcess
+from grader.course.settings import Settings
 from grader.course.store import attempt_rows, clock, processes, reports
 from tests.grader.course.service import DEAD_AFTER_S, LAB, state_is, until
 
@@ -77,6 +80,28 @@ def test_a_clock_that_is_set_back_keeps_no_dead_process_alive(service):
     assert fleet.beat(service.engine, mine, dead_after_s=60)
     with service.engine.connect() as connection:
         assert [each["alive"] for each in fleet.roll_call(connection, device="cpu", dead_after_s=60)] == [True]
+
+
+@pytest.mark.parametrize("planted", ["link", "hard link", "pipe", "somebody else's"])
+def test_a_lock_in_a_folder_for_all_is_our_own_file_or_none(tmp_path, monkeypatch, planted):
+    """A GPU's lock stands in /tmp under a name that anybody can foretell; it was followed, cut and written over."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("GRADER_DB_URL", str(tmp_path / "state"))
+    process = GradingProcess(Settings.read(), device="cuda", name="one", parent=None, judge="no judge is opened")
+    victim = tmp_path / "identity.key"
+    victim.write_text("a secret")
+    if planted == "link":
+        process._lock.symlink_to(victim)
+    elif planted == "hard link":
+        process._lock.hardlink_to(victim)
+    elif planted == "pipe":
+        os.mkfifo(process._lock)
+    else:
+        process._lock.touch()
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    assert process.run() == HELD_BY_ANOTHER
+    assert victim.read_text() == "a secret"
 
 
 @pytest.mark.slow
