@@ -9,7 +9,7 @@ if __name__ == "__main__":
     from tabs.page.surroundings import fit
     from tabs.page.upright import keep_up, make_room
 
-    fit()
+    SERVER_NAME = fit()
     make_room()
     keep_up()  # before anything large is loaded
 
@@ -70,7 +70,8 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
     try:
         return served(page, app_kwargs(course.health, *beside, counted=course.tally), options)
     except OSError as error:
-        place = f"{os.environ.get('GRADIO_SERVER_NAME', '127.0.0.1')}:{os.environ.get('GRADIO_SERVER_PORT', '7860')}"
+        name = options.get("server_name") or os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+        place = f"{name}:{os.environ.get('GRADIO_SERVER_PORT', '7860')}"
         raise Refusal(
             f"The page cannot be served at {place}: another program is there, or the name is none of this machine's; set "
             "GRADIO_SERVER_PORT or GRADIO_SERVER_NAME.",
@@ -116,7 +117,7 @@ def main() -> None:
         for said in filter(None, (given.unknown(), course.settings.warning, zero_gpu.note(device))):
             print(said, flush=True)
         zero_gpu.name_a_borrower()
-        launch(build(course), course, prevent_thread_lock=True)
+        launch(build(course), course, prevent_thread_lock=True, server_name=SERVER_NAME)
         until_told()
     os._exit(0)  # Gradio's threads would be waited for
 

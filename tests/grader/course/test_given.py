@@ -147,9 +147,11 @@ def test_a_port_that_is_none(monkeypatch, text):
 
 
 def test_what_gradio_ends_in_a_traceback_over_is_mended_or_said():
-    environment = {"GRADIO_SERVER_NAME": "::1"}
-    surroundings.fit(environment)
-    assert environment == {"GRADIO_SERVER_NAME": "[::1]", "PATH": os.defpath}
+    for name in ("::1", "[::1]"):
+        environment = {"GRADIO_SERVER_NAME": name}
+        assert surroundings.fit(environment) == "[::1]"
+        assert environment == {"PATH": os.defpath}
+    assert surroundings.fit({"GRADIO_SERVER_NAME": "0.0.0.0"}) is surroundings.fit({}) is None
 
     for proxy in ("ALL_PROXY", "https_proxy"):
         with pytest.raises(SystemExit, match=f"error: {proxy} names a SOCKS proxy"):
