@@ -17,6 +17,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 import labs
@@ -71,6 +72,9 @@ class Assistant:
         self._begun = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":  # without sessions no stream ever says anything; whoever opened one held it for ever
+            await Response(status_code=405, headers={"Allow": "POST"})(scope, receive, send)
+            return
         if self._serving is None:  # the lifespan of what is mounted is nobody's
             self._serving = asyncio.create_task(self._serve())
         await self._begun.wait()

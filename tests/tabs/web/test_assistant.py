@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -122,3 +124,13 @@ def test_no_answer_holds_a_line_of_the_solution_that_the_starter_has_not(web, gr
     assert secret
     assert not [line for line in secret if any(line in answer for answer in answers)]
     assert [tool for tool in TOOLS if "solution" in tool] == []
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD"])
+def test_nobody_holds_a_stream_that_never_says_anything(web, method):
+    """Each took 95 kB of the page's memory for as long as whoever opened it liked, and needed no token."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", web.port, timeout=5)) as connection:
+        connection.request(method, f"{PREFIX}{MCP}", headers={"Accept": "text/event-stream"})
+        answer = connection.getresponse()
+
+        assert (answer.status, answer.headers["Allow"], answer.read()) == (405, "POST", b"")
