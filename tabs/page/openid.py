@@ -87,6 +87,8 @@ class Registration:
         for name in (ISSUER, "GRADER_ADDRESS"):
             if not _is_safe(found[name]):
                 raise NotGradable(f"{name}={found[name]!r:.80} must begin with https:// (or be on this machine).")
+        if found["GRADER_ADDRESS"] != "{0.scheme}://{0.netloc}".format(urlsplit(found["GRADER_ADDRESS"])):
+            raise NotGradable(f"GRADER_ADDRESS={found['GRADER_ADDRESS']!r:.80} must end with its host: the page has no path.")
         return cls(
             issuer=found[ISSUER],
             id=found["GRADER_OPENID_CLIENT"],

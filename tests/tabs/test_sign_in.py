@@ -282,6 +282,9 @@ def test_settings_are_whole_or_refused_in_one_sentence():
     for name in ("GRADER_OPENID_CLIENT", "GRADER_ADDRESS"):
         with pytest.raises(NotGradable, match=f"GRADER_OPENID_ISSUER is set, so {name} must be, too"):
             Registration.read({**SET, name: ""})
+    for path in ("/labs", "?a", "#b"):
+        with pytest.raises(NotGradable, match="GRADER_ADDRESS=.* must end with its host"):
+            Registration.read({**SET, "GRADER_ADDRESS": SET["GRADER_ADDRESS"] + path})
     with pytest.raises(NotGradable, match="'http://login.uni.example' must begin with https://"):
         Registration.read({**SET, "GRADER_OPENID_ISSUER": "http://login.uni.example"})
 
