@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "labs.check": ("labs", "grader.judge", "grader.report"),
     "labs.mutants": ("labs", "labs.check", "grader.judge", "grader.report", "grader.faults", "grader.sandbox.process"),
     "grader.gradescope": ("grader.report", "grader.wording"),
-    "grader.client": ("grader.report", "grader.faults", "grader.source"),  # the standard library alone, as the three below
+    # the standard library alone, as the three below
+    "grader.client": ("grader.report", "grader.faults", "grader.source", "grader.typed"),
     "grader.remote": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.notebook": ("grader.client", "grader.report", "grader.faults", "grader.terminal"),
     "grader.class_commands": ("grader.course", "grader.faults"),
