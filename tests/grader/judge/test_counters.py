@@ -74,6 +74,7 @@ FINE = [("fill", {}), ("k", {})]
         (b"", "no table"),
         (b'\xff\xfe\x00 garbage, "ID" and more\n' * 99, "no table"),
         (b"==ERROR== ERR_NVGPUCTRPERM - The user does not have permission to access counters\n", "administrators alone"),
+        (b'==ERROR== Failed to profile "ERR_NVGPUCTRPERM" in process 7\n', "no table"),
         (table(FINE, METRICS[1:]), "ncu has no gpu__time_duration.sum"),
         (table(FINE, [*METRICS, METRICS[3]]), f"ncu has no {METRICS[3]}"),
         (table(FINE[:1]), "of 2 launches ncu counted 1"),

@@ -118,6 +118,13 @@ def test_where_counters_are_not_allowed_nobody_asks_again(counting, lock_fd):
     assert known.start(lock_fd=lock_fd, cancelled=lambda: False) is None
 
 
+def test_a_kernel_of_such_a_name_switches_nothing_off(counting):
+    """The tool names the kernel that it could not profile; whoever called theirs so took counters from everybody."""
+    _, note, known = counting("talk()\nprint('==ERROR== Failed to profile \"ERR_NVGPUCTRPERM\" in process 7')\n")
+
+    assert (note, known.why_not) == ("There are no counters: ncu printed no table.", "")
+
+
 @pytest.mark.parametrize(("good", "given_up"), [((), True), ((0,), False)], ids=["never", "once"])
 def test_where_ours_cannot_be_counted_nobody_asks_again(tmp_path, monkeypatch, lock_fd, lent, good, given_up):
     """Each try holds the GPU. A submission alone cannot bring it about: where ours was counted once, it goes on."""
