@@ -23,6 +23,7 @@ from grader.faults import NotGradable
 from grader.report import Report
 from grader.sandbox.record.gpus import GPUS
 from grader.terminal import ProgressLine, render
+from grader.terminal_pen import clean
 from grader.terminal_show import WHATS, show
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ def _record(options: argparse.Namespace) -> int:
     print(f"{options.out}: {len(records):,} bytes, for {options.target}; {recorded} of {len(names) - 1} cases recorded")
     if why is not None:
         fault = why.get("fault") or {}
-        print(f"not recorded: {fault.get('text') or why.get('ending') or 'no reason was given'}", file=sys.stderr)
+        said = fault.get("text") or why.get("ending") or "no reason was given"
+        print(f"not recorded: {clean(said)}", file=sys.stderr)
     return PASSED if recorded else NOT_GRADABLE
 
 

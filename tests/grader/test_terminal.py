@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from grader import terminal_grading
+from grader.__main__ import main
 from grader.report import Diagnosis, Verdict
 from grader.terminal import ProgressLine, render
 
@@ -136,3 +139,26 @@ def test_a_trace_is_written_as_one_page_that_needs_no_other_file(tmp_path, capsy
 
     _written(dataclasses.replace(report, trace=None), "", options)
     assert "no trace is written" in capsys.readouterr().err
+
+
+def test_why_a_file_was_not_recorded_cannot_write_on_the_terminal(tmp_path, monkeypatch, capsys):
+    """The sentence is the session's, and a session may be a liar."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("request.json", "{}")
+        archive.writestr("ones.json", json.dumps({"fault": {"text": "\x1b]0;mine\x07\x9b2J\u202eno"}, "ending": None}))
+
+    class Judge:
+        def __init__(self, **_):
+            """Records nothing."""
+
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda *_: None  # noqa: E731
+        record = lambda *_, **__: packed.getvalue()  # noqa: E731
+
+    monkeypatch.setattr("grader.judge.Judge", Judge)
+    monkeypatch.setattr("grader.sandbox.process.door.start_ahead", lambda: None)
+    (tmp_path / "mine.py").write_text("x = 1")
+
+    assert main(["record", "2", str(tmp_path / "mine.py"), str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "not recorded:  ]0;mine  2J no\n"
