@@ -137,13 +137,13 @@ def _agree_at_once(semantic: Any) -> None:
             if (left.is_ptr() and allow_lhs_ptr and right.is_int()) or (right.is_ptr() and allow_rhs_ptr and left.is_int()):
                 return self.broadcast_impl_value(lhs, rhs)
         elif arithmetic_check and tensors[0] and type(rhs) in (int, float):
-            common = _common(self, lhs.dtype, rhs, div_or_mod)
-            if common is not None:
-                return self.broadcast_impl_value(self.cast(lhs, common), self.scalar_constant(rhs, dtype=common))
+            both = _type_of_both(self, lhs.dtype, rhs, div_or_mod)
+            if both is not None:
+                return self.broadcast_impl_value(self.cast(lhs, both), self.scalar_constant(rhs, dtype=both))
         elif arithmetic_check and tensors[1] and type(lhs) in (int, float):
-            common = _common(self, rhs.dtype, lhs, div_or_mod)
-            if common is not None:
-                return self.broadcast_impl_value(self.scalar_constant(lhs, dtype=common), self.cast(rhs, common))
+            both = _type_of_both(self, rhs.dtype, lhs, div_or_mod)
+            if both is not None:
+                return self.broadcast_impl_value(self.scalar_constant(lhs, dtype=both), self.cast(rhs, both))
         return check(self, lhs, rhs, allow_lhs_ptr, allow_rhs_ptr, arithmetic_check, div_or_mod)
 
     def casted(self: Any, input: Any, dst_ty: Any, fp_downcast_rounding: Any = None) -> Any:
@@ -177,15 +177,15 @@ def _agree_at_once(semantic: Any) -> None:
     semantic.expand_dims = expanded
 
 
-def _common(semantic: Any, dtype: Any, number: float, div_or_mod: bool) -> Any:
+def _type_of_both(semantic: Any, dtype: Any, number: float, div_or_mod: bool) -> Any:
     """The type in which a tensor's cells meet a number; None where it is the stock way's to say, or to refuse."""
     if dtype.is_ptr():
         return None
-    common = _computed_in(semantic, dtype.name, semantic.to_tensor_type(number).name, div_or_mod)
-    if common is None or not common.is_int():
-        return common
-    fits = common.get_int_min_value() <= number <= common.get_int_max_value()
-    return common if fits else None
+    both = _computed_in(semantic, dtype.name, semantic.to_tensor_type(number).name, div_or_mod)
+    if both is None or not both.is_int():
+        return both
+    fits = both.get_int_min_value() <= number <= both.get_int_max_value()
+    return both if fits else None
 
 
 @functools.cache
