@@ -10,10 +10,13 @@ import functools
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labs.declaration import Lab
 from labs.ladder import Ladder, ladders
 from labs.mistake import Mistake, made, read
+
+if TYPE_CHECKING:  # it imports torch, which takes a second, and a process that keeps the books does without
+    from labs.declaration import Lab
 
 ROOT = Path(__file__).parent
 

@@ -2,9 +2,14 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 import torch
+
+# Hundreds of processes import our modules, and each would compile them anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Handed out in this order, what takes longest first, so that the processes end together. Pages come last: Playwright and Gradio
 # leave event loops and sockets in their process, over which tests of other parts would stumble.

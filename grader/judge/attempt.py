@@ -17,6 +17,7 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -292,9 +293,9 @@ class Attempt(abc.ABC):
         disassembles = self._sandbox if self._request.mode == "submit" else None
         return spared("listings", lambda: listings_of(record, disassembles, given_up or self._cancelled), ())
 
-    def _where_tensors_are(self) -> torch.device:
-        """A context in which a lab's functions make new tensors beside the inputs."""
-        return torch.device(self.device_kind)
+    def _where_tensors_are(self) -> contextlib.AbstractContextManager[Any]:
+        """A context in which a lab's functions make new tensors beside the inputs; torch sees every call made in one."""
+        return contextlib.nullcontext() if self.device_kind == "cpu" else torch.device(self.device_kind)
 
     def _judge(self, prepared: PreparedCase, outcome: Outcome) -> Judged:
         """The case with its verdict."""

@@ -24,9 +24,10 @@ def mutants_of(answer: Answer) -> tuple[Mutant, ...]:
     tree = ast.parse(answer.source)
     found: dict[str, Mutant] = {}
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        around = next(each for each in tree.body if each.lineno <= function.lineno <= (each.end_lineno or 0))
         for node in (inner for statement in function.body for inner in ast.walk(statement)):
             for place in (place for operator in OPERATORS for place in operator(node, tree)):
-                mutant = changed(answer.lab, answer.file, answer.source, place)
+                mutant = changed(answer.lab, answer.file, answer.source, place, around)
                 if mutant is not None:
                     found.setdefault(mutant.source, mutant)
     turns: collections.Counter[str] = collections.Counter()

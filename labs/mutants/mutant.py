@@ -59,23 +59,28 @@ class Mutant:
         return f"{self.lab}/{self.base}, line {self.line}, {self.operator}: {self.old!r} -> {self.new!r}"
 
 
-def changed(lab: str, base: str, source: str, place: Place) -> Mutant | None:
-    """The mutant; None where what stands there would stay as it is, or the file would be no Python."""
+def changed(lab: str, base: str, source: str, place: Place, around: ast.stmt) -> Mutant | None:
+    """The mutant; None where what stands there would stay as it is, or the file would be no Python.
+
+    Args:
+        around: the statement of the file, no part of another, in which the place is; the others stay Python without it.
+    """
     data = source.encode()
     starts = [0]
     for line in data.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     first, last = starts[place.line - 1] + place.column, starts[place.end_line - 1] + place.end_column
     old = data[first:last].decode()
-    mutated = (data[:first] + place.new.encode() + data[last:]).decode()
+    mutated = data[:first] + place.new.encode() + data[last:]
+    behind = len(data) - starts[around.end_lineno or 0]
     if _tree(old) == _tree(place.new):
         return None
     try:
-        compile(mutated, base, "exec", dont_inherit=True)
+        compile(mutated[starts[around.lineno - 1] : len(mutated) - behind], base, "exec", dont_inherit=True)
     except SyntaxError:
         return None
     told: dict[str, Any] = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
-    return Mutant(lab=lab, base=base, source=mutated, **told)
+    return Mutant(lab=lab, base=base, source=mutated.decode(), **told)
 
 
 def _tree(piece: str) -> str:

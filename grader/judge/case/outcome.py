@@ -87,7 +87,7 @@ def case_message(prepared: PreparedCase, layout: Layout, lab: Lab, again: Again 
     again = again or Again()
     return {
         "kind": "case",
-        "tensors": [dataclasses.asdict(lent) for lent in layout.tensors],
+        "tensors": [vars(lent) for lent in layout.tensors],
         "scalars": prepared.scalars,
         "scratch_limit_bytes": limit,
         "order": prepared.order ^ again.other_order,

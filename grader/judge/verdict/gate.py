@@ -85,7 +85,7 @@ def compare(out: torch.Tensor, expected: torch.Tensor, limit: float, row_size: t
     if verdict is not Verdict.PASSED:
         worst = _worst_cell(out, expected, wrong_finite, excess)
         error_map = _error_map(torch.maximum(excess, (row_error / row_limit).unsqueeze(1) * (difference > 0)))
-    rows = tuple(int(row) for row in bad_rows.nonzero().flatten()[:4096])
+    rows = tuple(bad_rows.nonzero().flatten()[:4096].tolist())
     return Comparison(verdict=verdict, error=error, limit=limit, worst=worst, error_map=error_map, bad_rows=rows)
 
 
@@ -136,12 +136,13 @@ def _number(value: torch.Tensor) -> float | str:
 
 def _error_map(excess: torch.Tensor) -> tuple[tuple[float | None, ...], ...]:
     """Largest excess in each tile of a grid of at most MAP_TILES × MAP_TILES; None where a tile holds NaN."""
-    tiles = []
-    for row_band in excess.tensor_split(min(MAP_TILES, excess.shape[0])):
-        tiles.append(tuple(_tile(tile) for tile in row_band.tensor_split(min(MAP_TILES, excess.shape[1]), dim=1)))
-    return tuple(tiles)
+    largest = excess.cpu().numpy()
+    for axis in (0, 1):
+        largest = np.maximum.reduceat(largest, _starts(largest.shape[axis]), axis=axis)
+    return tuple(tuple(round(min(cell, 1e9), 3) if math.isfinite(cell) else None for cell in row) for row in largest.tolist())
 
 
-def _tile(tile: torch.Tensor) -> float | None:
-    largest = float(tile.max())
-    return round(min(largest, 1e9), 3) if math.isfinite(largest) else None
+def _starts(size: int) -> list[int]:
+    """Where tiles begin: the first ones are longer by one where they cannot all be as long."""
+    tiles = min(MAP_TILES, size)
+    return [tile * (size // tiles) + min(tile, size % tiles) for tile in range(tiles)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from typing import Any
 
@@ -44,7 +45,7 @@ def install() -> None:
 
 def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> WarmedKernel | None:
     """Instead of InterpretedFunction.run: every program of the grid, one after the other."""
-    parameters = inspect.signature(self.fn)
+    parameters = _signature(self.fn)
     options = set(kwargs) - set(parameters.parameters)
     if warmup:
         return WarmedKernel(self, {name: kwargs[name] for name in options & _OPTIONS})
@@ -57,13 +58,22 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Wa
     for hook in self.pre_run_hooks:
         hook(*args, **kwargs)
     dimensions = _grid(grid(arguments) if callable(grid) else grid)
-    constexprs = stock.GridExecutor(self.fn, self.arg_names, grid).constexprs
+    constexprs = _constexprs(self.fn, tuple(self.arg_names))
     values = {name: value if name in constexprs else _argument(name, value) for name, value in arguments.items()}
     if 0 in dimensions:
         return None
     plan = current_case.plan()
     programs.run_programs(programs.Programs(self.rewrite(), values, dimensions, plan.book, plan.order))
     return None
+
+
+_signature = functools.cache(inspect.signature)
+
+
+@functools.cache
+def _constexprs(fn: Any, names: tuple[str, ...]) -> frozenset[str]:
+    """Names of arguments that are no tensors where the kernel is compiled."""
+    return frozenset(stock.GridExecutor(fn, list(names), ()).constexprs)
 
 
 def _call_device_function(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -35,10 +35,10 @@ class _Format:
         return np.uint16 if self.bits == 16 else np.uint8
 
 
-_FORMATS = {
-    tl.bfloat16: _Format(16, 7, 127, float.fromhex("0x1.fep127"), saturates=False, nan=0x7FC0),
-    tl.float8e4nv: _Format(8, 3, 7, 448.0, saturates=True, nan=0x7F),
-    tl.float8e5: _Format(8, 2, 15, 57344.0, saturates=True, nan=0x7F),
+_FORMATS = {  # by the name of the type, which Python compares at once
+    tl.bfloat16.name: _Format(16, 7, 127, float.fromhex("0x1.fep127"), saturates=False, nan=0x7FC0),
+    tl.float8e4nv.name: _Format(8, 3, 7, 448.0, saturates=True, nan=0x7F),
+    tl.float8e5.name: _Format(8, 2, 15, 57344.0, saturates=True, nan=0x7F),
 }
 _PLAIN = (tl.float16, tl.float32, tl.float64)
 _BITWISE = (np.bitwise_and, np.bitwise_or, np.bitwise_xor)
@@ -62,32 +62,32 @@ def install(builder: Any) -> None:
 
     def cast_impl(self: Any, src: Any, dst_type: Any) -> Any:
         source, target = src.dtype.scalar, dst_type.scalar
-        if target in _FORMATS:
-            return _Handle(encode(widen(src), _FORMATS[target]), target)
-        if source in _FORMATS:
+        if target.name in _FORMATS:
+            return _Handle(encode(widen(src), _FORMATS[target.name]), target)
+        if source.name in _FORMATS:
             return stock_cast(self, _Handle(widen(src), tl.float32), dst_type)
         return stock_cast(self, src, dst_type)
 
     def binary_op(self: Any, lhs: Any, rhs: Any, op: Callable[..., Any]) -> Any:
         narrow = lhs.dtype.scalar
-        if narrow not in _FORMATS or op in _BITWISE:
+        if narrow.name not in _FORMATS or op in _BITWISE:
             return stock_binary(self, lhs, rhs, op)
         result = op(widen(lhs), widen(rhs))
         if op in _COMPARISONS:
             return _Handle(result, tl.int1)
-        return _Handle(encode(result, _FORMATS[narrow]), narrow)
+        return _Handle(encode(result, _FORMATS[narrow.name]), narrow)
 
     def ternary_op(self: Any, lhs: Any, rhs: Any, other: Any, op: Callable[..., Any]) -> Any:
         narrow = other.dtype.scalar
-        if narrow not in _FORMATS or op is np.where:
+        if narrow.name not in _FORMATS or op is np.where:
             return stock_ternary(self, lhs, rhs, other, op)
-        return _Handle(encode(op(widen(lhs), widen(rhs), widen(other)), _FORMATS[narrow]), narrow)
+        return _Handle(encode(op(widen(lhs), widen(rhs), widen(other)), _FORMATS[narrow.name]), narrow)
 
     def create_fma(self: Any, x: Any, y: Any, z: Any) -> Any:
         narrow = z.dtype.scalar
-        if narrow not in _FORMATS:
+        if narrow.name not in _FORMATS:
             return _Handle(x.data * y.data + z.data, narrow)
-        return _Handle(encode(widen(x) * widen(y) + widen(z), _FORMATS[narrow]), narrow)
+        return _Handle(encode(widen(x) * widen(y) + widen(z), _FORMATS[narrow.name]), narrow)
 
     def create_dot(self: Any, a: Any, b: Any, d: Any, input_precision: Any, max_num_imprecise_acc: Any) -> Any:
         lhs, rhs = widen(a), widen(b)
@@ -101,7 +101,7 @@ def install(builder: Any) -> None:
         return _Handle(narrow_to(total, d.dtype.scalar), d.dtype.scalar)
 
     def get_bf16(self: Any, value: float) -> Any:
-        return _Handle(encode(np.array([value]), _FORMATS[tl.bfloat16]), tl.bfloat16)
+        return _Handle(encode(np.array([value]), _FORMATS[tl.bfloat16.name]), tl.bfloat16)
 
     def reduce_sum(self: Any, input: Any) -> Any:
         return _through_float32(self, input, lambda wide: stock_sum(self, wide))
@@ -111,7 +111,7 @@ def install(builder: Any) -> None:
         return _through_float32(self, input, lambda wide: stock_min_max(self, wide, val_reduce_op, idx_reduce_op))
 
     def scan(self: Any, input: Any) -> Any:
-        if len(input) == 1 and input[0].dtype.scalar in _FORMATS:
+        if len(input) == 1 and input[0].dtype.scalar.name in _FORMATS:
             narrow = input[0].dtype.scalar
             wide = self.to_tensor(widen(input[0].handle), tl.float32)
             return [_narrowed(self, item, narrow) for item in stock_scan(self, (wide,))]
@@ -131,8 +131,8 @@ def install(builder: Any) -> None:
 
 def convert(data: np.ndarray, source: Any, target: Any) -> np.ndarray:
     """Values of one float format in another, rounded to nearest even; patterns stand for what NumPy has no type for."""
-    values = decode(data, _FORMATS[source]) if source in _FORMATS else np.asarray(data)
-    return encode(values, _FORMATS[target]) if target in _FORMATS else values.astype(stock._get_np_dtype(target))
+    values = decode(data, _FORMATS[source.name]) if source.name in _FORMATS else np.asarray(data)
+    return encode(values, _FORMATS[target.name]) if target.name in _FORMATS else values.astype(stock._get_np_dtype(target))
 
 
 def decode(patterns: np.ndarray, form: _Format) -> np.ndarray:
@@ -191,19 +191,19 @@ def _table(form: _Format) -> np.ndarray:
 
 
 def _is_known(dtype: Any) -> bool:
-    return dtype in _PLAIN or dtype in _FORMATS
+    return dtype in _PLAIN or dtype.name in _FORMATS
 
 
 def widen(handle: Any) -> np.ndarray:
     """A handle's values; formats kept as patterns become float32."""
-    form = _FORMATS.get(handle.dtype.scalar)
+    form = _FORMATS.get(handle.dtype.scalar.name)
     return handle.data if form is None else decode(handle.data, form)
 
 
 def narrow_to(data: np.ndarray, target: Any) -> np.ndarray:
     """float32 or float64 values in the format `target`."""
-    if target in _FORMATS:
-        return encode(data, _FORMATS[target])
+    if target.name in _FORMATS:
+        return encode(data, _FORMATS[target.name])
     return data.astype(stock._get_np_dtype(target))
 
 
@@ -216,7 +216,7 @@ def round_to_tf32(data: np.ndarray) -> np.ndarray:
 
 def _through_float32(operation: Any, input: Any, reduce: Callable[[Any], Any]) -> Any:
     narrow = input.dtype.scalar
-    if narrow not in _FORMATS:
+    if narrow.name not in _FORMATS:
         return reduce(input)
     result = reduce(operation.to_tensor(widen(input.handle), tl.float32))
     if isinstance(result, tuple):
@@ -225,6 +225,6 @@ def _through_float32(operation: Any, input: Any, reduce: Callable[[Any], Any]) -
 
 
 def _narrowed(operation: Any, tensor: Any, narrow: Any) -> Any:
-    data = encode(tensor.handle.data, _FORMATS[narrow])
+    data = encode(tensor.handle.data, _FORMATS[narrow.name])
     kind = tl.block_type(narrow, list(data.shape)) if tensor.type.is_block() else narrow
     return tl.core.tensor(_Handle(data, narrow), kind)

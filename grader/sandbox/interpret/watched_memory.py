@@ -116,7 +116,7 @@ def _remember_region(name: str) -> None:
     def remembering(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = make(self, *args, **kwargs)
         for argument in args:
-            region = argument.attr.get(REGION) if isinstance(argument, _Handle) else None
+            region = argument.attr.get(REGION) if type(argument) is _Handle else None
             if region is not None:
                 result.attr[REGION] = region
         return result

@@ -81,11 +81,12 @@ class Conversation:
     def send_raw(self, data: bytes) -> None:
         """Bytes that a message announced. Same contract as `send`."""
         view = memoryview(data)
-        deadline = _Deadline(self._keeper, self._limits.time_limit_s)
+        deadline: _Deadline | None = None  # of a session that does not read at once
         while view:
             try:
                 view = view[os.write(self._command_fd, view) :]
             except BlockingIOError:
+                deadline = deadline or _Deadline(self._keeper, self._limits.time_limit_s)
                 self._wait(self._command_fd, select.POLLOUT, deadline, lambda: False)
             except BrokenPipeError:
                 raise Ended(self._end_of_replies()) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from grader.sandbox.walls.limits import MIB, Kind, Limits
 TICK_S = 0.05
 _SHORT_OF_MEMORY = 0.04  # free share of the machine's or the container's memory below which a session has to go
 _LARGE_SHARE = 0.25  # of the session's own limit
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -75,15 +77,15 @@ class Watchdog:
 
 def _processor_s(pid: int) -> float:
     """Of all its threads, and of its children that are over."""
-    with contextlib.suppress(psutil.Error):
-        return sum(psutil.Process(pid).cpu_times()[:4])
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/stat", "rb") as file:
+        return sum(map(int, file.read().rpartition(b")")[2].split()[11:15])) / _TICKS_PER_S
     return 0.0
 
 
 def _delayed_s(pid: int) -> float | None:
     """How long its first thread stood in a processor's queue; None where the kernel does not count."""
-    with contextlib.suppress(OSError, ValueError):
-        _, delayed_ns, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/schedstat", "rb") as file:
+        _, delayed_ns, _ = file.read().split()
         return int(delayed_ns) / 1e9
     return None
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from grader.sandbox.process.door import Sandbox
 from labs import lab_ids, load
 from labs.mutants.making import chosen
 from labs.mutants.pairs import named_neither, pairs
@@ -13,9 +12,8 @@ TRIED = 1  # of each
 
 
 @pytest.fixture(scope="module")
-def sandbox():
-    with Sandbox() as made:
-        yield made
+def sandbox(judge):
+    return judge._sandbox
 
 
 def test_there_are_thirty_pairs_and_each_has_the_edits_of_both():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,11 @@ class Attention:
 
     def but(self, **changes: Any) -> Attention:
         return dataclasses.replace(self, **changes)
+
+    @functools.cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What has been computed of it for one bug, and serves another."""
+        return {}
 
     @property
     def keys(self) -> int:

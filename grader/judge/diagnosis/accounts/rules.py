@@ -75,6 +75,7 @@ _ONE_MORE = (
 )
 
 
+@functools.cache
 def accounts(kind: str) -> tuple[Account, ...]:
     """Every bug that a kernel of that kind of lab is known to have; none for a kind that is not known."""
     if kind not in READERS:

@@ -16,6 +16,7 @@ from grader.judge.diagnosis.accounts.attention import Attention
 
 INF = math.inf
 TINY = 2.0**-110  # a product of less may be subnormal in float32
+KEPT = 1 << 15  # scores of a case, filled up, that are kept for the next way; only of small cases are all ways computed
 Change = Callable[[Attention], Attention]
 Seen = Callable[[Attention], torch.Tensor]
 
@@ -126,23 +127,38 @@ def answer(way: Way, attention: Attention) -> torch.Tensor:
     return product.reshape(a.out_shape)
 
 
+class _Row:
+    """What many ways have in common: the row filled up to whole tiles, which lanes are keys, and which of them are hidden."""
+
+    def __init__(self, way: Way, a: Attention, tile: int, count: int) -> None:
+        fill = count - a.keys
+        self.kv_len = way.kv_len(a).clamp(max=a.keys)
+        self.place = torch.arange(count)
+        self.scores = torch.nn.functional.pad(a.scores(), (0, fill))
+        self.seen = torch.nn.functional.pad(way.visible(a), (0, fill))
+        valid = (self.place < self.kv_len[:, None])[:, None, None, :]
+        end = -(-self.kv_len // tile) * tile
+        self.beyond = (~valid) & (self.place < end[:, None])[:, None, None, :]
+        self.inside, self.hidden = valid & self.seen, valid & ~self.seen
+        self.value = None
+        if a.value is not None:
+            value = torch.nn.functional.pad(a.by_head(a.value), (0, 0, 0, fill))
+            self.value = value.masked_fill(~valid.transpose(-1, -2), 0.0)
+
+
 class _Lanes:
     """Scores and values by lane: the row filled up to whole tiles, hidden and padded lanes at their levels."""
 
     def __init__(self, way: Way, a: Attention) -> None:
-        scores = a.scores()
-        kv_len = way.kv_len(a).clamp(max=a.keys)
-        keys = scores.shape[-1]
+        keys = a.keys
         tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
         self.tile, self.count = tile, -(-keys // tile) * tile
-        place = torch.arange(self.count)
-        fill = self.count - keys
-        scores = torch.nn.functional.pad(scores, (0, fill))
-        seen = torch.nn.functional.pad(way.visible(a), (0, fill))
-        valid = (place < kv_len[:, None])[:, None, None, :]
-        end = -(-kv_len // tile) * tile
-        beyond = (~valid) & (place < end[:, None])[:, None, None, :]
-        inside, hidden = valid & seen, valid & ~seen
+        asked = tile, way.visible, way.kv_len
+        row = a.kept.get(asked) or _Row(way, a, tile, self.count)
+        if row.scores.numel() <= KEPT:
+            a.kept[asked] = row
+        scores, seen, kv_len, place = row.scores, row.seen, row.kv_len, row.place
+        beyond, inside, hidden = row.beyond, row.inside, row.hidden
         self.inside, self.width = inside, keys
         self.end = _ends(seen, way.query_tile) if way.query_tile else None
         self.step_factor = way.step_factor(a) if way.step_factor else None
@@ -176,10 +192,8 @@ class _Lanes:
         self.part = (
             None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
         )
-        self.value = None
-        if a.value is not None:
-            value = torch.nn.functional.pad(a.by_head(a.value), (0, 0, 0, fill))
-            self.value = value.masked_fill(~valid.transpose(-1, -2), 0.0)
+        self.value = row.value
+        self.not_in_max, self.not_in_sum, self.not_in_product = ~self.in_max, ~self.in_sum, ~self.in_product
 
 
 def _ends(seen: torch.Tensor, rows: int) -> torch.Tensor:
@@ -204,23 +218,26 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         before = m, total, acc
         old, m = m, _maximum(way, lanes, at, m, first=start == 0)
         base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
-        power = _exp(way.base * (lanes.scores[..., at] - base))
+        power = lanes.scores[..., at] - base
+        power = _exp(power if way.base == 1.0 else way.base * power)
         own = power if lanes.part is None else _under_own_maximum(lanes.scores, lanes.part)[..., at]
         if lanes.part is not None and way.part_only is not None:
             own = torch.where(lanes.part[..., at] == way.part_only, own, power)
         numerators = power if way.unweighed == "sum" else own
         power = power if way.unweighed == "acc" else own
-        alpha = {kept: _grown(kept, old, base) for kept in (way.acc_power, way.sum_power)}
-        own_top = lanes.scores[..., at].masked_fill(~lanes.in_max[..., at], -INF).amax(-1, keepdim=True) if way.from_tile else m
+        alpha = {kept: _grown(kept, old, base) for kept in {way.acc_power, way.sum_power}}
+        own_top = (
+            lanes.scores[..., at].masked_fill(lanes.not_in_max[..., at], -INF).amax(-1, keepdim=True) if way.from_tile else m
+        )
         power = power.half().double() if way.narrow == "both" else power
         power, numerators = (x if lanes.times is None else x * lanes.times[..., at] for x in (power, numerators))
-        step = power.masked_fill(~lanes.in_sum[..., at], 0.0).sum(-1, keepdim=True)
+        step = power.masked_fill(lanes.not_in_sum[..., at], 0.0).sum(-1, keepdim=True)
         grown = _grown(1.0, old, own_top) if way.from_tile in ("sum", "both") else alpha[way.sum_power]
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
         total = step if way.fresh_sum else kept
         if acc is not None and lanes.value is not None:  # both or neither
             numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
-            step = _product(numerators.masked_fill(~lanes.in_product[..., at], 0.0), lanes.value[..., at, :])
+            step = _product(numerators.masked_fill(lanes.not_in_product[..., at], 0.0), lanes.value[..., at, :])
             grown = _grown(1.0, old, own_top) if way.from_tile in ("acc", "both") else alpha[way.acc_power]
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
@@ -256,7 +273,7 @@ def _grown(power: float, old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
     """What the old sums are multiplied by: exp(power · (old − new))."""
     if power == INF:
         return (old == new).double()
-    return _exp(power * (old - new)) if power else torch.ones_like(old)
+    return _exp(old - new if power == 1.0 else power * (old - new)) if power else torch.ones_like(old)
 
 
 def _under_own_maximum(scores: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
@@ -268,13 +285,13 @@ def _under_own_maximum(scores: torch.Tensor, part: torch.Tensor) -> torch.Tensor
 
 def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool) -> torch.Tensor:
     """The number that is subtracted from now on."""
-    scores = lanes.scores[..., at].masked_fill(~lanes.in_max[..., at], -INF)
+    scores = lanes.scores[..., at].masked_fill(lanes.not_in_max[..., at], -INF)
     top = scores.amax(-1, keepdim=True)
     match way.maximum:
         case "none":
             return torch.zeros_like(m)
         case "absolute":
-            top = scores.abs().masked_fill(~lanes.in_max[..., at], -INF).amax(-1, keepdim=True)
+            top = scores.abs().masked_fill(lanes.not_in_max[..., at], -INF).amax(-1, keepdim=True)
         case "minimum":
             return scores.masked_fill(~lanes.in_max[..., at], INF).amin(-1, keepdim=True)
         case "first":

@@ -77,7 +77,8 @@ def _uses_in(path: Path) -> Iterator[Use]:
 
 
 def _is_of_re(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "re"
+    called = node.func.value if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else None
+    return isinstance(called, ast.Name) and called.id == "re"
 
 
 def _attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
