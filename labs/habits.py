@@ -62,8 +62,9 @@ def cache_read_by_each_head(case: str, cache: tuple[str, ...]) -> Habit:
         as_often = [abs(read / group / each - 1) < 0.25 for read, group in others if group != group_size and each]
         if group_size < 2 or each < ALL_OF_IT or not (all(as_often) if as_often else abs(each - 1) < 0.05):
             return ""
+        how_often = "" if abs(each - 1) < 0.05 else f" {each:.1f} times"
         return (
-            f"The cache is read {times:.1f} times, as if each of the {group_size} query heads of a group loaded it. "
+            f"The cache is read {times:.1f} times, as if each of the {group_size} query heads of a group loaded it{how_often}. "
             "One program can serve the whole group, and need load each byte once."
         )
 

@@ -44,13 +44,21 @@ class Partials:
         return ((weights[..., None] * self.out).sum(dim=-2) / divisor).flatten(1, 2)
 
 
-def _partials(decode: Decode, length: torch.Tensor) -> Partials:
-    """`length`: [batch], the keys of each split but the last."""
-    length = length.clamp(min=1)
-    num_kv_splits = int((-(-decode.seqlen_kv // length)).max())
+def _runs(decode: Decode, length: torch.Tensor) -> torch.Tensor:
+    """Which split each place of the cache is in, [batch, seqlen_kv]. `length`: [batch], the keys of each split but the last."""
     positions = torch.arange(decode.seqlen_kv, device=decode.key.device)
-    split_of = (positions[None, :] // length[:, None])[:, None, None, None, :]
-    mine = split_of == torch.arange(num_kv_splits, device=decode.key.device)[:, None]
+    return positions[None, :] // length.clamp(min=1)[:, None]
+
+
+def _tiles_in_turn(decode: Decode, tile: int, splits: int) -> torch.Tensor:
+    """As `_runs`, where split i walks over the tiles i, i + splits, …"""
+    positions = torch.arange(decode.seqlen_kv, device=decode.key.device)
+    return (positions // tile % splits).expand(len(decode.kv_len), -1)
+
+
+def _partials(decode: Decode, split_of: torch.Tensor) -> Partials:
+    """What the splits of the keys, as `_runs` gives them, hand over."""
+    mine = split_of[:, None, None, None, :] == torch.arange(int(split_of.max()) + 1, device=decode.key.device)[:, None]
     scores = decode.scores()[..., None, :].masked_fill(~mine, -math.inf)
     m = scores.amax(dim=-1)
     probs = torch.nan_to_num(torch.exp(scores - m[..., None]), nan=0.0)
@@ -161,6 +169,23 @@ def _cuts() -> tuple[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], 
     return (*by_number, *by_length, *((_one_for_every(keys), _number_for_every(keys)) for keys in (32, 64, 128)))
 
 
+def _in_runs(decode: Decode, length: Callable[[Decode], torch.Tensor]) -> torch.Tensor:
+    return _runs(decode, length(decode))
+
+
+def _in_turn_of_tiles() -> list[tuple[Callable[[Decode], torch.Tensor], Callable[[Decode], int]]]:
+    """Which split each key is in where splits take tiles in turn, and how many splits there are; none without a tile."""
+    return [
+        (functools.partial(_tiles_in_turn, tile=tile, splits=splits), functools.partial(_at_most, tile=tile, splits=splits))
+        for tile in TILES
+        for splits in NUMBERS
+    ]
+
+
+def _at_most(decode: Decode, tile: int, splits: int) -> int:
+    return min(splits, -(-decode.seqlen_kv // tile))
+
+
 def _number_for_every(keys: int) -> Callable[[Decode], int]:
     return lambda decode: max(1, min(MOST, -(-decode.seqlen_kv // keys)))
 
@@ -198,19 +223,20 @@ def _counted_twice(decode: Decode, length: Callable[[Decode], torch.Tensor], til
 def merge_oracles(read: Callable[[Inputs], Decode]) -> tuple[Oracle, ...]:
     """The bugs of a merge, for each way to cut the cache."""
     cuts = _cuts()
+    shared = [(functools.partial(_in_runs, length=length), number) for length, number in cuts] + _in_turn_of_tiles()
     kept = WeakIdKeyDictionary()  # by the case's key: what its splits hand over, for each cut
 
-    def wrong(given: Inputs, join, length, number) -> torch.Tensor:
+    def wrong(given: Inputs, join, split_of, number) -> torch.Tensor:
         decode = read(given)
         of_case = kept.setdefault(given["key"], {})
-        if length not in of_case:
-            of_case[length] = _partials(decode, length(decode))
-        return join(of_case[length], number(decode))
+        if split_of not in of_case:
+            of_case[split_of] = _partials(decode, split_of(decode))
+        return join(of_case[split_of], number(decode))
 
     joined = tuple(
-        Oracle(name=name, sentence=sentence, answer=functools.partial(wrong, join=join, length=length, number=number))
+        Oracle(name=name, sentence=sentence, answer=functools.partial(wrong, join=join, split_of=split_of, number=number))
         for name, sentence, joins in _BUGS
-        for length, number in cuts
+        for split_of, number in shared
         for join in joins
     )
     sentence = "The last kv_len mod num_kv_splits keys belong to no split: round the length of a split up, not down."

@@ -26,6 +26,7 @@ from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_i
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
+from grader.judge.diagnosis.terms import terms
 from grader.report import Diagnosis, Fact, Picture, Verdict
 from grader.sandbox.protocol import Origin
 from labs.declaration import Lab
@@ -140,6 +141,11 @@ class Inquiry:
                 if symptom
                 else Diagnosis(name=rule[0], sentence=rule[1])
             )
+        for made in (each.reading.supposed for each in answered if each.reading is not None):
+            if made is not None and self._suspects.foretells(made, _asked(answered)):
+                return Diagnosis(name=made.name, sentence=made.sentence)
+        if not misread and (of_terms := terms(self._lab.kind, wrong)):
+            return of_terms
         answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
         symptom = speaking(self._lab, self._findings, answers or None)
         if symptom is not None:

@@ -187,6 +187,10 @@ class Suspects:
         rules = self.left(asked, own=own)
         return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
 
+    def foretells(self, rule: Bug, asked: Sequence[Finding]) -> bool:
+        """Whether a rule that was made of an answer foretells the cases, and the other answers."""
+        return self._evidence.speak_for(rule) and not Evidence(asked).deny(rule)
+
     def pair(self, asked: Sequence[Finding]) -> tuple[str, str] | None:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)

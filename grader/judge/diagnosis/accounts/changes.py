@@ -423,7 +423,17 @@ def _first_of_group(x: torch.Tensor, a: Attention) -> torch.Tensor:
     return x[:, torch.arange(x.shape[1]) // group * group]
 
 
+def _interleaved(x: torch.Tensor, a: Attention) -> torch.Tensor:
+    """Query head g of group h takes the query of head g · heads_kv + h."""
+    return x.unflatten(1, (-1, a.heads_kv)).transpose(1, 2).flatten(1, 2)
+
+
 GROUPS = (
+    (
+        "query_heads_interleaved",
+        "Member g of group h uses the query of head g · num_heads_kv + h: it is h · group_size + g, as in out.",
+        _of("query", _interleaved),
+    ),
     ("head_modulo", "Query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key value", _modulo)),
     ("head_modulo_key", "For key, query head h reads cache head h % num_heads_kv: it is h // group_size.", _of("key", _modulo)),
     (

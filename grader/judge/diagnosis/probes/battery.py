@@ -10,6 +10,7 @@ from grader.judge.diagnosis.probes import (
     gradients,
     heads,
     layouts,
+    peaks,
     precision,
     products,
     reach,
@@ -43,6 +44,7 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
             return
     for ask in (
         tables.tables,
+        peaks.peaks,
         seen.seen,
         counts.equal_scores,
         counts.lengths,

@@ -16,6 +16,7 @@ from labs.declaration import Lab
 
 LENGTHS = (64, 1, 15, 16, 17, 33, 63, 65, 100, 127, 129, 200, 257, 512)
 SIZES = (1, 0, 2, 16, 17, 31, 64, 65, 100, 127)  # kv_len of sequences in a cache of CACHE keys
+OF_HEADS = (5, 70, 33, 128)  # kv_len where heads are several
 CACHE = 128
 HEAD_DIM = 64
 MOST_TIMES = 8.5  # as often may a key be counted; more is no count
@@ -120,6 +121,15 @@ def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
             cases=(case, *lone),
             read=functools.partial(_read_lengths, kind=kind, lens=lens, what=what),
         )
+    batch, heads = len(OF_HEADS), 3
+    query, key = torch.zeros(batch, 2 * heads, 1, CACHE), torch.zeros(batch, heads, CACHE, CACHE)
+    value = identity(kind, batch, heads, CACHE, CACHE)
+    given = arguments(kind, query, key, value, scale=0.25, kv_len=list(OF_HEADS))
+    what = f"sequences of kv_len {', '.join(map(str, OF_HEADS))}, {heads} heads of the cache, 2 query heads each"
+    case = prepared(lab, "kv_heads", given, FP16, what=what)
+    yield KernelQuestion(
+        name="kv_heads", cases=(case, *lone), read=functools.partial(_read_lengths_of_heads, kind=kind, what=what)
+    )
 
 
 def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: str) -> Reading | None:
@@ -135,6 +145,19 @@ def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: st
         what if len(lens) == 1 else f"sequences of kv_len {', '.join(map(str, lens))}: number {batch}, of {lens[batch]} keys"
     )
     return _counted(finding.out.double().reshape(len(lens), -1)[batch], kind, lens[batch], CACHE, given)
+
+
+def _read_lengths_of_heads(found: Sequence[Finding], kind: str, what: str) -> Reading | None:
+    """The first row that counts another number of keys than its sequence has."""
+    if found[0].out is None or any(map(_misread, found[1:])) or not bool(torch.isfinite(found[0].out).all()):
+        return None
+    weights = found[0].out.double() / unit(kind)
+    keys = (weights > 0.5 * weights.amax(-1, keepdim=True)).sum(-1)
+    bad = (keys != torch.tensor(OF_HEADS)[:, None]).nonzero().tolist()
+    if not bad:
+        return None
+    said = "; ".join(f"batch {batch}, head {head} counts {int(keys[batch, head])} keys" for batch, head in bad[:3])
+    return Reading(fact=Fact(given=what, got=said, expected=", ".join(str(OF_HEADS[batch]) for batch, _ in bad[:3])))
 
 
 def nan_beyond(lab: Lab, kind: str) -> Iterator[KernelQuestion]:

@@ -26,6 +26,7 @@ ONE = 1 / SCALE  # the identity's in key or query: the other then holds the scor
 NEAR = 0.02  # of a matrix's largest number: closer is the same
 SHARE = 0.02  # of a factor, a sum or a mean: closer is the same
 HEADS_KV, GROUP = 2, 3
+STEP = 0.25  # from a head's score to the next one's
 
 Pairs = Mapping[str, tuple[torch.Tensor, torch.Tensor]]  # of the outputs that are wrong: what came out, what should have
 
@@ -210,6 +211,49 @@ def _heads(lab: Lab) -> Iterator[KernelQuestion]:
     )
     given = _given(own, key, value, dout)
     yield _question(lab, "heads_dkey", given, what, functools.partial(_summed, name="dkey", what=what))
+    yield _statistics_of_heads(lab, own, of="lse")
+    yield _statistics_of_heads(lab, own, of="delta")
+
+
+def _statistics_of_heads(lab: Lab, own: torch.Tensor, *, of: str) -> KernelQuestion:
+    """Each query head has an lse, or a delta, of its own: whose is read? own: a channel a head, [batch, heads, 1, head_dim].
+
+    With one key of score s, P is exp(s − lse), which dvalue shows. With two keys of score 0, whose dP are 0 and 2δ, dS of the
+    first is −δ / 2, which dkey shows.
+    """
+    batch, heads, _, head_dim = own.shape
+    number_of = torch.arange(batch * heads).reshape(batch, heads, 1).float()
+    keys = 1 if of == "lse" else 2
+    key, value = torch.zeros(batch, HEADS_KV, keys, head_dim), torch.zeros(batch, HEADS_KV, keys, head_dim)
+    query, dout = torch.zeros(own.shape), own
+    if of == "lse":
+        query[..., 0], key[..., 0] = STEP * number_of, ONE
+    else:
+        query, dout = own, torch.zeros(own.shape)
+        dout[..., -1], value[:, :, 1, -1] = 1 + number_of, 4 / SCALE
+    what = f"batch {batch}, {HEADS_KV} kv heads of {GROUP} query heads each, each head's {of} its own"
+    given = _given(query, key, value, dout)
+    shown = {"lse": "dvalue", "delta": "dkey"}[of]
+
+    def read(wrong: Pairs) -> Fact | None:
+        if shown not in wrong or wrong.keys() & {"out", "lse"}:
+            return None
+        got, want = (x[:, :, 0].repeat_interleave(GROUP, 1).flatten(0, 1).diagonal() for x in wrong[shown])
+        place = torch.arange(batch * heads)
+        source = place - torch.log(got.clamp(min=1e-9)) / STEP if of == "lse" else (1 + place) * got / want - 1
+        whole = source.round().long()
+        sure = ((source - whole).abs() < 10 * SHARE) & (whole >= 0) & (whole < len(place))
+        bad = (sure & (whole != place)).nonzero().flatten().tolist()
+        if not bad or not bool(sure.all()):
+            return None
+        said = "; ".join(f"head {_at(at, heads)} reads the {of} of head {_at(int(whole[at]), heads)}" for at in bad[:3])
+        return Fact(given=f"{what}, as {shown} shows it", got=said, expected="its own")
+
+    return _question(lab, f"heads_{of}", given, what, read)
+
+
+def _at(place: int, heads: int) -> str:
+    return f"{place % heads} of batch {place // heads}"
 
 
 def _summed(wrong: Pairs, name: str, what: str) -> Fact | None:

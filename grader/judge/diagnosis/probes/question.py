@@ -9,6 +9,7 @@ import torch
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.accounts.rules import Account
 from grader.report import Fact, Picture
 from labs import table
 from labs.declaration import Case, Inputs, Lab
@@ -18,12 +19,14 @@ from labs.declaration import Case, Inputs, Lab
 class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
+    supposed: a rule with a number that was measured: named where it foretells what else there is to see.
     last: others tell more.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
     fact: Fact
     picture: Picture | None = None
+    supposed: Account | None = None
     last: bool = False
     alone: bool = False
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.accounts.attention import READERS
+from grader.judge.diagnosis.accounts.rules import Account
+from grader.judge.diagnosis.accounts.way import Way
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS = 16
+NEAR = 0.005
 STEPS = ((0.1, 64), (0.3, 64), (0.1, 32))  # softmax_scale, head_dim
 
 
@@ -27,7 +33,7 @@ def slope(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         cases.append(
             prepared(lab, f"slope_{scale:g}_{head_dim}", given, FP16, what=f"softmax_scale {scale}, head_dim {head_dim}")
         )
-    yield KernelQuestion(name="slope", cases=tuple(cases), read=_read)
+    yield KernelQuestion(name="slope", cases=tuple(cases), read=functools.partial(_read, kind=kind))
 
 
 def _products() -> torch.Tensor:
@@ -35,14 +41,26 @@ def _products() -> torch.Tensor:
     return torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0] * 2)
 
 
-def _read(found: Sequence[Finding]) -> Reading | None:
+def _constant(kind: str, factor: float) -> Account:
+    sentence = (
+        f"Every score counts {number(factor)} times as much as it should: a constant that multiplies them is wrong "
+        f"(log2(e) is 1.4426950408889634, and {number(factor)} times that is {number(factor * math.log2(math.e))})."
+    )
+    return Account("scores_by_a_constant", sentence, Way(base=factor), READERS[kind])
+
+
+def _read(found: Sequence[Finding], kind: str) -> Reading | None:
     slopes = [measure(finding) for finding in found]
     measured = [value for value in slopes if value is not None]
     if len(measured) < len(slopes):
         return None
-    wrong = [place for place, (scale, _) in enumerate(STEPS) if abs(measured[place] / scale - 1) > 0.02]
-    if not wrong:
+    times = [value / scale for value, (scale, _) in zip(measured, STEPS, strict=True)]
+    if all(abs(each - 1) < NEAR for each in times):
         return None
+    if max(times) - min(times) < NEAR and min(times) > 0:
+        steepest = times[1]  # that of the largest range of scores is the most exact
+        fact = Fact(given="each score, by the weights", got=f"{number(steepest)} times what it should be", expected="1 time")
+        return Reading(fact=fact, supposed=_constant(kind, steepest))
     said = "; ".join(
         f"{number(value)} at softmax_scale {scale}, head_dim {head_dim}"
         for value, (scale, head_dim) in zip(measured, STEPS, strict=True)

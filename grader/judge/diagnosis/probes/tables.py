@@ -197,6 +197,8 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
         given += f", each by the factor {number(factor[0])}"
     elif bool((got[bad] == 0).all()):
         given += ", each as 0"
+    elif other := _other_format(codes, got, form):
+        given += f", as if they were {other}"
     drawn = bad[:: max(1, -(-len(bad) // SHOWN))][:SHOWN]
     picture = Picture(
         kind="table",
@@ -206,6 +208,24 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
         expected=(tuple(_cell(numbers[place]) for place in drawn),),
     )
     return Reading(fact=Fact(given=given, got=said, expected=wanted), picture=picture, alone=tensor != "key")
+
+
+def _other_format(codes: torch.Tensor, got: torch.Tensor, form: str) -> str:
+    """Another format whose numbers all the codes come out as; "" where there is none."""
+    signed = codes.to(torch.uint8) if form == "02x" else (codes << 4).to(torch.uint8)
+    plain = codes.double()
+    formats = {
+        "unsigned integers": plain,
+        "integers in two's complement": signed.view(torch.int8).double() / (1 if form == "02x" else 16),
+    }
+    if form == "02x":
+        formats["E5M2"] = signed.view(torch.float8_e5m2).double()
+        formats["powers of two, 2^(code − 127)"] = 2.0 ** (plain - 127)
+    finite = torch.isfinite(got)
+    for name, numbers in formats.items():
+        if bool(((got - numbers).abs() <= 4e-3 * numbers.abs() + 1e-6)[finite].all()):
+            return name
+    return ""
 
 
 def _shared(codes: torch.Tensor, numbers: torch.Tensor, bad: Sequence[int], form: str) -> str:
@@ -281,7 +301,8 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     def read_meeting(found: Sequence[Finding]) -> Reading | None:
         if _misplaced(found[1]) or not _counts_alike(found[2], CHANNELS) or found[0].out is None:
             return None
-        wrong = _elsewhere(found[0].out.double()[:, 0], most=20.0)
+        weights = found[0].out.double()[:, 0]
+        wrong = _elsewhere(weights, most=20.0) if _sums_to_one(weights) else []
         if not wrong:
             return None
         said = "; ".join(

@@ -99,6 +99,12 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
         bad = (~torch.isfinite(rows).all(-1)).nonzero().flatten().tolist()
         said = f"NaN or Inf in {place}" + (f" and {len(bad) - 1} more rows" if len(bad) > 1 else "")
         fact = Fact(given=what, got=said, expected="weights that sum to 1")
+    elif (other := _whose(rows[row], wanted.reshape(-1, channels), row)) is not None:
+        of = where(tuple(got.shape[:-1]), other, decodes=kind in ("decode", "fp8", "nvfp4"))
+        fact = Fact(given=what, got=f"{place} gets the weights of {of}{right_rows(finding)}", expected="its own")
+    elif (factor := _one_factor(rows[row], wanted.reshape(-1, channels)[row])) is not None:
+        got_sum = number(factor * float(wanted.reshape(-1, channels)[row].sum()))
+        fact = Fact(given=what, got=f"the weights of {place} sum to {got_sum}, and have the right ratios", expected="1")
     else:
         first = channel * per
         which = f"key {first}" if per == 1 else f"keys {several(list(range(first, min(first + per, keys))))}"
@@ -108,6 +114,19 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
             expected=number(wanted.reshape(-1, channels)[row, channel]),
         )
     return Reading(fact=fact, picture=picture(got, wanted, what))
+
+
+def _whose(got: torch.Tensor, wanted: torch.Tensor, own: int) -> int | None:
+    """The one other row whose weights these are; None where there is none, or several."""
+    near = ((wanted - got).abs().amax(-1) < 0.01).nonzero().flatten().tolist()
+    return near[0] if len(near) == 1 and near[0] != own else None
+
+
+def _one_factor(got: torch.Tensor, wanted: torch.Tensor) -> float | None:
+    """By what all weights of a row are off, where that is one number and there are several weights."""
+    factor = float((got * wanted).sum() / wanted.square().sum())
+    alike = bool(((got - factor * wanted).abs() <= 0.01 * abs(factor) * wanted.abs() + 1e-6).all())
+    return factor if alike and int((wanted > 0).sum()) > 1 and factor > 0 else None
 
 
 def right_rows(finding: Finding, what: str = "queries") -> str:

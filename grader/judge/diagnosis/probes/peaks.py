@@ -1,0 +1,52 @@
+"""Whose value comes out where one key has all the weight: rows of key and of value that are not the same key's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, unit
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
+from grader.report import Fact
+from labs.declaration import Lab
+
+KEYS = 128  # and as many channels: key j is 1 in channel j alone, and so is its value
+HEIGHT = 80.0  # of a query in its key's channel: a score of 20 at this scale, 0 for the others
+PEAKS = (0, 1, 15, 16, 31, 32, 33, 63, 64, 65, 100, 127)
+ALL = 0.1  # a weight of 1 is known within this
+SHOWN = 3
+
+
+def peaks(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """In the decode labs each key in a sequence of its own; else two queries for each key up to the middle."""
+    if kind in ("decode", "fp8", "nvfp4"):
+        own = torch.tensor(PEAKS)
+        query = HEIGHT * torch.nn.functional.one_hot(own, KEYS)[:, None, None].float()
+    else:
+        own = torch.arange(KEYS) // 2
+        query = HEIGHT * torch.nn.functional.one_hot(own, KEYS)[None, None].float()
+    batch = query.shape[0]
+    key = torch.eye(KEYS).expand(batch, 1, KEYS, KEYS)
+    given = arguments(kind, query, key, identity(kind, batch, 1, KEYS, KEYS), scale=0.25)
+    case = prepared(lab, "peaks", given, FP16, what=f"{KEYS} keys, of which one has all the weight")
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        if found[0].out is None or not bool(torch.isfinite(found[0].out).all()):
+            return None
+        weights = found[0].out.double().reshape(len(own), KEYS) / unit(kind)
+        largest, where = weights.max(-1)
+        alone = ((largest - 1).abs() < ALL) & ((weights.sum(-1) - 1).abs() < ALL)
+        wrong = ((where != own) & alone).nonzero().flatten().tolist()
+        if not wrong:
+            return None
+        right = sorted(set(own[(where == own) & alone].tolist()))
+        met = {int(own[row]): int(where[row]) for row in reversed(wrong)}
+        shown = sorted(met)[:SHOWN]
+        said = "; ".join(f"where key {of} has it, the value of key {met[of]} comes out" for of in shown)
+        before = f" (keys {right[0]} to {right[-1]} are right)" if len(right) > 1 and right[-1] < shown[0] else ""
+        fact = Fact(given=f"{KEYS} keys, of which one has all the weight", got=said + before, expected="its own value")
+        return Reading(fact=fact)
+
+    yield KernelQuestion(name="peaks", cases=(case,), read=read)
