@@ -125,5 +125,5 @@ def crossed_cases(*cache: str) -> tuple[Case, ...]:
         crossed("one_key_short", "drawn one_short", batch=3, seqlen_kv=(65, 130)),
         crossed("one_key_short_of_a_tile", "needle_in_last_key one_short", batch=2, seqlen_kv=129),
         crossed("last_key_alone_in_its_tile", "needle_in_last_key", seqlen_kv=257),
-        crossed("many_programs", "caches_at_levels", batch=10, num_heads_kv=15, group_size=2, seqlen_kv=5),
+        crossed("many_programs", "caches_at_levels", batch=10, num_heads_kv=15, group_size=1, seqlen_kv=5, head_dim=32),
     )

@@ -61,6 +61,13 @@ RULES = (
         _COMPILE,
     ),
     Rule(
+        "atomic_dtype",
+        r"ValueError: Unsupported data type",
+        "An atomic operation on numbers of this type cannot be run here: add into scratch in fp32, which loses no digits of a "
+        "sum, and convert at the end.",
+        _COMPILE,
+    ),
+    Rule(
         "dot_shapes",
         r"(?:First input shape .* is not compatible for matmul|incompatible dimensions.*dot"
         r"|matmul: Input operand 1 has a mismatch)",

@@ -41,7 +41,7 @@ def terms(kind: str, wrong: Sequence[Finding]) -> Diagnosis | None:
     if shown < ROWS or not any(counts for _, counts, _ in found):
         return None
     said = [
-        f"{count} beside {int(attention.kv_len[batch])} keys (case {finding.name})"
+        f"{count} beside {_keys(int(attention.kv_len[batch]))} (case {finding.name})"
         for finding, counts, attention in found
         if finding.visible
         for batch, count in list(counts.items())[:1]
@@ -52,6 +52,10 @@ def terms(kind: str, wrong: Sequence[Finding]) -> Diagnosis | None:
         "keys, must weigh nothing: a score, or an lse, of −inf."
     )
     return Diagnosis(sentence=sentence, name="terms_without_key")
+
+
+def _keys(count: int) -> str:
+    return "one key" if count == 1 else f"{count} keys"
 
 
 def _counted(finding: Finding, a: Attention) -> dict[int, tuple[int, int]] | None:

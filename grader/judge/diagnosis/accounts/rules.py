@@ -193,12 +193,10 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         for name, sentence, change in changes.quantised(_SCALES[kind]):
             yield name, sentence, Way(before=(change,))
         for tile in NARROW:
-            sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed."
-            yield (
-                "value_scale_each_tile",
-                sentence,
-                Way(tile=tile, before=(changes.unscaled_value,), step_factor=changes.value_scale),
-            )
+            sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed"
+            for first, rest in ((False, "."), (True, ", and not the tile's own part.")):
+                way = Way(tile=tile, before=(changes.unscaled_value,), step_factor=changes.value_scale, step_first=first)
+                yield "value_scale_each_tile", sentence + rest, way
 
 
 _SCALES = {
@@ -266,8 +264,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
                 _NOT_SCALED,
                 Way(maximum="unscaled", unscaled=factor),
             )
-            for tile in _TILES:
-                way = Way(tile=tile, maximum="unscaled", unscaled=factor, empty="nan", narrow="product")
+            for tile, empty in itertools.product(_TILES, ("nan", "zero")):
+                way = Way(tile=tile, maximum="unscaled", unscaled=factor, empty=empty, narrow="product")
                 yield "max_not_scaled", _NOT_SCALED, way
     for level in (0.0, -1.0, -10.0, -100.0, -1e3):
         said = _level(level)

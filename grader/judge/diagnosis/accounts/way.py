@@ -45,7 +45,8 @@ class Way:
         all of them.
     acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)); by 0 where the maximum grows, if inf.
     from_tile: "acc", "sum" or "both" are multiplied by exp(m_old − the tile's own maximum).
-    step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1].
+    step_factor: acc is multiplied by this at each step, `step_factor(attention)` [.., heads, 1, 1]; `step_first`: before the
+        tile's own part is added.
     late: "acc", "sum" or "both" are multiplied by exp(m_old − m_new) when the tile's part is added already.
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
@@ -81,6 +82,7 @@ class Way:
     acc_power: float = 1.0
     sum_power: float = 1.0
     step_factor: Callable[[Attention], torch.Tensor] | None = None
+    step_first: bool = False
     late: str = ""
     from_tile: str = ""
     fresh_acc: bool = False
@@ -239,9 +241,11 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             numerators = numerators.half().double() if way.narrow in ("product", "both") else numerators
             step = _product(numerators.masked_fill(lanes.not_in_product[..., at], 0.0), lanes.value[..., at, :])
             grown = _grown(1.0, old, own_top) if way.from_tile in ("acc", "both") else alpha[way.acc_power]
+            factor = 1.0 if lanes.step_factor is None else lanes.step_factor
+            acc = acc * factor if way.step_first else acc
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             acc = step if way.fresh_acc else kept
-            acc = acc if lanes.step_factor is None else acc * lanes.step_factor
+            acc = acc if way.step_first else acc * factor
         if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds
             total, acc = total.float().double(), None if acc is None else acc.float().double()
         if lanes.end is not None:

@@ -10,6 +10,7 @@ from grader.judge.diagnosis.probes import (
     gradients,
     heads,
     layouts,
+    merges,
     peaks,
     precision,
     products,
@@ -45,6 +46,7 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
     for ask in (
         tables.tables,
         peaks.peaks,
+        merges.merges,
         seen.seen,
         counts.equal_scores,
         counts.lengths,

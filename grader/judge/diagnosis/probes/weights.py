@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, at_levels, drawn, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, number, prepared, several
 from grader.report import Fact, Picture
 from labs.declaration import Lab
 
 SCALE = 0.25
+RUNS = 4  # of keys whose weights are off by one factor each, at most
+ALIKE = 0.01  # of a factor
 PICTURE_SIDE = 32  # rows and columns of a picture, at most
 
 
@@ -105,6 +108,9 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
     elif (factor := _one_factor(rows[row], wanted.reshape(-1, channels)[row])) is not None:
         got_sum = number(factor * float(wanted.reshape(-1, channels)[row].sum()))
         fact = Fact(given=what, got=f"the weights of {place} sum to {got_sum}, and have the right ratios", expected="1")
+    elif per == 1 and (runs := _runs(rows[row], wanted.reshape(-1, channels)[row])):
+        said = ", ".join(f"{keys_named(list(run))} by the factor {number(times)}" for run, times in runs)
+        fact = Fact(given=what, got=f"weights of {place} are off: {said}", expected="1")
     else:
         first = channel * per
         which = f"key {first}" if per == 1 else f"keys {several(list(range(first, min(first + per, keys))))}"
@@ -127,6 +133,20 @@ def _one_factor(got: torch.Tensor, wanted: torch.Tensor) -> float | None:
     factor = float((got * wanted).sum() / wanted.square().sum())
     alike = bool(((got - factor * wanted).abs() <= 0.01 * abs(factor) * wanted.abs() + 1e-6).all())
     return factor if alike and int((wanted > 0).sum()) > 1 and factor > 0 else None
+
+
+def _runs(got: torch.Tensor, wanted: torch.Tensor) -> list[tuple[range, float]]:
+    """Runs of keys whose weights are off by one factor each, as where parts are joined with wrong weights; none where they are
+    short, or many.
+    """
+    if not bool((wanted > 0).all() & (got > 0).all()):
+        return []
+    times = (got / wanted).tolist()
+    starts = [0, *(at for at in range(1, len(times)) if abs(times[at] / times[at - 1] - 1) > ALIKE), len(times)]
+    runs = [range(first, end) for first, end in itertools.pairwise(starts)]
+    if not 2 <= len(runs) <= RUNS or min(map(len, runs)) < 2:
+        return []
+    return [(run, sum(times[run.start : run.stop]) / len(run)) for run in runs]
 
 
 def right_rows(finding: Finding, what: str = "queries") -> str:
