@@ -1,7 +1,7 @@
 """How parts of the keys are joined: where weights are off by one factor a part, what that factor makes of the part's m and l.
 
 A merge weighs a part by exp(m + ln l). With the weights of all keys in sight, the runs of keys that are off by one factor are
-the parts, however a launcher deals keys out, and ln(factor) = c + a · m + b · ln l for all of them tells what it weighs them by.
+the parts, however a launcher deals keys out; ln(factor) = c + a · m + b · ln l for all of them tells what it weighs them by.
 """
 
 from __future__ import annotations
