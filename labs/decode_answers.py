@@ -310,6 +310,13 @@ _SYMPTOMS = (
         ("huge_scores", "shifted_scores", "negative_scores"),
     ),
     (
+        "scores_in_16_bits",
+        "Wrong only where scores are large, so the scores are inexact: a query, a key or a score is rounded to 16 bits after "
+        "it was multiplied. Scale the products in fp32, after tl.dot.",
+        ("huge_scores",),
+        ("wrong_answer",),
+    ),
+    (
         "fp16_sum",
         "Right for small values only: the weighted sum overflows fp16, so keep acc in fp32.",
         ("large_value",),

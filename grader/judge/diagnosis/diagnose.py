@@ -16,7 +16,7 @@ from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
-from grader.judge.diagnosis.patterns import few_bits, pattern, read_unwritten, worst
+from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.far import far_apart
@@ -165,7 +165,7 @@ class Inquiry:
         if facts:
             which = f"{of_outputs.sentence} " if of_outputs is not None else ""
             return Diagnosis(name="measured", sentence=which + said(facts[0]))
-        return pattern(self._findings, wrong) or worst(wrong[0])
+        return pattern(self._findings, wrong) or by_little(wrong) or worst(wrong[0])
 
 
 def _first(followed: Sequence[Fact], measured: Sequence[Fact], failed: Sequence[Finding]) -> tuple[Fact, ...]:

@@ -12,6 +12,7 @@ from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Unwritten
 from labs.table import Form
 
+EIGHT_BITS = 2.0**-6  # of a row's size: by more, no row is off where numbers of 8 bits are multiplied and added up
 ELEVEN_BITS = 2.0**-9  # of a row's size: by more, no row is off where numbers of 11 bits are added up
 
 
@@ -53,6 +54,19 @@ def few_bits(failed: Sequence[Finding]) -> Diagnosis | None:
         f"{which}: no row is off by more than 1/{round(1 / ELEVEN_BITS)} of its size. So much is lost where "
         "a number is converted to fp16 on the way, or stored as it, where tl.dot takes TF32, or where a constant has too few "
         "digits."
+    )
+    return Diagnosis(sentence=sentence, name="few_bits")
+
+
+def by_little(failed: Sequence[Finding]) -> Diagnosis | None:
+    """16-bit answers that are off by no more than a few digits of 8 bits."""
+    errors = [finding.comparison.error if finding.comparison is not None else None for finding in failed]
+    known = [error for error in errors if error is not None and error <= EIGHT_BITS]
+    if not errors or len(known) < len(errors):
+        return None
+    sentence = (
+        f"What is wrong is off by little: no row by more than 1/{int(1 / max(known))} of its size. So much is lost where a "
+        "number on the way has 8 bits (bfloat16), or where many are added up, or large ones rounded, in 16."
     )
     return Diagnosis(sentence=sentence, name="few_bits")
 
