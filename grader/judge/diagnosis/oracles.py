@@ -27,6 +27,7 @@ from labs.declaration import Inputs, Oracle
 
 FIT_LIMITS = 4.0  # a rule fits within so many of the case's limits
 FIT_MARGIN = 10.0  # … and so many times better than the truth
+FEW = 8  # failing cases, small ones, among which the most telling is looked for
 SEEN_CASES = 24  # cases of either sort that rules are held against
 LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they tell
 LANES = 512  # of a tile, where its row has fewer
@@ -60,7 +61,7 @@ class Evidence:
         wrong = [finding for finding in answered if finding.failed and finding.verdict is not Verdict.NOT_WRITTEN]
         # what a wrong address meets between rows is not foretold: where tensors without gaps are wrong as well, they speak
         wrong = [finding for finding in wrong if not finding.prepared.case.strided] or wrong
-        self.failed = _spread(wrong, SEEN_CASES)
+        self.failed = _telling_first(_spread(wrong, SEEN_CASES))
         self.passed = _spread([finding for finding in answered if not finding.failed], SEEN_CASES)
         self._fits: dict[tuple[int, int], tuple[bool | None, Bug, Finding]] = {}  # both are kept, so that no id comes again
 
@@ -233,6 +234,13 @@ def _shared_sentence(sentences: list[str]) -> str:
         sentences = [_WIDTH.sub("", sentence) for sentence in sentences]
     between = " to ".join(f"{level:g}".replace("-", "−") for level in sorted({*levels[:1], *levels[-1:]}))
     return _LEVEL.sub(between, sentences[0])
+
+
+def _telling_first(failed: list[Finding]) -> list[Finding]:
+    """The same; of the first few that which is off by most comes first: a rule that changes little there is soon denied."""
+    found = [(finding.comparison.error or 0.0) / finding.comparison.limit for finding in failed[:FEW] if finding.comparison]
+    worst = found.index(max(found)) if found else 0
+    return [*failed[worst : worst + 1], *failed[:worst], *failed[worst + 1 :]]
 
 
 def _spread(findings: list[Finding], most: int) -> list[Finding]:

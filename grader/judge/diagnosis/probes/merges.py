@@ -31,6 +31,8 @@ LN2 = math.log(2.0)
 WEIGHTS = (
     ((1 / LN2, 1 / LN2), "e^lse, where lse is in base 2"),
     ((LN2, LN2), "2^lse, where lse is in base e"),
+    ((1 / LN2, 1.0), "exp(m) · l, where m is in base 2"),
+    ((LN2, 1.0), "2^m · l, where m is in base e"),
     ((1.0, 0.0), "exp(m) alone: its sum l is missing"),
     ((0.0, 1.0), "its sum l alone: exp(m) is missing"),
     ((0.0, 0.0), "the same as every other"),

@@ -121,9 +121,10 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
     name = f"{kind}_key_codes"
     case = prepared(lab, name, given, FP16, what="keys of a code in channel 0 beside a key of zeros")
     alike = _with_keys_alike(lab, name, given)
+    one_code = _with_one_code(lab, kind, name, value[:1])
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None or not _counts_alike(found[1], together + 1):
+        if found[0].out is None or not _counts_alike(found[1], together + 1) or not _follows_scores(found[2]):
             return None
         weight = found[0].out.double()[:, 0, : together + 1]
         if not _sums_to_one(weight, found[0].out.double()[:, 0, together + 1 :]):
@@ -140,7 +141,36 @@ def _key_table(lab: Lab, kind: str, codes: torch.Tensor, numbers: torch.Tensor, 
             return Reading(fact=fact)
         return _decoded(torch.where(near, numbers.double(), got), numbers.double(), codes, "key", form)
 
-    return KernelQuestion(name=name, cases=(case, alike), read=read)
+    return KernelQuestion(name=name, cases=(case, alike, one_code), read=read)
+
+
+def _with_one_code(lab: Lab, kind: str, name: str, value: torch.Tensor) -> PreparedCase:
+    """Key j is 1 in channel j alone, and the query tells what it scores, from −3 to 3 in turn; key 0 scores 0.
+
+    Where weights do not follow from that, it is not codes that are misread. value: codes, [1, 1, keys, head_dim].
+    """
+    keys, head_dim = value.shape[2:]
+    key = _codes(tuple(value.shape))
+    key[0, 0, range(keys), range(keys)] = ONE[kind]
+    query = torch.zeros(1, 1, head_dim)
+    query[0, 0, 1:keys] = _in_turn(keys - 1)
+    return prepared(lab, f"{name}_one", _raw(kind, query, key, value), FP16, what="keys of one code")
+
+
+def _in_turn(count: int) -> torch.Tensor:
+    """From −3 to 3, neighbours far apart."""
+    return torch.linspace(-3.0, 3.0, count)[(7 * torch.arange(count)) % count]
+
+
+def _follows_scores(finding: Finding) -> bool:
+    """Whether ln(w / w of key 0) of an answer to `_with_one_code` is one factor times what the query says."""
+    if finding.out is None:
+        return False
+    keys = finding.prepared.inputs["value" if "value" in finding.prepared.inputs else "value_codes"].shape[2]
+    weights = finding.out.double().flatten()[:keys]
+    score, said = torch.log(weights[1:] / weights[0]), _in_turn(keys - 1).double()
+    factor = (score @ said) / (said @ said)
+    return bool(((score - factor * said).abs() < ROUNDED).all())
 
 
 def _with_keys_alike(lab: Lab, name: str, given: Inputs) -> PreparedCase:
@@ -303,7 +333,7 @@ def _places(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
             return None
         weights = found[0].out.double()[:, 0]
         wrong = _elsewhere(weights, most=20.0) if _sums_to_one(weights) else []
-        if not wrong:
+        if not wrong or not any(places for _, places in wrong) and len(wrong) == len(TRIED):  # no key stands out for any query
             return None
         said = "; ".join(
             f"channel {channel} of query meets {several(places) or 'none'} of key" for channel, places in wrong[:3]
@@ -442,9 +472,11 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     what = f"a key of query · key 1/8 beside a zero, {names[0]} " + ("2, 4, 8, 16 by head" if kind == "fp8" else "4")
     case = prepared(lab, f"{names[0]}_score", given, FP16, what=what)
     alike = _with_keys_alike(lab, f"{names[0]}_score", given)
+    of_head = by_head.repeat_interleave(group)[None, :, None] if kind == "fp8" else 4.0
+    by_query = prepared(lab, f"{names[0]}_query", _raw(kind, query * of_head, key, value), FP16, what="the same by query")
 
     def read(found: Sequence[Finding]) -> Reading | None:
-        if found[0].out is None or not _counts_alike(found[1], 2):
+        if found[0].out is None or not _counts_alike(found[1], 2) or found[2].failed:
             return None
         own = 2 * (torch.arange(heads * group) // group)
         weight, rest = (found[0].out.double()[0].gather(1, (own + more)[:, None])[:, 0] for more in (0, 1))
@@ -458,7 +490,7 @@ def _scales(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         said = "; ".join(f"query head {head} scores {number(score[head])}" for head in bad[:3])
         return Reading(fact=Fact(given=what, got=said, expected=", ".join(number(want[head]) for head in bad[:3])))
 
-    yield KernelQuestion(name=f"{names[0]}_score", cases=(case, alike), read=read)
+    yield KernelQuestion(name=f"{names[0]}_score", cases=(case, alike, by_query), read=read)
 
 
 def _read_heads(found: Sequence[Finding], what: str) -> Reading | None:
