@@ -55,6 +55,8 @@ def test_a_right_pass_has_nothing_to_tell():
         ("first_head_of_the_group", "heads_dvalue", "dvalue of batch 0, kv head 0 sums query heads: 0"),
         ("backward_head_modulo", "heads_dvalue", "dvalue of batch 0, kv head 0 sums query heads: 0, 2, 4"),
         ("first_batch_of_dout", "heads_dvalue", "dvalue of batch 1, kv head 0 sums query heads: 0 of batch 0, 1 of batch 0"),
+        ("lse_of_kv_head", "heads_lse", "head 1 of batch 0 reads the lse of head 0 of batch 0; head 2 of batch 0"),
+        ("delta_of_kv_head", "heads_delta", "head 1 of batch 0 reads the delta of head 0 of batch 0; head 2 of batch 0"),
         ("query_of_kv_head", "heads_dkey", "dkey of batch 0, kv head 0 sums query heads: 0 (3 times)"),
     ],
 )
@@ -68,6 +70,8 @@ def test_a_launch_shows_what_it_makes(bug, name, got):
         ("lse_in_base_2", "keys_12_12"),  # what is computed from a wrong lse is not spoken of
         ("neither_scaled", "heads_dkey"),  # all heads alike: no matter of heads
         ("delta_missing", "heads_dkey"),
+        ("delta_missing", "heads_delta"),
+        ("lse_in_base_2", "heads_lse"),
         ("dvalue_from_dscores", "heads_dvalue"),
     ],
 )

@@ -1,0 +1,168 @@
+"""What decode kernels are asked besides: whose value and weights come out, how parts are joined, terms of no key, constants."""
+
+import math
+
+import pytest
+import torch
+
+from grader.judge.diagnosis.accounts.attention import READERS
+from grader.judge.diagnosis.accounts.changes import MERGES, merged
+from grader.judge.diagnosis.probes.battery import questions
+from labs import load
+from tests.grader.judge.test_inquiry import LAB7, LAB9, LAB10, diagnosed, finding, way
+
+SWINGS = "128 keys whose scores swing between −3 and 3"
+
+
+def read(lab_id, name, compute):
+    lab = load(lab_id).lab
+    question = next(each for each in questions(lab, lab_id) if each.name == name)
+    return question.read([finding(lab, case, compute) for case in question.cases])
+
+
+def runs(length):
+    return lambda lane, n: (lane // length).expand(len(n), -1)
+
+
+@pytest.mark.parametrize("factor", [0.986, 1.09])
+def test_a_constant_with_a_wrong_digit_is_measured_and_foretells(factor):
+    found = diagnosed(LAB7, way(LAB7, base=factor))
+
+    assert found.diagnosis.name == "scores_by_a_constant"
+    assert f"counts {factor} times" in found.diagnosis.sentence
+
+
+def with_terms(number):
+    """Right but for terms of score 0 and value 0 in the sum: `number(kv_len)` of them, [batch]."""
+
+    def compute(inputs):
+        a = READERS[load(LAB7).lab.kind](inputs)
+        seen = (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        total = torch.exp(a.scores().masked_fill(~seen, -math.inf)).sum(-1)
+        more = number(a.kv_len)[:, None, None]
+        return way(LAB7)(inputs) * (total / (total + more).clamp(min=1e-300)).reshape(*inputs["query"].shape[:2], 1)
+
+    return compute
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (lambda kv_len: torch.full_like(kv_len, 5), "5 beside 128 keys (case small)"),
+        (lambda kv_len: kv_len % 7, "2 beside 128 keys (case small)"),
+    ],
+)
+def test_terms_that_no_key_has_are_counted(number, said):
+    found = diagnosed(LAB7, with_terms(number)).diagnosis
+
+    assert found.name == "terms_without_key"
+    assert said in found.sentence
+
+
+def test_no_terms_are_counted_where_heads_would_have_other_numbers_of_them():
+    def compute(inputs):
+        out = way(LAB7)(inputs)
+        return out * (0.9 + 0.02 * (torch.arange(out.shape[1]) % 3))[:, None]
+
+    assert diagnosed(LAB7, compute).diagnosis.name == "measured"
+
+
+def shifted(inputs):
+    """Rows of value from 64 on are read one row late."""
+    value = inputs["value"].clone()
+    value[:, :, 64:-1] = inputs["value"][:, :, 65:]
+    return way(LAB7)({**inputs, "value": value})
+
+
+def test_the_value_that_comes_out_for_a_key_is_told():
+    got = read(LAB7, "peaks", shifted).fact.got
+
+    assert got.startswith("where key 64 has it, the value of key 65 comes out")
+    assert got.endswith("(keys 0 to 63 are right)")
+
+
+def test_a_key_that_is_lost_is_no_matter_of_whose_value_comes_out():
+    assert read(LAB7, "peaks", way(LAB7, keys=lambda lane, n: lane < n // 64 * 64 - 1)) is None
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "weight", "said"),
+    [
+        (LAB7, MERGES[0][2], "e^lse, where lse is in base 2"),
+        (LAB9, MERGES[4][2], "exp(m) alone: its sum l is missing"),
+        (LAB10, MERGES[5][2], "its sum l alone: exp(m) is missing"),
+        (LAB9, lambda m, total: torch.exp(m / math.log(2)) * total, "exp(m) · l, where m is in base 2"),
+        (LAB10, lambda m, total: torch.exp(0.5 * m) * total**0.7, "exp(0.5 · m + 0.7 · ln l)"),
+    ],
+    ids=["base", "maxima", "sums", "maxima_in_base_2", "none_that_is_known"],
+)
+def test_what_parts_are_weighed_by_is_read_off_the_weights(lab_id, weight, said):
+    fact = read(lab_id, "merge_128", way(lab_id, after=(merged(runs(32), weight),))).fact
+
+    assert fact.given == f"{SWINGS}: parts of them (keys 0 to 31 / 32 to 63 / 64 to 95 …) are joined, each weighed by"
+    assert fact.got.startswith(said[:12]) and (fact.got == said or "exp(0" in said)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"tile": 32, "acc_power": 0.0}, {"base": 1.2}, {"tile": 32, "keys": lambda lane, n: lane > 3}]
+)
+def test_parts_are_not_spoken_of_where_it_is_not_they_that_are_joined_wrongly(changes):
+    assert read(LAB7, "merge_128", way(LAB7, **changes)) is None
+
+
+@pytest.mark.parametrize("name", ["nvfp4_key_codes", "nvfp4_meeting", "key_global_score"])
+def test_parts_that_are_joined_wrongly_are_no_matter_of_codes_and_scales_of_keys(name):
+    """Where launchers deal few keys out as well."""
+    for weight in (MERGES[0][2], MERGES[6][2]):
+        compute = way(LAB10, after=(merged(lambda lane, n: lane // ((n + 3) // 4).clamp(min=1), weight),))
+        assert read(LAB10, name, compute) is None
+
+
+def test_a_heads_weights_that_are_another_heads_are_told():
+    def compute(inputs):
+        out = way(LAB7)(inputs)
+        return torch.cat((out[:, :4], out[:, 3:4], out[:, 5:]), dim=1)
+
+    assert read(LAB7, "heads_1_2_5", compute).fact.got == "batch 0, head 4 gets the weights of batch 0, head 3"
+
+
+def test_weights_of_the_right_ratios_are_told_by_their_sum():
+    assert read(LAB7, "weights_12_12", lambda inputs: 0.25 * way(LAB7)(inputs)).fact.got == (
+        "the weights of the query sum to 0.25, and have the right ratios"
+    )
+
+
+def test_runs_of_weights_that_are_off_by_one_factor_each_are_told():
+    compute = way(LAB7, after=(merged(lambda lane, n: (lane // 20).expand(len(n), -1), MERGES[6][2]),))
+
+    assert read(LAB7, "weights_5_40", compute).fact.got.startswith("weights of the query are off: keys 0 to 19 by the factor ")
+
+
+def test_a_kv_len_by_head_is_told():
+    def compute(inputs):
+        group = inputs["query"].shape[1] // inputs["key"].shape[1]
+        each = [
+            way(LAB7)({**inputs, "kv_len": inputs["kv_len"].roll(-head % len(inputs["kv_len"]))})[:, head * group :][:, :group]
+            for head in range(inputs["key"].shape[1])
+        ]
+        return torch.cat(each, dim=1)
+
+    assert read(LAB7, "kv_heads", compute).fact.got.startswith("batch 0, head 2 counts ")
+
+
+def test_codes_of_another_format_are_told_by_its_name():
+    def compute(inputs):
+        value = inputs["value"].view(torch.float8_e5m2).double() * inputs["value_scale"].double()[:, None, None]
+        a = READERS["fp8"](inputs)
+        return (torch.softmax(a.scores(), -1) @ a.by_head(value)).reshape(a.out_shape)
+
+    assert "as if they were E5M2" in read(LAB9, "fp8_value_codes", compute).fact.given
+
+
+def test_answers_that_are_off_by_little_and_in_no_way_that_is_known_are_called_so():
+    def compute(inputs):
+        out = way(LAB7)(inputs)
+        generator = torch.Generator().manual_seed(out.numel())
+        return out * (1 + 4e-3 * torch.randn(out.shape, generator=generator, dtype=out.dtype))
+
+    assert diagnosed(LAB7, compute, asked=False).diagnosis.name == "few_bits"
