@@ -70,7 +70,7 @@ def test_no_terms_are_counted_where_heads_would_have_other_numbers_of_them():
 def shifted(inputs):
     """Rows of value from 64 on are read one row late."""
     value = inputs["value"].clone()
-    value[:, :, 64:-1] = inputs["value"][:, :, 65:]
+    value[:, :, 64:] = value[:, :, 64:].roll(-1, dims=2)
     return way(LAB7)({**inputs, "value": value})
 
 
@@ -100,7 +100,7 @@ def test_what_parts_are_weighed_by_is_read_off_the_weights(lab_id, weight, said)
     fact = read(lab_id, "merge_128", way(lab_id, after=(merged(runs(32), weight),))).fact
 
     assert fact.given == f"{SWINGS}: parts of them (keys 0 to 31 / 32 to 63 / 64 to 95 …) are joined, each weighed by"
-    assert fact.got.startswith(said[:12]) and (fact.got == said or "exp(0" in said)
+    assert fact.got == said
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_heads_weights_that_are_another_heads_are_told():
 
 
 def test_weights_of_the_right_ratios_are_told_by_their_sum():
-    assert read(LAB7, "weights_12_12", lambda inputs: 0.25 * way(LAB7)(inputs)).fact.got == (
+    assert read(LAB7, "weights_1_12", lambda inputs: 0.25 * way(LAB7)(inputs)).fact.got == (
         "the weights of the query sum to 0.25, and have the right ratios"
     )
 
@@ -135,7 +135,7 @@ def test_weights_of_the_right_ratios_are_told_by_their_sum():
 def test_runs_of_weights_that_are_off_by_one_factor_each_are_told():
     compute = way(LAB7, after=(merged(lambda lane, n: (lane // 20).expand(len(n), -1), MERGES[6][2]),))
 
-    assert read(LAB7, "weights_5_40", compute).fact.got.startswith("weights of the query are off: keys 0 to 19 by the factor ")
+    assert read(LAB7, "weights_1_40", compute).fact.got.startswith("weights of the query are off: keys 0 to 19 by the factor ")
 
 
 def test_a_kv_len_by_head_is_told():

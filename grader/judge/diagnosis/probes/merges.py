@@ -20,8 +20,9 @@ from grader.report import Fact
 from labs.declaration import Lab
 
 HEAD_DIM = 128
-LEAST = 3  # parts, of two keys' channels each
+LEAST = 4  # parts, of two channels each: two exponents and a constant explain any three
 MOST = 32
+SHOWN = 3
 ALIKE = 0.012  # of a factor within a part
 NEAR = 0.03  # of an exponent
 LEFT = 0.03  # of ln(factor), where the two exponents explain it
@@ -48,7 +49,7 @@ def merges(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         return
     for keys in (128, 512):
         place = torch.arange(keys) / keys
-        levels = 1.5 * torch.sin(17.0 * place) + 1.2 * torch.sin(61.0 * place + 1.0) + torch.where(place > 0.6, 0.8, 0.0)
+        levels = 3.0 * place - 1.5 + 1.2 * torch.sin(61.0 * place + 1.0) + 0.6 * torch.sin(17.0 * place)
         query, key = at_levels(torch.ones(1), levels, HEAD_DIM)
         given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25)
         what = f"{keys} keys whose scores swing between −3 and 3"
@@ -82,10 +83,8 @@ def _read(finding: Finding, kind: str, what: str) -> Reading | None:
         return None
     of_m, of_l = 1 + float(found[0]), 1 + float(found[1])
     words = [said for (a, b), said in WEIGHTS if abs(a - of_m) < NEAR and abs(b - of_l) < NEAR]
-    if not words and len(parts) == LEAST:  # two exponents and a constant explain any three
-        return None
-    said = words[0] if words else f"exp({number(of_m)} · m + {number(of_l)} · ln l)"
-    first = " / ".join(several(list(part)) for part in parts[:LEAST]) + (" …" if len(parts) > LEAST else "")
+    said = words[0] if words else f"exp({number(round(of_m, 2))} · m + {number(round(of_l, 2))} · ln l)"
+    first = " / ".join(several(list(part)) for part in parts[:SHOWN]) + " …"
     given = f"{what}: parts of them (keys {first}) are joined, each weighed by"
     return Reading(fact=Fact(given=given, got=said, expected="exp(m + ln l) of its own maximum m and sum l"))
 

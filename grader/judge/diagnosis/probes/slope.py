@@ -43,8 +43,8 @@ def _products() -> torch.Tensor:
 
 def _constant(kind: str, factor: float) -> Account:
     sentence = (
-        f"Every score counts {number(factor)} times as much as it should: a constant that multiplies them is wrong "
-        f"(log2(e) is 1.4426950408889634, and {number(factor)} times that is {number(factor * math.log2(math.e))})."
+        f"Every score counts {factor:.3g} times as much as it should: a constant that multiplies them is wrong "
+        f"(log2(e) is 1.4426950408889634, and so many times that is {factor * math.log2(math.e):.3g})."
     )
     return Account("scores_by_a_constant", sentence, Way(base=factor), READERS[kind])
 
