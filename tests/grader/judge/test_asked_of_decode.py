@@ -11,7 +11,7 @@ from grader.judge.diagnosis.probes.battery import questions
 from labs import load
 from tests.grader.judge.test_inquiry import LAB7, LAB9, LAB10, diagnosed, finding, way
 
-SWINGS = "128 keys whose scores swing between −3 and 3"
+SWINGS = "128 keys whose scores swing and fall"
 
 
 def read(lab_id, name, compute):
@@ -90,7 +90,7 @@ def test_a_key_that_is_lost_is_no_matter_of_whose_value_comes_out():
     [
         (LAB7, MERGES[0][2], "e^lse, where lse is in base 2"),
         (LAB9, MERGES[4][2], "exp(m) alone: its sum l is missing"),
-        (LAB10, MERGES[5][2], "its sum l alone: exp(m) is missing"),
+        (LAB7, MERGES[5][2], "its sum l alone: exp(m) is missing"),
         (LAB9, lambda m, total: torch.exp(m / math.log(2)) * total, "exp(m) · l, where m is in base 2"),
         (LAB10, lambda m, total: torch.exp(0.5 * m) * total**0.7, "exp(0.5 · m + 0.7 · ln l)"),
     ],
