@@ -85,6 +85,14 @@ def test_a_key_that_is_lost_is_no_matter_of_whose_value_comes_out():
     assert read(LAB7, "peaks", way(LAB7, keys=lambda lane, n: lane < n // 64 * 64 - 1)) is None
 
 
+def test_channels_that_are_exchanged_are_no_matter_of_whose_value_comes_out():
+    def compute(inputs):
+        codes = inputs["key_codes"]
+        return way(LAB10)({**inputs, "key_codes": codes >> 4 | (codes & 15) << 4})
+
+    assert read(LAB10, "peaks", compute) is None
+
+
 @pytest.mark.parametrize(
     ("lab_id", "weight", "said"),
     [

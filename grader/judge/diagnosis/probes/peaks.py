@@ -7,28 +7,32 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, unit
+from grader.judge.diagnosis.probes.inputs import FP16, arguments, drawn, identity, unit
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 
-KEYS = 128  # and as many channels: key j is 1 in channel j alone, and so is its value
-HEIGHT = 80.0  # of a query in its key's channel: a score of 20 at this scale, 0 for the others
+KEYS = 128  # and as many channels: the value of key j is 1 in channel j alone
+HEIGHT = 1.25  # of a query, times its key: a score of 40 at this scale, and about 13 for the next one at most
 PEAKS = (0, 1, 15, 16, 31, 32, 33, 63, 64, 65, 100, 127)
 ALL = 0.1  # a weight of 1 is known within this
 SHOWN = 3
 
 
 def peaks(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
-    """In the decode labs each key in a sequence of its own; else two queries for each key up to the middle."""
+    """In the decode labs each key in a sequence of its own; else two queries for each key up to the middle.
+
+    Keys are drawn from −1 and 1 in every channel: channels that are exchanged make no key of another.
+    """
+    keys = torch.where(drawn(81, KEYS, KEYS) > 0, 1.0, -1.0)
     if kind in ("decode", "fp8", "nvfp4"):
         own = torch.tensor(PEAKS)
-        query = HEIGHT * torch.nn.functional.one_hot(own, KEYS)[:, None, None].float()
+        query = HEIGHT * keys[own][:, None, None]
     else:
         own = torch.arange(KEYS) // 2
-        query = HEIGHT * torch.nn.functional.one_hot(own, KEYS)[None, None].float()
+        query = HEIGHT * keys[own][None, None]
     batch = query.shape[0]
-    key = torch.eye(KEYS).expand(batch, 1, KEYS, KEYS)
+    key = keys.expand(batch, 1, KEYS, KEYS)
     given = arguments(kind, query, key, identity(kind, batch, 1, KEYS, KEYS), scale=0.25)
     case = prepared(lab, "peaks", given, FP16, what=f"{KEYS} keys, of which one has all the weight")
 
