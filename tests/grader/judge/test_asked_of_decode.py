@@ -26,7 +26,7 @@ def runs(length):
 
 @pytest.mark.parametrize("factor", [0.986, 1.09])
 def test_a_constant_with_a_wrong_digit_is_measured_and_foretells(factor):
-    found = diagnosed(LAB7, way(LAB7, base=factor))
+    found = diagnosed(LAB7, way(LAB7, base=factor), cases=4)
 
     assert found.diagnosis.name == "scores_by_a_constant"
     assert f"counts {factor} times" in found.diagnosis.sentence
@@ -53,7 +53,7 @@ def with_terms(number):
     ],
 )
 def test_terms_that_no_key_has_are_counted(number, said):
-    found = diagnosed(LAB7, with_terms(number)).diagnosis
+    found = diagnosed(LAB7, with_terms(number), cases=3).diagnosis
 
     assert found.name == "terms_without_key"
     assert said in found.sentence
@@ -64,7 +64,7 @@ def test_no_terms_are_counted_where_heads_would_have_other_numbers_of_them():
         out = way(LAB7)(inputs)
         return out * (0.9 + 0.02 * (torch.arange(out.shape[1]) % 3))[:, None]
 
-    assert diagnosed(LAB7, compute).diagnosis.name == "measured"
+    assert diagnosed(LAB7, compute, cases=3).diagnosis.name == "measured"
 
 
 def shifted(inputs):
@@ -173,4 +173,4 @@ def test_answers_that_are_off_by_little_and_in_no_way_that_is_known_are_called_s
         generator = torch.Generator().manual_seed(out.numel())
         return out * (1 + 4e-3 * torch.randn(out.shape, generator=generator, dtype=out.dtype))
 
-    assert diagnosed(LAB7, compute, asked=False).diagnosis.name == "few_bits"
+    assert diagnosed(LAB7, compute, cases=3, asked=False).diagnosis.name == "few_bits"
