@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -44,6 +45,8 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
             x = noise + 200.0 * (row - rows // 2)
         case "peaky":
             x = noise.scatter(1, (row * 37 + cols // 3) % cols, 12.0)
+        case "peak_over_many":  # one weighs a tenth, the others together the rest: a short log2(e) shifts it
+            x = (0.1 * noise).index_fill(1, torch.tensor(cols // 3), math.log(cols / 9))
         case "last_column":
             x = noise.index_fill(1, torch.tensor(cols - 1), 6.0)
         case "edge_peaks":  # what comes after a peak lies 200 below it, from whichever end tiles are taken
@@ -253,6 +256,7 @@ CASES = (
         shapes=SHAPES,
         layouts={"plain": lambda shape: (), "strided": lambda shape: ("x",)},
     ),
+    _case("peak_over_many", "peak_over_many", 2, (4000, 4096), group="hostile", crossed=True),
     _case("far_apart", "normal", 3, (100, 200), spread=("x",), group="hostile", crossed=True, devices=("cpu",)),
     _case("bf16", "normal", (60, 300), (1000, 4096), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),

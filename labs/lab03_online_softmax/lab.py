@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -61,6 +62,8 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
         case "masked":
             hidden = draw.uniform(rows, cols) < 0.4
             x = noise.masked_fill(hidden & (torch.arange(cols) != cols // 2), -torch.inf)
+        case "peak_over_many":  # one weighs a thirtieth, the others together the rest: a short log2(e) shifts it
+            x = (0.1 * noise).index_fill(1, torch.tensor(cols // 3), math.log(cols / 33))
         case "peak_last":
             x = noise.index_fill(1, torch.tensor(cols - 1), 12.0)
         case _:
@@ -79,7 +82,8 @@ SYMPTOMS = (
     Symptom(
         name="max_starts_at_zero",
         sentence=(
-            "Rows whose values are all far below zero fail: the running maximum starts at 0, so every exp underflows. "
+            "Rows whose values are all far below zero fail: the running maximum starts at 0, or at another number "
+            "above them, so every exp underflows. "
             "Start it at −inf."
         ),
         failing=("shifted_down",),
@@ -178,6 +182,7 @@ CASES = (
     _case("masked_columns", "masked", 2, (2049, 4000), group="hostile"),
     _case("ragged_negative_strided", "negative", (2, 4), (1100, 3000), strided=("x",), group="hostile"),
     _case("peak_then_flat", "peak_then_flat", 2, (8193, 9000), group="hostile", crossed=True),
+    _case("peak_over_many", "peak_over_many", 1, (30000, 32000), group="hostile", crossed=True),
     _case("last_column_alone", "peak_last", 2, 4097, group="hostile", crossed=True),
     *covering(
         _of_array,

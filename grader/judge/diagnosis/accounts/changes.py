@@ -186,6 +186,45 @@ UNWEIGHED = (
 )
 
 
+def rounded_query(factor: float, to: torch.dtype | None) -> Callable[[Attention], Attention]:
+    """query · softmax_scale · factor is rounded before it meets key."""
+
+    def change(a: Attention) -> Attention:
+        assert a.query is not None
+        scale = a.softmax_scale * factor
+        return a.but(query=a.rounded(a.query * scale, to) / scale)
+
+    return change
+
+
+def rounded_statistics(names: str, to: torch.dtype | None) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The last pass takes m and l ("m", "l", "ml"), or m + log l ("s"), out of memory that holds numbers of that type."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        x = a.scores().masked_fill(~seen, -math.inf)
+        m = x.amax(-1, keepdim=True).clamp(min=-1e300)
+        total = torch.exp(x - m).sum(-1, keepdim=True)
+        if names == "s":
+            m, total = a.rounded(m + total.log(), to), torch.ones_like(total)
+        m, total = (a.rounded(kept, to) if name in names else kept for name, kept in (("m", m), ("l", total)))
+        weights = torch.exp((x - m).float()).double() / total
+        return weights if a.value is None else weights @ a.by_head(a.value)
+
+    return finished
+
+
+def restacked(base: float, *, by_row: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l are stored as pairs, a row each, and read as two runs (`by_row`), or the other way round."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        kept = torch.stack([x.flatten() for x in _statistics(a, base)])  # [2, rows]
+        m, total = kept.T.reshape(2, -1) if by_row else kept.reshape(-1, 2).T
+        return torch.exp(((a.scores() * base - m[:, None]) / base).float()).double() / total[:, None]
+
+    return finished
+
+
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
     return torch.softmax(a.scores(), dim=-2)
 
@@ -291,6 +330,27 @@ SECOND_PASSES = (
 )
 
 
+def exchanged(part: Part, of: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Two parts of the keys, of which each gets the weight exp(m_part − max) of the other in `of`: "acc", "l" or "acc l"."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        lane = torch.arange(a.keys)
+        seen = a.visible() & (lane < a.kv_len[:, None])[:, None, None, :]
+        which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
+        x = a.scores().masked_fill(~seen, -math.inf)
+        own = [x.masked_fill(which != number, -math.inf) for number in (0, 1)]
+        tops = [each.amax(-1, keepdim=True) for each in own]
+        top = torch.maximum(*tops)
+        powers = [torch.exp(each - m.clamp(min=-1e300)) for each, m in zip(own, tops, strict=True)]
+        weights = [torch.exp((m - top).float()).double() for m in tops]
+        for_acc, for_sum = (weights[::-1] if name in of.split() else weights for name in ("acc", "l"))
+        answer = sum(w * (power @ a.by_head(a.value)) for w, power in zip(for_acc, powers, strict=True))
+        return answer / sum(w * power.sum(-1, keepdim=True) for w, power in zip(for_sum, powers, strict=True))
+
+    return finished
+
+
 def merged(
     part: Part, weight: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -374,6 +434,11 @@ def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
 
 def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
+
+
+def without_rows(parts: str) -> Callable[[Attention], Attention]:
+    """Rows from seqlen_q on are read as 0."""
+    return _of(parts, lambda x, a: x.masked_fill((torch.arange(x.shape[2]) >= a.rows)[:, None], 0.0))
 
 
 def _first_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:

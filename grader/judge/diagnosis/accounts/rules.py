@@ -111,12 +111,40 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
     yield from _overlaps("column", WIDE)
     yield _ONE_MORE
     yield from _sums("l", WIDE)
+    yield from _rounded("l", WIDE)
+    for base, by_row in itertools.product((1.0, 1 / LN2), (True, False)):
+        sentence = (
+            "Maximum m and sum l are read from other places than they were stored at: as [2, rows] where they stand as "
+            "[rows, 2], or the other way round."
+        )
+        yield "statistics_exchanged", sentence, Way(after=(changes.restacked(base, by_row=by_row),))
     for part in changes.lanes_of_a_row():
         sentence = (
             "Parts of a row (lanes, splits or tiles) have maxima of their own, and their sums l are added as they are: "
             "multiply each by exp(m_part − max) first."
         )
         yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
+
+
+_HELD = (torch.float16, None)  # in fp16 whatever comes in, or in the inputs' type
+_DIGITS = "it has too few digits there. Keep it in fp32."
+
+
+def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    """What must stay in fp32, and is held in fp16 or bf16."""
+    for to in _HELD:
+        for tile in tiles:
+            sentence = f"The sum l is kept in fp16 (or bf16) from tile to tile: {_DIGITS}"
+            yield "sum_rounded", sentence, Way(tile=tile, rounded="sum", rounded_to=to)
+            if kept == "acc":
+                sentence = f"acc is kept in fp16 (or bf16) from tile to tile: {_DIGITS}"
+                yield "acc_rounded", sentence, Way(tile=tile, rounded="acc", rounded_to=to)
+        for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
+            sentence = f"{what} stored in fp16 (or bf16) and read again: {_DIGITS.replace('it has', 'there are')}"
+            yield "statistics_rounded", sentence, Way(after=(changes.rounded_statistics(names, to),))
+        for factor in (1.0, 1 / LN2) if kept == "acc" else ():
+            sentence = "query · softmax_scale is rounded to fp16 (or bf16) before tl.dot: multiply the scores instead, in fp32."
+            yield "query_rounded", sentence, Way(before=(changes.rounded_query(factor, to),))
 
 
 def _last_pass() -> Iterator[tuple[str, str, Way]]:
@@ -169,12 +197,17 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _scales()
     yield from _row_of_scores("key", NARROW)
     yield from _sums("acc", NARROW)
+    yield from _rounded("acc", NARROW)
     yield from _parts()
     yield from _overlaps("key", _TILES)
     for part in (*changes.halves(), *changes.few_parts()) if kind in ("prefill", "causal") else ():
         for name, what, weight in changes.MERGES:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
+    for part in changes.halves() if kind in ("prefill", "causal") else ():
+        for of in ("acc", "l", "acc l"):
+            sentence = f"Two parts of the keys get each other's weight exp(m_part − max), for {of.replace(' ', ' and ')}."
+            yield "weights_exchanged", sentence, Way(after=(changes.exchanged(part, of),))
     yield from _sources(kind)
     for name, sentence, of_pass in changes.SECOND_PASSES:
         for half in (False, True):
@@ -187,6 +220,12 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         sentence = "Keys from seqlen_q on take no part: a loop or mask over keys ends at seqlen_q, not at seqlen_kv."
         for tile in (1, *_TILES):
             yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(changes.up_to_rows, tile=tile))
+        for parts in ("key", "value", "key value"):
+            said = parts.replace(" ", " and ")
+            sentence = (
+                f"Rows of {said} from seqlen_q on are read as 0: a mask, or a descriptor's shape, has seqlen_q for seqlen_kv."
+            )
+            yield "rows_up_to_seqlen_q", sentence, Way(before=(changes.without_rows(parts),))
     else:
         yield from _lengths()
     if kind in _SCALES:
@@ -325,13 +364,16 @@ _BY_TILE = "multiplied by exp(m_old − the tile's own maximum): it must be m_ol
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What becomes of the old sums when the maximum grows."""
     for tile in tiles:
-        for power, what, short in changes.POWERS:
+        for (power, what, short), backwards in itertools.product(changes.POWERS, (False, True)):
+            if backwards and power:  # tiles from the last to the first, for the commonest
+                continue
+            turned = functools.partial(Way, tile=tile, backwards=backwards)
             if kept == "acc":
-                yield f"acc_{short}", f"l is right, but acc {what}.", Way(tile=tile, acc_power=power)
+                yield f"acc_{short}", f"l is right, but acc {what}.", turned(acc_power=power)
                 both = "nothing_rescaled" if power == 0.0 else f"both_{short}"
-                yield both, f"acc as well as l {what}.", Way(tile=tile, acc_power=power, sum_power=power)
+                yield both, f"acc as well as l {what}.", turned(acc_power=power, sum_power=power)
             sentence = f"The sum l {what}" + ("; acc is right." if kept == "acc" else ".")
-            yield ("sum_" + short), sentence, Way(tile=tile, sum_power=power)
+            yield ("sum_" + short), sentence, turned(sum_power=power)
         for late, what in (("acc", "acc is"), ("both", "acc as well as l are")) if kept == "acc" else ():
             yield f"{late}_rescaled_late", f"{what} {_LATE}", Way(tile=tile, late=late)
         yield "sum_rescaled_late", f"The sum l is {_LATE}", Way(tile=tile, late="sum")
@@ -423,9 +465,23 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
         sentence = "Hidden keys are left out of the maximum, but keep their weights in the sum and in the answer."
-        for padding in (-math.inf, 0.0):  # one mask for both, or two
-            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum")
+        for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):  # one mask for both, or two
+            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum", backwards=backwards)
             yield "hidden_out_of_maximum", sentence, way
+        sentence = "Hidden keys take part in the maximum: it is taken before the mask, and rows far below it underflow."
+        for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):
+            for empty in ("nan", "zero"):
+                way = Way(
+                    hidden_in="max_scored",
+                    tile=tile,
+                    query_tile=rows,
+                    padding=padding,
+                    padding_in="max",
+                    backwards=backwards,
+                    empty=empty,
+                    narrow="product",
+                )
+                yield "maximum_before_mask", sentence, way
     for level in LEVELS:
         said = _level(level)
         sentence = (
