@@ -124,24 +124,27 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
             "multiply each by exp(m_part − max) first."
         )
         yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
+        sentence = "The last pass subtracts the maximum of each part of a row (lane, split or tile), not that of the whole row."
+        yield "last_pass_own_maximum", sentence, Way(after=(changes.of_own_maximum(part),))
 
 
 _HELD = (torch.float16, None)  # in fp16 whatever comes in, or in the inputs' type
-_DIGITS = "it has too few digits there. Keep it in fp32."
+_FEW = "fp16 (or bf16), which has too few digits: use fp32."
 
 
 def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What must stay in fp32, and is held in fp16 or bf16."""
     for to in _HELD:
         for tile in tiles:
-            sentence = f"The sum l is kept in fp16 (or bf16) from tile to tile: {_DIGITS}"
-            yield "sum_rounded", sentence, Way(tile=tile, rounded="sum", rounded_to=to)
+            yield "sum_rounded", f"From tile to tile the sum l is kept in {_FEW}", Way(tile=tile, rounded="sum", rounded_to=to)
             if kept == "acc":
-                sentence = f"acc is kept in fp16 (or bf16) from tile to tile: {_DIGITS}"
-                yield "acc_rounded", sentence, Way(tile=tile, rounded="acc", rounded_to=to)
+                yield "acc_rounded", f"From tile to tile acc is kept in {_FEW}", Way(tile=tile, rounded="acc", rounded_to=to)
         for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
-            sentence = f"{what} stored in fp16 (or bf16) and read again: {_DIGITS.replace('it has', 'there are')}"
-            yield "statistics_rounded", sentence, Way(after=(changes.rounded_statistics(names, to),))
+            way = Way(after=(changes.rounded_statistics(names, to),))
+            yield "statistics_rounded", f"{what} read again from memory in {_FEW}", way
+        for factor in (None, 1.0, 1 / LN2) if kept == "acc" else ():
+            way = Way(scores=changes.rounded_scores(factor, to))
+            yield "scores_rounded", f"Before the softmax scores are rounded to {_FEW}", way
         for factor in (1.0, 1 / LN2) if kept == "acc" else ():
             sentence = "query · softmax_scale is rounded to fp16 (or bf16) before tl.dot: multiply the scores instead, in fp32."
             yield "query_rounded", sentence, Way(before=(changes.rounded_query(factor, to),))
@@ -204,9 +207,12 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         for name, what, weight in changes.MERGES:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
-    for part in changes.halves() if kind in ("prefill", "causal") else ():
-        for of in ("acc", "l", "acc l"):
-            sentence = f"Two parts of the keys get each other's weight exp(m_part − max), for {of.replace(' ', ' and ')}."
+    for part in changes.pairs() if kind in ("prefill", "causal") else ():
+        for of, what in (("acc", "acc"), ("l", "the sum l"), ("acc l", "acc and l"), ("answer", "their answers")):
+            nothing = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
+            weight = functools.partial(changes.merged, part, lambda m, total: torch.exp(m) * total)
+            yield "empty_parts_count", nothing, Way(after=(weight(of_none=1.0),))
+            sentence = f"Two parts of the keys (splits) are joined with each other's weight: {what} of each by the other's."
             yield "weights_exchanged", sentence, Way(after=(changes.exchanged(part, of),))
     yield from _sources(kind)
     for name, sentence, of_pass in changes.SECOND_PASSES:
@@ -317,6 +323,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     for tile in tiles:
         for name, sentence, way in changes.tiled_selections(key, tile):
             yield name, sentence, dataclasses.replace(way, tile=tile)
+            if key == "key":  # rows of which nothing is left: 0 where the kernel sees to it that no row is divided by 0
+                yield name, sentence, dataclasses.replace(way, tile=tile, empty="zero")
         for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
@@ -464,6 +472,20 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         )
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
+        sentence = (
+            "Tiles of keys that the diagonal crosses are taken as seen whole, without a mask: queries see keys of the future. "
+            "Whole tiles end with the last key that the program's first query sees."
+        )
+        for end in ("down", "up", "all"):
+            seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
+            yield "unmasked_too_far", sentence, Way(visible=seen)
+        level = -1e30
+        sentence = (
+            "Hidden scores are a large negative number, not −inf, and rows without a visible key take them for scores: each "
+            "hidden key counts alike there. Their rows must be zero."
+        )
+        way = Way(tile=tile, query_tile=rows, hidden=level, start=level, padding=level, empty="zero")
+        yield "no_visible_key_mean", sentence, way
         sentence = "Hidden keys are left out of the maximum, but keep their weights in the sum and in the answer."
         for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):  # one mask for both, or two
             way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum", backwards=backwards)
@@ -493,6 +515,9 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
                 yield "masked_with_number", sentence, Way(hidden=level, hidden_added=base)
     sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
+    for tile, rows in itertools.product(_TILES, _TILES):
+        way = Way(hidden_in="sum_alone_scored", tile=tile, query_tile=rows, padding=0.0, padding_in="sum", empty="zero")
+        yield "masked_after_softmax", sentence, way
     sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."
     yield from _underflowing("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
     for tile, rows in itertools.product(_TILES, _TILES):

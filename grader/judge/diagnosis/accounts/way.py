@@ -27,6 +27,7 @@ class Way:
     """How a row is computed.
 
     before: what is done to the inputs (another scale, another head).
+    scores: what the scores are in the place of `Attention.scores`.
     tile: lanes a step; 0 for the whole row in one, −n for the next power of two, of at least n lanes.
     visible: which keys are not hidden, [batch or 1, 1, rows, keys].
     kv_len: keys of a sequence, [batch].
@@ -36,8 +37,8 @@ class Way:
         part alone is joined so.
     times: (lanes, kv_len) -> how often a lane counts in l and in acc, [batch, lanes].
     counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
-    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; "sum_scored"; or
-        "max_scored", where they are in the maximum alone.
+    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; "sum_scored", where
+        they are left out of the product; or "max_scored", "sum_alone_scored", where they are there alone.
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
@@ -61,6 +62,7 @@ class Way:
     """
 
     before: tuple[Change, ...] = ()
+    scores: Seen | None = None
     tile: int = 0
     visible: Seen = Attention.visible
     kv_len: Seen = lambda a: a.kv_len
@@ -141,7 +143,8 @@ class _Row:
         fill = count - a.keys
         self.kv_len = way.kv_len(a).clamp(max=a.keys)
         self.place = torch.arange(count)
-        self.scores = torch.nn.functional.pad(a.scores(), (0, fill))
+        scores = a.scores() if way.scores is None else way.scores(a)
+        self.scores = torch.nn.functional.pad(scores, (0, fill))
         self.seen = torch.nn.functional.pad(way.visible(a), (0, fill))
         valid = (self.place < self.kv_len[:, None])[:, None, None, :]
         end = -(-self.kv_len // tile) * tile
@@ -160,7 +163,7 @@ class _Lanes:
         keys = a.keys
         tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
         self.tile, self.count = tile, -(-keys // tile) * tile
-        asked = tile, way.visible, way.kv_len
+        asked = tile, way.scores, way.visible, way.kv_len
         row = a.kept.get(asked) or _Row(way, a, tile, self.count)
         if row.scores.numel() <= KEPT:
             a.kept[asked] = row
@@ -184,6 +187,9 @@ class _Lanes:
         if way.hidden_in == "max_scored":  # hidden keys keep their score, and take part in the maximum alone
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max = self.in_max | hidden
+        if way.hidden_in == "sum_alone_scored":  # hidden keys keep their score in the sum, and are nowhere else
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_sum = self.in_sum | hidden
         if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside

@@ -18,12 +18,13 @@ from labs.declaration import Case, Inputs, Lab
 class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
-    last: others tell more.
+    first, last: others tell less, or more.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
     fact: Fact
     picture: Picture | None = None
+    first: bool = False
     last: bool = False
     alone: bool = False
 
