@@ -165,8 +165,8 @@ def _shaped(
         case "balanced":  # the first key weighs as much as all others, whose values take most of its own away
             query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
             key[..., 0, :] += math.log(seqlen_kv) * u / scale
-            value = 0.1 * value - 0.7
-            value[..., 0, :] = 1.0
+            whole = value[..., :1, :].clone()
+            value = torch.cat([whole, 0.1 * value[..., 1:, :] - 0.7 * whole], dim=-2)
         case "levels":  # the scores' level differs from row to row, from −1000 to 1000
             level = torch.linspace(-100, 100, seqlen_q)[:, None]
             query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale

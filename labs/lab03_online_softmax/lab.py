@@ -55,6 +55,10 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
             x = noise - 12000
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
+        case "mixed_levels":  # what a program keeps of one row does not fit its next
+            x = noise + 300.0 * noise[:, :1].clamp(-1.0, 1.0)
+        case "plateau_then_low":  # what lanes add to what is far larger: less than half a step of fp16 each, 0.6% together
+            x = (0.1 * noise - 8.5).masked_fill(torch.arange(cols) < 256, 0.0)
         case "masked_first":
             x = noise.masked_fill((place < 0.75) & (place < place[-1]), -torch.inf)
         case "masked_last":
@@ -172,6 +176,8 @@ CASES = (
     _case("random_size_fp16", "normal", (2, 5), (2049, 5000), dtype=FP16, group="hidden"),
     _case("strided_fp16", "normal", (2, 4), (1025, 3000), dtype=FP16, strided=("x",), group="hidden"),
     _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
+    _case("mixed_levels", "mixed_levels", (133, 150), (12, 30), group="hostile", crossed=True),
+    _case("plateau_then_low", "plateau_then_low", 2, (8000, 8192), dtype=FP16, group="hostile", crossed=True),
     _case("long_row", "normal", 1, (40000, 41000), group="hidden"),
     _case("ascending_steep", "ascending_steep", 2, (4097, 6000), group="hostile"),
     _case("ascending_long", "ascending", 1, (40001, 41000), dtype=FP16, group="hostile"),

@@ -137,8 +137,9 @@ def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]
     for to in _HELD:
         for tile in tiles:
             yield "sum_rounded", f"From tile to tile the sum l is kept in {_FEW}", Way(tile=tile, rounded="sum", rounded_to=to)
-            if kept == "acc":
-                yield "acc_rounded", f"From tile to tile acc is kept in {_FEW}", Way(tile=tile, rounded="acc", rounded_to=to)
+            for name, what in (("acc", "acc"), ("answer", "the answer (acc / l)")) if kept == "acc" else ():
+                sentence = f"From tile to tile {what} is kept in {_FEW}"
+                yield f"{name}_rounded", sentence, Way(tile=tile, rounded=name, rounded_to=to)
         for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
             way = Way(after=(changes.rounded_statistics(names, to),))
             yield "statistics_rounded", f"{what} read again from memory in {_FEW}", way

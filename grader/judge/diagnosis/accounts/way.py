@@ -55,7 +55,7 @@ class Way:
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
     unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before
         the "product", as tl.dot takes them, or before "both" sums.
-    rounded: "sum" or "acc" is held in `rounded_to` from step to step (None: in the inputs' type).
+    rounded: "sum", "acc" or their quotient, "answer", is held in `rounded_to` from step to step (None: in the inputs' type).
     backwards: tiles come from the last to the first.
     query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited. 0: all are.
     after: what is done to the answer.
@@ -263,7 +263,8 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds
             total, acc = total.float().double(), None if acc is None else acc.float().double()
         total = lanes.rounded(total) if way.rounded == "sum" else total
-        acc = lanes.rounded(acc) if way.rounded == "acc" and acc is not None else acc
+        if acc is not None and way.rounded in ("acc", "answer"):
+            acc = lanes.rounded(acc) if way.rounded == "acc" else lanes.rounded(acc / total) * total
         if lanes.end is not None:
             visited = lanes.end > start
             m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))
