@@ -142,7 +142,7 @@ def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]
                 yield f"{name}_rounded", sentence, Way(tile=tile, rounded=name, rounded_to=to)
         for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
             way = Way(after=(changes.rounded_statistics(names, to),))
-            yield "statistics_rounded", f"{what} read again from memory in {_FEW}", way
+            yield "statistics_rounded", f"{what} rounded to {_FEW}", way
         for factor in (None, 1.0, 1 / LN2) if kept == "acc" else ():
             way = Way(scores=changes.rounded_scores(factor, to))
             yield "scores_rounded", f"Before the softmax scores are rounded to {_FEW}", way

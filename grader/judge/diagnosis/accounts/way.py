@@ -103,6 +103,12 @@ class Way:
     after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
 
     @property
+    def chooses(self) -> bool:
+        """Whether it tells some lanes from others by their places."""
+        chosen = self.keys, self.sum_keys, self.product_keys, self.counted_keys, self.times, self.part
+        return any(each is not None for each in chosen)
+
+    @property
     def changed(self) -> dict[str, Any]:
         """The fields that are not right, by name."""
         fields = dataclasses.fields(self)
@@ -162,6 +168,11 @@ class _Lanes:
     def __init__(self, way: Way, a: Attention) -> None:
         keys = a.keys
         tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
+        alike = 1  # so many lanes is the last of them
+        if tile > keys and way.padding == -INF:  # what lies beyond counts nowhere
+            tile = keys
+        elif tile > keys and not way.chooses:
+            tile, alike = keys + 1, tile - keys
         self.tile, self.count = tile, -(-keys // tile) * tile
         asked = tile, way.scores, way.visible, way.kv_len
         row = a.kept.get(asked) or _Row(way, a, tile, self.count)
@@ -206,6 +217,8 @@ class _Lanes:
         self.scale = a.softmax_scale
         self.rounded = functools.partial(a.rounded, to=way.rounded_to)
         self.times = None if way.times is None else way.times(place[None, :], kv_len[:, None][:, 0])[:, None, None, :]
+        if alike > 1:
+            self.times = torch.where(place < keys, 1.0, float(alike))
         self.part = (
             None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
         )
