@@ -32,6 +32,7 @@ LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they
 LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 BEGINNING = 3  # failing cases that a rule explains, so that it is tried in a narrower form as well
+PAIRED_LANES = 1100  # of such a case: every rule is computed for it, tile by tile
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
@@ -73,6 +74,11 @@ class Evidence:
 
     def speak_for(self, rule: Bug) -> bool:
         """Whether the rule foretells every case, and some failing one far better than the truth does."""
+        told_by = self._told_by(rule)
+        least = _work(self.failed[0]) if self.failed else 0
+        cheap = sum(_work(finding) < least for finding in told_by)  # they deny most rules, before a long case is computed
+        if not all(_agrees(rule, finding) for finding in told_by[:cheap]):
+            return False
         hits = 0
         for finding in self.failed:
             answer = self.fits(rule, finding)
@@ -81,7 +87,7 @@ class Evidence:
             hits += answer is True
         if hits == 0 and not (self.failed and self._foretold(rule)):
             return False
-        return all(_agrees(rule, finding) for finding in self._told_by(rule))
+        return all(_agrees(rule, finding) for finding in told_by[cheap:])
 
     def begins_with(self, rule: Bug) -> bool:
         """Whether it foretells the first few failing cases, though not all."""
@@ -191,7 +197,7 @@ class Suspects:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
-        telling = sorted(telling, key=_work)[:TELLING]
+        telling = sorted((finding for finding in telling if _lanes(finding) <= PAIRED_LANES), key=_work)[:TELLING]
         candidates = [rule for rule in self._known if any(self._evidence.fits(rule, finding) is True for finding in telling)]
         found: dict[frozenset[str], Account] = {}
         for first, second in itertools.combinations(candidates[:PAIRED], 2):

@@ -42,6 +42,11 @@ class Account:
         """What a kernel with that bug gives."""
         return answer(self.way, _read(self.reader, given))
 
+    @property
+    def noise(self) -> float:
+        """As of `labs.declaration.Oracle`: what is rounded is off by little, and must be met as closely as the truth."""
+        return 0.25 if self.name.endswith("_rounded") else 1.0
+
     def narrowed(self) -> Account | None:
         """The same, with numerators that tl.dot takes in fp16, where so small ones decide; None where they are so already."""
         if self.way.narrow:
