@@ -214,11 +214,11 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
     for part in changes.pairs() if kind in ("prefill", "causal") else ():
-        for of, what in (("acc", "acc"), ("l", "the sum l"), ("acc l", "acc and l"), ("answer", "their answers")):
-            nothing = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
-            weight = functools.partial(changes.merged, part, lambda m, total: torch.exp(m) * total)
-            yield "empty_parts_count", nothing, Way(after=(weight(of_none=1.0),))
-            sentence = f"Two parts of the keys (splits) are joined with each other's weight: {what} of each by the other's."
+        sentence = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
+        way = Way(after=(changes.merged(part, lambda m, total: torch.exp(m) * total, of_none=1.0),))
+        yield "empty_parts_count", sentence, way
+        for of, what in (("acc", "acc"), ("l", "the sum l"), ("acc l", "acc and l"), ("answer", "out")):
+            sentence = f"Two parts of the keys (splits) are joined with their weights exchanged, in {what}: each has its own."
             yield "weights_exchanged", sentence, Way(after=(changes.exchanged(part, of),))
     yield from _sources(kind)
     for name, sentence, of_pass in changes.SECOND_PASSES:
