@@ -40,8 +40,8 @@ def ladders(lab: Path) -> Mapping[str, Ladder]:
 
 
 def ladder(lab: Path, name: str, verdict: str) -> Ladder | None:
-    """The one of the diagnosis `name`, else of names that are alike ("*_lost*|*_only*"), of any mistake that a rule foretold, or
-    of the verdict; None for a verdict with nothing to mend.
+    """The one of the diagnosis `name`, else of names that are alike ("*_lost*|*_only*"), of any mistake that a rule foretold,
+    or of the verdict; None for a verdict with nothing to mend.
     """
     found = ladders(lab)
     if name in found or verdict not in BY_RULE or name in ("", verdict):

@@ -75,10 +75,11 @@ class Evidence:
     def speak_for(self, rule: Bug) -> bool:
         """Whether the rule foretells every case, and some failing one far better than the truth does."""
         told_by = self._told_by(rule)
-        least = _work(self.failed[0]) if self.failed else 0
-        cheap = sum(_work(finding) < least for finding in told_by)  # they deny most rules, before a long case is computed
-        if not all(_agrees(rule, finding) for finding in told_by[:cheap]):
-            return False
+        if self.failed and _lanes(self.failed[0]) > LANES:  # long to compute, tile by tile; shorter ones deny most rules before
+            short = [finding for finding in told_by if _lanes(finding) <= LANES]
+            told_by = [finding for finding in told_by if _lanes(finding) > LANES]
+            if not all(_agrees(rule, finding) for finding in reversed(short)):
+                return False
         hits = 0
         for finding in self.failed:
             answer = self.fits(rule, finding)
@@ -87,7 +88,7 @@ class Evidence:
             hits += answer is True
         if hits == 0 and not (self.failed and self._foretold(rule)):
             return False
-        return all(_agrees(rule, finding) for finding in told_by[cheap:])
+        return all(_agrees(rule, finding) for finding in told_by)
 
     def begins_with(self, rule: Bug) -> bool:
         """Whether it foretells the first few failing cases, though not all."""
