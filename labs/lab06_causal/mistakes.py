@@ -260,14 +260,8 @@ MISTAKES = (
         base="honest/diagonal_first.py",
         edits=(
             Edit(
-                """
-                scores = tl.where(visible, scores, -float("inf"))
-                m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-                """,
-                """
-                m_new = tl.maximum(m_i, tl.max(scores, axis=1))
-                scores = tl.where(visible, scores, -float("inf"))
-                """,
+                "m_new = tl.maximum(m_i, tl.max(scores, axis=1))",
+                "m_new = tl.maximum(m_i, tl.max(tl.dot(q, tl.trans(k)) * softmax_scale, axis=1))",
             ),
         ),
     ),
