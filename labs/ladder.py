@@ -1,13 +1,15 @@
 """The ladder of hints that belongs to a diagnosis: why it happens, what the right line must do, the line.
 
 A lab's `hints.md` holds a section `## name` for each of its diagnoses, with these three as a numbered list. What several labs
-share stands once: in a file that the lab's own names by a line "More in: FILE", and in `labs/hints.md` for all of them.
-Where in the learner's file to look is found in the file itself (tabs/labs/hints.py) and stands between the first two.
+share, or names that are alike, stands once: in a file that the lab's own names by a line "More in: FILE", and in
+`labs/hints.md` for all of them. Where in the learner's file to look is found in the file itself (tabs/labs/hints.py) and stands
+between the first two.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import functools
 import re
 from collections.abc import Mapping
@@ -15,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 COMMON = ROOT / "hints.md"
+BY_RULE = ("wrong_answer", "not_finite")  # verdicts under which a rule may name a mistake that has no section of its own
+NAMED = "named"  # the section of those
 
 _MORE = re.compile(r"^More in: (\S+)$", flags=re.M)
 
@@ -36,9 +40,14 @@ def ladders(lab: Path) -> Mapping[str, Ladder]:
 
 
 def ladder(lab: Path, name: str, verdict: str) -> Ladder | None:
-    """The one of the diagnosis `name`, else that of the verdict; None for a verdict with nothing to mend."""
+    """The one of the diagnosis `name`, else of names that are alike ("*_lost*|*_only*"), of any mistake that a rule foretold,
+    or of the verdict; None for a verdict with nothing to mend.
+    """
     found = ladders(lab)
-    return found.get(name) or found.get(verdict)
+    if name in found or verdict not in BY_RULE or name in ("", verdict):
+        return found.get(name) or found.get(verdict)
+    alike = (steps for names, steps in found.items() if any(fnmatch.fnmatchcase(name, each) for each in names.split("|")))
+    return next(alike, None) or found.get(NAMED)
 
 
 @functools.cache

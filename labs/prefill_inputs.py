@@ -83,6 +83,12 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
     )  # fmt: skip
 
 
+def fine_cases() -> tuple[Case, ...]:
+    """Many keys that weigh next to nothing each: what is rounded away of each of them adds up, and so does a short log2(e)."""
+    sizes = {"seqlen_q": 2, "seqlen_kv": (2000, 2150), "group": "hostile", "crossed": True}
+    return case("crumbs", "crumbs", **sizes), case("balanced", "balanced", **sizes)
+
+
 def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
     """query: [batch, heads, seqlen_q, head_dim], key and value: [batch, heads, seqlen_kv, head_dim], softmax_scale."""
     sizes = draw.sizes
@@ -151,6 +157,16 @@ def _shaped(
         case "peak_then_flat":  # the first key weighs 1, each other one exp(−8): a thousand of them add up
             query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
             key[..., 0, :] += 8 * u / scale
+        case (
+            "crumbs"
+        ):  # … exp(−12.7): a tile of them is less than half a step of fp16 beside 1, all together are 0.6% of the sum
+            query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
+            key[..., 0, :] += 12.7 * u / scale
+        case "balanced":  # the first key weighs as much as all others, whose values take most of its own away
+            query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
+            key[..., 0, :] += math.log(seqlen_kv) * u / scale
+            whole = value[..., :1, :].clone()
+            value = torch.cat([whole, 0.1 * value[..., 1:, :] - 0.7 * whole], dim=-2)
         case "levels":  # the scores' level differs from row to row, from −1000 to 1000
             level = torch.linspace(-100, 100, seqlen_q)[:, None]
             query, key = _without(query, u) + level * u, _without(key, u) + 10 * u / scale

@@ -84,7 +84,8 @@ KINDS = (
         name="maximum",
         title="The row's maximum",
         says="What is subtracted before exp is not the row's own maximum, so exp overflows or all of a row vanishes.",
-        mistakes="""max_not_subtracted max_starts_at_zero minimum_subtracted one_max_for_all_rows shared_maximum""",
+        mistakes="""max_not_subtracted max_starts_at_zero minimum_subtracted one_max_for_all_rows shared_maximum
+        maximum_before_mask""",
     ),
     Kind(
         name="empty",
@@ -125,14 +126,14 @@ KINDS = (
         name="merge",
         title="Merging splits",
         says="Partial results are put together with weights that are not exp(lse − max).",
-        mistakes="""mean_of_partials sum_of_partials weighed_by_maximum weighed_by_sum""",
+        mistakes="""mean_of_partials sum_of_partials weighed_by_maximum weighed_by_sum weights_exchanged""",
     ),
     Kind(
         name="precision",
         title="Precision",
         says="Numbers pass through fp16 where fp32 is needed, and are rounded or overflow.",
         mistakes="""through_fp16 sum_in_fp16 rounded_to_fp16 scores_in_fp16 weights_in_fp16 acc_in_fp16
-        dprobs_in_fp16""",
+        dprobs_in_fp16 query_rounded""",
     ),
     Kind(
         name="code",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -42,8 +43,14 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
             x = noise - 12000
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
+        case "mixed_levels":  # what a program keeps of one row does not fit its next
+            x = noise + 300.0 * noise[:, :1].clamp(-1.0, 1.0)
+        case "plateau_then_low":  # what lanes add to what is far larger: less than half a step of fp16 each, 0.6% together
+            x = (0.1 * noise - 8.5).masked_fill(torch.arange(cols) < 128, 0.0)
         case "peaky":
             x = noise.scatter(1, (row * 37 + cols // 3) % cols, 12.0)
+        case "peak_over_many":  # one weighs a tenth, the others together the rest: a short log2(e) shifts it
+            x = (0.1 * noise).index_fill(1, torch.tensor(cols // 3), math.log(cols / 9))
         case "last_column":
             x = noise.index_fill(1, torch.tensor(cols - 1), 6.0)
         case "edge_peaks":  # what comes after a peak lies 200 below it, from whichever end tiles are taken
@@ -240,6 +247,8 @@ CASES = (
     _case("strided_fp16", "normal", (3, 7), (65, 500), dtype=FP16, strided=("x",), group="hidden"),
     _case("widest", "normal", 2, 4096, group="hidden"),
     _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
+    _case("mixed_levels", "mixed_levels", (133, 150), (12, 30), group="hostile", crossed=True),
+    _case("plateau_then_low", "plateau_then_low", 2, (4000, 4096), dtype=FP16, group="hostile", crossed=True),
     _case("ragged_negative_levels", "levels", (4, 9), (130, 255), dtype=FP16, group="hostile"),
     _case("huge_scores_fp16", "huge", (2, 5), (100, 1023), dtype=FP16, group="hostile"),
     _case("shifted_scores_strided", "shifted", (3, 5), (257, 600), strided=("x",), group="hostile"),
@@ -253,6 +262,7 @@ CASES = (
         shapes=SHAPES,
         layouts={"plain": lambda shape: (), "strided": lambda shape: ("x",)},
     ),
+    _case("peak_over_many", "peak_over_many", 2, (4000, 4096), group="hostile", crossed=True),
     _case("far_apart", "normal", 3, (100, 200), spread=("x",), group="hostile", crossed=True, devices=("cpu",)),
     _case("bf16", "normal", (60, 300), (1000, 4096), dtype=BF16, group="hidden", devices=("cuda",)),
     _case("a_million_rows", "normal", 1 << 20, (33, 60), dtype=FP16, group="hidden", devices=("cuda",)),

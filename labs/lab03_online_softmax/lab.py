@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -54,6 +55,10 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
             x = noise - 12000
         case "levels":
             x = noise + 200.0 * (row - rows // 2)
+        case "mixed_levels":  # what a program keeps of one row does not fit its next
+            x = noise + 300.0 * noise[:, :1].clamp(-1.0, 1.0)
+        case "plateau_then_low":  # what lanes add to what is far larger: less than half a step of fp16 each, 0.6% together
+            x = (0.1 * noise - 8.5).masked_fill(torch.arange(cols) < 256, 0.0)
         case "masked_first":
             x = noise.masked_fill((place < 0.75) & (place < place[-1]), -torch.inf)
         case "masked_last":
@@ -61,6 +66,8 @@ def _x(what: str, draw: Draw, rows: int) -> torch.Tensor:
         case "masked":
             hidden = draw.uniform(rows, cols) < 0.4
             x = noise.masked_fill(hidden & (torch.arange(cols) != cols // 2), -torch.inf)
+        case "peak_over_many":  # one weighs a thirtieth, the others together the rest: a short log2(e) shifts it
+            x = (0.1 * noise).index_fill(1, torch.tensor(cols // 3), math.log(cols / 33))
         case "peak_last":
             x = noise.index_fill(1, torch.tensor(cols - 1), 12.0)
         case _:
@@ -79,7 +86,8 @@ SYMPTOMS = (
     Symptom(
         name="max_starts_at_zero",
         sentence=(
-            "Rows whose values are all far below zero fail: the running maximum starts at 0, so every exp underflows. "
+            "Rows whose values are all far below zero fail: the running maximum starts at 0, or at another number "
+            "above them, so every exp underflows. "
             "Start it at −inf."
         ),
         failing=("shifted_down",),
@@ -168,6 +176,8 @@ CASES = (
     _case("random_size_fp16", "normal", (2, 5), (2049, 5000), dtype=FP16, group="hidden"),
     _case("strided_fp16", "normal", (2, 4), (1025, 3000), dtype=FP16, strided=("x",), group="hidden"),
     _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
+    _case("mixed_levels", "mixed_levels", (133, 150), (12, 30), group="hostile", crossed=True),
+    _case("plateau_then_low", "plateau_then_low", 2, (8000, 8192), dtype=FP16, group="hostile", crossed=True),
     _case("long_row", "normal", 1, (40000, 41000), group="hidden"),
     _case("ascending_steep", "ascending_steep", 2, (4097, 6000), group="hostile"),
     _case("ascending_long", "ascending", 1, (40001, 41000), dtype=FP16, group="hostile"),
@@ -178,6 +188,7 @@ CASES = (
     _case("masked_columns", "masked", 2, (2049, 4000), group="hostile"),
     _case("ragged_negative_strided", "negative", (2, 4), (1100, 3000), strided=("x",), group="hostile"),
     _case("peak_then_flat", "peak_then_flat", 2, (8193, 9000), group="hostile", crossed=True),
+    _case("peak_over_many", "peak_over_many", 1, (30000, 32000), group="hostile", crossed=True),
     _case("last_column_alone", "peak_last", 2, 4097, group="hostile", crossed=True),
     *covering(
         _of_array,

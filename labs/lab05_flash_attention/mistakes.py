@@ -306,4 +306,30 @@ MISTAKES = (
             ),
         ),
     ),
+    Entry(
+        name="query_rounded",
+        verdict="wrong_answer",
+        what="The scaled query goes back to fp16 before tl.dot.",
+        diagnosis="query · softmax_scale is rounded",
+        base="honest/small_tiles.py",
+        edits=(
+            Edit(
+                "scores = tl.dot(q, tl.trans(k)) * softmax_scale",
+                "scores = tl.dot((q * softmax_scale).to(k.dtype), tl.trans(k))",
+            ),
+        ),
+    ),
+    Entry(
+        name="weights_exchanged",
+        verdict="wrong_answer",
+        what="Each half is multiplied by the other one's weight.",
+        diagnosis="joined with their weights exchanged",
+        base="honest/split_over_keys.py",
+        edits=(
+            Edit(
+                "merged = (part_0 * weight_0 + part_1 * weight_1) / (weight_0 + weight_1)",
+                "merged = (part_0 * weight_1 + part_1 * weight_0) / (weight_0 + weight_1)",
+            ),
+        ),
+    ),
 )

@@ -252,4 +252,17 @@ MISTAKES = (
         base="honest/masks_without_skipping.py",
         edits=(Edit("last_seen = offs_m + seqlen_kv - seqlen_q", "last_seen = offs_m"),),
     ),
+    Entry(
+        name="maximum_before_mask",
+        verdict="wrong_answer",
+        what="The maximum is taken of scores that are not masked yet.",
+        diagnosis="Hidden keys take part in the maximum",
+        base="honest/diagonal_first.py",
+        edits=(
+            Edit(
+                "m_new = tl.maximum(m_i, tl.max(scores, axis=1))",
+                "m_new = tl.maximum(m_i, tl.max(tl.dot(q, tl.trans(k)) * softmax_scale, axis=1))",
+            ),
+        ),
+    ),
 )

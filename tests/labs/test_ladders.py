@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import grader.judge
+from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.messages import RULES, VERDICT_OF_STAGE
 from grader.report import Verdict
 from labs import lab_ids, load
@@ -109,6 +110,24 @@ def test_a_lab_goes_before_what_all_share():
     assert "softmax_scale" in folder.ladders["no_scale"].must  # of the decode labs
     assert "key.stride(0)" in folder.ladders["strides"].line  # theirs, before the common one
     assert folder.ladders["dot_too_small"].line  # of all
+
+
+@pytest.mark.parametrize("lab_id", [each for each in LABS if load(each).lab.kind])
+def test_a_mistake_that_a_rule_foretold_is_not_called_unknown(lab_id):
+    folder = load(lab_id)
+    unknown = folder.ladders["wrong_answer"]
+
+    for account in accounts(folder.lab.kind):
+        for verdict in ("wrong_answer", "not_finite"):
+            assert ladder(folder.path, account.name, verdict).why not in (unknown.why, folder.ladders["not_finite"].why)
+
+
+def test_names_that_are_alike_share_a_ladder():
+    of = lambda name: ladder(load("lab05_flash_attention").path, name, "wrong_answer")  # noqa: E731
+
+    assert "11 bits" in of("sum_rounded").why and "11 bits" in of("query_rounded").why
+    assert of("middle_lost_in_sum") == of("first_tile_only") != of("key_shifted")
+    assert of("") == of("wrong_answer")
 
 
 def test_a_section_of_two_steps_is_refused(tmp_path):

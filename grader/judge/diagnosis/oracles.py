@@ -33,6 +33,7 @@ LARGEST = 1 << 22  # numbers of a case's inputs; larger ones cost more than they
 LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 BEGINNING = 3  # failing cases that a rule explains, so that it is tried in a narrower form as well
+PAIRED_LANES = 1100  # of such a case: every rule is computed for it, tile by tile
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
@@ -74,6 +75,12 @@ class Evidence:
 
     def speak_for(self, rule: Bug) -> bool:
         """Whether the rule foretells every case, and some failing one far better than the truth does."""
+        told_by = self._told_by(rule)
+        if self.failed and _lanes(self.failed[0]) > LANES:  # long to compute, tile by tile; shorter ones deny most rules before
+            short = [finding for finding in told_by if _lanes(finding) <= LANES]
+            told_by = [finding for finding in told_by if _lanes(finding) > LANES]
+            if not self._right_with(rule, short[::-1]):
+                return False
         hits = 0
         for finding in self.failed:
             answer = self.fits(rule, finding)
@@ -82,7 +89,7 @@ class Evidence:
             hits += answer is True
         if hits == 0 and not (self.failed and self._foretold(rule)):
             return False
-        return self._right_with(rule)
+        return self._right_with(rule, told_by)
 
     def begins_with(self, rule: Bug) -> bool:
         """Whether it foretells the first few failing cases, though not all."""
@@ -92,11 +99,11 @@ class Evidence:
         """Whether some case is not as the rule foretells."""
         if any(fits(rule, finding) is False for finding in self.failed):
             return True
-        return not self._right_with(rule)
+        return not self._right_with(rule, self._told_by(rule))
 
-    def _right_with(self, rule: Bug) -> bool:
-        """Whether the rule is right wherever the kernel is. What denies one rule is asked first of the next: it denies many."""
-        for finding in self._told_by(rule):
+    def _right_with(self, rule: Bug, told_by: Sequence[Finding]) -> bool:
+        """Whether the rule is right in these, as the kernel is. What denies one is asked first of the next: it denies many."""
+        for finding in told_by:
             if not _agrees(rule, finding):
                 self.passed = [finding, *(other for other in self.passed if other is not finding)]
                 return False
@@ -204,7 +211,7 @@ class Suspects:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
-        telling = sorted(telling, key=_work)[:TELLING]
+        telling = sorted((finding for finding in telling if _lanes(finding) <= PAIRED_LANES), key=_work)[:TELLING]
         candidates = [rule for rule in self._known if any(self._evidence.fits(rule, finding) is True for finding in telling)]
         found: dict[frozenset[str], Account] = {}
         for first, second in itertools.combinations(candidates[:PAIRED], 2):

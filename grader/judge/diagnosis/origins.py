@@ -106,7 +106,12 @@ def _remedy(origin: Origin) -> str:
             return "Its argument must not be above 0: what is subtracted there is less than the largest score."
         case "divide" if right == 0:
             return "The divisor is 0 there: nothing was added to it, or all that was added underflowed."
-        case "multiply" if math.inf in (abs(left), abs(right)):
+        case "multiply" if math.inf in (left, right):
+            return (
+                "Where the infinite one is an exp, its argument must not be above 0: the old maximum less the new one, not the "
+                "other way round."
+            )
+        case "multiply" if -math.inf in (left, right):
             return "Take the infinite one out with tl.where before it is multiplied."
         case "load":
             return "Is its address, and its mask, what it should be?"

@@ -43,7 +43,9 @@ def few_bits(failed: Sequence[Finding]) -> Diagnosis | None:
     of_24 = [finding for finding in failed if finding.prepared.out_dtype == torch.float32]
     rest = [finding for finding in failed if finding.prepared.out_dtype != torch.float32]
     errors = [finding.comparison.error if finding.comparison is not None else None for finding in of_24]
-    if not errors or any(error is None or error > ELEVEN_BITS for error in errors):
+    if not errors or any(finding.verdict is not Verdict.WRONG_ANSWER for finding in of_24):  # NaN is no matter of few bits
+        return None
+    if any(error is None or error > ELEVEN_BITS for error in errors):
         return None
     if not all(finding.verdict is Verdict.NOT_FINITE for finding in rest):
         return None

@@ -17,6 +17,7 @@ SAME_BUG = {
     "max_starts_at_zero": ("max_starts_at_zero", "max_of_absolute"),
     "head_offset": tuple(f"{name}_{parts}" for name in _OF_HEADS for parts in ("key", "key_value", "query_key_value")),
     "window_alignment": ("top_left",),
+    "acc_in_fp16": ("acc_rounded",),
     "masked_first_block": ("fully_masked_tile",),
 }
 

@@ -25,6 +25,7 @@ class Attention:
     """
 
     kv_len: torch.Tensor
+    dtype: torch.dtype  # of the inputs
     out_shape: tuple[int, ...]
     query: torch.Tensor | None = None
     key: torch.Tensor | None = None
@@ -36,6 +37,10 @@ class Attention:
     decodes: bool = False  # one query a sequence, each with a kv_len of its own
     key_scale: torch.Tensor | None = None  # what key and value have been multiplied by, [heads_kv or 1, 1, 1]
     value_scale: torch.Tensor | None = None
+
+    def rounded(self, x: torch.Tensor, to: torch.dtype | None) -> torch.Tensor:
+        """x as it is after it was held in numbers of that type; None: of the inputs'."""
+        return x.to(to or self.dtype).double()
 
     def but(self, **changes: Any) -> Attention:
         return dataclasses.replace(self, **changes)
@@ -106,7 +111,7 @@ class Attention:
 
 def _softmax(given: Inputs) -> Attention:
     x = given["x"].double()
-    return Attention(x=x, kv_len=torch.tensor([x.shape[1]]), out_shape=tuple(x.shape))
+    return Attention(x=x, dtype=given["x"].dtype, kv_len=torch.tensor([x.shape[1]]), out_shape=tuple(x.shape))
 
 
 def _prefill(given: Inputs, *, causal: bool = False, window: int | None = None) -> Attention:
@@ -119,6 +124,7 @@ def _prefill(given: Inputs, *, causal: bool = False, window: int | None = None) 
         key=key,
         value=value,
         kv_len=kv_len,
+        dtype=given["query"].dtype,
         softmax_scale=scale,
         out_shape=shape,
         causal=causal,
@@ -133,6 +139,7 @@ def _decode(given: Inputs, key: torch.Tensor, value: torch.Tensor) -> Attention:
         key=key.double(),
         value=value.double(),
         kv_len=given["kv_len"].long(),
+        dtype=given["query"].dtype,
         softmax_scale=given["softmax_scale"],
         out_shape=tuple(query.shape),
         decodes=True,

@@ -73,12 +73,19 @@ POWERS = (
 
 def selections(key: str) -> Iterator[tuple[str, str, Way]]:
     """The last key, or the first, left out of everything, of the sum, or of the product."""
+    for count in (2, 3, 4, 8):
+        sentence = f"The last {key}s take no part where their number is no multiple of the parts: its quotient is rounded down."
+        yield "parts_rounded_down", sentence, Way(keys=functools.partial(_in_whole_parts, count=count))
     for which, chosen in (("last", lambda lane, n: lane != n - 1), ("first", lambda lane, n: lane != 0)):
         yield f"{which}_key_lost", f"The {which} {key} takes no part: a mask or loop is off by one.", Way(keys=chosen)
         for way in _without_sum(key, chosen):
             yield f"{which}_key_not_in_sum", f"The {which} {key} is not in the sum l; its numerator is there.", way
         sentence = f"The {which} {key} is in the sum l, but its numerator is not in the answer."
         yield f"{which}_key_not_in_product", sentence, Way(product_keys=chosen)
+
+
+def _in_whole_parts(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
+    return lane < (n // count).clamp(min=1) * count
 
 
 def _without_sum(key: str, chosen: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Iterator[Way]:
@@ -150,6 +157,13 @@ def halves() -> Iterator[Part]:
         yield functools.partial(_tiles_in_turn, length=length)
 
 
+def pairs() -> Iterator[Part]:
+    """Two parts: as `halves`, or runs of whole tiles."""
+    yield from halves()
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_in_runs_of_tiles, count=2, length=length)
+
+
 def _in_turn(lane: torch.Tensor, n: torch.Tensor, *, count: int) -> torch.Tensor:
     return (lane % count).expand(len(n), -1)
 
@@ -184,6 +198,55 @@ UNWEIGHED = (
     ("sum", "their sums l are", "parts_sums_not_weighed"),
     ("acc", "their acc are", "parts_acc_not_weighed"),
 )
+
+
+def rounded_query(factor: float, to: torch.dtype | None) -> Callable[[Attention], Attention]:
+    """query · softmax_scale · factor is rounded before it meets key."""
+
+    def change(a: Attention) -> Attention:
+        assert a.query is not None
+        scale = a.softmax_scale * factor
+        return a.but(query=a.rounded(a.query * scale, to) / scale)
+
+    return change
+
+
+def rounded_scores(factor: float | None, to: torch.dtype | None) -> Callable[[Attention], torch.Tensor]:
+    """Scores times `factor` are rounded, or query · key before softmax_scale comes to it (None)."""
+
+    def seen(a: Attention) -> torch.Tensor:
+        times = 1 / a.softmax_scale if factor is None else factor
+        return a.rounded(a.scores() * times, to) / times
+
+    return seen
+
+
+def rounded_statistics(names: str, to: torch.dtype | None) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The last pass takes m and l ("m", "l", "ml"), or m + log l ("s"), out of memory that holds numbers of that type."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        x = a.scores().masked_fill(~seen, -math.inf)
+        m = x.amax(-1, keepdim=True).clamp(min=-1e300)
+        total = torch.exp(x - m).sum(-1, keepdim=True)
+        if names == "s":
+            m, total = a.rounded(m + total.log(), to), torch.ones_like(total)
+        m, total = (a.rounded(kept, to) if name in names else kept for name, kept in (("m", m), ("l", total)))
+        weights = torch.exp((x - m).float()).double() / total
+        return weights if a.value is None else weights @ a.by_head(a.value)
+
+    return finished
+
+
+def restacked(base: float, *, by_row: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l are stored as pairs, a row each, and read as two runs (`by_row`), or the other way round."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        kept = torch.stack([x.flatten() for x in _statistics(a, base)])  # [2, rows]
+        m, total = kept.T.reshape(2, -1) if by_row else kept.reshape(-1, 2).T
+        return torch.exp(((a.scores() * base - m[:, None]) / base).float()).double() / total[:, None]
+
+    return finished
 
 
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
@@ -291,10 +354,43 @@ SECOND_PASSES = (
 )
 
 
+def exchanged(part: Part, of: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Two parts of the keys, of which each gets the weight exp(m_part − max) of the other in `of`: "acc", "l" or "acc l"; or
+    exp(lse_part − lse), where each is divided by its own sum already: "answer".
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        lane = torch.arange(a.keys)
+        seen = a.visible() & (lane < a.kv_len[:, None])[:, None, None, :]
+        which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
+        x = a.scores().masked_fill(~seen, -math.inf)
+        own = [x.masked_fill(which != number, -math.inf) for number in (0, 1)]
+        tops = [each.amax(-1, keepdim=True) for each in own]
+        top = torch.maximum(*tops).clamp(min=-1e300)
+        powers = [torch.exp(each - m.clamp(min=-1e300)) for each, m in zip(own, tops, strict=True)]
+        weights = [torch.exp((m - top).float()).double() for m in tops]
+        if of == "answer":
+            sums = [power.sum(-1, keepdim=True) for power in powers]
+            weights = [w * total for w, total in zip(weights, sums, strict=True)]
+            parts = (power @ a.by_head(a.value) / total.clamp(min=1e-300) for power, total in zip(powers, sums, strict=True))
+            whole = sum(weights).clamp(min=1e-300)
+            return sum(w * each for w, each in zip(weights[::-1], parts, strict=True)) / whole
+        for_acc, for_sum = (weights[::-1] if name in of.split() else weights for name in ("acc", "l"))
+        answer = sum(w * (power @ a.by_head(a.value)) for w, power in zip(for_acc, powers, strict=True))
+        total = sum(w * power.sum(-1, keepdim=True) for w, power in zip(for_sum, powers, strict=True))
+        return (answer / total).masked_fill(top == -1e300, 0.0)
+
+    return finished
+
+
 def merged(
-    part: Part, weight: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    part: Part, weight: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], *, of_none: float = 0.0
 ) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
-    """Parts of the keys, each right by itself, joined with `weight(m, l)` of their maximum (less the largest) and sum."""
+    """Parts of the keys, each right by itself, joined with `weight(m, l)` of their maximum (less the largest) and sum.
+
+    `of_none`: how much a part without a visible key weighs, times that of a score of 0.
+    """
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         assert a.value is not None
@@ -303,15 +399,30 @@ def merged(
         which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
         x, value = a.scores(), a.by_head(a.value)
         top = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
+        base = top.clamp(min=0.0 if of_none else -math.inf).masked_fill(top == -math.inf, 0.0)
         total, answer = torch.zeros_like(top), torch.zeros_like(out)
-        for number in range(int(which.max()) + 1):
+        for number in range(max(int(which.max()) + 1, 2)):
             own = x.masked_fill(~(seen & (which == number)), -math.inf)
             m = own.amax(-1, keepdim=True)
             power = torch.exp(own - m.masked_fill(m == -math.inf, 0.0))
             summed = power.sum(-1, keepdim=True)
-            w = torch.where(summed > 0, weight(m - top, summed.clamp(min=1e-300)), 0.0)
+            nothing = of_none * torch.exp(-base)
+            w = torch.where(summed > 0, weight(m - base, summed.clamp(min=1e-300)), nothing)
             total, answer = total + w, answer + w * (power @ value) / summed.clamp(min=1e-300)
-        return answer / total
+        return torch.where(total > 0, answer / total, 0.0)
+
+    return finished
+
+
+def of_own_maximum(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l are right, and the last pass subtracts the maximum of each column's own part."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :].expand_as(x)
+        top = torch.full_like(x, -math.inf).scatter_reduce(-1, which.clamp(max=a.keys - 1), x, "amax")
+        own = top.gather(-1, which.clamp(max=a.keys - 1))
+        return torch.exp((x - own).float()).double() / _statistics(a, 1.0)[1]
 
     return finished
 
@@ -374,6 +485,11 @@ def _split_by_batch(x: torch.Tensor, a: Attention) -> torch.Tensor:
 
 def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
+
+
+def without_rows(parts: str) -> Callable[[Attention], Attention]:
+    """Rows from seqlen_q on are read as 0."""
+    return _of(parts, lambda x, a: x.masked_fill((torch.arange(x.shape[2]) >= a.rows)[:, None], 0.0))
 
 
 def _first_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -499,6 +615,16 @@ def up_to_a_tile(a: Attention, *, rows: int, tile: int, diagonal: bool) -> torch
     first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
     end = (first + rows).clamp(max=a.keys) // tile * tile if diagonal else -(-first // tile) * tile
     return ((a.distance() <= 0) & (torch.arange(a.keys)[None, :] < end[:, None]))[None, None]
+
+
+def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> torch.Tensor:
+    """Causal, where a program of `rows` queries masks nothing before a whole tile's edge: the last one at or before the end of
+    what its last query sees ("down"), the first at or behind the end of what its first query ("up") or its last ("all") sees.
+    """
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    seen = (first + (1 if end == "up" else rows)).clamp(0, a.keys)
+    free = seen // tile * tile if end == "down" else -(-seen // tile) * tile
+    return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
 
 
 MASKS = {

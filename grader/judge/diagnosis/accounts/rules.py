@@ -42,6 +42,11 @@ class Account:
         """What a kernel with that bug gives."""
         return answer(self.way, _read(self.reader, given))
 
+    @property
+    def noise(self) -> float:
+        """As of `labs.declaration.Oracle`: what is rounded is off by little, and must be met as closely as the truth."""
+        return 0.25 if self.name.endswith("_rounded") else 1.0
+
     def narrowed(self) -> Account | None:
         """The same, with numerators that tl.dot takes in fp16, where so small ones decide; None where they are so already."""
         if self.way.narrow:
@@ -111,12 +116,44 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
     yield from _overlaps("column", WIDE)
     yield _ONE_MORE
     yield from _sums("l", WIDE)
+    yield from _rounded("l", WIDE)
+    for base, by_row in itertools.product((1.0, 1 / LN2), (True, False)):
+        sentence = (
+            "Maximum m and sum l are read from other places than they were stored at: as [2, rows] where they stand as "
+            "[rows, 2], or the other way round."
+        )
+        yield "statistics_exchanged", sentence, Way(after=(changes.restacked(base, by_row=by_row),))
     for part in changes.lanes_of_a_row():
         sentence = (
             "Parts of a row (lanes, splits or tiles) have maxima of their own, and their sums l are added as they are: "
             "multiply each by exp(m_part − max) first."
         )
         yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
+        sentence = "The last pass subtracts the maximum of each part of a row (lane, split or tile), not that of the whole row."
+        yield "last_pass_own_maximum", sentence, Way(after=(changes.of_own_maximum(part),))
+
+
+_HELD = (torch.float16, None)  # in fp16 whatever comes in, or in the inputs' type
+_FEW = "fp16 (or bf16), which has too few digits: use fp32."
+
+
+def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
+    """What must stay in fp32, and is held in fp16 or bf16."""
+    for to in _HELD:
+        for tile in tiles:
+            yield "sum_rounded", f"From tile to tile the sum l is kept in {_FEW}", Way(tile=tile, rounded="sum", rounded_to=to)
+            for name, what in (("acc", "acc"), ("answer", "the answer (acc / l)")) if kept == "acc" else ():
+                sentence = f"From tile to tile {what} is kept in {_FEW}"
+                yield f"{name}_rounded", sentence, Way(tile=tile, rounded=name, rounded_to=to)
+        for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
+            way = Way(after=(changes.rounded_statistics(names, to),))
+            yield "statistics_rounded", f"{what} rounded to {_FEW}", way
+        for factor in (None, 1.0, 1 / LN2) if kept == "acc" else ():
+            way = Way(scores=changes.rounded_scores(factor, to))
+            yield "scores_rounded", f"Before the softmax scores are rounded to {_FEW}", way
+        for factor in (1.0, 1 / LN2) if kept == "acc" else ():
+            sentence = "query · softmax_scale is rounded to fp16 (or bf16) before tl.dot: multiply the scores instead, in fp32."
+            yield "query_rounded", sentence, Way(before=(changes.rounded_query(factor, to),))
 
 
 def _last_pass() -> Iterator[tuple[str, str, Way]]:
@@ -169,12 +206,20 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _scales()
     yield from _row_of_scores("key", NARROW)
     yield from _sums("acc", NARROW)
+    yield from _rounded("acc", NARROW)
     yield from _parts()
     yield from _overlaps("key", _TILES)
     for part in (*changes.halves(), *changes.few_parts()) if kind in ("prefill", "causal") else ():
         for name, what, weight in changes.MERGES:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
+    for part in changes.pairs() if kind in ("prefill", "causal") else ():
+        sentence = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
+        way = Way(after=(changes.merged(part, lambda m, total: torch.exp(m) * total, of_none=1.0),))
+        yield "empty_parts_count", sentence, way
+        for of, what in (("acc", "acc"), ("l", "the sum l"), ("acc l", "acc and l"), ("answer", "out")):
+            sentence = f"Two parts of the keys (splits) are joined with their weights exchanged, in {what}: each has its own."
+            yield "weights_exchanged", sentence, Way(after=(changes.exchanged(part, of),))
     yield from _sources(kind)
     for name, sentence, of_pass in changes.SECOND_PASSES:
         for half in (False, True):
@@ -187,6 +232,12 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         sentence = "Keys from seqlen_q on take no part: a loop or mask over keys ends at seqlen_q, not at seqlen_kv."
         for tile in (1, *_TILES):
             yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(changes.up_to_rows, tile=tile))
+        for parts in ("key", "value", "key value"):
+            said = parts.replace(" ", " and ")
+            sentence = (
+                f"Rows of {said} from seqlen_q on are read as 0: a mask, or a descriptor's shape, has seqlen_q for seqlen_kv."
+            )
+            yield "rows_up_to_seqlen_q", sentence, Way(before=(changes.without_rows(parts),))
     else:
         yield from _lengths()
     if kind in _SCALES:
@@ -276,6 +327,8 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     for tile in tiles:
         for name, sentence, way in changes.tiled_selections(key, tile):
             yield name, sentence, dataclasses.replace(way, tile=tile)
+            if key == "key":  # rows of which nothing is left: 0 where the kernel sees to it that no row is divided by 0
+                yield name, sentence, dataclasses.replace(way, tile=tile, empty="zero")
         for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
@@ -323,13 +376,16 @@ _BY_TILE = "multiplied by exp(m_old − the tile's own maximum): it must be m_ol
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What becomes of the old sums when the maximum grows."""
     for tile in tiles:
-        for power, what, short in changes.POWERS:
+        for (power, what, short), backwards in itertools.product(changes.POWERS, (False, True)):
+            if backwards and power:  # tiles from the last to the first, for the commonest
+                continue
+            turned = functools.partial(Way, tile=tile, backwards=backwards)
             if kept == "acc":
-                yield f"acc_{short}", f"l is right, but acc {what}.", Way(tile=tile, acc_power=power)
+                yield f"acc_{short}", f"l is right, but acc {what}.", turned(acc_power=power)
                 both = "nothing_rescaled" if power == 0.0 else f"both_{short}"
-                yield both, f"acc as well as l {what}.", Way(tile=tile, acc_power=power, sum_power=power)
+                yield both, f"acc as well as l {what}.", turned(acc_power=power, sum_power=power)
             sentence = f"The sum l {what}" + ("; acc is right." if kept == "acc" else ".")
-            yield ("sum_" + short), sentence, Way(tile=tile, sum_power=power)
+            yield ("sum_" + short), sentence, turned(sum_power=power)
         for late, what in (("acc", "acc is"), ("both", "acc as well as l are")) if kept == "acc" else ():
             yield f"{late}_rescaled_late", f"{what} {_LATE}", Way(tile=tile, late=late)
         yield "sum_rescaled_late", f"The sum l is {_LATE}", Way(tile=tile, late="sum")
@@ -420,10 +476,38 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         )
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
+        sentence = (
+            "Tiles of keys that the diagonal crosses are taken as seen whole, without a mask: queries see keys of the future. "
+            "Whole tiles end with the last key that the program's first query sees."
+        )
+        for end in ("down", "up", "all"):
+            seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
+            yield "unmasked_too_far", sentence, Way(visible=seen)
+        level = -1e30
+        sentence = (
+            "Hidden scores are a large negative number, not −inf, and rows without a visible key take them for scores: each "
+            "hidden key counts alike there. Their rows must be zero."
+        )
+        way = Way(tile=tile, query_tile=rows, hidden=level, start=level, padding=level, empty="zero")
+        yield "no_visible_key_mean", sentence, way
         sentence = "Hidden keys are left out of the maximum, but keep their weights in the sum and in the answer."
-        for padding in (-math.inf, 0.0):  # one mask for both, or two
-            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum")
+        for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):  # one mask for both, or two
+            way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum", backwards=backwards)
             yield "hidden_out_of_maximum", sentence, way
+        sentence = "Hidden keys take part in the maximum: it is taken before the mask, and rows far below it underflow."
+        for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):
+            for empty in ("nan", "zero"):
+                way = Way(
+                    hidden_in="max_scored",
+                    tile=tile,
+                    query_tile=rows,
+                    padding=padding,
+                    padding_in="max",
+                    backwards=backwards,
+                    empty=empty,
+                    narrow="product",
+                )
+                yield "maximum_before_mask", sentence, way
     for level in LEVELS:
         said = _level(level)
         sentence = (
@@ -435,6 +519,9 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
                 yield "masked_with_number", sentence, Way(hidden=level, hidden_added=base)
     sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
+    for tile, rows in itertools.product(_TILES, _TILES):
+        way = Way(hidden_in="sum_alone_scored", tile=tile, query_tile=rows, padding=0.0, padding_in="sum", empty="zero")
+        yield "masked_after_softmax", sentence, way
     sentence = "Hidden scores count as 0 in the maximum, not in the sum: rows far below 0 underflow."
     yield from _underflowing("hidden_in_maximum", sentence, Way(hidden=0.0, hidden_in="max"))
     for tile, rows in itertools.product(_TILES, _TILES):

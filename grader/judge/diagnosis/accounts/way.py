@@ -6,6 +6,7 @@ exp is that of float32, so that what overflows or underflows on a device does so
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ class Way:
     """How a row is computed.
 
     before: what is done to the inputs (another scale, another head).
+    scores: what the scores are in the place of `Attention.scores`.
     tile: lanes a step; 0 for the whole row in one, −n for the next power of two, of at least n lanes.
     visible: which keys are not hidden, [batch or 1, 1, rows, keys].
     kv_len: keys of a sequence, [batch].
@@ -35,7 +37,8 @@ class Way:
         part alone is joined so.
     times: (lanes, kv_len) -> how often a lane counts in l and in acc, [batch, lanes].
     counted_keys: those in m and l; the others' numerators stand in the answer, as where a first pass leaves lanes out.
-    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; or "sum_scored".
+    hidden_in may be "scored": hidden keys keep their own score, and are left out of the maximum alone; "sum_scored", where
+        they are left out of the product; or "max_scored", "sum_alone_scored", where they are there alone.
     hidden, padding: scores that hidden keys and lanes beyond the end have; `hidden_in`, `padding_in` where they count;
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
@@ -53,11 +56,14 @@ class Way:
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
     unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before
         the "product", as tl.dot takes them, or before "both" sums.
+    rounded: "sum", "acc" or their quotient, "answer", is held in `rounded_to` from step to step (None: in the inputs' type).
+    backwards: tiles come from the last to the first.
     query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited. 0: all are.
     after: what is done to the answer.
     """
 
     before: tuple[Change, ...] = ()
+    scores: Seen | None = None
     tile: int = 0
     visible: Seen = Attention.visible
     kv_len: Seen = lambda a: a.kv_len
@@ -92,8 +98,17 @@ class Way:
     empty: str = "right"
     unguarded: bool = False
     narrow: str = ""
+    rounded: str = ""
+    rounded_to: torch.dtype | None = None
+    backwards: bool = False
     query_tile: int = 0
     after: tuple[Callable[[torch.Tensor, Attention], torch.Tensor], ...] = ()
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it tells some lanes from others by their places."""
+        chosen = self.keys, self.sum_keys, self.product_keys, self.counted_keys, self.times, self.part
+        return any(each is not None for each in chosen)
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -136,7 +151,8 @@ class _Row:
         fill = count - a.keys
         self.kv_len = way.kv_len(a).clamp(max=a.keys)
         self.place = torch.arange(count)
-        self.scores = torch.nn.functional.pad(a.scores(), (0, fill))
+        scores = a.scores() if way.scores is None else way.scores(a)
+        self.scores = torch.nn.functional.pad(scores, (0, fill))
         self.seen = torch.nn.functional.pad(way.visible(a), (0, fill))
         valid = (self.place < self.kv_len[:, None])[:, None, None, :]
         end = -(-self.kv_len // tile) * tile
@@ -154,8 +170,13 @@ class _Lanes:
     def __init__(self, way: Way, a: Attention) -> None:
         keys = a.keys
         tile = way.tile if way.tile > 0 else keys if way.tile == 0 else max(-way.tile, 1 << (keys - 1).bit_length())
+        alike = 1  # so many lanes is the last of them
+        if tile > keys and way.padding == -INF:  # what lies beyond counts nowhere
+            tile = keys
+        elif tile > keys and not way.chooses:
+            tile, alike = keys + 1, tile - keys
         self.tile, self.count = tile, -(-keys // tile) * tile
-        asked = tile, way.visible, way.kv_len
+        asked = tile, way.scores, way.visible, way.kv_len
         row = a.kept.get(asked) or _Row(way, a, tile, self.count)
         if row.scores.numel() <= KEPT:
             a.kept[asked] = row
@@ -176,6 +197,12 @@ class _Lanes:
         if way.hidden_in == "scored":  # hidden keys keep their score, and are left out of the maximum alone
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_sum, self.in_product = self.in_sum | hidden, self.in_product | hidden
+        if way.hidden_in == "max_scored":  # hidden keys keep their score, and take part in the maximum alone
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_max = self.in_max | hidden
+        if way.hidden_in == "sum_alone_scored":  # hidden keys keep their score in the sum, and are nowhere else
+            self.scores = torch.where(hidden, scores, self.scores)
+            self.in_sum = self.in_sum | hidden
         if way.hidden_in == "sum_scored":  # hidden keys keep their score in maximum and sum, and are dropped from the product
             self.scores = torch.where(hidden, scores, self.scores)
             self.in_max, self.in_sum, self.in_product = inside | hidden, inside | hidden, inside
@@ -190,7 +217,10 @@ class _Lanes:
                 for name in names:
                     setattr(self, name, getattr(self, name) & kept)
         self.scale = a.softmax_scale
+        self.rounded = functools.partial(a.rounded, to=way.rounded_to)
         self.times = None if way.times is None else way.times(place[None, :], kv_len[:, None][:, 0])[:, None, None, :]
+        if alike > 1:
+            self.times = torch.where(place < keys, 1.0, float(alike))
         self.part = (
             None if way.part is None else way.part(place[None, :], kv_len[:, None])[:, None, None, :].expand_as(self.scores)
         )
@@ -215,10 +245,11 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
     m = torch.full((*shape[:-1], 1), way.start, dtype=torch.float64)
     total = torch.zeros_like(m)
     acc = None if lanes.value is None else torch.zeros(*shape[:-1], lanes.value.shape[-1], dtype=torch.float64)
-    for start in range(0, lanes.count, lanes.tile):
+    starts = range(0, lanes.count, lanes.tile)
+    for step_number, start in enumerate(reversed(starts) if way.backwards else starts):
         at = slice(start, start + lanes.tile)
         before = m, total, acc
-        old, m = m, _maximum(way, lanes, at, m, first=start == 0)
+        old, m = m, _maximum(way, lanes, at, m, first=step_number == 0)
         base = m if way.unguarded else m.masked_fill(m == -INF, 0.0)
         power = lanes.scores[..., at] - base
         power = _exp(power if way.base == 1.0 else way.base * power)
@@ -248,6 +279,9 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             acc = acc if way.step_first else acc * factor
         if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds
             total, acc = total.float().double(), None if acc is None else acc.float().double()
+        total = lanes.rounded(total) if way.rounded == "sum" else total
+        if acc is not None and way.rounded in ("acc", "answer"):
+            acc = lanes.rounded(acc) if way.rounded == "acc" else lanes.rounded(acc / total) * total
         if lanes.end is not None:
             visited = lanes.end > start
             m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))

@@ -82,7 +82,7 @@ def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
     for each in answered:
         if each.reading is not None:
             first.setdefault(each.question.family, each.reading)
-    return sorted(first.values(), key=lambda reading: reading.last)
+    return sorted(first.values(), key=lambda reading: (not reading.first, reading.last))
 
 
 def _settled(answered: Sequence[AskedQuestion]) -> bool:

@@ -20,13 +20,14 @@ class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
     supposed: a rule with a number that was measured: named where it foretells what else there is to see.
-    last: others tell more.
+    first, last: others tell less, or more.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
     fact: Fact
     picture: Picture | None = None
     supposed: Account | None = None
+    first: bool = False
     last: bool = False
     alone: bool = False
 

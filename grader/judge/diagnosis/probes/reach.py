@@ -60,14 +60,14 @@ def _read(found: Sequence[Finding], said: Sequence[str], same: float) -> Reading
     plain, *changed = found
     if any(finding.out is None or not bool(torch.isfinite(finding.out).all()) for finding in found):
         return None
-    for finding, what in zip(changed, said, strict=True):
+    for number, (finding, what) in enumerate(zip(changed, said, strict=True)):
         moved, should = _moved(plain, finding, same)
         beyond = moved & (should <= SAME)
         lost = ~moved & (should > MOVED)
         for wrong, got, expected in ((beyond, "changes as well", "as before"), (lost, "stays as it was", "another number")):
             if bool(wrong.any()):
                 fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
-                return Reading(fact=fact)
+                return Reading(fact=fact, first=number == 0 and wrong is beyond)  # no row hangs on another one's query
     return None
 
 

@@ -1,12 +1,13 @@
-"""Where no visible case fails: twins of the hidden ones that do, drawn from a seed that is no secret, so they may be told.
+"""Where no visible case fails: twins of the hidden ones that do, drawn from seeds that are no secret, so they may be told.
 
-A twin has its sizes and values from that seed alone, whatever the attempt's own is: it shows nothing of the case judged.
+A twin has its sizes and values from such a seed alone, whatever the attempt's own is: it shows nothing of the case judged.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 
 from grader.judge.case.inputs import prepare
@@ -16,7 +17,7 @@ from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, numb
 from grader.report import Diagnosis, Fact, Verdict
 from labs.declaration import Lab
 
-SEED = hashlib.blake2b(b"twins of hidden cases", digest_size=32).digest()
+SEEDS = [hashlib.blake2b(b"twins of hidden cases" + bytes(turn), digest_size=32).digest() for turn in range(8)]
 MOST = 4
 LARGEST = 1 << 19  # numbers of a case's inputs
 
@@ -25,9 +26,11 @@ def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
     """Of the smallest failing cases that run in the interpreter and whose tensors do not lie far apart."""
     small = sorted(failed, key=lambda finding: sum(tensor.numel() for tensor in finding.prepared.tensors.values()))
     shown = [finding.prepared.case for finding in small if "cpu" in finding.prepared.case.devices]
-    for case in [case for case in shown if not case.spread][:MOST]:
-        twin = prepare(lab, dataclasses.replace(case, group="visible"), SEED)
-        if sum(tensor.numel() for tensor in twin.tensors.values()) <= LARGEST:
+    asked = set()
+    for seed, case in itertools.product(SEEDS, [case for case in shown if not case.spread][:MOST]):
+        twin = prepare(lab, dataclasses.replace(case, group="visible"), seed)
+        if (case.name, twin.shape) not in asked and sum(tensor.numel() for tensor in twin.tensors.values()) <= LARGEST:
+            asked.add((case.name, twin.shape))  # another seed may draw the size that fails
             yield KernelQuestion(name=f"twin_{case.name}", cases=(twin,), read=_read)
 
 

@@ -35,8 +35,8 @@ def levels(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """All scores near one number; heads or rows at numbers of their own; one key far above the rest."""
     many = kind not in ("decode", "fp8", "nvfp4")
     noise = 0.0 if kind in ("fp8", "nvfp4") else 0.5
-    for level in (-200.0, 200.0, -20.0, -5000.0, 1000.0):
-        for keys in (64, 50):
+    for level in (-200.0, 200.0, -20.0, -100.0, -40.0, -5000.0, 1000.0):
+        for keys in (64, 50) if level not in (-100.0, -40.0) else (50,):  # which number the padding has, if it has one
             rows = torch.ones(4 if many else 1)
             query, key = at_levels(rows, torch.full((keys,), level), 64, noise=noise)
             what = f"all scores near {number(level)}, {keys} keys"
