@@ -28,7 +28,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _MS_NOSUID, _MS_NODEV, _MNT_DETACH = 0x2, 0x4, 0x2
 MOST_MAPPINGS = 20_000  # of one process; torch and Triton make some hundreds
 MOST_REMOVED = 1_000_000  # entries; what a session can make between two looks is far below
-_held: dict[str, int] = {}  # by path, what says that it is in use
+_held: dict[str, list[int]] = {}  # by path, what says that it is in use
 logger = logging.getLogger(__name__)
 
 
@@ -36,17 +36,18 @@ def make(*, most_bytes: int, most_inodes: int, uid: int = lockdown.DROPPED_UID) 
     """An empty directory that only user `uid` may enter, where we are root. The limits are those that `exceeds` will get."""
     while True:
         path = tempfile.mkdtemp(prefix=PREFIX)
-        below = held.hold(path)  # first, else a sweep might take it before the file system is above it
+        below = held.hold(path)  # before a file system is above it, and until it is gone: else a sweep might take it
         if below is None:
             continue
-        try:
-            _prepare(path, most_bytes, most_inodes, uid)
-            fd = held.hold(path) if is_own_disk(path) else os.dup(below)
-        finally:
-            os.close(below)
-        if fd is not None:
-            _held[path] = fd
+        _held[path] = [below]
+        _prepare(path, most_bytes, most_inodes, uid)
+        if not is_own_disk(path):
             return path
+        above = held.hold(path)
+        if above is not None:
+            _held[path].append(above)
+            return path
+        _let_go(path)  # a sweep came first, and takes it
 
 
 def _prepare(path: str, most_bytes: int, most_inodes: int, uid: int) -> None:
@@ -162,8 +163,12 @@ def remove(path: str) -> bool:
     try:
         return _removed(path)
     finally:
-        if (fd := _held.pop(path, None)) is not None:
-            os.close(fd)
+        _let_go(path)
+
+
+def _let_go(path: str) -> None:
+    for fd in _held.pop(path, ()):
+        os.close(fd)
 
 
 def _removed(path: str) -> bool:

@@ -85,11 +85,24 @@ def test_what_a_living_process_holds_is_not_swept_away(place):
 
 def test_what_lost_its_holder_is_swept_away_at_once(place):
     (place / "file").write_text("x")
-    os.close(scratch._held.pop(str(place)))
+    scratch._let_go(str(place))
 
     scratch.sweep()
 
     assert not place.exists()
+
+
+@pytest.mark.process
+def test_a_sweep_beside_it_takes_nothing_from_who_makes_and_removes(tmp_path, monkeypatch):
+    """The mount's own lock goes with the mount: for a moment the directory below it stood there, nobody's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    unmount = scratch._LIBC.umount2
+    monkeypatch.setattr(scratch._LIBC, "umount2", lambda *to: (unmount(*to), scratch.sweep())[0])
+    path = scratch.make(**LIMITS)
+
+    scratch.sweep()
+    assert Path(path).exists()
+    assert scratch.remove(path) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("age_s", "kept"), [(60, True), (7200, False)])
