@@ -13,7 +13,8 @@ from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS = 128  # and as many channels: the value of key j is 1 in channel j alone
-HEIGHT = 1.25  # of a query, times its key: a score of 40 at this scale, and about 13 for the next one at most
+HEIGHT = 1.25  # of a query, times its key
+SCALE = 0.075  # a score of 12, and about 4 for the next one at most: no more, so that what lacks the key is still a number in fp16
 PEAKS = (0, 1, 15, 16, 31, 32, 33, 63, 64, 65, 100, 127)
 ALL = 0.1  # a weight of 1 is known within this
 SHOWN = 3
@@ -33,7 +34,7 @@ def peaks(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         query = HEIGHT * keys[own][None, None]
     batch = query.shape[0]
     key = keys.expand(batch, 1, KEYS, KEYS)
-    given = arguments(kind, query, key, identity(kind, batch, 1, KEYS, KEYS), scale=0.25)
+    given = arguments(kind, query, key, identity(kind, batch, 1, KEYS, KEYS), scale=SCALE)
     case = prepared(lab, "peaks", given, FP16, what=f"{KEYS} keys, of which one has all the weight")
 
     def read(found: Sequence[Finding]) -> Reading | None:
