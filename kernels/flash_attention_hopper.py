@@ -14,9 +14,7 @@ after it see. Where it helps, consumers take turns at the tensor cores (TURNS), 
 
 FP8: query, key and value are E4M3 codes, and values come transposed (``flash_attention_fp8``): the matrix instruction takes
 8-bit operands only along the axis that is summed over. It wants four neighbouring probabilities in a thread where the first
-product left two and two; instead of moving them, each 16 tokens of the values stand in the order of what the threads have. With
-three consumers (not OVERLAP) a consumer multiplies its values and computes its next scores one after the other: while it does
-exponentials, the other two have the tensor cores.
+product left two and two; instead of moving them, each 16 tokens of the values stand in the order of what the threads have.
 
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
@@ -62,9 +60,9 @@ def _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once):
 @gluon.jit
 def _tile(
     first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv,
-    BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, LEAST: gl.constexpr,
+    BLOCK_N: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, CUT: gl.constexpr,
 ):  # fmt: skip
-    """A tile's sequence, head and first query row, and how many tiles of keys it takes, at least LEAST.
+    """A tile's sequence, head and first query row, and how many tiles of keys it takes (at least one, and at least CUT).
 
     Under a causal mask the last rows of all pairs come first: they have the most keys.
     """
@@ -79,7 +77,7 @@ def _tile(
     if CAUSAL:
         stop = gl.minimum(stop, row + ROWS * CONSUMERS + seqlen_kv - seqlen_q)
     # Tiles beyond the last visible key are wholly masked; the copy engine reads zeros beyond the last key.
-    return pair // num_heads_q, pair % num_heads_q, row, gl.maximum(gl.cdiv(stop, BLOCK_N), LEAST)
+    return pair // num_heads_q, pair % num_heads_q, row, gl.maximum(gl.cdiv(stop, BLOCK_N), max(CUT, 1))
 
 
 @gluon.jit
@@ -87,7 +85,7 @@ def _load(
     query_desc, key_desc, value_desc, query_s, key_s, value_s,
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
-    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, LEAST: gl.constexpr,
+    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, CUT: gl.constexpr,
     FP8: gl.constexpr,
 ):  # fmt: skip
     """The loader: keep STAGES tiles of keys and of values on their way."""
@@ -97,7 +95,7 @@ def _load(
         first_pair, pairs_here, tile = _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once)
         if tile < pairs_here * tiles_m:
             batch, head, row, blocks = _tile(
-                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, LEAST
+                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, CUT
             )  # fmt: skip
             head_kv = head // group_size
             for consumer in gl.static_range(CONSUMERS):
@@ -135,10 +133,13 @@ def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr, SUMS_IN_PA
     if MASKED:
         # A row with no visible key so far has m_new = -inf, and -inf - -inf would be NaN.
         shift = gl.where(m_new == -float("inf"), 0.0, m_new)
-    alpha = gl.exp2(m_i - shift)
+    # One fused multiply-add and one exponential a score. The assembler keeps to the order, and each was measured in its own.
     if FP8:
-        shift -= FP8_SHIFT
-    probs = gl.exp2(scores * scale_log2 - shift[:, None])  # one fused multiply-add and one exponential a score
+        alpha = gl.exp2(m_i - shift)
+        probs = gl.exp2(scores * scale_log2 - (shift - FP8_SHIFT)[:, None])
+    else:
+        probs = gl.exp2(scores * scale_log2 - shift[:, None])
+        alpha = gl.exp2(m_i - shift)
     if SUMS_IN_PARTS:
         parts = _sum_in_parts(probs)
         l_i = l_i * gl.convert_layout(alpha, gl.SliceLayout(1, parts.type.layout))[:, None] + parts
@@ -208,44 +209,6 @@ def _step(
 
 
 @gluon.jit
-def _step_in_turn(
-    j, done, blocks, scores, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty,
-    last_visible, offs_n, zeros, scale_log2,
-    BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, MASKED: gl.constexpr, TURNS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, CONSUMER: gl.constexpr,
-):  # fmt: skip
-    """Softmax of tile j, then the product of its values and, right behind it, the scores of tile j + 1 (not OVERLAP)."""
-    OUT: gl.constexpr = acc.type.layout
-    PROBS: gl.constexpr = gl.DotOperandLayout(0, OUT, 4 if FP8 else 2)
-    DTYPE: gl.constexpr = value_s.dtype
-    slot = (done + j) % STAGES
-    after = (done + j + 1) % STAGES
-    if MASKED:
-        scores = gl.where(((blocks - 1 - j) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED, SUMS_IN_PARTS, FP8)
-    operand = _probs_operand(_rounded(new, DTYPE, PROBS, FP8), DTYPE, PROBS, FP8)
-    acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
-    mbarrier.wait(value_full.index(slot), ((done + j) // STAGES) & 1)
-    mbarrier.wait(key_full.index(after), ((done + j + 1) // STAGES) & 1)
-    if TURNS:
-        _take_turn(CONSUMER)
-    acc = warpgroup_mma(operand, _values(value_s, slot, FP8), acc, is_async=True)
-    if CONSUMERS == 3:
-        # else three warpgroups have too few registers for both at once
-        acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
-    scores = warpgroup_mma(query, _matrix(key_s, after).permute((1, 0)), zeros, use_acc=False, is_async=True)
-    if TURNS:
-        _pass_on(CONSUMER, CONSUMERS)
-    if CONSUMERS == 3:
-        scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
-    else:
-        acc, scores = warpgroup_mma_wait(num_outstanding=0, deps=(acc, scores))
-    mbarrier.arrive(value_empty.index(slot), count=1)
-    mbarrier.arrive(key_empty.index(after), count=1)
-    return scores, acc, m_i, l_i
-
-
-@gluon.jit
 def _rounded(probs, DTYPE: gl.constexpr, OPERAND: gl.constexpr, FP8: gl.constexpr):
     """Probabilities as a loop hands them on: the operand itself, or words of four E4M3, for the loop would take bytes apart.
 
@@ -306,7 +269,7 @@ def _consume(
     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv, softmax_scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, LEAST: gl.constexpr, OVERLAP: gl.constexpr, CONSUMER: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """A consumer: 64 rows of each tile of queries."""
     DEPTH: gl.constexpr = 32 if FP8 else 16  # of the matrix instruction
@@ -327,7 +290,7 @@ def _consume(
         first_pair, pairs_here, tile = _in_wave(wave, tiles_m, pairs, pairs_at_once, waves_at_once)
         if tile < pairs_here * tiles_m:
             batch, head, row, blocks = _tile(
-                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, LEAST
+                first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, CUT
             )  # fmt: skip
             if FP8:
                 head_kv = head // group_size
@@ -338,7 +301,7 @@ def _consume(
                 last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
                 # Tiles that only the rows of later consumers see: taken and given back unread.
                 stop = gl.minimum(seqlen_kv, row + (CONSUMER + 1) * ROWS + seqlen_kv - seqlen_q)
-                unseen = blocks - gl.maximum(gl.cdiv(gl.maximum(stop, 0), BLOCK_N), LEAST)
+                unseen = blocks - gl.maximum(gl.cdiv(gl.maximum(stop, 0), BLOCK_N), max(CUT, 1))
                 for _ in range(unseen):
                     slot = done % STAGES
                     mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
@@ -371,44 +334,23 @@ def _consume(
             if SUMS_IN_PARTS:
                 l_i = _sum_in_parts(zeros)
             acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
-            if OVERLAP:
-                if CUT > 0:
-                    scores = gl.where(
-                        ((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf")
-                    )
-                new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
-                probs = _rounded(new, dtype, PROBS, FP8)
-                # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
-                for j in gl.static_range(1, CUT):
-                    probs, acc, m_i, l_i = _step(
-                        j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                        BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                    )  # fmt: skip
-                for j in range(max(CUT, 1), blocks):
-                    probs, acc, m_i, l_i = _step(
-                        j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                        BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                    )  # fmt: skip
-            else:
-                for j in gl.static_range(CUT):
-                    scores, acc, m_i, l_i = _step_in_turn(
-                        j, done, blocks, scores, acc, m_i, l_i, query, key_s, value_s,
-                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                        BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                    )  # fmt: skip
-                for j in range(CUT, blocks - 1):
-                    scores, acc, m_i, l_i = _step_in_turn(
-                        j, done, blocks, scores, acc, m_i, l_i, query, key_s, value_s,
-                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                        BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                    )  # fmt: skip
-                if CUT > 0:
-                    scores = gl.where(offs_n[None, :] <= last_visible[:, None], scores, -float("inf"))
-                new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
-                acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
-                probs = _rounded(new, dtype, PROBS, FP8)
+            if CUT > 0:
+                scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
+            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
+            probs = _rounded(new, dtype, PROBS, FP8)
+            # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
+            for j in gl.static_range(1, CUT):
+                probs, acc, m_i, l_i = _step(
+                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
+                )  # fmt: skip
+            for j in range(max(CUT, 1), blocks):
+                probs, acc, m_i, l_i = _step(
+                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
+                )  # fmt: skip
             if not QUERY_IN_REGISTERS:
                 mbarrier.arrive(query_empty.index(CONSUMER), count=1)
             done += blocks
@@ -446,7 +388,7 @@ def _flash_attention_hopper_kernel(
     scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, OVERLAP: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr,
 ):  # fmt: skip
     """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
     dtype: gl.constexpr = query_desc.dtype
@@ -470,7 +412,6 @@ def _flash_attention_hopper_kernel(
         mbarrier.init(value_full.index(slot), count=1)
         mbarrier.init(value_empty.index(slot), count=CONSUMERS)
 
-    LEAST: gl.constexpr = max(CUT, 1) if OVERLAP else CUT + 1
     FIRST: gl.constexpr = 0
     SECOND: gl.constexpr = 1
     THIRD: gl.constexpr = 2
@@ -483,20 +424,20 @@ def _flash_attention_hopper_kernel(
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, LEAST, OVERLAP, FIRST,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, LEAST, OVERLAP, SECOND,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, LEAST, FP8,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, FP8,
                 )),
             ],
             [4, 1], [240, 24],
@@ -509,27 +450,27 @@ def _flash_attention_hopper_kernel(
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, LEAST, OVERLAP, FIRST,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, LEAST, OVERLAP, SECOND,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, LEAST, OVERLAP, THIRD,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, LEAST, FP8,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, FP8,
                 )),
             ],
             [4, 4, 1], [160, 160, 24],
@@ -587,12 +528,12 @@ def launch(
     _flash_attention_hopper_kernel[(programs,)](
         _descriptor(query, row_block), _descriptor(key, key_block), _descriptor(value, value_block),
         _descriptor(out, row_block),
-        lse, *(scales or (lse, lse, lse)),  # the last are not touched
+        lse, *(scales or (None, None, None)),
         scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
         seqlen_q, seqlen_kv, HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
         CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns,
         QUERY_IN_REGISTERS=plan.query_in_registers, SUMS_IN_PARTS=plan.sums_in_parts,
-        FP8=scales is not None, OVERLAP=plan.overlap, num_warps=4,
+        FP8=scales is not None, num_warps=4,
     )  # fmt: skip
 
 
