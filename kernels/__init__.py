@@ -10,6 +10,7 @@ Read in the order of the chapter:
     attention_naive.py           attention with the scores in memory
     flash_attention.py           attention without them
     flash_attention_hopper.py    the same on Hopper, overlapped by hand
+    flash_attention_fp8.py       attention of FP8 tensors
     flash_attention_backward.py  its gradients
     attention_autograd.py        both as one operator that PyTorch trains with
     decode.py                    one query over a long cache, in one launch

@@ -1,6 +1,6 @@
 """``python -m kernels.bench``: our kernels beside their rivals on this machine's GPU, as tables, JSON and plots.
 
-    --only prefill,decode    some of the tables: copy, scores, softmax, prefill, backward, decode, quantised, paged
+    --only prefill,decode    some of the tables: copy, scores, softmax, prefill, prefill_fp8, backward, decode, quantised, paged
     --json FILE              all figures, with device, versions and date; tabs/figures/measured/ holds what the page shows
     --plots FOLDER           what was achieved against the roof, as HTML
 
@@ -27,6 +27,7 @@ from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
 from kernels.flash_attention import flash_attention
 from kernels.flash_attention_backward import flash_attention_backward
+from kernels.flash_attention_fp8 import flash_attention_fp8
 from kernels.measure import FLUSHED_BY, Timing, measure_together
 from kernels.quantize import quantize_fp8, quantize_nvfp4
 from kernels.rivals import (
@@ -47,6 +48,7 @@ PREFILL_TARGETS = {  # (head_dim, causal, seqlen) -> least ratio to the better o
     (64, False, 16384): 1.02, (64, True, 16384): 1.00, (64, False, 4096): 0.97, (64, True, 4096): 0.97,
     (128, False, 1024): 0.90, (128, True, 1024): 0.90, (64, False, 1024): None, (64, True, 1024): None,
 }  # fmt: skip
+PREFILL_FP8_TARGETS = {(128, False, 16384): 1.50, (128, True, 16384): None, (128, False, 4096): None}  # to our bf16
 BACKWARD_TARGETS = {(128, True, 4096): 1.00, (128, True, 16384): 1.00, (128, False, 4096): None, (64, True, 4096): None}
 DECODE_SHAPES = ((1, 4096), (1, 65536), (8, 8192), (32, 4096), (32, 16384), (128, 4096))  # batch, tokens
 SMALL_CACHES = {(1, 1024): 8.0, (4, 1024): 10.0}  # batch, tokens -> most us
@@ -145,6 +147,21 @@ def bench_prefill() -> Iterator[dict]:
                     require_as_published(rival, name, flops / times[rival].median_us / 1e6, published, "TFLOP/s")
         against = ["FlashAttention-3", "cuDNN"] if head_dim == 64 or seqlen == 1024 else ["FlashAttention-3"]
         yield row(name, times, target=target, flops=flops, bytes_moved=4 * query.nbytes, against=against)
+
+
+def bench_prefill_fp8() -> Iterator[dict]:
+    """Beside our bf16, the transposed copy of the values included; quantising is not timed."""
+    for (head_dim, causal, seqlen), target in PREFILL_FP8_TARGETS.items():
+        shape = (TOKENS // seqlen, HIDDEN // head_dim, seqlen, head_dim)
+        halves = [torch.randn(shape, device="cuda").bfloat16() for _ in range(3)]
+        codes, scales = zip(*(quantize_fp8(tensor) for tensor in halves), strict=True)
+        ours = lambda c=codes, s=scales, m=causal: flash_attention_fp8(*c, *s, causal=m)[0]  # noqa: E731
+        half = lambda h=halves, m=causal: flash_attention(*h, causal=m)[0]  # noqa: E731
+        times = measure_together({"ours": ours, "our bf16": half}, repetitions=15)
+        flops = 4 * TOKENS * HIDDEN * seqlen / (2 if causal else 1)
+        work = {"flops": flops, "bytes_moved": 3 * codes[0].nbytes + halves[0].nbytes}
+        name = f"prefill FP8 {head_dim} {'causal' if causal else 'full'} {seqlen}"
+        yield row(name, times, target=target, difference_percent=difference(ours(), half()) * 100, **work)
 
 
 def bench_backward() -> Iterator[dict]:
@@ -260,6 +277,7 @@ TABLES = {
     "quantised": bench_quantised,
     "paged": bench_paged,
     "prefill": bench_prefill,
+    "prefill_fp8": bench_prefill_fp8,
     "backward": bench_backward,
     "scores": bench_scores,
     "softmax": bench_softmax,

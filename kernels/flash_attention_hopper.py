@@ -12,6 +12,10 @@ cuts come first, and the loop over all others has no mask. Under a causal mask a
 after it see. Where it helps, consumers take turns at the tensor cores (TURNS), the query stays in registers
 (QUERY_IN_REGISTERS), and a row's sum is kept in four parts, one a thread, until the end (SUMS_IN_PARTS).
 
+FP8: query, key and value are E4M3 codes, and values come transposed (``flash_attention_fp8``): the matrix instruction takes
+8-bit operands only along the axis that is summed over. It wants four neighbouring probabilities in a thread where the first
+product left two and two; instead of moving them, each 16 tokens of the values stand in the order of what the threads have.
+
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
 
@@ -33,9 +37,10 @@ from kernels import dispatch
 
 ROWS = gl.constexpr(64)  # query rows of a consumer: what one warpgroup's matrix instruction takes
 LN_2 = gl.constexpr(0.6931471805599453)
+FP8_SHIFT = gl.constexpr(8.0)  # log2 of what FP8's probabilities are multiplied by
 # Named barriers of the hardware, one for each consumer; Triton takes low numbers for its own.
 BARRIERS = gl.constexpr(("12", "13", "14"))
-TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
+TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16, torch.float8_e4m3fn: gl.float8e4nv}
 
 
 @gluon.jit
@@ -81,6 +86,7 @@ def _load(
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, CAUSAL: gl.constexpr, CUT: gl.constexpr,
+    FP8: gl.constexpr,
 ):  # fmt: skip
     """The loader: keep STAGES tiles of keys and of values on their way."""
     done = 0  # tiles of keys so far, over all tiles of queries
@@ -107,23 +113,33 @@ def _load(
                 tma.async_copy_global_to_shared(key_desc, [batch, head_kv, first, 0], key_full.index(slot), key_s.index(slot))
                 mbarrier.wait(value_empty.index(slot), phase)
                 mbarrier.expect(value_full.index(slot), value_desc.block_type.nbytes)
-                tma.async_copy_global_to_shared(
-                    value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot)
-                )  # fmt: skip
+                if FP8:
+                    tma.async_copy_global_to_shared(
+                        value_desc, [batch, head_kv, 0, first], value_full.index(slot), value_s.index(slot)
+                    )
+                else:
+                    tma.async_copy_global_to_shared(
+                        value_desc, [batch, head_kv, first, 0], value_full.index(slot), value_s.index(slot)
+                    )
             done += blocks
             turn += 1
 
 
 @gluon.jit
-def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr, SUMS_IN_PARTS: gl.constexpr):
+def _softmax_step(scores, m_i, l_i, scale_log2, MASKED: gl.constexpr, SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr):
     """Probabilities, new maximum (in base 2), new sum, and what the old sum is multiplied by."""
     m_new = gl.maximum(m_i, gl.max(scores, 1) * scale_log2)
     shift = m_new
     if MASKED:
         # A row with no visible key so far has m_new = -inf, and -inf - -inf would be NaN.
         shift = gl.where(m_new == -float("inf"), 0.0, m_new)
-    probs = gl.exp2(scores * scale_log2 - shift[:, None])  # one fused multiply-add and one exponential a score
-    alpha = gl.exp2(m_i - shift)
+    # One fused multiply-add and one exponential a score. The assembler keeps to the order, and each was measured in its own.
+    if FP8:
+        alpha = gl.exp2(m_i - shift)
+        probs = gl.exp2(scores * scale_log2 - (shift - FP8_SHIFT)[:, None])
+    else:
+        probs = gl.exp2(scores * scale_log2 - shift[:, None])
+        alpha = gl.exp2(m_i - shift)
     if SUMS_IN_PARTS:
         parts = _sum_in_parts(probs)
         l_i = l_i * gl.convert_layout(alpha, gl.SliceLayout(1, parts.type.layout))[:, None] + parts
@@ -164,10 +180,12 @@ def _step(
     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty,
     last_visible, offs_n, zeros, scale_log2,
     BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr, MASKED: gl.constexpr, TURNS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, CONSUMER: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """Scores and softmax of tile j, while the values of tile j - 1 are multiplied."""
     OUT: gl.constexpr = acc.type.layout
+    PROBS: gl.constexpr = gl.DotOperandLayout(0, OUT, 4 if FP8 else 2)
+    DTYPE: gl.constexpr = value_s.dtype
     slot = (done + j) % STAGES
     before = (done + j - 1) % STAGES
     mbarrier.wait(key_full.index(slot), ((done + j) // STAGES) & 1)
@@ -175,18 +193,66 @@ def _step(
         _take_turn(CONSUMER)
     scores = warpgroup_mma(query, _matrix(key_s, slot).permute((1, 0)), zeros, use_acc=False, is_async=True)
     mbarrier.wait(value_full.index(before), ((done + j - 1) // STAGES) & 1)
-    acc = warpgroup_mma(probs, _matrix(value_s, before), acc, is_async=True)
+    operand = _probs_operand(probs, DTYPE, PROBS, FP8)
+    acc = warpgroup_mma(operand, _values(value_s, before, FP8), acc, is_async=True)
     if TURNS:
         _pass_on(CONSUMER, CONSUMERS)
     scores = warpgroup_mma_wait(num_outstanding=1, deps=(scores,))
     mbarrier.arrive(key_empty.index(slot), count=1)
     if MASKED:
         scores = gl.where(((blocks - 1 - j) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED, SUMS_IN_PARTS)
+    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, MASKED, SUMS_IN_PARTS, FP8)
     acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
     mbarrier.arrive(value_empty.index(before), count=1)
     acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
-    return gl.convert_layout(new.to(probs.dtype), probs.type.layout), acc, m_i, l_i
+    return _rounded(new, DTYPE, PROBS, FP8), acc, m_i, l_i
+
+
+@gluon.jit
+def _rounded(probs, DTYPE: gl.constexpr, OPERAND: gl.constexpr, FP8: gl.constexpr):
+    """Probabilities as a loop hands them on: the operand itself, or words of four E4M3, for the loop would take bytes apart.
+
+    No thread has another's. Of 16 columns a thread has 0, 1, 8 and 9, which stand side by side in the operand.
+    """
+    if FP8:
+        COUNT: gl.constexpr = probs.shape[0]
+        COLS: gl.constexpr = probs.shape[1]
+        probs = gl.permute(gl.reshape(probs, [COUNT, COLS // 16, 2, 4, 2]), (0, 1, 3, 2, 4))
+        even, odd = gl.split(gl.reshape(probs, [COUNT, COLS // 4, 2, 2]))
+        first, third = gl.split(even)
+        second, fourth = gl.split(odd)
+        return gl.inline_asm_elementwise(
+            """{
+            .reg .b16 a, b;
+            cvt.rn.satfinite.e4m3x2.f32 a, $2, $1;
+            cvt.rn.satfinite.e4m3x2.f32 b, $4, $3;
+            mov.b32 $0, {a, b};
+            }""",
+            "=r,f,f,f,f", [first, second, third, fourth], dtype=gl.int32, is_pure=True, pack=1,
+        )  # fmt: skip
+    else:  # noqa: RET505 - the compiler leaves out branches not taken, but only those of an if with an else
+        return gl.convert_layout(probs.to(DTYPE), OPERAND)
+
+
+@gluon.jit
+def _probs_operand(probs, DTYPE: gl.constexpr, OPERAND: gl.constexpr, FP8: gl.constexpr):
+    """What ``_rounded`` made, as the second product takes it."""
+    if FP8:
+        even = gl.join(probs.to(gl.int8), (probs >> 16).to(gl.int8))
+        odd = gl.join((probs >> 8).to(gl.int8), (probs >> 24).to(gl.int8))
+        codes = gl.reshape(gl.join(even, odd), [probs.shape[0], 4 * probs.shape[1]])
+        return gl.convert_layout(codes, OPERAND).to(DTYPE, bitcast=True)
+    else:  # noqa: RET505
+        return probs
+
+
+@gluon.jit
+def _values(value_s, slot, FP8: gl.constexpr):
+    """A slot's values, [BLOCK_N, HEAD_DIM]."""
+    if FP8:
+        return _matrix(value_s, slot).permute((1, 0))
+    else:  # noqa: RET505
+        return _matrix(value_s, slot)
 
 
 @gluon.jit
@@ -198,18 +264,21 @@ def _matrix(buffers, slot):
 
 @gluon.jit
 def _consume(
-    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
+    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv, softmax_scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, CONSUMER: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """A consumer: 64 rows of each tile of queries."""
-    SCORES: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, BLOCK_N, 16])
-    OUT: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, HEAD_DIM, 16])
-    PROBS: gl.constexpr = gl.DotOperandLayout(operand_index=0, parent=OUT, k_width=2)
-    dtype: gl.constexpr = out_desc.dtype
+    DEPTH: gl.constexpr = 32 if FP8 else 16  # of the matrix instruction
+    SCORES: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, BLOCK_N, DEPTH])
+    OUT: gl.constexpr = gl.NVMMADistributedLayout(version=[3, 0], warps_per_cta=[4, 1], instr_shape=[16, HEAD_DIM, DEPTH])
+    PROBS: gl.constexpr = gl.DotOperandLayout(operand_index=0, parent=OUT, k_width=DEPTH // 8)
+    dtype: gl.constexpr = key_s.dtype
+    scale_log2 = softmax_scale_log2
+    out_scale = 1.0
     offs_n = gl.arange(0, BLOCK_N, gl.SliceLayout(0, SCORES))
     offs_m = CONSUMER * ROWS + gl.arange(0, ROWS, gl.SliceLayout(1, SCORES))
     zeros = gl.zeros([ROWS, BLOCK_N], gl.float32, SCORES)
@@ -223,6 +292,10 @@ def _consume(
             batch, head, row, blocks = _tile(
                 first_pair, pairs_here, tile, tiles_m, num_heads_q, seqlen_q, seqlen_kv, BLOCK_N, CONSUMERS, CAUSAL, CUT
             )  # fmt: skip
+            if FP8:
+                head_kv = head // group_size
+                scale_log2 = softmax_scale_log2 * gl.load(query_scale_ptr + head) * gl.load(key_scale_ptr + head_kv)
+                out_scale = gl.load(value_scale_ptr + head_kv)
             last_visible = gl.full([ROWS], 0, gl.int32, gl.SliceLayout(1, SCORES)) + (seqlen_kv - 1)
             if CAUSAL:
                 last_visible = gl.minimum(last_visible, row + offs_m + (seqlen_kv - seqlen_q))
@@ -245,7 +318,7 @@ def _consume(
             mbarrier.wait(query_full.index(CONSUMER), turn & 1)
             mbarrier.wait(key_full.index(slot), (done // STAGES) & 1)
             if QUERY_IN_REGISTERS:
-                query = _matrix(query_s, CONSUMER).load(gl.DotOperandLayout(operand_index=0, parent=SCORES, k_width=2))
+                query = _matrix(query_s, CONSUMER).load(gl.DotOperandLayout(0, SCORES, DEPTH // 8))
                 mbarrier.arrive(query_empty.index(CONSUMER), count=1)
             else:
                 query = _matrix(query_s, CONSUMER)
@@ -256,27 +329,27 @@ def _consume(
                 _pass_on(CONSUMER, CONSUMERS)
             scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
             mbarrier.arrive(key_empty.index(slot), count=1)
-            if CUT > 0:
-                scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
             m_i = gl.full([ROWS], -float("inf"), gl.float32, gl.SliceLayout(1, SCORES))
             l_i = gl.zeros([ROWS], gl.float32, gl.SliceLayout(1, SCORES))
             if SUMS_IN_PARTS:
                 l_i = _sum_in_parts(zeros)
-            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS)
-            probs = gl.convert_layout(new.to(dtype), PROBS)
             acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
+            if CUT > 0:
+                scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
+            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
+            probs = _rounded(new, dtype, PROBS, FP8)
             # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
             for j in gl.static_range(1, CUT):
                 probs, acc, m_i, l_i = _step(
                     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
                     key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, CONSUMER,
+                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
                 )  # fmt: skip
             for j in range(max(CUT, 1), blocks):
                 probs, acc, m_i, l_i = _step(
                     j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
                     key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, CONSUMER,
+                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
                 )  # fmt: skip
             if not QUERY_IN_REGISTERS:
                 mbarrier.arrive(query_empty.index(CONSUMER), count=1)
@@ -284,7 +357,8 @@ def _consume(
             turn += 1
             slot = (done - 1) % STAGES
             mbarrier.wait(value_full.index(slot), ((done - 1) // STAGES) & 1)
-            acc = warpgroup_mma(probs, _matrix(value_s, slot), acc, is_async=True)
+            operand = _probs_operand(probs, dtype, PROBS, FP8)
+            acc = warpgroup_mma(operand, _values(value_s, slot, FP8), acc, is_async=True)
             acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
             mbarrier.arrive(value_empty.index(slot), count=1)
 
@@ -293,12 +367,13 @@ def _consume(
             # A row with no visible key: l_i = 0, out = 0 / 1, lse = -inf.
             empty = l_i == 0.0
             safe = gl.where(empty, 1.0, l_i)
-            lse = gl.where(empty, -float("inf"), (m_i + gl.log2(safe)) * LN_2)
+            shift = FP8_SHIFT if FP8 else 0.0
+            lse = gl.where(empty, -float("inf"), (m_i + gl.log2(safe) - shift) * LN_2)
             rows = row + offs_m
             gl.store(lse_ptr + (batch.to(gl.int64) * num_heads_q + head) * seqlen_q + rows, lse, mask=rows < seqlen_q)
-            acc = acc * gl.convert_layout(1.0 / safe, gl.SliceLayout(1, OUT))[:, None]
+            acc = acc * gl.convert_layout(out_scale / safe, gl.SliceLayout(1, OUT))[:, None]
             tma.store_wait(pendings=0)  # the last tile has left the buffer
-            _matrix(out_s, CONSUMER).store(acc.to(dtype))
+            _matrix(out_s, CONSUMER).store(acc.to(out_desc.dtype))
             fence_async_shared()
             # rows beyond seqlen_q are not written
             tma.async_copy_shared_to_global(out_desc, [batch, head, row + CONSUMER * ROWS, 0], out_s.index(CONSUMER))
@@ -309,18 +384,18 @@ def _consume(
 
 @gluon.jit
 def _flash_attention_hopper_kernel(
-    query_desc, key_desc, value_desc, out_desc, lse_ptr,
+    query_desc, key_desc, value_desc, out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr,
     scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr,
 ):  # fmt: skip
     """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
     dtype: gl.constexpr = query_desc.dtype
     query_s = gl.allocate_shared_memory(dtype, [CONSUMERS, 1, 1, ROWS, HEAD_DIM], query_desc.layout)
-    out_s = gl.allocate_shared_memory(dtype, [CONSUMERS, 1, 1, ROWS, HEAD_DIM], query_desc.layout)
+    out_s = gl.allocate_shared_memory(out_desc.dtype, [CONSUMERS, 1, 1, ROWS, HEAD_DIM], out_desc.layout)
     key_s = gl.allocate_shared_memory(dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], key_desc.layout)
-    value_s = gl.allocate_shared_memory(dtype, [STAGES, 1, 1, BLOCK_N, HEAD_DIM], value_desc.layout)
+    value_s = gl.allocate_shared_memory(dtype, [STAGES] + value_desc.block_type.shape, value_desc.layout)
     # "full" is signalled by the copy engine, "empty" by each consumer that reads the buffer
     query_full = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
     query_empty = gl.allocate_shared_memory(gl.int64, [CONSUMERS, 1], mbarrier.MBarrierLayout())
@@ -345,22 +420,24 @@ def _flash_attention_hopper_kernel(
         gl.warp_specialize(
             [
                 (_consume, (
-                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FIRST,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+                    seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
                 )),
                 (_consume, (
-                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, SECOND,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+                    seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, FP8,
                 )),
             ],
             [4, 1], [240, 24],
@@ -369,28 +446,31 @@ def _flash_attention_hopper_kernel(
         gl.warp_specialize(
             [
                 (_consume, (
-                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FIRST,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+                    seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
                 )),
                 (_consume, (
-                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, SECOND,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+                    seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
                 )),
                 (_consume, (
-                    out_desc, lse_ptr, query_s, key_s, value_s, out_s,
+                    out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
-                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, seqlen_q, seqlen_kv, scale_log2,
-                    HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, THIRD,
+                    tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+                    seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
-                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
+                    BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT, FP8,
                 )),
             ],
             [4, 4, 1], [160, 160, 24],
@@ -398,12 +478,13 @@ def _flash_attention_hopper_kernel(
 
 
 def can_take(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
-    """Whether the copy engine can address these: half precision, head_dim 64 or 128, rows and strides of whole 16 bytes."""
+    """Whether the copy engine can address these: not float32, head_dim 64 or 128, rows and strides of whole 16 bytes."""
     return (
         query.dtype in TYPES
         and query.shape[-1] in (64, 128)
         and all(
-            tensor.data_ptr() % 16 == 0 and all(stride * 2 % 16 == 0 and stride > 0 for stride in tensor.stride()[:-1])
+            tensor.data_ptr() % 16 == 0
+            and all(stride * tensor.element_size() % 16 == 0 and stride > 0 for stride in tensor.stride()[:-1])
             for tensor in (query, key, value)
         )
     )
@@ -423,14 +504,18 @@ def _most_cut(seqlen_q: int, seqlen_kv: int, plan: dispatch.HopperPlan, *, causa
 def launch(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, out: torch.Tensor, lse: torch.Tensor,
     *, causal: bool, scale_log2: float, plan: dispatch.HopperPlan,
+    scales: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
 ) -> None:  # fmt: skip
-    """Fill out and lse. The arguments are those of ``flash_attention``, checked; seqlen_kv is not 0, and ``can_take`` holds."""
+    """Fill out and lse. The arguments are those of ``flash_attention``, checked; seqlen_kv is not 0, and ``can_take`` holds.
+
+    Args:
+        scales: of FP8's query, key and value, one number a head; then these are E4M3, and value is what
+            ``flash_attention_fp8.transposed`` makes of it.
+    """
     batch, num_heads_q, seqlen_q, head_dim = query.shape
     _, num_heads_kv, seqlen_kv, _ = key.shape
-    dtype = TYPES[query.dtype]
     row_block, key_block = [1, 1, ROWS.value, head_dim], [1, 1, plan.block_n, head_dim]
-    row_layout = gl.NVMMASharedLayout.get_default_for(row_block, dtype)
-    key_layout = gl.NVMMASharedLayout.get_default_for(key_block, dtype)
+    value_block = [1, 1, head_dim, plan.block_n] if scales else key_block
     tiles_m = -(-seqlen_q // (ROWS.value * plan.consumers))
     pairs = num_heads_q * batch
     group_size = num_heads_q // num_heads_kv
@@ -441,12 +526,17 @@ def launch(
     waves_at_once = -(-pairs_at_once * tiles_m // programs)
     waves = -(-pairs // pairs_at_once) * waves_at_once
     _flash_attention_hopper_kernel[(programs,)](
-        TensorDescriptor.from_tensor(query, row_block, row_layout),
-        TensorDescriptor.from_tensor(key, key_block, key_layout),
-        TensorDescriptor.from_tensor(value, key_block, key_layout),
-        TensorDescriptor.from_tensor(out, row_block, row_layout),
-        lse, scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
+        _descriptor(query, row_block), _descriptor(key, key_block), _descriptor(value, value_block),
+        _descriptor(out, row_block),
+        lse, *(scales or (None, None, None)),
+        scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
         seqlen_q, seqlen_kv, HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
         CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns,
-        QUERY_IN_REGISTERS=plan.query_in_registers, SUMS_IN_PARTS=plan.sums_in_parts, num_warps=4,
+        QUERY_IN_REGISTERS=plan.query_in_registers, SUMS_IN_PARTS=plan.sums_in_parts,
+        FP8=scales is not None, num_warps=4,
     )  # fmt: skip
+
+
+def _descriptor(tensor: torch.Tensor, block: list[int]) -> TensorDescriptor:
+    """How the copy engine moves blocks of this tensor."""
+    return TensorDescriptor.from_tensor(tensor, block, gl.NVMMASharedLayout.get_default_for(block, TYPES[tensor.dtype]))

@@ -5,6 +5,8 @@ NOT fast and NOT a kernel: memory grows with seqlen_q * seqlen_kv. Works on any 
 
 import torch
 
+from kernels.quantize import dequantize_fp8
+
 ROWS_AT_ONCE = 1024  # query rows whose scores are held at the same time: 16384 keys x 16 heads stay under 3 GB
 
 
@@ -85,6 +87,28 @@ def attention_reference(
         probs = torch.exp(scores - shift)
         out[..., rows, :] = probs @ values
     return out.flatten(1, 2), lse.flatten(1, 2)
+
+
+def attention_fp8_reference(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    query_scale: torch.Tensor,
+    key_scale: torch.Tensor,
+    value_scale: torch.Tensor,
+    *,
+    causal: bool = False,
+    softmax_scale: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """``attention_reference`` of what E4M3 codes stand for, each times the scale of its head.
+
+    Args:
+        query, key, value: uint8 holding E4M3, of the shapes of ``attention_reference``.
+        query_scale: [num_heads_q]; key_scale, value_scale: [num_heads_kv].
+    """
+    codes = ((query, query_scale), (key, key_scale), (value, value_scale))
+    values = (dequantize_fp8(tensor, scale, dtype=torch.float64) for tensor, scale in codes)
+    return attention_reference(*values, causal=causal, softmax_scale=softmax_scale)
 
 
 def attention_backward_reference(

@@ -60,7 +60,7 @@ TILES = {
 HOPPER_TILES = {
     "nvfp4": [(64, 2, 4), (64, 4, 2), (32, 2, 6), (32, 4, 3)],
     "fp8": [(64, 4, 2), (64, 2, 4), (32, 2, 6)],
-    "paged": [(32, 4, 2), (64, 2, 4), (32, 2, 6)],
+    "paged": [(32, 4, 2), (32, 2, 4), (64, 2, 4), (32, 2, 6)],
 }
 # block_m, block_n, warps, stages of the two kernels of the gradients; each of one list is timed with the first of the other
 BACKWARD_QUERIES = [(128, 64, 8, 3), (64, 64, 4, 3), (64, 64, 4, 2), (128, 128, 8, 2), (128, 64, 8, 2)]

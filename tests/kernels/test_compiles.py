@@ -11,6 +11,7 @@ from kernels.decode_nvfp4 import decode_attention_nvfp4
 from kernels.decode_paged import decode_attention_paged
 from kernels.flash_attention import flash_attention
 from kernels.flash_attention_backward import flash_attention_backward
+from kernels.flash_attention_fp8 import flash_attention_fp8, transposed
 from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_naive, softmax_online, softmax_safe
@@ -82,6 +83,54 @@ def test_compiles_without_spills(uses, capability):
     for binary in compiled:
         assert binary.spill_bytes == 0, f"{binary.kernel} spills {binary.spill_bytes} bytes on sm_{capability}"
         assert binary.shared_bytes <= SHARED_MEMORY_LIMIT[capability], f"{binary.kernel} needs {binary.shared_bytes} bytes"
+
+
+def prefill_fp8(head_dim, *, causal):
+    query, cache = (of(1, heads, 4096, head_dim, dtype=torch.uint8) for heads in (8, 2))
+    scales = of(8, dtype=torch.float32), of(2, dtype=torch.float32), of(2, dtype=torch.float32)
+    flash_attention_fp8(query, cache, cache, *scales, causal=causal)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+@pytest.mark.parametrize("capability", [89, 90, 120])
+def test_fp8_prefill_compiles_without_spills(capability, head_dim):
+    transpose, attend = compile_launches(lambda: prefill_fp8(head_dim, causal=True), capability)
+    (plainly,) = compile_launches(lambda: transposed(of(1, 2, 4096, head_dim, dtype=torch.uint8)), capability)
+
+    for_hopper = capability == 90 and head_dim > 32
+    assert attend.kernel == ("_flash_attention_hopper_kernel" if for_hopper else "_flash_attention_fp8_kernel")
+    assert transpose.spill_bytes == plainly.spill_bytes == attend.spill_bytes == 0
+    assert attend.shared_bytes <= SHARED_MEMORY_LIMIT[capability]
+
+
+@pytest.mark.slow
+def test_one_key_in_fp8_compiles_for_hopper_without_spills():
+    """Its number is a constant for the compiler, which then folds what it can of the mask."""
+
+    def one_key():
+        cache, scale = of(1, 2, 1, 128, dtype=torch.uint8), of(2, dtype=torch.float32)
+        flash_attention_fp8(of(1, 2, 255, 128, dtype=torch.uint8), cache, cache, scale, scale, scale)
+
+    _, attend = compile_launches(one_key, 90)
+
+    assert attend.kernel == "_flash_attention_hopper_kernel"
+    assert attend.spill_bytes == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
+def test_probabilities_in_fp8_go_from_product_to_product_in_place(causal):
+    _, attend = compile_launches(lambda: prefill_fp8(128, causal=causal), 90)
+
+    # two instructions for four probabilities, and none that takes words apart or trades them between threads
+    assert "e4m3.e4m3" in attend.asm["ptx"] and "prmt" not in attend.asm["ptx"]
+
+
+@pytest.mark.parametrize("capability", [75, 80, 86])
+def test_fp8_prefill_is_refused_where_no_matrix_unit_takes_it(capability):
+    with pytest.raises(ValueError, match="whose matrix unit takes no FP8: it needs compute capability 8.9"):
+        compile_launches(lambda: prefill_fp8(128, causal=False), capability)
 
 
 def decode_many(kind):

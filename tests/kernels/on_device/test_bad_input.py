@@ -11,6 +11,7 @@ from kernels.decode_paged import decode_attention_paged
 from kernels.dispatch import BackwardPlan, BackwardTiles
 from kernels.flash_attention import flash_attention
 from kernels.flash_attention_backward import flash_attention_backward
+from kernels.flash_attention_fp8 import flash_attention_fp8
 from kernels.roof import copy
 from kernels.scores import scores
 from kernels.softmax import softmax_online, softmax_safe
@@ -51,6 +52,25 @@ def test_attention_refuses(attention, half):
             attention(query, cache, cache, softmax_scale=scale)
     with pytest.raises(ValueError, match="value is on meta and must be on .*, where query is"):
         attention(query, cache, cache.to("meta"))
+
+
+def test_attention_fp8_refuses(codes, device):
+    query, cache = codes(1, 4, 5, 64), codes(1, 2, 7, 64)
+    four, two = torch.ones(4, device=device), torch.ones(2, device=device)
+    for arguments, sentence in [
+        ((query.int(), cache, cache, four, two, two), "query has dtype torch.int32 and must have one of: uint8"),
+        ((query, cache, cache, four.half(), two, two), "query_scale has dtype torch.float16 and must have one of: float32"),
+        ((query, cache, cache, two, two, two), r"query_scale has shape \[2\] and must have \[4\]"),
+        ((query, cache, cache, four, two, four), r"value_scale has shape \[4\] and must have \[2\]"),
+        ((query, codes(1, 3, 7, 64), codes(1, 3, 7, 64), four, two, two), "num_heads_q=4 must be a multiple of"),
+        ((query, cache, codes(1, 2, 8, 64), four, two, two), r"value has shape \[1, 2, 8, 64\] and must have"),
+        ((query[..., :16], cache[..., :16], cache[..., :16], four, two, two), "head_dim=16 must be one of 32, 64, 128"),
+        ((query, cache.transpose(2, 3), cache, four, two, two), "key has stride 64 in its last axis and must have 1"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            flash_attention_fp8(*arguments)
+    with pytest.raises(ValueError, match="dtype=torch.float32 must be torch.float16 or torch.bfloat16"):
+        flash_attention_fp8(query, cache, cache, four, two, two, dtype=torch.float32)
 
 
 @pytest.mark.parametrize("block", [8, 48])
