@@ -14,7 +14,7 @@ from labs.declaration import Lab
 
 KEYS = 128  # and as many channels: the value of key j is 1 in channel j alone
 HEIGHT = 1.25  # of a query, times its key
-SCALE = 0.075  # a score of 12, and about 4 for the next one at most: no more, so that what lacks the key is still a number in fp16
+SCALE = 0.075  # a score of 12, about 4 for the next one at most: no more, so that what lacks the key is still a number in fp16
 PEAKS = (0, 1, 15, 16, 31, 32, 33, 63, 64, 65, 100, 127)
 ALL = 0.1  # a weight of 1 is known within this
 SHOWN = 3
