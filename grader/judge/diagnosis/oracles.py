@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -274,7 +273,7 @@ def fits(rule: Bug, finding: Finding) -> bool | None:
             return False
         return True if bool(torch.isfinite(finding.out).any()) else None  # NaN everywhere is like any other NaN everywhere
     if to_rule <= _within(rule) * comparison.limit and comparison.error is not None:
-        return True if to_rule * FIT_MARGIN <= comparison.error else None
+        return True if to_rule * _margin(rule) <= comparison.error else None
     return False
 
 
@@ -289,6 +288,11 @@ def _within(rule: Bug) -> float:
     return FIT_LIMITS * float(getattr(rule, "noise", 1.0))
 
 
+def _margin(rule: Bug) -> float:
+    """How many times better than the truth; where a rule must come as close as that, what is wrong is off by little."""
+    return FIT_MARGIN * min(1.0, 2.0 * float(getattr(rule, "noise", 1.0)))
+
+
 def _distance(rule: Bug, finding: Finding) -> float:
     """`relative_distance` of out to the rule's answer. Beside cells that overflow in out's type a row's size is that of all
     its cells, since what rounding does to it comes from them.
@@ -299,14 +303,14 @@ def _distance(rule: Bug, finding: Finding) -> float:
     if slack:
         answer = _nearest_multiple(answer, finding.out.double(), slack)
     rounded = answer.to(finding.out.dtype).double()
-    distance = relative_distance(finding.out, rounded, finding.row_size)
-    overflowed = torch.isfinite(answer) & ~torch.isfinite(rounded)
-    if not math.isfinite(distance) or distance == 0 or not bool(overflowed.any()):
-        return distance
-    finite = torch.isfinite(rounded)
-    off = torch.where(finite, (finding.out.double() - rounded).abs(), 0.0).flatten(0, -2).norm(dim=-1)
-    size = torch.where(torch.isfinite(answer), answer, 0.0).flatten(0, -2).norm(dim=-1)
-    return float((off / size.clamp(min=1e-30)).max())
+    overflowed = torch.isinf(rounded)
+    row_size = finding.row_size
+    if bool(overflowed.any()):
+        largest = torch.finfo(finding.prepared.case.dtype).max  # at least, where the rule rounds by itself
+        cells = torch.where(torch.isfinite(answer), answer, largest) * overflowed.any(dim=-1, keepdim=True)
+        size = cells.reshape(-1, cells.shape[-1]).norm(dim=1)
+        row_size = size if row_size is None else torch.maximum(row_size.double(), size)
+    return relative_distance(finding.out, rounded, row_size)
 
 
 def _as_out(rule: Bug, finding: Finding) -> torch.Tensor:

@@ -62,6 +62,8 @@ def few_bits(failed: Sequence[Finding]) -> Diagnosis | None:
 
 def by_little(failed: Sequence[Finding]) -> Diagnosis | None:
     """16-bit answers that are off by no more than a few digits of 8 bits."""
+    if any(finding.prepared.out_dtype == torch.float32 for finding in failed):
+        return None  # which have more to lose
     errors = [finding.comparison.error if finding.comparison is not None else None for finding in failed]
     known = [error for error in errors if error is not None and error <= EIGHT_BITS]
     if not errors or len(known) < len(errors):
