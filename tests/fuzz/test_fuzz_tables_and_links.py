@@ -8,7 +8,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from spoiling import ANY_JSON, changed_json
 
@@ -73,10 +73,11 @@ def test_a_table_reads_back_as_it_was(lines):
 
 def bare(cell):
     """On one line, without the apostrophes before what would be computed."""
-    return re.sub(r"([;\t] *)'(?=[-=+@＝＋－＠])", r"\1", " ".join(cell.splitlines())).removeprefix("'")
+    return re.sub(r"([;\t][ \"]*)'(?=[-=+@＝＋－＠])", r"\1", " ".join(cell.splitlines())).removeprefix("'")
 
 
 @given(st.lists(st.lists(CELLS | PARTED, min_size=1, max_size=4), min_size=1, max_size=4))
+@example([[';"=']])
 def test_nothing_computes_where_lines_are_parted_at_semicolons(lines):
     """As a spreadsheet does where commas are decimal. The first cell of a line begins as it does at commas."""
     text = write(lines)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 FORMULA = tuple("=+-@＝＋－＠")  # a spreadsheet would compute a cell that begins so; some read the wide signs, too
-# Where commas are decimal a spreadsheet may part lines at semicolons or tabs instead: cells begin there, too.
-_BEGINS = re.compile(r"([;\t] *)(?=[=+\-@＝＋－＠])")
+# Where commas are decimal a spreadsheet may part lines at semicolons or tabs instead: cells begin there, too, quoted or not.
+_BEGINS = re.compile(r"([;\t][ \"]*)(?=[=+\-@＝＋－＠])")
 
 
 def number(value: float | None) -> str:
