@@ -70,8 +70,7 @@ def _counted(finding: Finding, a: Attention) -> dict[int, tuple[int, int]] | Non
     limit = LIMITS * finding.comparison.limit
     left = (got - factor[..., None] * want).norm(dim=-1) / (factor.abs() * size.sqrt()).clamp(min=1e-30)
     off = left > limit
-    seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
-    total = torch.exp(a.scores().masked_fill(~seen, -torch.inf)).sum(-1).reshape(factor.shape)
+    total = torch.exp(a.scores().masked_fill(~a.counted(), -torch.inf)).sum(-1).reshape(factor.shape)
     count = total * (1 / factor.clamp(min=1e-30) - 1)
     unsure = total * SIGMAS * left.clamp(min=LEAST) * got.shape[-1] ** -0.5 / factor.clamp(min=1e-30).square()
     counted: dict[int, tuple[int, int]] = {}

@@ -108,6 +108,10 @@ class Attention:
             seen &= self.distance() > -self.window
         return seen[None, None]
 
+    def counted(self) -> torch.Tensor:
+        """[batch, 1, rows, keys]: what each row may count, by mask and kv_len."""
+        return self.visible() & (torch.arange(self.keys) < self.kv_len[:, None])[:, None, None, :]
+
 
 def _softmax(given: Inputs) -> Attention:
     x = given["x"].double()

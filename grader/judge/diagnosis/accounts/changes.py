@@ -225,8 +225,7 @@ def rounded_statistics(names: str, to: torch.dtype | None) -> Callable[[torch.Te
     """The last pass takes m and l ("m", "l", "ml"), or m + log l ("s"), out of memory that holds numbers of that type."""
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
-        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
-        x = a.scores().masked_fill(~seen, -math.inf)
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
         m = x.amax(-1, keepdim=True).clamp(min=-1e300)
         total = torch.exp(x - m).sum(-1, keepdim=True)
         if names == "s":
@@ -320,7 +319,7 @@ def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         assert a.value is not None
-        seen = a.visible() & (torch.arange(a.keys) < a.kv_len[:, None])[:, None, None, :]
+        seen = a.counted()
         x = a.scores()
         m = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         total = torch.exp(x - m).masked_fill(~seen, 0.0).sum(-1, keepdim=True)
@@ -361,10 +360,8 @@ def exchanged(part: Part, of: str) -> Callable[[torch.Tensor, Attention], torch.
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         assert a.value is not None
-        lane = torch.arange(a.keys)
-        seen = a.visible() & (lane < a.kv_len[:, None])[:, None, None, :]
-        which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
-        x = a.scores().masked_fill(~seen, -math.inf)
+        which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
         own = [x.masked_fill(which != number, -math.inf) for number in (0, 1)]
         tops = [each.amax(-1, keepdim=True) for each in own]
         top = torch.maximum(*tops).clamp(min=-1e300)
@@ -394,9 +391,8 @@ def merged(
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         assert a.value is not None
-        lane = torch.arange(a.keys)
-        seen = a.visible() & (lane < a.kv_len[:, None])[:, None, None, :]
-        which = part(lane[None, :], a.kv_len[:, None])[:, None, None, :]
+        seen = a.counted()
+        which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
         x, value = a.scores(), a.by_head(a.value)
         top = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         base = top.clamp(min=0.0 if of_none else -math.inf).masked_fill(top == -math.inf, 0.0)
