@@ -76,6 +76,23 @@ def _over_keys(
 
 
 @triton.jit
+def keys_of_tile(
+    tile_m, offs_m, seqlen_q, seqlen_kv, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr
+):  # fmt: skip
+    """The last key that each row of the tile may see, [BLOCK_M]; from which key on a mask is needed; where keys end."""
+    last_visible = tl.zeros([BLOCK_M], tl.int32) + seqlen_kv - 1
+    stop = seqlen_kv
+    unmasked = seqlen_kv
+    if CAUSAL:
+        shift = seqlen_kv - seqlen_q  # aligned to the bottom-right corner: the last query sees all keys
+        last_visible = tl.minimum(last_visible, offs_m + shift)
+        stop = tl.minimum(stop, (tile_m + 1) * BLOCK_M + shift)
+        unmasked = tl.minimum(unmasked, tile_m * BLOCK_M + shift + 1)
+    unmasked = tl.maximum(unmasked, 0) // BLOCK_N * BLOCK_N
+    return last_visible, unmasked, stop
+
+
+@triton.jit
 def _flash_attention_kernel(
     query_ptr, key_ptr, value_ptr, out_ptr, lse_ptr,
     scale_log2, seqlen_q, seqlen_kv, group_size,
@@ -103,15 +120,7 @@ def _flash_attention_kernel(
     )
     query = tl.load(query_ptrs, mask=mask_m[:, None], other=0.0)
 
-    last_visible = tl.zeros([BLOCK_M], tl.int32) + seqlen_kv - 1
-    stop = seqlen_kv
-    unmasked = seqlen_kv
-    if CAUSAL:
-        shift = seqlen_kv - seqlen_q  # aligned to the bottom-right corner: the last query sees all keys
-        last_visible = tl.minimum(last_visible, offs_m + shift)
-        stop = tl.minimum(stop, (tile_m + 1) * BLOCK_M + shift)
-        unmasked = tl.minimum(unmasked, tile_m * BLOCK_M + shift + 1)
-    unmasked = tl.maximum(unmasked, 0) // BLOCK_N * BLOCK_N
+    last_visible, unmasked, stop = keys_of_tile(tile_m, offs_m, seqlen_q, seqlen_kv, BLOCK_M, BLOCK_N, CAUSAL)
 
     m_i = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l_i = tl.zeros([BLOCK_M], tl.float32)

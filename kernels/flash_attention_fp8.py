@@ -28,7 +28,7 @@ from kernels.checks import (
     require_shape,
 )
 from kernels.dispatch import attention_fp8_plan, converts_e4m3
-from kernels.flash_attention import LN_2, LOG2_E
+from kernels.flash_attention import LN_2, LOG2_E, keys_of_tile
 from kernels.online_softmax import online_softmax_step
 
 FP8_SHIFT = tl.constexpr(8.0)  # log2 of what probabilities are multiplied by
@@ -142,15 +142,7 @@ def _flash_attention_fp8_kernel(
     query = tl.load(query_ptrs, mask=mask_m[:, None], other=0).to(tl.float8e4nv, bitcast=True)
     scale_log2 = softmax_scale_log2 * tl.load(query_scale_ptr + head) * tl.load(key_scale_ptr + head_kv)
 
-    last_visible = tl.zeros([BLOCK_M], tl.int32) + seqlen_kv - 1
-    stop = seqlen_kv
-    unmasked = seqlen_kv
-    if CAUSAL:
-        shift = seqlen_kv - seqlen_q  # aligned to the bottom-right corner: the last query sees all keys
-        last_visible = tl.minimum(last_visible, offs_m + shift)
-        stop = tl.minimum(stop, (tile_m + 1) * BLOCK_M + shift)
-        unmasked = tl.minimum(unmasked, tile_m * BLOCK_M + shift + 1)
-    unmasked = tl.maximum(unmasked, 0) // BLOCK_N * BLOCK_N
+    last_visible, unmasked, stop = keys_of_tile(tile_m, offs_m, seqlen_q, seqlen_kv, BLOCK_M, BLOCK_N, CAUSAL)
 
     m_i = tl.full([BLOCK_M], -float("inf"), tl.float32)
     l_i = tl.zeros([BLOCK_M], tl.float32)
