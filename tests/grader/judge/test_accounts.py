@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grader.judge.case.inputs import prepare
-from grader.judge.diagnosis.accounts.attention import READERS
+from grader.judge.diagnosis.accounts.attention import READERS, Attention
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, _product, answer
 from grader.judge.verdict.gate import compare, limit_for
@@ -80,3 +80,12 @@ def test_two_changes_are_both_made_and_contrary_ones_are_not_joined():
     assert both.changed == {"divisions": 0, "base": 2.0}
     assert Way(divisions=0).joined(Way(divisions=2)) is None
     assert softmax_of([0.0, 1.0], **both.changed) == pytest.approx([math.exp(-2.0), 1.0])
+
+
+def test_a_row_counts_what_the_mask_and_its_sequences_length_leave():
+    kv_len = torch.tensor([0, 3, 5])
+    rows, keys = torch.zeros(3, 1, 2, 8), torch.zeros(3, 1, 5, 8)
+    whole = Attention(kv_len=kv_len, dtype=torch.float16, out_shape=(3, 1, 2, 8), query=rows, key=keys)
+
+    assert whole.counted().sum(-1).squeeze(1).tolist() == [[0, 0], [3, 3], [5, 5]]
+    assert whole.but(causal=True).counted().sum(-1).squeeze(1).tolist() == [[0, 0], [3, 3], [4, 5]]
