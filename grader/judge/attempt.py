@@ -29,10 +29,12 @@ from grader.judge.case.inputs import SEED_BYTES, PreparedCase, prepare
 from grader.judge.case.judged import Finding, Judged
 from grader.judge.case.outcome import Again, Briefing, Outcome
 from grader.judge.case.part import spared
+from grader.judge.cpu.repairing import Trial, repair
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.cpu.watching import allowed_s, watched
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
 from grader.judge.diagnosis.probes.asking import ENDINGS, SECONDS, AskedQuestion, ask
+from grader.judge.diagnosis.repaired import Repair
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
@@ -47,6 +49,7 @@ from labs.declaration import GROUPS, Lab
 
 MODES = ("check", "submit")
 NEEDS_GPU = "needs a GPU"
+REPAIR_S, LEAST_REPAIR_S, MOST_REPAIR_S = 8.0, 2.0, 4.0  # asking and looking for a repair together, where asking leaves so much
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +175,10 @@ class Attempt(abc.ABC):
             answered: list[AskedQuestion] = spared("questions", lambda: self._ask(inquiry), [])
         with self._marked("follow"):
             origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
+        with self._marked("repair"):
+            found: Repair | None = spared("repair", lambda: self._repair(inquiry, findings, answered), None)
         with self._marked("diagnose"):
-            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins), plain)
+            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found), plain)
         took_s = time.perf_counter() - clock
         with self._marked("watch"):
             trace = spared("trace", lambda: self._watch(execution.cases, took_s), None)
@@ -259,15 +264,32 @@ class Attempt(abc.ABC):
         if finding is None or not self._request.source or self._cancelled():
             return ()
         prepared = finding.prepared
-        if any(tensor.device.type != "cpu" for tensor in prepared.tensors.values()):  # no question of ours is asked there
-            with torch.device("cpu"):
-                prepared = prepare(self._lab, prepared.case, self._request.seed)
+        with torch.device("cpu"):
+            prepared = self._on_cpu(prepared)
         with CpuRunner(self._sandbox, self._submission, [prepared], self._cancelled, Allowance(SECONDS)) as runner:
             if runner.load() is not None:
                 return ()
             done = runner.run(prepared, Again(origins=True)).done
         lines = self._request.source.count("\n") + 1
         return tuple(origin for origin in done.facts.origins if (origin.line or 0) <= lines) if done is not None else ()
+
+    def _repair(self, inquiry: Inquiry, findings: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Repair | None:
+        """A small change of the source that repairs it, where nothing names the bug."""
+        if not self._request.source or self._cancelled() or not inquiry.is_open(answered):
+            return None
+        visible = [finding for finding in findings if finding.visible and "cpu" in finding.prepared.case.devices]
+        asked = [finding for each in answered for finding in each.findings]
+        with torch.device("cpu"):
+            seconds = min(max(REPAIR_S - self._phases["ask"], LEAST_REPAIR_S), MOST_REPAIR_S)
+            first = inquiry.speaking_for(answered)
+            trial = Trial.of([*visible, *asked], self._on_cpu, first=first, seconds=seconds)
+        return repair(self._sandbox, self._submission, trial, self._cancelled) if trial.failed else None
+
+    def _on_cpu(self, prepared: PreparedCase) -> PreparedCase:
+        """The same case in the interpreter; what the kernel was asked is there already."""
+        if all(tensor.device.type == "cpu" for tensor in prepared.tensors.values()):
+            return prepared
+        return prepare(self._lab, prepared.case, self._request.seed)
 
     def _watch(self, cases: Sequence[Judged], took_s: float) -> Trace | None:
         """One visible case as it is played after the attempt; None for records, whose source is elsewhere."""

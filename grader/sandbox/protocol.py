@@ -8,6 +8,7 @@ Judge → session                                             Session → judge
     case   tensors, scalars, scratch_limit_bytes,               done traffic scratch_bytes facts | record bytes | fault
            order, in_turn, sight, turn, compile_with, watch_s,  | watched trace, lines
            origins, litter
+    repairs  source, first                                      repairs changes
 
 A fault of stage "syntax" comes instead of `parsed` or not at all: a refund hangs on it, so it is only believed while no line
 of the submission has run.
@@ -31,6 +32,9 @@ NAMES_LIMIT = 64
 LINES_LIMIT = 48  # lines of a watched run whose results are told
 LINE_VISITS = 16  # of each, spread over the run
 ORIGINS_LIMIT = 3  # events from which NaN and Inf come that are told of one run
+REPAIRS_LIMIT = 1000  # changes of a source that are proposed
+PLACES_LIMIT = 6  # of one change
+CHANGE_LIMIT = 1000  # characters of what stands in one place after it
 
 AT_IMPORT = "(This line runs while the file is imported.)"  # ends the text of a refusal that came before any case
 
@@ -322,6 +326,18 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and len(value) <= NAMES_LIMIT and all(map(_name, value))
 
 
+def _change(value: Any) -> bool:
+    """A change of a source: its places, each with where it begins and ends, what is put there, and the same in words."""
+    return isinstance(value, list) and 0 < len(value) <= PLACES_LIMIT and all(map(_place, value))
+
+
+def _place(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 7:
+        return False
+    operator, *where, new, told = value
+    return _name(operator) and all(map(_count, where)) and all(map(_text, (new, told)))
+
+
 def _fields(**checks: Any) -> Any:
     """A check of an object that has these fields and no others."""
 
@@ -357,6 +373,7 @@ _REPLIES = {
     "chosen": {"alternatives": lambda value: isinstance(value, list) and len(value) <= 64 and all(map(_count, value))},
     "timed": {"nanoseconds": _count},
     "done": {field.name: _FACTS if field.name == "facts" else _count for field in dataclasses.fields(Done)},
+    "repairs": {"changes": lambda value: isinstance(value, list) and len(value) <= REPAIRS_LIMIT and all(map(_change, value))},
     "watched": {"trace": lambda value: isinstance(value, dict), "lines": lambda value: isinstance(value, list)},  # read there
     "record": {"size": lambda value: _count(value) and value <= RECORD_LIMIT},
     "fault": {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grader.faults import GraderError, SandboxError
@@ -20,6 +20,7 @@ from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, an
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import PATIENCE, Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault, LentTensor
+from grader.sandbox.repairs.place import Place
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
@@ -61,23 +62,52 @@ class CpuRunner:
 
     def load(self) -> Outcome | None:
         """Start a session and let it read the submission. None when it is ready for cases."""
+        self.start()
+        return self._read()
+
+    def start(self) -> None:
+        """Start a session; nothing of the submission has been sent to it yet."""
         self._retire()
         self._started += 1
         limits = Limits(time_limit_s=PATIENCE * max(1.0, self.allowance.left_s))
         self._session = self._sandbox.start_session(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
         try:
-            self._receive()  # ready; nothing of the submission has been sent yet
+            self._receive()  # ready
         except Ended as ended:
             raise SandboxError(f"a session ended before it was given anything: {ended.ending}") from ended
+
+    def read(self, source: str) -> Outcome | None:
+        """Let the session read another source, in the place of the one before; where it is gone, a new one. As `load`."""
+        self._submission = dataclasses.replace(self._submission, source=source)
+        return self.load() if self._session is None else self._read()
+
+    def _read(self) -> Outcome | None:
         try:
-            self._session.send(self._submission.load_message)
+            self._live_session.send(self._submission.load_message)
             stopped = answer_to_load(self._receive)
         except Ended as ended:
+            self._retire()
             return Outcome(ending=ended.ending)
         return None if stopped is None else self._stopped_by(stopped)
 
-    def run(self, prepared: PreparedCase, again: Again | None = None) -> Outcome:
-        """Run one case; where the session is gone, in a new one."""
+    def repairs(self, first: Sequence[str] = ()) -> list[tuple[Place, ...]]:
+        """Changes of the source that might repair it. Asked of the session before it reads the source: no line of that has run
+        there.
+
+        Args:
+            first: sorts of change (`grader.sandbox.repairs.making`) that come before all others.
+        """
+        try:
+            self._live_session.send({"kind": "repairs", "source": self._submission.source, "first": list(first)})
+            kind, fields = self._receive()
+        except Ended:
+            self._retire()
+            return []
+        changes = fields["changes"] if kind == "repairs" else []
+        return [tuple(Place(*place) for place in change) for change in changes]
+
+    def run(self, prepared: PreparedCase, again: Again | None = None, *, most_s: float = CASE_LIMIT_S) -> Outcome:
+        """Run one case, for `most_s` at the most; where the session is gone, in a new one."""
         if self._session is None:
             if self._started >= SESSIONS or self.allowance.left_s <= 0:
                 return Outcome(ending=None)
@@ -86,7 +116,7 @@ class CpuRunner:
                 return failed
         layout = self._layouts[id(prepared)]
         self._memory.lend(prepared, layout)
-        limit_s = self._limit_s * prepared.case.patience
+        limit_s = min(self._limit_s * prepared.case.patience, most_s)
         of_all = self.allowance.left_s < limit_s
         started = time.perf_counter()
         try:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis import origins as of_origins
+from grader.judge.diagnosis import repaired
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
@@ -24,6 +25,7 @@ from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
 from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
 from grader.judge.diagnosis.remarks import remarks
+from grader.judge.diagnosis.repaired import Repair
 from grader.judge.diagnosis.strides import strides
 from grader.judge.diagnosis.symptoms import confirmed, holds, speaking
 from grader.judge.diagnosis.terms import terms
@@ -33,6 +35,11 @@ from labs.declaration import Lab
 
 FACTS = 3  # in a report, at most
 BY_VALUE = (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE)
+OF_CODES = ("number", "operator", "without", "type", "exchanged", "operands")
+OF_ADDRESSES = ("comparison", "bound", "rounded", "range", "mask", "programs", "program", "exchanged", "axis", "name", "term")
+OF_DIGITS = ("type", "cast", "number", "widened")
+OF_HEADS = {"values", "heads", "layouts", "places"}
+VAGUE = ("few_bits", "not_written", "bounds", "race", "run", "compile")  # names that say what came of a bug, or where it shows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,7 @@ class Inquiry:
         self._of_strides = strides(findings)
         self._of_offsets = offsets(findings)
         self._of_addresses = self._of_offsets or self._of_strides
+        self._told: tuple[Sequence[AskedQuestion], Diagnosis | None] | None = None  # what `_diagnosis` said of these answers
 
     @functools.cached_property
     def _suspects(self) -> Suspects:
@@ -84,14 +92,43 @@ class Inquiry:
         """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
         return None if self._of_addresses is not None else of_origins.to_follow(self._findings, answered)
 
-    def diagnose(self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = ()) -> Diagnosed:
+    def is_open(self, answered: Sequence[AskedQuestion]) -> bool:
+        """Whether nothing names the bug: a change of the source that repairs it is worth looking for."""
+        if not self._failed or any(finding.verdict in ENDINGS for finding in self._failed):
+            return False
+        named = self._diagnosis(answered)
+        return named is None or named.name in VAGUE
+
+    def speaking_for(self, answered: Sequence[AskedQuestion]) -> tuple[str, ...]:
+        """Sorts of change of the source (`grader.sandbox.repairs.making`) that what was measured speaks for."""
+        readings = telling(answered)
+        if any(reading.alone for reading in readings):
+            return OF_CODES
+        if self._failed and self._failed[0].verdict in (Verdict.OUT_OF_BOUNDS, Verdict.NOT_WRITTEN, Verdict.RACE):
+            return OF_ADDRESSES
+        families = {each.question.family for each in answered if each.reading is not None}
+        if len(families) == 1 and families <= OF_HEADS:
+            return OF_ADDRESSES
+        return OF_DIGITS if few_bits(self._wrong) or by_little(self._wrong) else ()
+
+    def diagnose(
+        self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = (), repair: Repair | None = None
+    ) -> Diagnosed:
         """One diagnosis for the attempt.
 
         Args:
             answered: what the kernel answered to `questions`; () where it was asked nothing.
             origins: where NaN and Inf in the case `to_follow` come from.
+            repair: a change of the source with which it is right.
         """
-        found = self._diagnosis(answered, origins)
+        found = self._diagnosis(answered)
+        if found is None:
+            found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))
+            if repair is not None and found.name != of_origins.NAME:
+                found = dataclasses.replace(repaired.diagnosis(repair), detail=found.detail)
+                repair = None
+        if repair is not None:
+            found = dataclasses.replace(found, sentence=f"{found.sentence} {repaired.sentence(repair)}")
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
         followed = of_origins.facts(origins[:1], self.to_follow(answered))
@@ -101,13 +138,22 @@ class Inquiry:
             picture=next((reading.picture for reading in readings if reading.picture is not None), None),
         )
 
-    def _diagnosis(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
-        """What is wrong, without the remarks."""
-        lab, findings, failed = self._lab, self._findings, self._failed
+    @property
+    def _wrong(self) -> list[Finding]:
+        """Cases that failed with an answer."""
+        return [finding for finding in self._failed if finding.own is None]
+
+    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+        """What is wrong, without the remarks; None where nothing names it."""
+        if self._told is None or self._told[0] is not answered:
+            self._told = answered, self._named(answered)
+        return self._told[1]
+
+    def _named(self, answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+        lab, findings, failed, wrong = self._lab, self._findings, self._failed, self._wrong
         if not failed:
             return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
         hard = [finding for finding in failed if finding.own is not None]
-        wrong = [finding for finding in failed if finding.own is None]
         if failed[0].verdict not in BY_VALUE:
             for symptom in lab.symptoms:
                 if str(failed[0].verdict) in symptom.verdicts and holds(symptom, findings):
@@ -120,10 +166,11 @@ class Inquiry:
             if not hard[0].visible:
                 own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
-        return dataclasses.replace(self._by_value(wrong, answered, origins), detail=_detail(wrong))
+        named = self._by_value(wrong, answered)
+        return None if named is None else dataclasses.replace(named, detail=_detail(wrong))
 
-    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
-        """What is wrong with answers that are there."""
+    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+        """What is wrong with answers that are there; None where nothing names it."""
         if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
             return undefined
         if all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong):
@@ -153,9 +200,12 @@ class Inquiry:
         if lost := few_bits(wrong):
             return lost
         two = self._suspects.pair(_asked(answered)) if not misread and not self._suspects.left(()) else None
-        if two is not None:
-            return Diagnosis(name=two[0], sentence=two[1])
-        facts = [reading.fact for reading in readings]
+        return None if two is None else Diagnosis(name=two[0], sentence=two[1])
+
+    def _facts_alone(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
+        """What was measured, the worst first, where nothing names the bug."""
+        wrong = self._wrong
+        facts = [reading.fact for reading in telling(answered)]
         holds_nan = wrong[0].verdict is Verdict.NOT_FINITE or any(fact.got.startswith("NaN") for fact in facts[:1])
         if holds_nan and (origin := of_origins.diagnosis(origins)):
             return origin

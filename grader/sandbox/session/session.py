@@ -5,10 +5,12 @@ It imports neither `labs` nor `kernels` nor `judge`: what it does not have, a su
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,12 @@ from grader.sandbox.case.pretended_gpu import pretend
 from grader.sandbox.case.refusals import HostRules
 from grader.sandbox.protocol import Fault, LentCase
 from grader.sandbox.record.gpus import DEFAULT_TARGET, GPUS
+from grader.sandbox.repairs import making, place
 from grader.sandbox.session import reading
 from grader.sandbox.session.culprit import fault_of, syntax_fault
 
 KINDS = ("interpret", "record")
+REPAIRS_BYTES = protocol.MESSAGE_LIMIT - 1024  # of a message; its frame takes less than the rest
 
 
 def warm_up(kind: str) -> None:
@@ -68,6 +72,8 @@ def main(*, kind: str, command_fd: int, reply_fd: int, inputs_fd: int | None, ou
                 _reply(reply_fd, "parsed")
                 fault = session.load()
             _answer(reply_fd, fault or {"kind": "loaded"})
+        elif message["kind"] == "repairs":
+            _answer(reply_fd, proposed(**{name: message[name] for name in ("source", "first")}))
         elif session is not None:
             _answer(reply_fd, session.run(message))
         sys.stdout.flush()
@@ -123,6 +129,23 @@ class _Session:
             return self._backend.run(self._entry, LentCase.of(message))
         except BaseException as error:
             return fault_of(self._backend.first_fault or error, stage="run", source=self._source)
+
+
+def proposed(source: str, first: Sequence[str]) -> dict[str, Any]:
+    """Changes of a source that might repair it, as many as fit into a message, none where it is nested too deeply. No line of
+    it is run: asked before it is loaded, what is answered is ours.
+    """
+    changes: list[list[Any]] = []
+    size = 0
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        for places in making.repairs(place.one_line_end(source), first):
+            change = [list(dataclasses.astuple(each)) for each in places]
+            size += len(json.dumps(change))
+            if size > REPAIRS_BYTES or len(changes) == protocol.REPAIRS_LIMIT:
+                break
+            if all(len(each.new) <= protocol.CHANGE_LIMIT for each in places):
+                changes.append(change)
+    return {"kind": "repairs", "changes": changes}
 
 
 def _answer(fd: int, answer: dict[str, Any] | Fault | bytes) -> None:

@@ -10,7 +10,9 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 
-from grader.judge.case.inputs import prepare
+import torch
+
+from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.patterns import unwritten_sentence
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number
@@ -20,6 +22,7 @@ from labs.declaration import Lab
 SEEDS = [hashlib.blake2b(b"twins of hidden cases" + bytes(turn), digest_size=32).digest() for turn in range(8)]
 MOST = 4
 LARGEST = 1 << 19  # numbers of a case's inputs
+SMALL = 1 << 16  # … where every hidden case has its twin
 
 
 def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
@@ -32,6 +35,15 @@ def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
         if (case.name, twin.shape) not in asked and sum(tensor.numel() for tensor in twin.tensors.values()) <= LARGEST:
             asked.add((case.name, twin.shape))  # another seed may draw the size that fails
             yield KernelQuestion(name=f"twin_{case.name}", cases=(twin,), read=_read)
+
+
+def twins_of_hidden(lab: Lab) -> tuple[PreparedCase, ...]:
+    """One twin of each case that is not visible, as far as it is small and runs in the interpreter, the smallest first."""
+    declared = [case for case in lab.cases if case.group != "visible" and "cpu" in case.devices and not case.spread]
+    with torch.device("cpu"):
+        drawn = [prepare(lab, dataclasses.replace(case, group="visible"), SEEDS[0]) for case in declared]
+    by_size = [(sum(tensor.numel() for tensor in twin.tensors.values()), turn) for turn, twin in enumerate(drawn)]
+    return tuple(drawn[turn] for size, turn in sorted(by_size) if size <= SMALL)
 
 
 def _read(found: Sequence[Finding]) -> Reading | None:

@@ -1,0 +1,59 @@
+"""Which changes of a file are tried, those that repair most often first."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Iterator
+
+from grader.sandbox.repairs import calls, expressions, statements, values
+from grader.sandbox.repairs.place import Place, spliced
+from grader.sandbox.repairs.scope import Scope
+
+Operator = Callable[[ast.AST, Scope], Iterator[Place]]
+OPERATORS: tuple[Operator, ...] = (
+    expressions.comparisons, expressions.names, expressions.operators, expressions.conditions, expressions.indices,
+    expressions.exchanged, values.factors, values.subtracted, values.casts, values.constants, calls.masks, calls.hidden,
+    calls.functions, calls.ranges, calls.arguments, calls.rounding, statements.updates, statements.like, statements.order,
+    statements.terms,
+)  # fmt: skip
+
+
+# How soon each is tried: what is slipped often and has few forms comes first.
+TURNS = (
+    ("comparison", "bound", "rounded", "range", "operands", "reduction", "base", "axis", "turned", "type", "zeros", "order",
+     "moved", "replaced"),
+    ("mask", "other", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name"),
+    ("operator", "without", "from", "subtracted", "number", "sign", "widened", "branch", "condition", "axes", "statement"),
+    ("term", "hidden", "divided", "condition more", "condition other", "transposed", "far base"),
+    ("far name", "far weighed", "far added", "far divided", "size"),
+)  # fmt: skip
+_TURN = {operator: turn for turn, several in enumerate(TURNS) for operator in several}
+
+
+MOST_ALIKE = 6  # places in which one slip is looked for at once
+_ALONE = ("exchanged", "size", "statement", "order", "moved", "like")  # slips that nobody makes everywhere
+
+
+def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]:
+    """Changes of a source with one line end, the likely ones first: each of one place, or of all places of a function where
+    the same stands.
+
+    Args:
+        first: operators that come before all others, since what was measured speaks for them.
+    """
+    tree = ast.parse(source)
+    found: dict[tuple[Place, ...], None] = {}
+    for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
+        scope = Scope(tree, function)
+        alike: dict[tuple[str, str, str], list[Place]] = {}
+        for node in (inner for statement in function.body for inner in ast.walk(statement)):
+            for place in (place for operator in OPERATORS for place in operator(node, scope)):
+                old, _ = spliced(source, [place])
+                if old != place.new:
+                    found.setdefault((place,))
+                    if _TURN[place.operator] < len(TURNS) - 1 and place.operator not in _ALONE:
+                        alike.setdefault((place.operator, old, place.new), []).append(place)
+        for several in map(dict.fromkeys, alike.values()):
+            if 1 < len(several) <= MOST_ALIKE:
+                found.setdefault(tuple(several))
+    return sorted(found, key=lambda places: (places[0].operator not in first, _TURN[places[0].operator]))
