@@ -72,8 +72,10 @@ MAY_IMPORT = {
         "grader.sandbox.record",
         "grader.sandbox.protocol",
     ),
+    "grader.sandbox.repairs": ("grader.sandbox.repairs",),
     "grader.sandbox.session": (
         "grader.sandbox.session",
+        "grader.sandbox.repairs",
         "grader.sandbox.interpret",
         "grader.sandbox.recording",
         "grader.sandbox.case",

@@ -27,11 +27,13 @@ from grader.report import Verdict
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.repairs.place import Place, one_line_end, spliced
+from grader.source import clean
 
 PATIENCE = 3.0  # so many times its seconds on the clock, whatever else the machine does
 SESSIONS = min(2, os.cpu_count() or 1)  # that try changes at the same time
 CASES = 10  # that failed, and as many that were right, on which a change is tried
 PACE, SHORTEST_S = 4.0, 0.5  # a changed source may take so many times what the learner's took, and this at least
+SHOWN = 80  # characters of a piece of source that a sentence quotes
 WELL_WITHIN = 0.5  # of a case's limit: what comes no closer may lose digits elsewhere
 
 
@@ -92,7 +94,8 @@ class _Search:
         places, old, cases = self._hits[min(self._hits)]
         lines = tuple(sorted({place.line for place in places}))
         first = places[0]
-        return Repair(lines=lines, old=old, new=first.new, told=first.told, cases=cases, visible=self._trial.visible)
+        old, new, told = _shown(old), _shown(first.new), _shown(first.told, 2 * SHOWN)
+        return Repair(lines=lines, old=old, new=new, told=told, cases=cases, visible=self._trial.visible)
 
     def run(self, turn: int) -> None:
         """Try the changes of one session."""
@@ -153,3 +156,8 @@ class _Search:
             return False
         found = finding.comparison
         return found is None or found.error is None or found.error <= WELL_WITHIN * found.limit
+
+
+def _shown(text: str, most: int = SHOWN) -> str:
+    """A piece of a stranger's source on one line, short enough to be read."""
+    return clean(" ".join(text.split()), most)

@@ -125,8 +125,7 @@ class Inquiry:
         if found is None:
             found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))
             if repair is not None and found.name != of_origins.NAME:
-                found = dataclasses.replace(repaired.diagnosis(repair), detail=found.detail)
-                repair = None
+                found = dataclasses.replace(found, name=repaired.NAME, line=repair.lines[0])
         if repair is not None:
             found = dataclasses.replace(found, sentence=f"{found.sentence} {repaired.sentence(repair)}")
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()

@@ -48,7 +48,7 @@ def masks(node: ast.AST, scope: Scope) -> Iterator[Place]:
         yield Place.of("turned", node, f"tl.where({condition}, {second}, {first})")
         yield Place.of("without", node, f"({first})")
         for other in _OTHERS:
-            yield Place.of("other", node.args[2], other)
+            yield Place.of("filling", node.args[2], other)
 
 
 def _given(more: str, name: str) -> str:

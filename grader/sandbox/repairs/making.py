@@ -22,7 +22,7 @@ OPERATORS: tuple[Operator, ...] = (
 TURNS = (
     ("comparison", "bound", "rounded", "range", "operands", "reduction", "base", "axis", "turned", "type", "zeros", "order",
      "moved", "replaced"),
-    ("mask", "other", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name"),
+    ("mask", "other", "filling", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name"),
     ("operator", "without", "from", "subtracted", "number", "sign", "widened", "branch", "condition", "axes", "statement"),
     ("term", "hidden", "divided", "condition more", "condition other", "transposed", "far base"),
     ("far name", "far weighed", "far added", "far divided", "size"),
@@ -46,7 +46,7 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         scope = Scope(tree, function)
         alike: dict[tuple[str, str, str], list[Place]] = {}
-        for node in (inner for statement in function.body for inner in ast.walk(statement)):
+        for node in (function, *(inner for statement in function.body for inner in ast.walk(statement))):
             for place in (place for operator in OPERATORS for place in operator(node, scope)):
                 old, _ = spliced(source, [place])
                 if old != place.new:

@@ -29,6 +29,7 @@ def updates(node: ast.AST, scope: Scope) -> Iterator[Place]:
         if scope.is_kernel and _in_loop(node, scope) and scope.kind(node.value) in (VALUE, POINTER):
             name = node.targets[0].id
             if not any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node.value)):
+                yield Place.of("larger", node, f"{name} = tl.maximum({name}, {ast.unparse(node.value)})")
                 yield Place.of("added", node, f"{name} += {text_of(node.value)}")
                 for at, other in enumerate(_weights(scope, node)):
                     yield Place.of(
