@@ -181,11 +181,17 @@ def _type_of_both(semantic: Any, dtype: Any, number: float, div_or_mod: bool) ->
     """The type in which a tensor's cells meet a number; None where it is the stock way's to say, or to refuse."""
     if dtype.is_ptr():
         return None
-    both = _computed_in(semantic, dtype.name, semantic.to_tensor_type(number).name, div_or_mod)
+    both = _computed_in(semantic, dtype.name, _type_of_number(semantic, type(number), number), div_or_mod)
     if both is None or not both.is_int():
         return both
     fits = both.get_int_min_value() <= number <= both.get_int_max_value()
     return both if fits else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _type_of_number(semantic: Any, kind: type, number: float) -> str:
+    """As Triton makes a tensor of it, by its name; Triton 3.6 has no other way to say so."""
+    return semantic.to_tensor(number).dtype.name
 
 
 @functools.cache

@@ -1,11 +1,14 @@
 """The number formats that Triton's interpreter is mended with, against PyTorch's own."""
 
+import types
+
 import numpy as np
 import pytest
 import torch
 import triton.language as tl
 
 from grader.sandbox.interpret import number_formats
+from grader.sandbox.interpret.block_types import _type_of_both
 
 pytestmark = pytest.mark.process
 
@@ -74,3 +77,13 @@ def test_tf32_keeps_ten_bits():
     rounded = number_formats.round_to_tf32(values)
 
     np.testing.assert_array_equal(rounded, [1 + 2**-10, 1 + 2**-10, 1, -(1 + 2**-10), np.inf, np.nan])
+
+
+def test_the_type_of_a_number_beside_a_block_asks_what_every_triton_answers():
+    """Triton 3.6, which GPU machines have, knows no `to_tensor_type`."""
+
+    class Older:
+        to_tensor = staticmethod(lambda number: types.SimpleNamespace(dtype=tl.float32))
+        computation_type_impl = staticmethod(lambda one, scalar, other, other_scalar, div_or_mod: one)
+
+    assert _type_of_both(Older, tl.float16, 2.0, False) is tl.float16
