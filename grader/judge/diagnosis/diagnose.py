@@ -35,10 +35,6 @@ from labs.declaration import Lab
 
 FACTS = 3  # in a report, at most
 BY_VALUE = (Verdict.WRONG_ANSWER, Verdict.NOT_FINITE)
-OF_CODES = ("number", "operator", "without", "type", "exchanged", "operands")
-OF_ADDRESSES = ("comparison", "bound", "rounded", "range", "mask", "programs", "program", "exchanged", "axis", "name", "term")
-OF_DIGITS = ("type", "cast", "number", "widened")
-OF_HEADS = {"values", "heads", "layouts", "places"}
 VAGUE = ("few_bits", "not_written", "bounds", "race", "run", "compile")  # names that say what came of a bug, or where it shows
 
 
@@ -101,15 +97,15 @@ class Inquiry:
 
     def speaking_for(self, answered: Sequence[AskedQuestion]) -> tuple[str, ...]:
         """Sorts of change of the source (`grader.sandbox.repairs.making`) that what was measured speaks for."""
-        readings = telling(answered)
-        if any(reading.alone for reading in readings):
-            return OF_CODES
-        if self._failed and self._failed[0].verdict in (Verdict.OUT_OF_BOUNDS, Verdict.NOT_WRITTEN, Verdict.RACE):
-            return OF_ADDRESSES
-        families = {each.question.family for each in answered if each.reading is not None}
-        if len(families) == 1 and families <= OF_HEADS:
-            return OF_ADDRESSES
-        return OF_DIGITS if few_bits(self._wrong) or by_little(self._wrong) else ()
+        shown = telling(answered)
+        family = next((each.question.family for each in answered if shown and each.reading is shown[0]), "")
+        addresses = bool(self._failed) and self._failed[0].verdict in (
+            Verdict.OUT_OF_BOUNDS,
+            Verdict.NOT_WRITTEN,
+            Verdict.RACE,
+        )
+        digits = few_bits(self._wrong) is not None or by_little(self._wrong) is not None
+        return repaired.likely(family, codes=any(reading.alone for reading in shown), addresses=addresses, digits=digits)
 
     def diagnose(
         self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = (), repair: Repair | None = None

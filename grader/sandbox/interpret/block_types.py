@@ -177,7 +177,7 @@ def _agree_at_once(semantic: Any) -> None:
     semantic.expand_dims = expanded
 
 
-def _type_of_both(semantic: Any, dtype: Any, number: float, div_or_mod: bool) -> Any:
+def _type_of_both(semantic: Any, dtype: Any, number: Any, div_or_mod: bool) -> Any:
     """The type in which a tensor's cells meet a number; None where it is the stock way's to say, or to refuse."""
     if dtype.is_ptr():
         return None
@@ -189,7 +189,7 @@ def _type_of_both(semantic: Any, dtype: Any, number: float, div_or_mod: bool) ->
 
 
 @functools.lru_cache(maxsize=4096)
-def _type_of_number(semantic: Any, kind: type, number: float) -> str:
+def _type_of_number(semantic: Any, kind: Any, number: Any) -> str:
     """As Triton makes a tensor of it, by its name; Triton 3.6 has no other way to say so."""
     return semantic.to_tensor(number).dtype.name
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from grader.sandbox.repairs import calls, expressions, statements, values
+from grader.sandbox.repairs import calls, expressions, loops, statements, values
 from grader.sandbox.repairs.place import Place, spliced
 from grader.sandbox.repairs.scope import Scope
 
@@ -13,15 +14,15 @@ Operator = Callable[[ast.AST, Scope], Iterator[Place]]
 OPERATORS: tuple[Operator, ...] = (
     expressions.comparisons, expressions.names, expressions.operators, expressions.conditions, expressions.indices,
     expressions.exchanged, values.factors, values.subtracted, values.casts, values.constants, calls.masks, calls.hidden,
-    calls.functions, calls.ranges, calls.arguments, calls.rounding, statements.updates, statements.like, statements.order,
-    statements.terms,
+    calls.functions, calls.ranges, calls.arguments, calls.rounding, statements.updates, statements.like, statements.terms,
+    loops.order, loops.kept,
 )  # fmt: skip
 
 
 # How soon each is tried: what is slipped often and has few forms comes first.
 TURNS = (
     ("comparison", "bound", "rounded", "range", "operands", "reduction", "base", "axis", "turned", "type", "zeros", "order",
-     "moved", "replaced"),
+     "moved", "replaced", "kept", "afterwards"),
     ("mask", "other", "filling", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name"),
     ("operator", "without", "from", "subtracted", "number", "sign", "widened", "branch", "condition", "axes", "statement"),
     ("term", "hidden", "divided", "condition more", "condition other", "transposed", "far base"),
@@ -31,7 +32,7 @@ _TURN = {operator: turn for turn, several in enumerate(TURNS) for operator in se
 
 
 MOST_ALIKE = 6  # places in which one slip is looked for at once
-_ALONE = ("exchanged", "size", "statement", "order", "moved", "like")  # slips that nobody makes everywhere
+_ALONE = ("exchanged", "size", "statement", "order", "moved", "like", "kept")  # slips that nobody makes everywhere
 
 
 def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]:
@@ -41,8 +42,8 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]
     Args:
         first: operators that come before all others, since what was measured speaks for them.
     """
-    tree = ast.parse(source)
     found: dict[tuple[Place, ...], None] = {}
+    tree = ast.parse(source)
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         scope = Scope(tree, function)
         alike: dict[tuple[str, str, str], list[Place]] = {}
@@ -56,4 +57,17 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]
         for several in map(dict.fromkeys, alike.values()):
             if 1 < len(several) <= MOST_ALIKE:
                 found.setdefault(tuple(several))
-    return sorted(found, key=lambda places: (places[0].operator not in first, _TURN[places[0].operator]))
+        for places in loops.afterwards(scope):
+            found.setdefault(places)
+    return _in_turns(found, first)
+
+
+def _in_turns(found: Iterable[tuple[Place, ...]], first: Collection[str]) -> list[tuple[Place, ...]]:
+    """Turn by turn, and within one the first of each operator before the second of any: those with few forms are soon done."""
+    made: Counter[str] = Counter()
+    keys = {}
+    for places in found:
+        operator = places[0].operator
+        keys[places] = operator not in first, 0 if operator in first else _TURN[operator], made[operator]
+        made[operator] += 1
+    return sorted(keys, key=lambda places: keys[places])

@@ -15,6 +15,7 @@ OF_VALUES = {"load", "dot", "exp", "exp2", "log", "log2", "sum", "max", "min", "
 OF_INDICES = {"program_id", "num_programs", "arange", "cdiv", "range", "static_range", "next_power_of_2", "len"}
 LIKE_FIRST = {"trans", "reshape", "broadcast_to", "expand_dims", "view", "to", "maximum", "minimum", "abs", "cast", "permute"}
 _ROWS_AND_COLUMNS = (("(", ")[:, None]"), ("(", ")[None, :]"))
+SHOWN = 80  # characters of a statement that a sentence quotes
 _ROUNDS = 3  # of assignments that hang on later ones, in a loop
 
 
@@ -149,6 +150,12 @@ def text_of(node: ast.AST) -> str:
     """A node as it may stand within another."""
     text = ast.unparse(node)
     return f"({text})" if isinstance(node, ast.BinOp | ast.Compare | ast.BoolOp | ast.IfExp | ast.UnaryOp | ast.Tuple) else text
+
+
+def short(node: ast.AST) -> str:
+    """A statement on one line, for a sentence."""
+    text = " ".join(ast.unparse(node).split())
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _is_method(node: ast.Call) -> bool:

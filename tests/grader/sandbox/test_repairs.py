@@ -67,6 +67,7 @@ SLIPS = {
     "moved out": ("    acc = acc / l_i\n", "        acc = acc / l_i\n"),
     "moved in": ("    for start in range(0, n, BLOCK):\n        offs_n = start + tl.arange(0, BLOCK)\n",
                  "    offs_n = start + tl.arange(0, BLOCK)\n    for start in range(0, n, BLOCK):\n"),
+    "kept": ("        m_i = m_new\n", ""),
     "mask": (", mask=mask[:, None], other=0.0).to(tl.float32)\n        v", ").to(tl.float32)\n        v"),
     "other": ('tl.where(mask, s, -float("inf"))', "tl.where(mask, s, 0.0)"),
     "program": ("tl.program_id(0)", "tl.program_id(1)"),
@@ -133,6 +134,14 @@ def test_what_undoes_a_slip_is_tried(slip):
     assert source != RIGHT
     tried = changed(source)
     assert any(same(way) in tried for way in as_right(slip))
+
+
+def test_a_factor_of_each_step_is_moved_behind_the_loop():
+    """Lab 1's scale, lab 9's scale of value: right once, wrong in every step."""
+    wrong = RIGHT.replace("l_i = l_i * alpha + tl.sum(p, axis=0)", "l_i = (l_i * alpha + tl.sum(p, axis=0)) * scale")
+    right = RIGHT.replace("    acc = acc / l_i\n", "    l_i = l_i * scale\n    acc = acc / l_i\n")
+
+    assert same(right) in changed(wrong)
 
 
 def test_every_change_is_python_and_each_comes_once():
