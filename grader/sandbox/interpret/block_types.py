@@ -181,7 +181,7 @@ def _type_of_both(semantic: Any, dtype: Any, number: Any, div_or_mod: bool) -> A
     """The type in which a tensor's cells meet a number; None where it is the stock way's to say, or to refuse."""
     if dtype.is_ptr():
         return None
-    both = _computed_in(semantic, dtype.name, _type_of_number(semantic, type(number), number), div_or_mod)
+    both = _computed_in(semantic, dtype.name, _type_of_number(semantic, type(number).__name__, number), div_or_mod)
     if both is None or not both.is_int():
         return both
     fits = both.get_int_min_value() <= number <= both.get_int_max_value()
@@ -189,7 +189,7 @@ def _type_of_both(semantic: Any, dtype: Any, number: Any, div_or_mod: bool) -> A
 
 
 @functools.lru_cache(maxsize=4096)
-def _type_of_number(semantic: Any, kind: Any, number: Any) -> str:
+def _type_of_number(semantic: Any, kind: str, number: Any) -> str:
     """As Triton makes a tensor of it, by its name; Triton 3.6 has no other way to say so."""
     return semantic.to_tensor(number).dtype.name
 
