@@ -26,7 +26,7 @@ from grader.judge.judging import judge
 from grader.report import Verdict
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
-from grader.sandbox.repairs.place import Place, one_line_end, spliced
+from grader.sandbox.repairs.place import Splice, one_line_end, spliced
 from grader.source import clean
 
 PATIENCE = 3.0  # so many times its seconds on the clock, whatever else the machine does
@@ -86,7 +86,7 @@ class _Search:
         self._twins = twins_of_hidden(submission.lab)
         self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._hits: dict[int, tuple[tuple[Place, ...], str, int]] = {}  # by the change's place among all
+        self._hits: dict[int, tuple[tuple[Splice, ...], str, int]] = {}  # by the change's place among all
 
     def found(self) -> Repair | None:
         if not self._hits:
@@ -141,7 +141,7 @@ class _Search:
                 paces[at] = outcome.duration_ms / 1e3
         return paces
 
-    def _changed(self, places: Sequence[Place]) -> tuple[str, str]:
+    def _changed(self, places: Sequence[Splice]) -> tuple[str, str]:
         """What stood there, and the source with the change; the source itself where there is no such place in it."""
         try:
             return spliced(self._source, places)

@@ -20,7 +20,7 @@ from grader.judge.case.outcome import CASE_LIMIT_S, Again, Briefing, Outcome, an
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import PATIENCE, Conversation, Ended, Ending, Kind, Limits, Reason, Sandbox
 from grader.sandbox.protocol import OF_A_CASE, Done, Fault, LentTensor
-from grader.sandbox.repairs.place import Place
+from grader.sandbox.repairs.place import Splice
 
 AFTER_TIME_OUT_S = 5.0  # a case, once one has timed out
 PACE = 4  # or so many times the longest case that came to its end
@@ -90,7 +90,7 @@ class CpuRunner:
             return Outcome(ending=ended.ending)
         return None if stopped is None else self._stopped_by(stopped)
 
-    def repairs(self, first: Sequence[str] = ()) -> list[tuple[Place, ...]]:
+    def repairs(self, first: Sequence[str] = ()) -> list[tuple[Splice, ...]]:
         """Changes of the source that might repair it. Asked of the session before it reads the source: no line of that has run
         there.
 
@@ -104,7 +104,7 @@ class CpuRunner:
             self._retire()
             return []
         changes = fields["changes"] if kind == "repairs" else []
-        return [tuple(Place(*place) for place in change) for change in changes]
+        return [tuple(Splice(*place) for place in change) for change in changes]
 
     def run(self, prepared: PreparedCase, again: Again | None = None, *, most_s: float = CASE_LIMIT_S) -> Outcome:
         """Run one case, for `most_s` at the most; where the session is gone, in a new one."""

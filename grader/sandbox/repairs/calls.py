@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from grader.sandbox.repairs.place import Place
+from grader.sandbox.repairs.place import Splice
 from grader.sandbox.repairs.scope import VALUE, Scope, function_of, text_of
 from grader.sandbox.repairs.values import LOG2_E
 
@@ -14,7 +14,7 @@ _REDUCTIONS = {"max": ("sum", "min"), "sum": ("max",), "min": ("max",), "maximum
 _BASES = {"exp": "exp2", "exp2": "exp", "log": "log2", "log2": "log"}
 
 
-def masks(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def masks(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """A mask where there is none, or what its lanes get; a score that hidden lanes take out."""
     if not isinstance(node, ast.Call) or not scope.is_kernel:
         return
@@ -25,37 +25,37 @@ def masks(node: ast.AST, scope: Scope) -> Iterator[Place]:
         if "boundary_check" in given or _is_block(node, scope):
             if name == "load" and "padding_option" not in given:
                 more = 'padding_option="zero"'
-                yield Place.of("other", node, f"{text[:-1]}, {more})", told=_given(more, name))
+                yield Splice.of("other", node, f"{text[:-1]}, {more})", told=_given(more, name))
             for axes in ("(0,)", "(1,)", "(0, 1)"):
                 if "boundary_check" not in given:
                     more = f"boundary_check={axes}"
-                    yield Place.of("mask", node, f"{text[:-1]}, {more})", told=_given(more, name))
+                    yield Splice.of("mask", node, f"{text[:-1]}, {more})", told=_given(more, name))
                 elif ast.unparse(given["boundary_check"].value) != axes:
-                    yield Place.of("mask", given["boundary_check"].value, axes)
+                    yield Splice.of("mask", given["boundary_check"].value, axes)
             return
         if "mask" not in given:
             for condition in scope.conditions:
                 more = f"mask={condition}{', other=0.0' if name == 'load' else ''}"
-                yield Place.of("mask", node, f"{text[:-1]}, {more})", told=_given(more, name))
+                yield Splice.of("mask", node, f"{text[:-1]}, {more})", told=_given(more, name))
         elif name == "load" and "other" not in given:
             for other in _OTHERS:
-                yield Place.of("other", node, f"{text[:-1]}, other={other})", told=_given(f"other={other}", name))
+                yield Splice.of("other", node, f"{text[:-1]}, other={other})", told=_given(f"other={other}", name))
         elif name == "load":
             for other in (*_OTHERS, "1.0"):
-                yield Place.of("other", given["other"].value, other)
+                yield Splice.of("other", given["other"].value, other)
     if name == "where" and len(node.args) == 3:
         condition, first, second = map(ast.unparse, node.args)
-        yield Place.of("turned", node, f"tl.where({condition}, {second}, {first})")
-        yield Place.of("without", node, f"({first})")
+        yield Splice.of("turned", node, f"tl.where({condition}, {second}, {first})")
+        yield Splice.of("without", node, f"({first})")
         for other in _OTHERS:
-            yield Place.of("filling", node.args[2], other)
+            yield Splice.of("filling", node.args[2], other)
 
 
 def _given(more: str, name: str) -> str:
     return f"with `{more}` in the {name}"
 
 
-def hidden(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def hidden(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Values that get −inf, or 0, where a condition does not hold."""
     if not isinstance(node, ast.Assign | ast.AugAssign) or not scope.is_kernel or scope.kind(node.value) != VALUE:
         return
@@ -65,10 +65,10 @@ def hidden(node: ast.AST, scope: Scope) -> Iterator[Place]:
     for condition in scope.conditions:
         for other in ('-float("inf")', "0.0"):
             told = f"with `{other}` there where `{condition}` does not hold"
-            yield Place.of("hidden", node.value, f"tl.where({condition}, {own}, {other})", told=told)
+            yield Splice.of("hidden", node.value, f"tl.where({condition}, {own}, {other})", told=told)
 
 
-def functions(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def functions(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Another function: sum for max, exp2 for exp, the larger of two, a transpose more or less."""
     if not isinstance(node, ast.Call):
         return
@@ -76,34 +76,34 @@ def functions(node: ast.AST, scope: Scope) -> Iterator[Place]:
     module = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     if module in ("tl", "tl.math"):
         for other in _REDUCTIONS.get(name, ()):
-            yield Place.of("reduction", node.func, f"{module}.{other}")
+            yield Splice.of("reduction", node.func, f"{module}.{other}")
         if name in _BASES:
-            yield Place.of("base", node.func, f"{module}.{_BASES[name]}")
+            yield Splice.of("base", node.func, f"{module}.{_BASES[name]}")
         if name in ("exp2", "exp") and len(node.args) == 1:
             factor = f"* {LOG2_E}" if name == "exp2" else f"/ {LOG2_E}"
-            yield Place.of("base", node.args[0], f"({ast.unparse(node.args[0])}) {factor}")
+            yield Splice.of("base", node.args[0], f"({ast.unparse(node.args[0])}) {factor}")
         if name in ("maximum", "minimum") and len(node.args) == 2:
             for each in node.args:
-                yield Place.of("without", node, text_of(each))
+                yield Splice.of("without", node, text_of(each))
         if name in ("exp", "exp2", "trans", "abs") and len(node.args) == 1:
-            yield Place.of("without", node, text_of(node.args[0]))
+            yield Splice.of("without", node, text_of(node.args[0]))
         if name in ("max", "sum") and node.args:
             for other in scope.of_kind(VALUE):
                 kept = ast.unparse(node)
                 if name == "max" and other not in kept:
-                    yield Place.of("larger", node, f"tl.maximum({other}, {kept})")
+                    yield Splice.of("larger", node, f"tl.maximum({other}, {kept})")
         if name == "dot":
             for at in range(min(2, len(node.args))):
-                yield Place.of("transposed", node.args[at], f"tl.trans({ast.unparse(node.args[at])})")
+                yield Splice.of("transposed", node.args[at], f"tl.trans({ast.unparse(node.args[at])})")
     if name == "T" or (name in ("t",) and not node.args):
-        yield Place.of("without", node, text_of(node.func.value))  # type: ignore[attr-defined]
+        yield Splice.of("without", node, text_of(node.func.value))  # type: ignore[attr-defined]
     for keyword in node.keywords:
         if keyword.arg == "axis" and _is_axis(keyword.value):
-            yield Place.of("axis", keyword.value, str(1 - ast.literal_eval(keyword.value)))
+            yield Splice.of("axis", keyword.value, str(1 - ast.literal_eval(keyword.value)))
         if keyword.arg == "order" and isinstance(keyword.value, ast.Tuple):
-            yield Place.of("axis", keyword.value, f"({', '.join(ast.unparse(each) for each in keyword.value.elts[::-1])})")
+            yield Splice.of("axis", keyword.value, f"({', '.join(ast.unparse(each) for each in keyword.value.elts[::-1])})")
     if name in ("max", "sum", "min") and len(node.args) == 2 and _is_axis(node.args[1]):
-        yield Place.of("axis", node.args[1], str(1 - ast.literal_eval(node.args[1])))
+        yield Splice.of("axis", node.args[1], str(1 - ast.literal_eval(node.args[1])))
     if (
         name in ("max", "sum", "min")
         and len(node.args) == 1
@@ -111,18 +111,18 @@ def functions(node: ast.AST, scope: Scope) -> Iterator[Place]:
         and not any(each.arg == "axis" for each in node.keywords)
     ):
         for axis, form in ((1, "[:, None]"), (0, "[None, :]")):
-            yield Place.of("axis", node, f"{ast.unparse(node)[:-1]}, axis={axis}){form}")
+            yield Splice.of("axis", node, f"{ast.unparse(node)[:-1]}, axis={axis}){form}")
     if name in ("program_id", "num_programs") and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
         for axis in (0, 1, 2):
             if node.args[0].value != axis:
-                yield Place.of("program", node.args[0], str(axis))
+                yield Splice.of("program", node.args[0], str(axis))
 
 
 def _is_axis(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value in (0, 1)
 
 
-def ranges(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def ranges(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Where a loop begins, ends, and how far it goes in a step."""
     if not isinstance(node, ast.Call) or function_of(node) not in ("range", "static_range") or not node.args or node.keywords:
         return
@@ -140,10 +140,10 @@ def ranges(node: ast.AST, scope: Scope) -> Iterator[Place]:
         *((start, stop, size) for size in sizes if size != step),
     ):
         if (first, last, by) != (start, stop, step):
-            yield Place.of("range", node, f"{function}({first}, {last}, {by})")
+            yield Splice.of("range", node, f"{function}({first}, {last}, {by})")
 
 
-def arguments(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def arguments(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Two arguments exchanged; another axis' stride; a grid that is rounded down; scratch that begins as zeros."""
     if not isinstance(node, ast.Call):
         return
@@ -151,23 +151,23 @@ def arguments(node: ast.AST, scope: Scope) -> Iterator[Place]:
     if len(node.args) >= 3 and not any(isinstance(each, ast.Starred) for each in node.args):
         for first, second in zip(node.args, node.args[1:], strict=False):
             if ast.unparse(first) != ast.unparse(second):
-                yield Place.of("exchanged", first, f"{ast.unparse(second)}, {ast.unparse(first)}", second)
+                yield Splice.of("exchanged", first, f"{ast.unparse(second)}, {ast.unparse(first)}", second)
     if name in ("stride", "size") and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
         for axis in range(4):
             if axis != node.args[0].value:
-                yield Place.of("axis", node.args[0], str(axis))
+                yield Splice.of("axis", node.args[0], str(axis))
     if name in ("empty", "empty_like") and not scope.is_kernel:
-        yield Place.of("zeros", node.func, f"torch.{name.replace('empty', 'zeros')}")
+        yield Splice.of("zeros", node.func, f"torch.{name.replace('empty', 'zeros')}")
     if name == "cdiv" and len(node.args) == 2:
-        yield Place.of("rounded", node, f"({text_of(node.args[0])} // {text_of(node.args[1])})")
+        yield Splice.of("rounded", node, f"({text_of(node.args[0])} // {text_of(node.args[1])})")
 
 
-def rounding(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def rounding(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """A number of tiles that is rounded up."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
         left, right = text_of(node.left), text_of(node.right)
-        yield Place.of("rounded", node, f"(({left} + {right} - 1) // {right})")
-        yield Place.of("rounded", node, f"max(1, {left} // {right})")
+        yield Splice.of("rounded", node, f"(({left} + {right} - 1) // {right})")
+        yield Splice.of("rounded", node, f"max(1, {left} // {right})")
 
 
 def _is_block(node: ast.Call, scope: Scope) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from grader.sandbox.repairs.place import Place
+from grader.sandbox.repairs.place import Splice
 from grader.sandbox.repairs.scope import VALUE, Scope, short
 
 _AHEAD = 4  # statements on either side of a loop's beginning
 
 
-def order(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def order(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Two statements exchanged, or one moved over the edge of a loop."""
     for field in ("body", "orelse"):
         block = getattr(node, field, None)
@@ -35,14 +35,16 @@ def order(node: ast.AST, scope: Scope) -> Iterator[Place]:
                 if _plain(statement) and len(loop.body) > 1:
                     told = f"with `{short(statement)}` before the loop"
                     margin = "\n" + " " * loop.col_offset
-                    yield Place.of("moved", loop, _text(statement, loop) + margin + _text(_less(loop, inside), loop), told=told)
+                    yield Splice.of(
+                        "moved", loop, _text(statement, loop) + margin + _text(_less(loop, inside), loop), told=told
+                    )
         if isinstance(node, ast.For | ast.While) and len(block) > 1 and field == "body" and _plain(block[-1]):
             margin = "\n" + " " * node.col_offset
             told = f"with `{short(block[-1])}` behind the loop"
-            yield Place.of("moved", node, _text(_less(node, -1), node) + margin + _text(block[-1], node), told=told)
+            yield Splice.of("moved", node, _text(_less(node, -1), node) + margin + _text(block[-1], node), told=told)
 
 
-def _into(statements: list[ast.stmt], loop: ast.For | ast.While) -> Place:
+def _into(statements: list[ast.stmt], loop: ast.For | ast.While) -> Splice:
     """The first of the statements before a loop moved to its beginning."""
     moved, *rest = statements
     head, *body = _lines(loop)
@@ -58,7 +60,7 @@ def _less(loop: ast.stmt, at: int) -> ast.stmt:
     return copy
 
 
-def kept(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def kept(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """What a step has made handed to the next one, at the end of the loop: the new maximum for the old."""
     if not isinstance(node, ast.For | ast.While) or not scope.is_kernel:
         return
@@ -68,10 +70,10 @@ def kept(node: ast.AST, scope: Scope) -> Iterator[Place]:
     for old in sorted(name for name in scope.of_kind(VALUE) if name in read and name not in made | set(scope.arguments)):
         for new in sorted(name for name in made if scope.kinds.get(name) == VALUE):
             text = f"{_text(last, last)}\n{' ' * last.col_offset}{old} = {new}"
-            yield Place.of("kept", last, text, told=f"with `{old} = {new}` at the end of the loop")
+            yield Splice.of("kept", last, text, told=f"with `{old} = {new}` at the end of the loop")
 
 
-def afterwards(scope: Scope) -> Iterator[tuple[Place, ...]]:
+def afterwards(scope: Scope) -> Iterator[tuple[Splice, ...]]:
     """A factor that each step of a loop multiplies by, once behind the loop and not in it: two places."""
     loops = [each for each in ast.walk(scope.function) if isinstance(each, ast.For | ast.While)] if scope.is_kernel else []
     for loop in loops:
@@ -84,10 +86,10 @@ def afterwards(scope: Scope) -> Iterator[tuple[Place, ...]]:
                 if not isinstance(factor, ast.Name) or factor.id in made:
                     continue
                 told = f"with `{target} * {factor.id}` once behind the loop, not in each step"
-                without = Place.of("afterwards", product, ast.unparse(kept), told=told)
+                without = Splice.of("afterwards", product, ast.unparse(kept), told=told)
                 line, column = loop.end_lineno or 0, loop.end_col_offset or 0
                 text = f"\n{' ' * loop.col_offset}{target} = {target} * {factor.id}"
-                yield without, Place("afterwards", line, column, line, column, text)
+                yield without, Splice("afterwards", line, column, line, column, text)
 
 
 def _multiplied(node: ast.AST) -> tuple[str | None, ast.BinOp | None]:
@@ -123,5 +125,5 @@ def _text(node: ast.stmt, at: ast.stmt) -> str:
     return "\n".join([first, *_margin(rest, at)])
 
 
-def _both(operator: str, first: ast.stmt, second: ast.stmt, texts: list[str], told: str) -> Place:
-    return Place.of(operator, first, ("\n" + " " * first.col_offset).join(texts), second, told)
+def _both(operator: str, first: ast.stmt, second: ast.stmt, texts: list[str], told: str) -> Splice:
+    return Splice.of(operator, first, ("\n" + " " * first.col_offset).join(texts), second, told)

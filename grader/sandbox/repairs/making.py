@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from grader.sandbox.repairs import calls, expressions, loops, statements, values
-from grader.sandbox.repairs.place import Place, spliced
+from grader.sandbox.repairs.place import Splice, spliced
 from grader.sandbox.repairs.scope import Scope
 
-Operator = Callable[[ast.AST, Scope], Iterator[Place]]
+Operator = Callable[[ast.AST, Scope], Iterator[Splice]]
 OPERATORS: tuple[Operator, ...] = (
     expressions.comparisons, expressions.names, expressions.operators, expressions.conditions, expressions.indices,
     expressions.exchanged, values.factors, values.subtracted, values.casts, values.constants, calls.masks, calls.hidden,
@@ -35,18 +35,18 @@ MOST_ALIKE = 6  # places in which one slip is looked for at once
 _ALONE = ("exchanged", "size", "statement", "order", "moved", "like", "kept")  # slips that nobody makes everywhere
 
 
-def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]:
+def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Splice, ...]]:
     """Changes of a source with one line end, the likely ones first: each of one place, or of all places of a function where
     the same stands.
 
     Args:
         first: operators that come before all others, since what was measured speaks for them.
     """
-    found: dict[tuple[Place, ...], None] = {}
+    found: dict[tuple[Splice, ...], None] = {}
     tree = ast.parse(source)
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         scope = Scope(tree, function)
-        alike: dict[tuple[str, str, str], list[Place]] = {}
+        alike: dict[tuple[str, str, str], list[Splice]] = {}
         for node in (function, *(inner for statement in function.body for inner in ast.walk(statement))):
             for place in (place for operator in OPERATORS for place in operator(node, scope)):
                 old, _ = spliced(source, [place])
@@ -62,7 +62,7 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Place, ...]]
     return _in_turns(found, first)
 
 
-def _in_turns(found: Iterable[tuple[Place, ...]], first: Collection[str]) -> list[tuple[Place, ...]]:
+def _in_turns(found: Iterable[tuple[Splice, ...]], first: Collection[str]) -> list[tuple[Splice, ...]]:
     """Turn by turn, and within one the first of each operator before the second of any: those with few forms are soon done."""
     made: Counter[str] = Counter()
     keys = {}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class Splice:
     """What would be changed: the source from (line, column) to (end_line, end_column), and what to put there instead.
     Lines from 1, columns in bytes from 0, as `ast` counts them. `operator` names what sort of change it is; `told` is the
     change in words, where what is exchanged for what does not say it.
@@ -24,7 +24,7 @@ class Place:
     told: str = ""
 
     @classmethod
-    def of(cls, operator: str, node: ast.AST, new: str | ast.AST, last: ast.AST | None = None, told: str = "") -> Place:
+    def of(cls, operator: str, node: ast.AST, new: str | ast.AST, last: ast.AST | None = None, told: str = "") -> Splice:
         """In the place of a node; of everything from its beginning to the end of `last`, where that is given."""
         text = new if isinstance(new, str) else ast.unparse(new)
         last = last or node
@@ -45,7 +45,7 @@ def one_line_end(source: str) -> str:
     return io.StringIO(source, newline=None).read()
 
 
-def spliced(source: str, places: Sequence[Place]) -> tuple[str, str]:
+def spliced(source: str, places: Sequence[Splice]) -> tuple[str, str]:
     """What stands at the first place, and the source with the change made at each. `source` has one line end.
 
     Raises:

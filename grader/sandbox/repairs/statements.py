@@ -5,39 +5,39 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from grader.sandbox.repairs.place import Place
+from grader.sandbox.repairs.place import Splice
 from grader.sandbox.repairs.scope import POINTER, VALUE, Scope, function_of, short, text_of
 
 
-def updates(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def updates(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """What is kept in steps: added to and not replaced, weighed before it is added to, or left alone."""
     if isinstance(node, ast.AugAssign):
         target, value = ast.unparse(node.target), text_of(node.value)
-        yield Place.of("replaced", node, f"{target} = {value}")
-        yield Place.of("statement", node, "pass", told=f"without `{short(node)}`")
+        yield Splice.of("replaced", node, f"{target} = {value}")
+        yield Splice.of("statement", node, "pass", told=f"without `{short(node)}`")
         if scope.is_kernel and isinstance(node.target, ast.Name) and scope.kinds.get(node.target.id) == VALUE:
             for at, other in enumerate(_weights(scope, node)):
                 for form in (other, f"{other}[:, None]"):
-                    yield Place.of("weighed" if at < 3 else "far weighed", node, f"{target} = {target} * {form} + {value}")
+                    yield Splice.of("weighed" if at < 3 else "far weighed", node, f"{target} = {target} * {form} + {value}")
         symbol = {ast.Add: "-=", ast.Sub: "+=", ast.Mult: "/=", ast.Div: "*="}.get(type(node.op))
         if symbol:
-            yield Place.of("operator", node, f"{target} {symbol} {value}")
+            yield Splice.of("operator", node, f"{target} {symbol} {value}")
     elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         if scope.is_kernel and _in_loop(node, scope) and scope.kind(node.value) in (VALUE, POINTER):
             name = node.targets[0].id
             if not any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node.value)):
-                yield Place.of("larger", node, f"{name} = tl.maximum({name}, {ast.unparse(node.value)})")
-                yield Place.of("added", node, f"{name} += {text_of(node.value)}")
+                yield Splice.of("larger", node, f"{name} = tl.maximum({name}, {ast.unparse(node.value)})")
+                yield Splice.of("added", node, f"{name} += {text_of(node.value)}")
                 for at, other in enumerate(_weights(scope, node)):
-                    yield Place.of(
+                    yield Splice.of(
                         "added" if at < 3 else "far added", node, f"{name} = {name} * {other} + {text_of(node.value)}"
                     )
-        yield Place.of("statement", node, "pass", told=f"without `{short(node)}`")
+        yield Splice.of("statement", node, "pass", told=f"without `{short(node)}`")
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield Place.of("statement", node, "pass", told=f"without `{short(node)}`")
+        yield Splice.of("statement", node, "pass", told=f"without `{short(node)}`")
 
 
-def like(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def like(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """The same for another name: a pointer that nothing moves on, where another is moved."""
     if not isinstance(node, ast.Assign | ast.AugAssign) or not scope.is_kernel or not _in_loop(node, scope):
         return
@@ -54,7 +54,7 @@ def like(node: ast.AST, scope: Scope) -> Iterator[Place]:
                 if isinstance(each, ast.Name) and each.id == target.id:
                     each.id = other
             told = f"with `{short(again)}` behind it"
-            yield Place.of("like", node, f"{own}\n{' ' * node.col_offset}{ast.unparse(again)}", told=told)
+            yield Splice.of("like", node, f"{own}\n{' ' * node.col_offset}{ast.unparse(again)}", told=told)
 
 
 def _weights(scope: Scope, node: ast.AST) -> list[str]:
@@ -73,7 +73,7 @@ def _in_loop(node: ast.AST, scope: Scope) -> bool:
     return False
 
 
-def terms(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def terms(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """An address with a term more, as other addresses of the function have it, in the names of its own tensor."""
     if not scope.is_kernel or not isinstance(node, ast.expr) or scope.kind(node) != POINTER:
         return
@@ -90,7 +90,7 @@ def terms(node: ast.AST, scope: Scope) -> Iterator[Place]:
     own = ast.unparse(node)
     for term in _products(scope):
         if term not in own:
-            yield Place.of("term", node, f"{own} + {term}")
+            yield Splice.of("term", node, f"{own} + {term}")
 
 
 def _products(scope: Scope) -> list[str]:

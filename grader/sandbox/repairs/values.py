@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Iterator
 
-from grader.sandbox.repairs.place import Place
+from grader.sandbox.repairs.place import Splice
 from grader.sandbox.repairs.scope import INDEX, VALUE, Scope, function_of, text_of
 
 LOG2_E, LN_2 = "1.4426950408889634", "0.6931471805599453"
@@ -24,7 +24,7 @@ _WIDER = {
 _NEAR = 2  # weights that are tried soon
 
 
-def factors(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def factors(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """A value times what else the function has: what is kept in steps times a weight; a product times the scale."""
     if not isinstance(node, ast.expr) or scope.kind(node) != VALUE or not scope.is_kernel:
         return
@@ -39,16 +39,16 @@ def factors(node: ast.AST, scope: Scope) -> Iterator[Place]:
         near = at < _NEAR or other in scope.arguments
         for form in (other, f"{other}[:, None]"):
             if kept and other != own:
-                yield Place.of("weighed" if near else "far weighed", node, f"({own} * {form})")
+                yield Splice.of("weighed" if near else "far weighed", node, f"({own} * {form})")
             elif other not in own and not kept:
-                yield Place.of("weighed" if near else "far weighed", node, f"({own} * {form})")
-                yield Place.of("divided" if stored else "far divided", node, f"({own} / {form})")
+                yield Splice.of("weighed" if near else "far weighed", node, f"({own} * {form})")
+                yield Splice.of("divided" if stored else "far divided", node, f"({own} / {form})")
     if of_statement:
         for number in (LOG2_E, LN_2):
-            yield Place.of("far base", node, f"({own} * {number})")
+            yield Splice.of("far base", node, f"({own} * {number})")
 
 
-def subtracted(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def subtracted(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """An exponential of the difference from what else the function has, where the maximum was forgotten or is another."""
     if not isinstance(node, ast.Call) or function_of(node) not in ("exp", "exp2") or len(node.args) != 1 or not scope.is_kernel:
         return
@@ -56,56 +56,56 @@ def subtracted(node: ast.AST, scope: Scope) -> Iterator[Place]:
     for other in scope.of_kind(VALUE):
         for form in (other, f"{other}[:, None]"):
             if other not in whole:
-                yield Place.of("subtracted", node.args[0], f"{whole} - {form}")
+                yield Splice.of("subtracted", node.args[0], f"{whole} - {form}")
 
 
-def casts(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def casts(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """A cast more or less, or to another type."""
     if isinstance(node, ast.Call) and function_of(node) == "to" and isinstance(node.func, ast.Attribute):
-        yield Place.of("cast", node, node.func.value)
+        yield Splice.of("cast", node, node.func.value)
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("tl", "torch"):
         for other in _WIDER.get(node.attr, ()):
-            yield Place.of("type", node, f"{ast.unparse(node.value)}.{other}")
+            yield Splice.of("type", node, f"{ast.unparse(node.value)}.{other}")
     if isinstance(node, ast.Attribute) and node.attr == "dtype" and not scope.is_kernel:
-        yield Place.of("type", node, "torch.float32")
+        yield Splice.of("type", node, "torch.float32")
     if not isinstance(node, ast.expr) or not scope.is_kernel:
         return
     if isinstance(node, ast.Call) and function_of(node) in ("load", "program_id"):
         wide = "tl.float32" if function_of(node) == "load" else "tl.int64"
-        yield Place.of("widened", node, f"{ast.unparse(node)}.to({wide})")
+        yield Splice.of("widened", node, f"{ast.unparse(node)}.to({wide})")
     parent = scope.parents[node]
     multiplied = isinstance(parent, ast.BinOp) and isinstance(parent.op, ast.Mult) and parent.left is node
     if multiplied and isinstance(node, ast.Name | ast.Subscript) and scope.kind(node) == INDEX:
-        yield Place.of("widened", node, f"{ast.unparse(node)}.to(tl.int64)")
+        yield Splice.of("widened", node, f"{ast.unparse(node)}.to(tl.int64)")
 
 
-def constants(node: ast.AST, scope: Scope) -> Iterator[Place]:
+def constants(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     """Another number: where a maximum or a sum begins, one more or less, the base of an exponential."""
     parent = scope.parents.get(node)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         if ast.unparse(node.operand) in INFINITE:
-            yield Place.of("number", node, "0.0")
+            yield Splice.of("number", node, "0.0")
         elif isinstance(node.operand, ast.Constant):
             if isinstance(node.operand.value, float):
-                yield Place.of("number", node, '-float("inf")')
-                yield Place.of("number", node, "0.0")
-            yield Place.of("sign", node, ast.unparse(node.operand))
+                yield Splice.of("number", node, '-float("inf")')
+                yield Splice.of("number", node, "0.0")
+            yield Splice.of("sign", node, ast.unparse(node.operand))
         return
     if isinstance(parent, ast.UnaryOp) or not isinstance(node, ast.Constant):
         return
     value = node.value
     if isinstance(value, bool):
-        yield Place.of("number", node, str(not value))
+        yield Splice.of("number", node, str(not value))
     elif isinstance(value, float):
         for new in dict.fromkeys(_other_numbers(value)):
             if new != repr(value):
-                yield Place.of("number", node, new)
+                yield Splice.of("number", node, new)
     elif isinstance(value, int):
         if not scope.is_kernel and value >= SMALLEST_TILE:
             return  # with another tile it may be right where a bug is that shows at the edge of a tile
         for other in dict.fromkeys((value + 1, value - 1, 2 * value, value // 2, 0, 1)):
             if other != value and other >= 0:
-                yield Place.of("number" if scope.is_kernel else "size", node, str(other))
+                yield Splice.of("number" if scope.is_kernel else "size", node, str(other))
 
 
 def _other_numbers(value: float) -> Iterator[str]:

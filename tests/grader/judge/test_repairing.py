@@ -120,11 +120,11 @@ def test_a_change_that_never_ends_costs_its_own_time_alone(sandbox):
 def test_what_a_session_proposes_is_only_a_place_in_the_source(sandbox, monkeypatch, operator):
     """Places outside, or on top of each other, change nothing and raise nothing."""
     from grader.judge.cpu.runner import CpuRunner
-    from grader.sandbox.repairs.place import Place
+    from grader.sandbox.repairs.place import Splice
 
     def forged(self, first=()):
-        far = Place(operator=operator, line=9999, column=0, end_line=9999, end_column=5, new="x")
-        twice = Place(operator=operator, line=3, column=0, end_line=3, end_column=9, new="import os")
+        far = Splice(operator=operator, line=9999, column=0, end_line=9999, end_column=5, new="x")
+        twice = Splice(operator=operator, line=3, column=0, end_line=3, end_column=9, new="import os")
         return [(far,), (twice, twice), (dataclasses.replace(twice, column=1 << 50),)]
 
     monkeypatch.setattr(CpuRunner, "repairs", forged)

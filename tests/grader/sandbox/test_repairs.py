@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from grader.sandbox.repairs.making import OPERATORS, TURNS, repairs
-from grader.sandbox.repairs.place import Place, one_line_end, spliced
+from grader.sandbox.repairs.place import Splice, one_line_end, spliced
 from grader.sandbox.repairs.scope import INDEX, MASK, POINTER, VALUE, Scope
 from labs import load
 
@@ -181,8 +181,8 @@ def test_what_names_hold_is_seen():
 def test_a_change_in_several_places_is_made_in_each():
     source = "a = 1\nb = 22\n"
     places = [
-        Place(operator="number", line=2, column=4, end_line=2, end_column=6, new="3"),
-        Place(operator="number", line=1, column=4, end_line=1, end_column=5, new="3"),
+        Splice(operator="number", line=2, column=4, end_line=2, end_column=6, new="3"),
+        Splice(operator="number", line=1, column=4, end_line=1, end_column=5, new="3"),
     ]
 
     assert spliced(source, places) == ("22", "a = 3\nb = 3\n")
@@ -193,7 +193,7 @@ def test_a_change_in_several_places_is_made_in_each():
 )
 def test_a_place_that_is_not_there_is_refused(where):
     line, column, end_line, end_column = where
-    place = Place(operator="name", line=line, column=column, end_line=end_line, end_column=end_column, new="x")
+    place = Splice(operator="name", line=line, column=column, end_line=end_line, end_column=end_column, new="x")
 
     with pytest.raises(ValueError, match="the source has no"):
         spliced("a = 1\nb = 2\n", [place])
@@ -203,7 +203,7 @@ def test_lines_are_those_that_python_counts():
     source = one_line_end("# first\r\nx = 'é' + a\ry = 1\x0c\n")
     name = next(node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and node.id == "a")
 
-    assert spliced(source, [Place.of("name", name, "b")]) == ("a", "# first\nx = 'é' + b\ny = 1\x0c\n")
+    assert spliced(source, [Splice.of("name", name, "b")]) == ("a", "# first\nx = 'é' + b\ny = 1\x0c\n")
 
 
 def test_a_function_within_a_class_and_an_empty_file_are_looked_through():
