@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -68,6 +69,7 @@ class Judge:
         seed: bytes | None = None,
         only: Sequence[str] = (),
         trace: bool = False,
+        repair: bool = True,
         progress: Callable[[Progress], None] = lambda progress: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Report:
@@ -79,6 +81,7 @@ class Judge:
             seed: 32 secret bytes that sizes and values are drawn from; new ones by default.
             only: names of the cases to run, of whatever group; () for all of the mode.
             trace: the report's trace is asked for: it may take its time, else it is left out where it would make one wait.
+            repair: a repair is looked for where nothing names the bug; what is found hangs on the time that is left for it.
             progress: called as the attempt moves on.
             cancelled: asked several times a second; once it answers True the submission is killed.
 
@@ -90,7 +93,15 @@ class Judge:
         if not walls.ok:
             raise SandboxError(f"grading is off: {walls.reason}")
         target = self._gpu.target if self._gpu else self.target
-        asked = request(source, lab_id, mode=mode, prediction=prediction, seed=seed, target=target, only=only, trace=trace)
+        more: dict[str, Any] = {
+            "mode": mode,
+            "prediction": prediction,
+            "seed": seed,
+            "only": only,
+            "trace": trace,
+            "repair": repair,
+        }
+        asked = request(source, lab_id, target=target, **more)
         if self._gpu:
             return GpuAttempt(self._gpu, self._sandbox, asked, progress=progress, cancelled=cancelled).grade()
         return CpuAttempt(self._sandbox, asked, progress=progress, cancelled=cancelled).grade()

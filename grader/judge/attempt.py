@@ -74,6 +74,9 @@ class Request:
     target: str
     only: tuple[str, ...] = ()  # names of the cases to run, of any group; () for all of the mode
     trace: bool = False  # whether its trace is asked for, and is waited for
+    repair: bool = (
+        True  # whether a repair is looked for where nothing names the bug; what is found hangs on the time that is left
+    )
 
 
 def request(
@@ -86,6 +89,7 @@ def request(
     target: str,
     only: Sequence[str] = (),
     trace: bool = False,
+    repair: bool = True,
 ) -> Request:
     """Check what was handed in.
 
@@ -112,6 +116,7 @@ def request(
         target=target,
         only=tuple(only),
         trace=trace,
+        repair=repair,
     )
 
 
@@ -275,7 +280,8 @@ class Attempt(abc.ABC):
 
     def _repair(self, inquiry: Inquiry, findings: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Repair | None:
         """A small change of the source that repairs it, where nothing names the bug."""
-        if not self._request.source or self._cancelled() or not inquiry.is_open(answered):
+        wanted = self._request.repair and self._request.source and not self._cancelled()
+        if not wanted or not inquiry.is_open(answered):
             return None
         visible = [finding for finding in findings if finding.visible and "cpu" in finding.prepared.case.devices]
         asked = [finding for each in answered for finding in each.findings]

@@ -33,5 +33,6 @@ class Interpreted(CpuAttempt):
 
 def attempt(kind, judge, folder, source, *, mode, seed):
     """The report on `source` (bytes) as an answer to the lab of `folder`, which may be made up."""
-    asked = Request(source=source.decode(), folder=folder, mode=mode, prediction=None, seed=seed, target=judge.target)
+    known = {"prediction": None, "seed": seed, "target": judge.target, "repair": False}
+    asked = Request(source=source.decode(), folder=folder, mode=mode, **known)
     return kind(judge._sandbox, asked, progress=lambda progress: None, cancelled=lambda: False).grade()
