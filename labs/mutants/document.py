@@ -53,19 +53,20 @@ def _told(results: Sequence[Tried]) -> Iterator[str]:
     yield ""
     yield (
         f"Of {len(asked)} it was asked (`--told`). Named: a sentence says the cause. Facts: what was measured, and no cause. "
-        "Located: the line where memory outside is touched, where programs race, or that does not compile. Untrue: read, and "
-        "not so."
+        "Located: the line where memory outside is touched, where programs race, or that does not compile. Repaired: a small "
+        "change with which it is right, whatever else is said. Untrue: read, and not so."
     )
     for by, key in (("lab", lambda result: result.lab), ("operator", lambda result: result.operator)):
         yield ""
-        yield f"| {by} | told | named | facts | located | untrue |"
-        yield "|---|---|---|---|---|---|"
+        yield f"| {by} | told | named | repaired | facts | located | untrue |"
+        yield "|---|---|---|---|---|---|---|"
         groups: dict[str, list[Tried]] = collections.defaultdict(list)
         for result in asked:
             groups[key(result)].append(result)
         for name, found in [*sorted(groups.items()), ("all", asked)]:
             ways = collections.Counter(map(told_how, found))
-            counts = (len(found), ways["named"], ways["facts"], ways["located"], sum(map(told_wrongly, found)))
+            told = [ways[way] for way in ("named", "repaired", "facts", "located")]
+            counts = (len(found), *told, sum(map(told_wrongly, found)))
             yield f"| {name} | {' | '.join(map(str, counts))} |"
     untrue = collections.Counter(readings()[result.name]["why"] for result in asked if told_wrongly(result))
     if untrue:

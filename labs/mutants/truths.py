@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from grader.judge.diagnosis.repaired import RIGHT_THEN
 from labs.mutants.trial import Tried
 
 FILE = Path(__file__).with_name("readings.json")
@@ -77,9 +78,13 @@ def readings() -> Mapping[str, Mapping[str, str]]:
 
 
 def told_how(result: Tried) -> str:
-    """How a wrong mutant was told: "named", by "facts", "located" in a line, or "" where it was not asked or is not wrong."""
+    """How a wrong mutant was told: "named", "repaired", by "facts", "located" in a line, or "" where it was not asked or is not
+    wrong.
+    """
     if not result.said or result.survived:
         return ""
+    if result.sentence.endswith(RIGHT_THEN):
+        return "repaired"
     if result.verdict in LOCATED or result.said == ORIGIN:
         return "located"
     return "facts" if result.said in FACTS else "named"

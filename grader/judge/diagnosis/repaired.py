@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 NAME = "repaired"
+RIGHT_THEN = ("every visible case is right.", "all is right that failed when the kernel was asked.")  # a sentence's end
 
 # What a fact speaks for: sorts of change, as `grader.sandbox.repairs.making` has them.
 _CODES = ("number", "operator", "without", "type", "exchanged", "operands", "turned", "afterwards")
@@ -66,8 +67,7 @@ def sentence(repair: Repair) -> str:
     several = len(repair.lines) > 1
     at = f"Line{'s' if several else ''} {_and([str(line) for line in repair.lines])}"
     exchanged = f"with `{repair.new}` in the place of `{repair.old}`{' in each' if several else ''}"
-    cases = "every visible case is right" if repair.visible else "all is right that failed when the kernel was asked"
-    return f"{at}: {repair.told or exchanged}, {cases}."
+    return f"{at}: {repair.told or exchanged}, {RIGHT_THEN[not repair.visible]}"
 
 
 def _and(words: Sequence[str]) -> str:

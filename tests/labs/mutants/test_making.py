@@ -168,3 +168,5 @@ def test_how_a_mutant_was_told():
     assert told_how(Tried(**known, verdict="wrong_answer", said="measured")) == "facts"
     assert told_how(Tried(**known, verdict="race", said="race")) == "located"
     assert told_how(Tried(**known, verdict="wrong_answer")) == ""
+    repair = "Line 9: with `a` in the place of `b`, every visible case is right."
+    assert told_how(Tried(**known, verdict="wrong_answer", said="measured", sentence=f"One key. {repair}")) == "repaired"
