@@ -108,7 +108,12 @@ class Inquiry:
         return repaired.likely(family, codes=any(reading.alone for reading in shown), addresses=addresses, digits=digits)
 
     def diagnose(
-        self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = (), repair: Repair | None = None
+        self,
+        answered: Sequence[AskedQuestion] = (),
+        origins: Sequence[Origin] = (),
+        repair: Repair | None = None,
+        *,
+        stale: tuple[Diagnosis, Fact] | None = None,
     ) -> Diagnosed:
         """One diagnosis for the attempt.
 
@@ -116,7 +121,10 @@ class Inquiry:
             answered: what the kernel answered to `questions`; () where it was asked nothing.
             origins: where NaN and Inf in the case `to_follow` come from.
             repair: a change of the source with which it is right.
+            stale: what is said where cases are wrong only after others; it explains all that they show.
         """
+        if stale is not None:
+            return Diagnosed(diagnosis=dataclasses.replace(stale[0], detail=_detail(self._failed)), facts=stale[1:])
         found = self._diagnosis(answered)
         if found is None:
             found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))

@@ -623,6 +623,36 @@ def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> to
     return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
 
 
+def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.Tensor:
+    """A window whose edges are not right in whole tiles, where a program of `rows` queries walks over them.
+
+    The older end is kept by where the loop begins alone ("begin"), or its partial tile is not visited ("lost": what the first
+    query sees of one; "lost_later": the last one). Or tiles between two edges are seen whole: from where the first query's
+    window begins ("old", rounded up), or the last one's, rounded down ("old_down"); or up to where the last query's ends
+    ("new", rounded down) or the first one's, rounded up ("new_up").
+    """
+    assert a.window is not None
+    place, window = torch.arange(a.keys)[None, :], min(a.window, a.keys + a.rows + rows)
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    oldest, later = ((query - window + 1).clamp(min=0)[:, None] for query in (first, first + rows - 1))
+    newest = (first + (rows if edge == "new" else 1)).clamp(0, a.keys)[:, None]
+    earlier = a.distance() <= 0
+    right = earlier & (a.distance() > -window)
+    match edge:
+        case "begin":
+            return (earlier & (place >= oldest // tile * tile))[None, None]
+        case "lost" | "lost_later":
+            return (right & (place >= -(-(oldest if edge == "lost" else later) // tile) * tile))[None, None]
+        case "old":
+            begin = -(-oldest // tile) * tile
+        case "old_down":
+            begin = later // tile * tile
+        case _:
+            begin = -(-later // tile) * tile
+    end = (newest + (tile - 1 if edge == "new_up" else 0)) // tile * tile
+    return (right | ((place >= begin) & (place < end)))[None, None]
+
+
 MASKS = {
     "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),
     "window": (
