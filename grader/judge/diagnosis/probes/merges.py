@@ -85,8 +85,8 @@ WEIGHTS: tuple[tuple[str, Weight], ...] = (
 
 
 def merges(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
-    """Rows over few keys, and over many, since a launcher splits long caches alone. Scores swing and fall: where they climb, a
-    running sum that is not rescaled is off as parts are that are not weighed. Once more where fp16 has few digits for them.
+    """Rows over few keys, and over many, since a launcher splits long caches alone. Scores swing, and fall or climb: where they
+    do one alone, a running sum that is not rescaled is as parts are that are not weighed. Once more where fp16 has few digits.
     """
     if kind not in ("decode", "fp8", "nvfp4"):
         return
@@ -95,11 +95,12 @@ def merges(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         made = []
         for row in range(ROWS):
             swings = (0.5 + 2.2 * place) * torch.sin(71.0 * place + 2.0 + 1.7 * row) + 0.8 * torch.sin(23.0 * place + row)
-            levels = level + 2.0 - 4.0 * place + swings  # runs of 16 to 128 differ from the next in m, in l and in m + ln l
+            slope = -4.0 if row % 2 == 0 else 4.0
+            levels = level + slope * (place - 0.5) + swings  # runs of 16 to 128 differ from the next in m, in l and in m + ln l
             made.append(at_levels(torch.ones(1), levels, HEAD_DIM))
         query, key = (torch.cat(each) for each in zip(*made, strict=True))
         given = arguments(kind, query, key, identity(kind, ROWS, 1, keys, HEAD_DIM), scale=0.25)
-        what = f"{keys} keys whose scores swing and fall" + (f", near {number(level)}" if level else "")
+        what = f"{keys} keys whose scores swing, and fall or climb" + (f", near {number(level)}" if level else "")
         name = f"merge_{keys}" + ("_low" if level else "")
         case = prepared(lab, name, given, FP16, what=what)
         yield KernelQuestion(name=name, cases=(case,), read=functools.partial(_read, kind=kind, what=what))
@@ -120,10 +121,9 @@ def _read(found: Sequence[Finding], kind: str, what: str) -> Reading | None:
     if not 2 <= len(runs) <= MOST:
         return None
     off = torch.stack([(got / wanted).log()[:, run.start : run.stop].mean(1) for run in runs], dim=1)
-    off = off - off.mean(1, keepdim=True)
     if float((off.amax(1) - off.amin(1)).max()) < OFF:
         return None
-    told = min((_weighed(scores, parts, off) for parts in _extents(runs, per, keys)), key=lambda each: each[0])
+    told = min((_weighed(scores, parts, off[:, of]) for parts, of in _extents(runs, per, keys)), key=lambda each: each[0])
     if not told[1]:
         return None
     _, words, parts = told
@@ -133,7 +133,8 @@ def _read(found: Sequence[Finding], kind: str, what: str) -> Reading | None:
 
 
 def _weighed(scores: torch.Tensor, parts: Sequence[range], off: Parts) -> tuple[float, str, Sequence[range]]:
-    """How far `off`, which is centred by row, is from what is foretold of these parts; and in words, "" where that is far."""
+    """How far `off` is from what is foretold of these parts; and in words, "" where that is far."""
+    off = off - off.mean(1, keepdim=True)
     of_parts = [scores[:, part.start : part.stop] for part in parts]
     m = torch.stack([part.amax(1) for part in of_parts], dim=1)
     log_l = torch.stack([torch.exp(part - part.amax(1, keepdim=True)).sum(1).log() for part in of_parts], dim=1)
@@ -152,20 +153,21 @@ def _weighed(scores: torch.Tensor, parts: Sequence[range], off: Parts) -> tuple[
     return left, f"exp({of_m} · m + {of_l} · ln l)" if left < LEFT and enough else "", parts
 
 
-def _extents(runs: Sequence[range], per: int, keys: int) -> Iterator[list[range]]:
-    """The keys of each part: parts of one length whose edges lie between the runs of channels, or else the runs alone."""
+def _extents(runs: Sequence[range], per: int, keys: int) -> Iterator[tuple[list[range], list[int]]]:
+    """The keys of each part, and the run of channels that it is in: parts of one length, of which several may be in a run, and
+    whose edges lie between the runs, or in the last channel of one. Or else the runs alone.
+    """
+    gaps = [(run.stop * per, after.start * per) for run, after in itertools.pairwise(runs)]
     alike = False
-    for length in range(1, keys):
-        edges = [length * (at + 1) for at in range(len(runs) - 1)]
-        inside = (
-            run.stop * per <= edge <= after.start * per
-            for edge, (run, after) in zip(edges, itertools.pairwise(runs), strict=True)
-        )
-        if all(inside) and edges[-1] + length >= keys:
-            alike = True
-            yield [range(start, min(start + length, keys)) for start in (0, *edges)]
+    for length in range(-(-keys // MOST), keys):
+        edges = [length * round((first + last) / 2 / length) for first, last in gaps]
+        if any(not first - per < edge < last + per for edge, (first, last) in zip(edges, gaps, strict=True)):
+            continue
+        alike = True
+        parts = [range(start, min(start + length, keys)) for start in range(0, keys, length)]
+        yield parts, [sum(part.start >= edge for edge in edges) for part in parts]
     if not alike:
-        yield [range(run.start * per, min(run.stop * per, keys)) for run in runs]
+        yield [range(run.start * per, min(run.stop * per, keys)) for run in runs], list(range(len(runs)))
 
 
 def _runs(off: torch.Tensor) -> list[range]:
