@@ -182,7 +182,10 @@ class Inquiry:
         signs = functools.partial(confirmed, self._lab, self._findings)
         readings = telling(answered)
         misread = any(reading.alone for reading in readings)  # the cache: how attention goes on from there explains nothing
-        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None, own=misread)
+        seen = of_origins.names(origins)
+        rule = self._suspects.named(
+            _asked(answered), lambda name: name in seen if seen else signs(name) is not None, own=misread
+        )
         if rule is not None:
             own = any(oracle.name == rule[0] for oracle in self._lab.oracles)
             symptom = None if own else signs(rule[0])

@@ -62,6 +62,17 @@ def diagnosis(origins: Sequence[Origin]) -> Diagnosis | None:
     return Diagnosis(sentence=sentence, name=NAME, line=origin.line)
 
 
+def names(origins: Sequence[Origin]) -> tuple[str, ...]:
+    """Which of the bugs that end in the same NaN it is: what most of it comes from tells 0 / 0 from −∞ − (−∞)."""
+    match next(iter(origins), None):
+        case Origin(operation="divide", left="0", right="0"):
+            return "no_visible_key", "no_keys"
+        case Origin(operation="subtract", left="-inf", right="-inf"):
+            return ("fully_masked_tile",)
+        case _:
+            return ()
+
+
 def _computed(origin: Origin) -> tuple[str, str] | None:
     """ "−∞ − (−∞)" and "NaN"."""
     left, right = _value(origin.left), _value(origin.right)

@@ -168,7 +168,7 @@ class OriginBook:
             self._memory.update(zip(pointers.data[lanes & bad].tolist(), numbers.tolist(), strict=True))
 
     def _changed(self, old: Any, pointers: Any, value: Any, mask: Any) -> None:
-        """An atomic operation put `value` to what was there, `old`: a cell keeps the event that it has, or takes that of value."""
+        """An atomic operation put `value` to what was there, `old`: a cell keeps the event that it has, or takes value's."""
         if not _is_float(value):
             return
         shape = pointers.data.shape

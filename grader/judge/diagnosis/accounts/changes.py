@@ -232,7 +232,7 @@ def rounded_statistics(names: str, to: torch.dtype | None) -> Callable[[torch.Te
             m, total = a.rounded(m + total.log(), to), torch.ones_like(total)
         m, total = (a.rounded(kept, to) if name in names else kept for name, kept in (("m", m), ("l", total)))
         weights = torch.exp((x - m).float()).double() / total
-        return weights if a.value is None else weights @ a.by_head(a.value)
+        return weights if a.value is None else weights @ _valid_value(a)
 
     return finished
 
@@ -314,6 +314,13 @@ def first_pass(base: float, of_m: float) -> Callable[[torch.Tensor, Attention], 
     return finished
 
 
+def _valid_value(a: Attention) -> torch.Tensor:
+    """Value once for each query head, 0 beyond a sequence's end, where it may be NaN."""
+    assert a.value is not None
+    valid = torch.arange(a.keys) < a.kv_len[:, None]
+    return a.by_head(a.value).masked_fill(~valid[:, None, :, None], 0.0)
+
+
 def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """Maximum m and sum l are right, and the pass that multiplies value takes `weight(attention, scores, m, l)`."""
 
@@ -324,7 +331,23 @@ def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[
         m = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         total = torch.exp(x - m).masked_fill(~seen, 0.0).sum(-1, keepdim=True)
         weights = weight(a, x, m, total).float().masked_fill(~seen, 0.0)
-        return (weights.half() if half else weights).double() @ a.by_head(a.value)
+        return (weights.half() if half else weights).double() @ _valid_value(a)
+
+    return finished
+
+
+def under_last_tile(tile: int, *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The second of two passes subtracts the maximum of the last tile alone: right until what lies above it overflows."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        lane, seen = torch.arange(a.keys), a.counted()
+        last = lane >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
+        x = a.scores()
+        m = x.masked_fill(~(seen & last), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
+        power = torch.exp((x - m).float()).masked_fill(~seen, 0.0)
+        product = (power.half() if half else power).double() @ _valid_value(a)
+        return torch.where(seen.any(-1, keepdim=True), product / power.double().sum(-1, keepdim=True), 0.0)
 
     return finished
 
@@ -370,11 +393,11 @@ def exchanged(part: Part, of: str) -> Callable[[torch.Tensor, Attention], torch.
         if of == "answer":
             sums = [power.sum(-1, keepdim=True) for power in powers]
             weights = [w * total for w, total in zip(weights, sums, strict=True)]
-            parts = (power @ a.by_head(a.value) / total.clamp(min=1e-300) for power, total in zip(powers, sums, strict=True))
+            parts = (power @ _valid_value(a) / total.clamp(min=1e-300) for power, total in zip(powers, sums, strict=True))
             whole = sum(weights).clamp(min=1e-300)
             return sum(w * each for w, each in zip(weights[::-1], parts, strict=True)) / whole
         for_acc, for_sum = (weights[::-1] if name in of.split() else weights for name in ("acc", "l"))
-        answer = sum(w * (power @ a.by_head(a.value)) for w, power in zip(for_acc, powers, strict=True))
+        answer = sum(w * (power @ _valid_value(a)) for w, power in zip(for_acc, powers, strict=True))
         total = sum(w * power.sum(-1, keepdim=True) for w, power in zip(for_sum, powers, strict=True))
         return (answer / total).masked_fill(top == -1e300, 0.0)
 
@@ -393,7 +416,7 @@ def merged(
         assert a.value is not None
         seen = a.counted()
         which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
-        x, value = a.scores(), a.by_head(a.value)
+        x, value = a.scores(), _valid_value(a)
         top = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         base = top.clamp(min=0.0 if of_none else -math.inf).masked_fill(top == -math.inf, 0.0)
         total, answer = torch.zeros_like(top), torch.zeros_like(out)

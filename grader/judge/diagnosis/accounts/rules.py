@@ -224,6 +224,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     for name, sentence, of_pass in changes.SECOND_PASSES:
         for half in (False, True):
             yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
+    for tile, half in itertools.product(_TILES, (True, False)) if kind not in ("causal", "window") else ():
+        sentence = "The second pass subtracts the last tile's maximum, not the largest of all tiles: keep the larger of both."
+        yield "max_of_last_tile", sentence, Way(after=(changes.under_last_tile(tile, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":

@@ -185,6 +185,8 @@ class _Lanes:
         beyond, inside, hidden = row.beyond, row.inside, row.hidden
         self.inside, self.width = inside, keys
         self.end = _ends(seen, way.query_tile) if way.query_tile else None
+        if a.decodes:  # each sequence's loop ends with its own last key
+            self.end = kv_len[:, None, None, None]
         self.begin = _begins(seen, way.query_tile) if way.query_tile and a.window is not None else None
         self.step_factor = way.step_factor(a) if way.step_factor else None
         self.groups = a.heads_kv if a.key is not None else 1
