@@ -157,7 +157,7 @@ def test_the_spec_names_what_check_runs(lab_id):
 
 @pytest.mark.parametrize("lab_id", LABS)
 def test_the_spec_says_which_offsets_pass_32_bits(lab_id):
-    """Where tensors lie far apart in some case, it asks for 64 bits; and no rows of a head lie so, where it says that none do."""
+    """Where tensors lie far apart in some case, it asks for 64 bits; and no rows of a head lie so where it says so."""
     folder = load(lab_id)
     far = [(prepare(folder.lab, case, SEED), name) for case in folder.lab.cases for name in case.spread]
 

@@ -23,8 +23,8 @@ _MUTABLE = (ast.Dict, ast.List, ast.Set)
 def keeps(source: str) -> bool:
     """Whether a submission could keep anything: a `global`, a container of the module, a cache, an attribute, a default."""
     tree = ast.parse(source)
-    for node in tree.body:
-        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+    for statement in tree.body:
+        value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
         if isinstance(value, _CHANGEABLE) and "constexpr" not in ast.unparse(value):
             return True
     for node in ast.walk(tree):

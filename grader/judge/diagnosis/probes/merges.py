@@ -11,6 +11,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 
@@ -32,8 +33,8 @@ OFF = 0.03  # at least, between the parts of some row
 LOW = -200.0  # a level at which fp16 tells numbers apart by 1/8
 LN2 = math.log(2.0)
 
-Parts = torch.Tensor  # [rows, parts]
-Weight = Callable[[Parts, Parts], Parts]  # m, ln l -> ln(weight), but for a constant of the row
+Parts: TypeAlias = torch.Tensor  # [rows, parts]
+Weight: TypeAlias = Callable[[Parts, Parts], Parts]  # m, ln l -> ln(weight), but for a constant of the row
 
 
 def _exponents(of_m: float, of_l: float) -> Weight:
