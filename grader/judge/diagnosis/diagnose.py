@@ -182,9 +182,9 @@ class Inquiry:
         signs = functools.partial(confirmed, self._lab, self._findings)
         readings = telling(answered)
         misread = any(reading.alone for reading in readings)  # the cache: how attention goes on from there explains nothing
-        seen = of_origins.names(origins)
+        of_origin = of_origins.names(origins)
         rule = self._suspects.named(
-            _asked(answered), lambda name: name in seen if seen else signs(name) is not None, own=misread
+            _asked(answered), lambda name: name in of_origin, lambda name: signs(name) is not None, own=misread
         )
         if rule is not None:
             own = any(oracle.name == rule[0] for oracle in self._lab.oracles)

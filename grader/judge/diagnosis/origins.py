@@ -44,7 +44,8 @@ def facts(origins: Sequence[Origin], finding: Finding | None) -> tuple[Fact, ...
         if computed is None or finding is None or finding.out is None:
             continue
         where = f"line {origin.line}" if origin.line else "the kernel"
-        case = f"case {finding.name}" if finding.visible else finding.prepared.case.values
+        ours = not finding.prepared.case.sizes  # a question, whose inputs are told in words
+        case = finding.prepared.case.values if ours else f"case {finding.name}"
         cells = f"{min(origin.cells, finding.out.numel())} of {finding.out.numel()} cells of out are NaN or Inf by it"
         told.append(Fact(given=f"{where}, {case}", got=f"{computed[0]} is {computed[1]}; {cells}", expected="numbers"))
     return tuple(told)
