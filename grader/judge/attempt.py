@@ -179,7 +179,9 @@ class Attempt(abc.ABC):
         with self._marked("follow"):
             origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
         with self._marked("repair"):
-            found: Repair | None = spared("repair", lambda: None if stale else self._repair(inquiry, findings, answered), None)
+            found: Repair | None = spared(
+                "repair", lambda: None if stale else self._repair(inquiry, findings, answered, origins), None
+            )
         with self._marked("diagnose"):
             diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found, stale=stale), plain)
         took_s = time.perf_counter() - clock
@@ -292,9 +294,15 @@ class Attempt(abc.ABC):
         lines = self._request.source.count("\n") + 1
         return tuple(origin for origin in done.facts.origins if (origin.line or 0) <= lines) if done is not None else ()
 
-    def _repair(self, inquiry: Inquiry, findings: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Repair | None:
+    def _repair(
+        self,
+        inquiry: Inquiry,
+        findings: Sequence[Finding],
+        answered: Sequence[AskedQuestion],
+        origins: Sequence[Origin],
+    ) -> Repair | None:
         """A small change of the source that repairs it, where nothing names the bug."""
-        if not self._request.source or self._cancelled() or not inquiry.is_open(answered):
+        if not self._request.source or self._cancelled() or not inquiry.is_open(answered, origins):
             return None
         visible = [finding for finding in findings if finding.visible and "cpu" in finding.prepared.case.devices]
         asked = [finding for each in answered for finding in each.findings]
