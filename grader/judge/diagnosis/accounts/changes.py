@@ -336,20 +336,33 @@ def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[
     return finished
 
 
-def under_last_tile(tile: int, *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
-    """The second of two passes subtracts the maximum of the last tile alone: right until what lies above it overflows."""
+def divided_at_last(
+    exponent: Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor], *, half: bool
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The second of two passes sums exp(`exponent(attention, scores, which count)`) with value and alone, and divides them."""
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
-        assert a.value is not None
-        lane, seen = torch.arange(a.keys), a.counted()
-        last = lane >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
-        x = a.scores()
-        m = x.masked_fill(~(seen & last), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
-        power = torch.exp((x - m).float()).masked_fill(~seen, 0.0)
+        seen = a.counted()
+        power = torch.exp(exponent(a, a.scores(), seen).float()).masked_fill(~seen, 0.0)
         product = (power.half() if half else power).double() @ _valid_value(a)
         return torch.where(seen.any(-1, keepdim=True), product / power.double().sum(-1, keepdim=True), 0.0)
 
     return finished
+
+
+def under_last_tile(tile: int) -> Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The maximum of the last tile alone is subtracted: right until what lies above it overflows."""
+
+    def exponent(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        last = torch.arange(a.keys) >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
+        return x - x.masked_fill(~(seen & last), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
+
+    return exponent
+
+
+def of_no_key(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Scores are 0, and the maximum is that of the right ones."""
+    return (-x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)).expand_as(x)
 
 
 LOG_OF_ANOTHER_BASE = (

@@ -226,7 +226,13 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
     for tile, half in itertools.product(_TILES, (True, False)) if kind not in ("causal", "window") else ():
         sentence = "The second pass subtracts the last tile's maximum, not the largest of all tiles: keep the larger of both."
-        yield "max_of_last_tile", sentence, Way(after=(changes.under_last_tile(tile, half=half),))
+        yield "max_of_last_tile", sentence, Way(after=(changes.divided_at_last(changes.under_last_tile(tile), half=half),))
+    for half in (True, False):
+        sentence = (
+            "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "
+            "first pass ended. Make it anew before the second loop."
+        )
+        yield "second_pass_reads_no_key", sentence, Way(after=(changes.divided_at_last(changes.of_no_key, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":
