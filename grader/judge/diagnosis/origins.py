@@ -64,12 +64,10 @@ def diagnosis(origins: Sequence[Origin]) -> Diagnosis | None:
 
 
 def names(origins: Sequence[Origin]) -> tuple[str, ...]:
-    """Which of the bugs that end in the same NaN it is: what most of it comes from tells 0 / 0 from −∞ − (−∞)."""
+    """Which of the bugs that end in the same NaN it is, where most of it comes from 0 / 0: no maximum of −∞ was subtracted."""
     match next(iter(origins), None):
         case Origin(operation="divide", left="0", right="0"):
             return "no_visible_key", "no_keys"
-        case Origin(operation="subtract", left="-inf", right="-inf"):
-            return ("fully_masked_tile",)
         case _:
             return ()
 

@@ -350,12 +350,14 @@ def divided_at_last(
     return finished
 
 
-def under_last_tile(tile: int) -> Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """The maximum of the last tile alone is subtracted: right until what lies above it overflows."""
+def under_one_tile(tile: int, *, last: bool) -> Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The maximum of the first tile, or of the last, is subtracted: right until what lies above it overflows."""
 
     def exponent(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        last = torch.arange(a.keys) >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
-        return x - x.masked_fill(~(seen & last), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
+        place = torch.arange(a.keys)
+        of_last = place >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
+        chosen = of_last if last else place < tile
+        return x - x.masked_fill(~(seen & chosen), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
 
     return exponent
 

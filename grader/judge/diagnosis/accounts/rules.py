@@ -225,8 +225,10 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         for half in (False, True):
             yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
     for tile, half in itertools.product(_TILES, (True, False)) if kind not in ("causal", "window") else ():
-        sentence = "The second pass subtracts the last tile's maximum, not the largest of all tiles: keep the larger of both."
-        yield "max_of_last_tile", sentence, Way(after=(changes.divided_at_last(changes.under_last_tile(tile), half=half),))
+        for which in ("last", "first"):
+            sentence = f"The second pass subtracts the {which} tile's maximum, not the largest of all tiles."
+            exponent = changes.under_one_tile(tile, last=which == "last")
+            yield f"max_of_{which}_tile", sentence, Way(after=(changes.divided_at_last(exponent, half=half),))
     for half in (True, False):
         sentence = (
             "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "

@@ -82,6 +82,7 @@ WEIGHTS: tuple[tuple[str, Weight], ...] = (
         lambda m, log_l: m.cummax(-1).values + log_l,
     ),
     ("an old maximum: where two are joined, the larger m of both must be stored beside their sums", _pairs_with_old_maximum),
+    ("the weight of another: their order is reversed", lambda m, log_l: (m + log_l).flip(1)),
 )
 
 
