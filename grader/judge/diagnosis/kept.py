@@ -28,15 +28,15 @@ def keeps(source: str) -> bool:
         if isinstance(value, _CHANGEABLE) and "constexpr" not in ast.unparse(value):
             return True
     for node in ast.walk(tree):
-        if isinstance(node, ast.Global):
-            return True
-        if isinstance(node, ast.FunctionDef):
-            if any("cache" in ast.unparse(decorator) for decorator in node.decorator_list):
+        match node:
+            case ast.Global() | ast.Nonlocal():
                 return True
-            if any(isinstance(default, _MUTABLE) for default in (*node.args.defaults, *node.args.kw_defaults) if default):
-                return True
-            for target in (each for inner in node.body if isinstance(inner, ast.Assign) for each in inner.targets):
-                if isinstance(target, ast.Attribute):  # of a function
+            case ast.Assign(targets=targets) if any(isinstance(target, ast.Attribute) for target in targets):
+                return True  # of a function, or of a module
+            case ast.FunctionDef(decorator_list=decorators, args=args):
+                if any("cache" in ast.unparse(decorator) for decorator in decorators):
+                    return True
+                if any(isinstance(default, _MUTABLE) for default in (*args.defaults, *args.kw_defaults)):
                     return True
     return False
 

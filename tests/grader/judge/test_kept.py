@@ -21,6 +21,7 @@ from labs.declaration import Case
         "import functools\n@functools.cache\ndef sizes(n): ...",
         "def entry(x, kept=[]): ...",
         "def entry(x):\n    entry.window = 3",
+        "def entry(x):\n    if not hasattr(entry, 'window'):\n        entry.window = 3",
     ],
 )
 def test_a_source_that_may_keep_something(source):
