@@ -33,12 +33,13 @@ from grader.judge.cpu.repairing import Trial, repair
 from grader.judge.cpu.runner import CpuRunner
 from grader.judge.cpu.watching import allowed_s, watched
 from grader.judge.diagnosis.diagnose import Diagnosed, Inquiry
+from grader.judge.diagnosis.kept import keeps, kept, to_run_alone
 from grader.judge.diagnosis.probes.asking import ENDINGS, SECONDS, AskedQuestion, ask
 from grader.judge.diagnosis.repaired import Repair
 from grader.judge.judging import case_result, judge
 from grader.judge.recording import RecordedCase
 from grader.judge.verdict.points import award
-from grader.report import Anatomy, Counters, Diagnosis, Listing, Report, Timing, Verdict, fitted
+from grader.report import Anatomy, Counters, Diagnosis, Fact, Listing, Report, Timing, Verdict, fitted
 from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.door import Sandbox
 from grader.sandbox.protocol import Origin
@@ -176,14 +177,18 @@ class Attempt(abc.ABC):
         findings = [judged.finding for judged in execution.cases]
         plain = Diagnosed(diagnosis=Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict)))
         inquiry = Inquiry(self._lab, self._request.folder.id, findings)
+        with self._marked("alone"):
+            stale: tuple[Diagnosis, Fact] | None = spared("alone", lambda: self._kept(findings), None)
         with self._marked("ask"):
-            answered: list[AskedQuestion] = spared("questions", lambda: self._ask(inquiry), [])
+            answered: list[AskedQuestion] = spared("questions", lambda: [] if stale else self._ask(inquiry), [])
         with self._marked("follow"):
             origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
         with self._marked("repair"):
-            found: Repair | None = spared("repair", lambda: self._repair(inquiry, findings, answered), None)
+            found: Repair | None = spared(
+                "repair", lambda: None if stale else self._repair(inquiry, findings, answered, origins), None
+            )
         with self._marked("diagnose"):
-            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found), plain)
+            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found, stale=stale), plain)
         took_s = time.perf_counter() - clock
         with self._marked("watch"):
             trace = spared("trace", lambda: self._watch(execution.cases, took_s), None)
@@ -264,6 +269,22 @@ class Attempt(abc.ABC):
                 if finding.verdict in ENDINGS:
                     return
 
+    def _kept(self, findings: list[Finding]) -> tuple[Diagnosis, Fact] | None:
+        """Where a case is right in a session of its own, and wrong after the first one: what is to be said of that."""
+        pair = to_run_alone(findings)
+        if pair is None or not self._request.source or self._cancelled() or not keeps(self._request.source):
+            return None
+        failed = []
+        for chosen in (pair[1:], pair):
+            with torch.device("cpu"):
+                cases = [prepare(self._lab, finding.prepared.case, self._request.seed) for finding in chosen]
+            with CpuRunner(self._sandbox, self._submission, cases, self._cancelled, Allowance(SECONDS)) as runner:
+                if runner.load() is not None:
+                    return None
+                outcomes = [runner.run(prepared) for prepared in cases]
+                failed.append(judge(self._lab, cases[-1], outcomes[-1]).failed)
+        return kept(*pair) if failed == [False, True] else None
+
     def _follow(self, finding: Finding | None) -> tuple[Origin, ...]:
         """Where NaN and Inf in that case come from: it is run once more in the interpreter, in a session of its own."""
         if finding is None or not self._request.source or self._cancelled():
@@ -278,10 +299,16 @@ class Attempt(abc.ABC):
         lines = self._request.source.count("\n") + 1
         return tuple(origin for origin in done.facts.origins if (origin.line or 0) <= lines) if done is not None else ()
 
-    def _repair(self, inquiry: Inquiry, findings: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Repair | None:
+    def _repair(
+        self,
+        inquiry: Inquiry,
+        findings: Sequence[Finding],
+        answered: Sequence[AskedQuestion],
+        origins: Sequence[Origin],
+    ) -> Repair | None:
         """A small change of the source that repairs it, where nothing names the bug."""
         wanted = self._request.repair and self._request.source and not self._cancelled()
-        if not wanted or not inquiry.is_open(answered):
+        if not wanted or not inquiry.is_open(answered, origins):
             return None
         visible = [finding for finding in findings if finding.visible and "cpu" in finding.prepared.case.devices]
         asked = [finding for each in answered for finding in each.findings]

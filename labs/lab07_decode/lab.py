@@ -82,6 +82,15 @@ LAB = Lab(
             (),
             ("drawn_sizes",),
         ),
+        only(
+            CASES,
+            "group_size",
+            "Out of bounds only where group_size is no power of two: round up for tl.arange alone. Offsets take group_size "
+            "itself, and masks leave the rows below it.",
+            ("group_of_seven",),
+            ("out_of_bounds",),
+            ("drawn_sizes",),
+        ),
     ),
     habits=(cache_read_by_each_head("small", ("key", "value")),),
     prediction=Prediction(

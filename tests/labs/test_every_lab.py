@@ -6,7 +6,7 @@ import re
 import pytest
 from known_seed import SEED
 
-from grader.judge.case.inputs import prepare
+from grader.judge.case.inputs import prepare, spread_strides
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Verdict
 from grader.trace import COUNTS, TRACE_LIMIT, counted, size_of
@@ -153,6 +153,19 @@ def test_the_spec_names_what_check_runs(lab_id):
     visible = [case.name for case in folder.lab.cases if case.group == "visible"]
 
     assert [name for name in visible if name not in folder.spec and "ragged_tail" not in name] == []
+
+
+@pytest.mark.parametrize("lab_id", LABS)
+def test_the_spec_says_which_offsets_pass_32_bits(lab_id):
+    """Where tensors lie far apart in some case, it asks for 64 bits; and no rows of a head lie so where it says so."""
+    folder = load(lab_id)
+    far = [(prepare(folder.lab, case, SEED), name) for case in folder.lab.cases for name in case.spread]
+
+    assert bool(far) == (".to(tl.int64)" in folder.spec)
+    assert bool(far) != ("offsets of 32 bits are enough" in folder.spec)
+    for prepared, name in far if "The rows of one head lie within 2³¹" in folder.spec else ():
+        tensor = prepared.tensors[name]
+        assert spread_strides(tuple(tensor.shape))[-2] == tensor.shape[-1], (prepared.case.name, name)
 
 
 @pytest.mark.parametrize("lab_id", LABS)

@@ -88,11 +88,11 @@ class Inquiry:
         """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
         return None if self._of_addresses is not None else of_origins.to_follow(self._findings, answered)
 
-    def is_open(self, answered: Sequence[AskedQuestion]) -> bool:
+    def is_open(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin] = ()) -> bool:
         """Whether nothing names the bug: a change of the source that repairs it is worth looking for."""
         if not self._failed or any(finding.verdict in ENDINGS for finding in self._failed):
             return False
-        named = self._diagnosis(answered)
+        named = self._diagnosis(answered, origins)
         return named is None or named.name in VAGUE
 
     def speaking_for(self, answered: Sequence[AskedQuestion]) -> tuple[str, ...]:
@@ -108,7 +108,12 @@ class Inquiry:
         return repaired.likely(family, codes=any(reading.alone for reading in shown), addresses=addresses, digits=digits)
 
     def diagnose(
-        self, answered: Sequence[AskedQuestion] = (), origins: Sequence[Origin] = (), repair: Repair | None = None
+        self,
+        answered: Sequence[AskedQuestion] = (),
+        origins: Sequence[Origin] = (),
+        repair: Repair | None = None,
+        *,
+        stale: tuple[Diagnosis, Fact] | None = None,
     ) -> Diagnosed:
         """One diagnosis for the attempt.
 
@@ -116,8 +121,11 @@ class Inquiry:
             answered: what the kernel answered to `questions`; () where it was asked nothing.
             origins: where NaN and Inf in the case `to_follow` come from.
             repair: a change of the source with which it is right.
+            stale: what is said where cases are wrong only after others; it explains all that they show.
         """
-        found = self._diagnosis(answered)
+        if stale is not None:
+            return Diagnosed(diagnosis=dataclasses.replace(stale[0], detail=_detail(self._failed)), facts=stale[1:])
+        found = self._diagnosis(answered, origins)
         if found is None:
             found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))
             if repair is not None and found.name != of_origins.NAME:
@@ -138,13 +146,13 @@ class Inquiry:
         """Cases that failed with an answer."""
         return [finding for finding in self._failed if finding.own is None]
 
-    def _diagnosis(self, answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+    def _diagnosis(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis | None:
         """What is wrong, without the remarks; None where nothing names it."""
         if self._told is None or self._told[0] is not answered:
-            self._told = answered, self._named(answered)
+            self._told = answered, self._named(answered, origins)
         return self._told[1]
 
-    def _named(self, answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+    def _named(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis | None:
         lab, findings, failed, wrong = self._lab, self._findings, self._failed, self._wrong
         if not failed:
             return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
@@ -161,10 +169,12 @@ class Inquiry:
             if not hard[0].visible:
                 own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
-        named = self._by_value(wrong, answered)
+        named = self._by_value(wrong, answered, origins)
         return None if named is None else dataclasses.replace(named, detail=_detail(wrong))
 
-    def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+    def _by_value(
+        self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion], origins: Sequence[Origin]
+    ) -> Diagnosis | None:
         """What is wrong with answers that are there; None where nothing names it."""
         if undefined := read_unwritten(self._findings, wrong):  # what is added to NaN stays the NaN that nobody wrote
             return undefined
@@ -174,7 +184,10 @@ class Inquiry:
         signs = functools.partial(confirmed, self._lab, self._findings)
         readings = telling(answered)
         misread = any(reading.alone for reading in readings)  # the cache: how attention goes on from there explains nothing
-        rule = self._suspects.named(_asked(answered), lambda name: signs(name) is not None, own=misread)
+        of_origin = of_origins.names(origins)
+        rule = self._suspects.named(
+            _asked(answered), lambda name: name in of_origin, lambda name: signs(name) is not None, own=misread
+        )
         if rule is not None:
             own = any(oracle.name == rule[0] for oracle in self._lab.oracles)
             symptom = None if own else signs(rule[0])

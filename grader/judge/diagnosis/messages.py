@@ -388,6 +388,8 @@ def legible(text: str) -> str:
 def _with_remedy(text: str) -> str:
     """What usually mends an access outside a tensor."""
     remedy = next((remedy for where, remedy in REMEDIES if where in text), "")
+    if remedy and "past the end of scratch" in text:
+        remedy += " Scratch is loaded with the offsets that it was stored with: the same pitch, the same order."
     return f"{text.rstrip('.')}: {remedy}" if remedy else text
 
 

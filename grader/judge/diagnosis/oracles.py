@@ -191,16 +191,17 @@ class Suspects:
             kept = more.undenied(self._known_left)  # by the hundred, where they are needed
         return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
 
-    def named(self, asked: Sequence[Finding], preferred: Callable[[str], bool], *, own: bool = False) -> tuple[str, str] | None:
+    def named(self, asked: Sequence[Finding], *preferred: Callable[[str], bool], own: bool = False) -> tuple[str, str] | None:
         """Name and sentence of the bug; None where no rule foretells all, or several do.
 
         Args:
             asked: what the kernel answered besides.
-            preferred: whether a name is one that the lab has seen signs of, which decides between several.
+            preferred: whether there are signs of a name, which decides between several; the first sort that any has.
             own: only of the lab's own rules.
         """
         rules = self.left(asked, own=own)
-        return _alone([rule for rule in rules if preferred(rule.name)]) or _alone(rules)
+        signed = ([rule for rule in rules if sort(rule.name)] for sort in preferred)
+        return _alone(next(filter(None, signed), [])) or _alone(rules)
 
     def foretells(self, rule: Bug, asked: Sequence[Finding]) -> bool:
         """Whether a rule that was made of an answer foretells the cases, and the other answers."""

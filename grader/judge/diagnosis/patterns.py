@@ -8,6 +8,7 @@ import torch
 
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.probes.question import several
 from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Unwritten
 from labs.table import Form
@@ -140,9 +141,9 @@ def _first_unwritten(forms: Sequence[Form], unwritten: torch.Tensor) -> tuple[st
 
 
 def _stretch(axis: str, indices: torch.Tensor) -> str:
-    """ "Row 3", "Rows 3 to 7"."""
-    first, last = int(indices[0]), int(indices[-1])
-    return f"{axis.capitalize()} {first}" if first == last else f"{axis.capitalize()}s {first} to {last}"
+    """ "Row 3", "Rows 3 to 7, 9"."""
+    places = indices.tolist()
+    return f"{axis.capitalize()}{'s' if len(places) > 1 else ''} {several(places)}"
 
 
 def _nan_sentence(finding: Finding) -> str:

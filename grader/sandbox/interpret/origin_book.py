@@ -66,6 +66,9 @@ class OriginBook:
         if name in ("store", "masked_store"):
             self._stored(args[0], args[1], args[2] if name == "masked_store" else None)
             return
+        if name == "atomic_rmw":
+            self._changed(result, *args[1:4])
+            return
         results = result if isinstance(result, tuple) else (result,)
         blocks = [each for each in results if isinstance(each, _Handle) and _is_float(each)]
         if all(FROM in each.attr or not _bad(each).any() for each in blocks):
@@ -163,6 +166,20 @@ class OriginBook:
         if bad.any():
             numbers = np.broadcast_to(_of(value), shape)[lanes & bad]
             self._memory.update(zip(pointers.data[lanes & bad].tolist(), numbers.tolist(), strict=True))
+
+    def _changed(self, old: Any, pointers: Any, value: Any, mask: Any) -> None:
+        """An atomic operation put `value` to what was there, `old`: a cell keeps the event that it has, or takes value's."""
+        if not _is_float(value):
+            return
+        shape = pointers.data.shape
+        lanes = np.ones(shape, bool) if mask is None else np.broadcast_to(mask.data, shape)
+        for at in zip(*(lanes & np.broadcast_to(_bad(value), shape)).nonzero(), strict=True):
+            self._memory.setdefault(int(pointers.data[at]), int(np.broadcast_to(_of(value), shape)[at]))
+        if (bad := _bad(old)).any():
+            numbers = np.zeros(shape, np.int32)
+            for at in zip(*bad.nonzero(), strict=True):
+                numbers[at] = self._memory.get(int(pointers.data[at]), _LOST if np.isnan(old.data[at]) else 0)
+            old.attr[FROM] = numbers
 
 
 def _one_of_each(new: np.ndarray, operands: Sequence[np.ndarray]) -> Iterator[tuple[int, ...]]:

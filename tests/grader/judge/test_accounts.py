@@ -89,3 +89,37 @@ def test_a_row_counts_what_the_mask_and_its_sequences_length_leave():
 
     assert whole.counted().sum(-1).squeeze(1).tolist() == [[0, 0], [3, 3], [5, 5]]
     assert whole.but(causal=True).counted().sum(-1).squeeze(1).tolist() == [[0, 0], [3, 3], [4, 5]]
+
+
+def _without_what_lies_beyond(inputs):
+    """The same with zeros where the judge puts NaN, past kv_len."""
+    cache = {name: inputs[name].clone() for name in ("key", "value")}
+    for sequence, length in enumerate(inputs["kv_len"].tolist()):
+        for x in cache.values():
+            x[sequence, :, length:] = 0.0
+    return {**inputs, **cache}
+
+
+def test_what_is_done_to_an_answer_reads_nothing_beyond_a_sequences_end():
+    lab = load("lab07_decode").lab
+    given = prepare(lab, next(case for case in lab.cases if case.name == "nan_beyond_kv_len"), SEED).inputs
+
+    for account in accounts(lab.kind):
+        if account.way.after:
+            clean = account.answer(_without_what_lies_beyond(given))
+            assert torch.allclose(account.answer(given), clean, equal_nan=True), account.name
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fresh_acc": True}, {"fresh_sum": True}, {"maximum": "last"}, {"fresh_acc": True, "fresh_sum": True}]
+)
+def test_a_sequence_that_ends_early_takes_no_more_steps(changes):
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"query": (2, 1, 32), "key": (2, 1, 100, 32), "value": (2, 1, 100, 32)}
+    given = {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    given |= {"kv_len": torch.tensor([40, 100]), "softmax_scale": 0.2}
+    alone = {name: x[:1] if isinstance(x, torch.Tensor) else x for name, x in given.items()}
+    alone |= {name: alone[name][:, :, :40] for name in ("key", "value")}
+    together, lone = (answer(Way(tile=32, **changes), READERS["decode"](each)) for each in (given, alone))
+
+    assert torch.allclose(together[:1], lone)

@@ -8,10 +8,11 @@ import torch
 from grader.judge.diagnosis.accounts.attention import READERS
 from grader.judge.diagnosis.accounts.changes import MERGES, merged
 from grader.judge.diagnosis.probes.battery import questions
+from grader.judge.diagnosis.probes.merges import WEIGHTS
 from labs import load
 from tests.grader.judge.test_inquiry import LAB7, LAB9, LAB10, diagnosed, finding, way
 
-SWINGS = "128 keys whose scores swing and fall"
+SWINGS = "128 keys whose scores swing, and fall or climb"
 
 
 def read(lab_id, name, compute):
@@ -111,8 +112,46 @@ def test_what_parts_are_weighed_by_is_read_off_the_weights(lab_id, weight, said)
     assert fact.got == said
 
 
+def joined(length, weight):
+    """Parts of so many keys, each right by itself, joined with weights whose logarithms `weight` makes of their m and ln l."""
+
+    def compute(inputs):
+        a = READERS[load(LAB7).lab.kind](inputs)
+        parts = [a.scores()[..., at : at + length] for at in range(0, a.keys, length)]
+        m = torch.stack([part.amax(-1) for part in parts], dim=-1)
+        log_l = torch.stack([torch.logsumexp(part, -1) for part in parts], dim=-1) - m
+        weights = torch.softmax(weight(m.flatten(0, -2), log_l.flatten(0, -2)), -1).view_as(m)
+        power = torch.cat([torch.softmax(part, -1) * weights[..., [at]] for at, part in enumerate(parts)], dim=-1)
+        return (power @ a.by_head(a.value)).reshape(a.out_shape)
+
+    return compute
+
+
+@pytest.mark.parametrize("length", [64, 43, 32, 16])
+@pytest.mark.parametrize("words", [words for words, _ in WEIGHTS[:7] + WEIGHTS[-4:]])
+def test_two_parts_are_enough_where_the_way_is_known(words, length):
+    got = read(LAB7, "merge_128", joined(length, dict(WEIGHTS)[words]))
+
+    if length == 64 and words.startswith("an old maximum"):  # that of the only pair is needed by none
+        assert got is None
+    else:
+        assert got.fact.got == words
+
+
+def test_what_parts_hand_over_in_fp16_is_told_where_that_has_few_digits():
+    words = next(words for words, _ in WEIGHTS if words.startswith("exp(lse), where lse is in fp16"))
+
+    assert read(LAB7, "merge_512_low", joined(47, dict(WEIGHTS)[words])).fact.got == words
+
+
+def test_tiles_that_are_not_rescaled_are_told_as_what_is_joined_without():
+    got = read(LAB7, "merge_128", way(LAB7, tile=32, acc_power=0.0)).fact.got
+
+    assert got.endswith("what was joined before is not brought to a new maximum")
+
+
 @pytest.mark.parametrize(
-    "changes", [{"tile": 32, "acc_power": 0.0}, {"base": 1.2}, {"tile": 32, "keys": lambda lane, n: lane > 3}]
+    "changes", [{"base": 1.2}, {"tile": 32, "keys": lambda lane, n: lane > 3}, {"tile": 32, "late": "acc"}]
 )
 def test_parts_are_not_spoken_of_where_it_is_not_they_that_are_joined_wrongly(changes):
     assert read(LAB7, "merge_128", way(LAB7, **changes)) is None

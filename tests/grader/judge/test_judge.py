@@ -241,3 +241,14 @@ def test_two_attempts_see_other_hidden_inputs_and_one_seed_the_same(judge):
 def test_what_cannot_be_graded_is_said_in_a_sentence(judge, source, lab, mode, says):
     with pytest.raises(NotGradable, match=says):
         judge.grade(source, lab, mode=mode)
+
+
+def test_a_size_of_the_first_call_that_is_kept_is_told_of(judge):
+    kept = KERNEL.replace("def softmax", "_first = {}\n\ndef softmax").replace(
+        "{more}", "power = tl.where(offs < first, power, 0.0)"
+    )
+    kept = kept.replace("cols, BLOCK: tl", "cols, first, BLOCK: tl")
+    kept = kept.replace("x.shape[1], BLOCK=", 'x.shape[1], _first.setdefault("cols", x.shape[1]), BLOCK=')
+    report = check(judge, kept)
+
+    assert report.diagnosis.name == "kept_from_another_call", report.diagnosis

@@ -69,6 +69,14 @@ def followed(session, body, x, y):
             -INF, -INF, "subtract", 0, ("-inf", "-inf"),
         ),
         (["tl.store(out + i, a / b)", "c = tl.load(out + i)", "tl.store(out + i, c + 1)"], 0, 0, "divide", 0, ("0", "0")),
+        (
+            ["tl.store(out + i, b)", "tl.atomic_add(out + i, tl.exp(a))", "tl.store(out + i, tl.load(out + i) * 2)"],
+            100, 0, "exp", 1, ("100", ""),
+        ),
+        (
+            ["tl.store(out + i, a / b)", "c = tl.atomic_add(out + i, 1.0)", "tl.store(out + i, c)"],
+            0, 0, "divide", 0, ("0", "0"),
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip

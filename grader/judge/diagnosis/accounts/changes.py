@@ -232,7 +232,7 @@ def rounded_statistics(names: str, to: torch.dtype | None) -> Callable[[torch.Te
             m, total = a.rounded(m + total.log(), to), torch.ones_like(total)
         m, total = (a.rounded(kept, to) if name in names else kept for name, kept in (("m", m), ("l", total)))
         weights = torch.exp((x - m).float()).double() / total
-        return weights if a.value is None else weights @ a.by_head(a.value)
+        return weights if a.value is None else weights @ _valid_value(a)
 
     return finished
 
@@ -314,6 +314,13 @@ def first_pass(base: float, of_m: float) -> Callable[[torch.Tensor, Attention], 
     return finished
 
 
+def _valid_value(a: Attention) -> torch.Tensor:
+    """Value once for each query head, 0 beyond a sequence's end, where it may be NaN."""
+    assert a.value is not None
+    valid = torch.arange(a.keys) < a.kv_len[:, None]
+    return a.by_head(a.value).masked_fill(~valid[:, None, :, None], 0.0)
+
+
 def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """Maximum m and sum l are right, and the pass that multiplies value takes `weight(attention, scores, m, l)`."""
 
@@ -324,9 +331,40 @@ def second_pass(weight: Callable[..., torch.Tensor], *, half: bool) -> Callable[
         m = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         total = torch.exp(x - m).masked_fill(~seen, 0.0).sum(-1, keepdim=True)
         weights = weight(a, x, m, total).float().masked_fill(~seen, 0.0)
-        return (weights.half() if half else weights).double() @ a.by_head(a.value)
+        return (weights.half() if half else weights).double() @ _valid_value(a)
 
     return finished
+
+
+def divided_at_last(
+    exponent: Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor], *, half: bool
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The second of two passes sums exp(`exponent(attention, scores, which count)`) with value and alone, and divides them."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        seen = a.counted()
+        power = torch.exp(exponent(a, a.scores(), seen).float()).masked_fill(~seen, 0.0)
+        product = (power.half() if half else power).double() @ _valid_value(a)
+        return torch.where(seen.any(-1, keepdim=True), product / power.double().sum(-1, keepdim=True), 0.0)
+
+    return finished
+
+
+def under_one_tile(tile: int, *, last: bool) -> Callable[[Attention, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """The maximum of the first tile, or of the last, is subtracted: right until what lies above it overflows."""
+
+    def exponent(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        place = torch.arange(a.keys)
+        of_last = place >= ((a.kv_len - 1).clamp(min=0) // tile * tile)[:, None, None, None]
+        chosen = of_last if last else place < tile
+        return x - x.masked_fill(~(seen & chosen), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
+
+    return exponent
+
+
+def of_no_key(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Scores are 0, and the maximum is that of the right ones."""
+    return (-x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)).expand_as(x)
 
 
 LOG_OF_ANOTHER_BASE = (
@@ -370,11 +408,11 @@ def exchanged(part: Part, of: str) -> Callable[[torch.Tensor, Attention], torch.
         if of == "answer":
             sums = [power.sum(-1, keepdim=True) for power in powers]
             weights = [w * total for w, total in zip(weights, sums, strict=True)]
-            parts = (power @ a.by_head(a.value) / total.clamp(min=1e-300) for power, total in zip(powers, sums, strict=True))
+            parts = (power @ _valid_value(a) / total.clamp(min=1e-300) for power, total in zip(powers, sums, strict=True))
             whole = sum(weights).clamp(min=1e-300)
             return sum(w * each for w, each in zip(weights[::-1], parts, strict=True)) / whole
         for_acc, for_sum = (weights[::-1] if name in of.split() else weights for name in ("acc", "l"))
-        answer = sum(w * (power @ a.by_head(a.value)) for w, power in zip(for_acc, powers, strict=True))
+        answer = sum(w * (power @ _valid_value(a)) for w, power in zip(for_acc, powers, strict=True))
         total = sum(w * power.sum(-1, keepdim=True) for w, power in zip(for_sum, powers, strict=True))
         return (answer / total).masked_fill(top == -1e300, 0.0)
 
@@ -393,7 +431,7 @@ def merged(
         assert a.value is not None
         seen = a.counted()
         which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
-        x, value = a.scores(), a.by_head(a.value)
+        x, value = a.scores(), _valid_value(a)
         top = x.masked_fill(~seen, -math.inf).amax(-1, keepdim=True)
         base = top.clamp(min=0.0 if of_none else -math.inf).masked_fill(top == -math.inf, 0.0)
         total, answer = torch.zeros_like(top), torch.zeros_like(out)
@@ -621,6 +659,36 @@ def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> to
     seen = (first + (1 if end == "up" else rows)).clamp(0, a.keys)
     free = seen // tile * tile if end == "down" else -(-seen // tile) * tile
     return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
+
+
+def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.Tensor:
+    """A window whose edges are not right in whole tiles, where a program of `rows` queries walks over them.
+
+    The older end is kept by where the loop begins alone ("begin"), or its partial tile is not visited ("lost": what the first
+    query sees of one; "lost_later": the last one). Or tiles between two edges are seen whole: from where the first query's
+    window begins ("old", rounded up), or the last one's, rounded down ("old_down"); or up to where the last query's ends
+    ("new", rounded down) or the first one's, rounded up ("new_up").
+    """
+    assert a.window is not None
+    place, window = torch.arange(a.keys)[None, :], min(a.window, a.keys + a.rows + rows)
+    first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+    oldest, later = ((query - window + 1).clamp(min=0)[:, None] for query in (first, first + rows - 1))
+    newest = (first + (rows if edge == "new" else 1)).clamp(0, a.keys)[:, None]
+    earlier = a.distance() <= 0
+    right = earlier & (a.distance() > -window)
+    match edge:
+        case "begin":
+            return (earlier & (place >= oldest // tile * tile))[None, None]
+        case "lost" | "lost_later":
+            return (right & (place >= -(-(oldest if edge == "lost" else later) // tile) * tile))[None, None]
+        case "old":
+            begin = -(-oldest // tile) * tile
+        case "old_down":
+            begin = later // tile * tile
+        case _:
+            begin = -(-later // tile) * tile
+    end = (newest + (tile - 1 if edge == "new_up" else 0)) // tile * tile
+    return (right | ((place >= begin) & (place < end)))[None, None]
 
 
 MASKS = {

@@ -224,6 +224,17 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     for name, sentence, of_pass in changes.SECOND_PASSES:
         for half in (False, True):
             yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
+    for tile, half in itertools.product(_TILES, (True, False)) if kind not in ("causal", "window") else ():
+        for which in ("last", "first"):
+            sentence = f"The second pass subtracts the {which} tile's maximum, not the largest of all tiles."
+            exponent = changes.under_one_tile(tile, last=which == "last")
+            yield f"max_of_{which}_tile", sentence, Way(after=(changes.divided_at_last(exponent, half=half),))
+    for half in (True, False):
+        sentence = (
+            "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "
+            "first pass ended. Make it anew before the second loop."
+        )
+        yield "second_pass_reads_no_key", sentence, Way(after=(changes.divided_at_last(changes.of_no_key, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":
@@ -457,9 +468,38 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
 
+_CROSSED_BY_DIAGONAL = (
+    "Tiles of keys that the diagonal crosses are taken as seen whole, without a mask: queries see keys of the future. "
+    "Whole tiles end with the last key that the program's first query sees."
+)
+_CROSSED_BY_WINDOW = (
+    "Tiles of keys that the window's older end crosses are taken as seen whole, without a mask: queries see keys older than "
+    "their window. Whole tiles begin with the oldest key that the program's last query sees."
+)
+_WINDOW_EDGES = (
+    (
+        "window_by_loop_alone",
+        "The window's older end is kept by where the loop begins alone: within the tiles that are visited, keys older than the "
+        "window are not masked.",
+        ("begin",),
+    ),
+    ("unmasked_too_early", _CROSSED_BY_WINDOW, ("old", "old_down")),
+    ("unmasked_too_far", _CROSSED_BY_DIAGONAL, ("new", "new_up")),
+    (
+        "window_tile_lost",
+        "The tile of keys that the window's older end crosses is not visited: what it holds of the window takes no part.",
+        ("lost", "lost_later"),
+    ),
+)
+
+
 def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
     for name, sentence, seen in changes.MASKS[kind]:
         yield name, sentence, Way(visible=seen)
+    for name, sentence, edges in _WINDOW_EDGES if kind == "window" else ():
+        for edge, tile, rows in itertools.product(edges, _TILES, _TILES):
+            seen = functools.partial(changes.window_by_tiles, rows=rows, tile=tile, edge=edge)
+            yield name, sentence, Way(visible=seen)
     for tile, rows in itertools.product(_TILES, _TILES) if kind == "causal" else ():
         sentence = (
             f"The last, partial tile of keys ({tile} wide) takes no part: the loop's end, the last key that the program's "
@@ -476,13 +516,9 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         )
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
-        sentence = (
-            "Tiles of keys that the diagonal crosses are taken as seen whole, without a mask: queries see keys of the future. "
-            "Whole tiles end with the last key that the program's first query sees."
-        )
         for end in ("down", "up", "all"):
             seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
-            yield "unmasked_too_far", sentence, Way(visible=seen)
+            yield "unmasked_too_far", _CROSSED_BY_DIAGONAL, Way(visible=seen)
         level = -1e30
         sentence = (
             "Hidden scores are a large negative number, not −inf, and rows without a visible key take them for scores: each "
@@ -494,6 +530,7 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):  # one mask for both, or two
             way = Way(hidden_in="scored", tile=tile, query_tile=rows, padding=padding, padding_in="sum", backwards=backwards)
             yield "hidden_out_of_maximum", sentence, way
+    for tile, rows in itertools.product(_TILES, _TILES):
         sentence = "Hidden keys take part in the maximum: it is taken before the mask, and rows far below it underflow."
         for padding, backwards in itertools.product((-math.inf, 0.0), (False, True)):
             for empty in ("nan", "zero"):

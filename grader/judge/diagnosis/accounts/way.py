@@ -58,7 +58,8 @@ class Way:
         the "product", as tl.dot takes them, or before "both" sums.
     rounded: "sum", "acc" or their quotient, "answer", is held in `rounded_to` from step to step (None: in the inputs' type).
     backwards: tiles come from the last to the first.
-    query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited. 0: all are.
+    query_tile: rows a program; tiles of keys beyond the last one that any of them sees are not visited, nor, where there is a
+        window, those before the first. 0: all are.
     after: what is done to the answer.
     """
 
@@ -184,6 +185,9 @@ class _Lanes:
         beyond, inside, hidden = row.beyond, row.inside, row.hidden
         self.inside, self.width = inside, keys
         self.end = _ends(seen, way.query_tile) if way.query_tile else None
+        if a.decodes:  # each sequence's loop ends with its own last key
+            self.end = kv_len[:, None, None, None]
+        self.begin = _begins(seen, way.query_tile) if way.query_tile and a.window is not None else None
         self.step_factor = way.step_factor(a) if way.step_factor else None
         self.groups = a.heads_kv if a.key is not None else 1
         levels = torch.where(hidden, way.hidden, torch.where(beyond, way.padding, -INF))
@@ -235,6 +239,12 @@ def _ends(seen: torch.Tensor, rows: int) -> torch.Tensor:
     return filled.amax(-2, keepdim=True).expand_as(filled).flatten(-3, -2)[..., : last.shape[-2], :]
 
 
+def _begins(seen: torch.Tensor, rows: int) -> torch.Tensor:
+    """The first key that any row of a row's tile sees: [.., rows, 1]."""
+    keys = seen.shape[-1]
+    return keys - _ends(seen.flip(-1), rows)
+
+
 def _exp(x: torch.Tensor) -> torch.Tensor:
     return torch.exp(x.float()).double()
 
@@ -284,6 +294,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             acc = lanes.rounded(acc) if way.rounded == "acc" else lanes.rounded(acc / total) * total
         if lanes.end is not None:
             visited = lanes.end > start
+            visited = visited if lanes.begin is None else visited & (lanes.begin < start + lanes.tile)
             m, total, acc = (torch.where(visited, new, kept) for new, kept in zip((m, total, acc), before, strict=True))
     if way.extra:
         old, m = m, m.clamp(min=0.0)

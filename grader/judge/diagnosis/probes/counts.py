@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 
@@ -85,7 +86,12 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
     if taken:
         said += f"; {keys_named(taken)} beyond the end {'have' if len(taken) > 1 else 'has'} one"
     uneven = weights[inside & (weights > 1e-4 * largest)]
-    if len(uneven) > 1 and float(uneven.min()) < 0.98 * largest:
+    parted = _without_some(weights / largest * width, width, inside & (weights > 1e-4 * largest))
+    if parted is not None:
+        at, some = parted
+        some_of = f"{number(some)} of {keys_named(of(places[[at]]))}"
+        said += f"; without a weight: {some_of}"
+    elif len(uneven) > 1 and float(uneven.min()) < 0.98 * largest:
         low = int(torch.where(inside, weights, torch.inf).argmin())
         least, greatest = (keys_named(of(places[[at]])) for at in (low, int(weights.argmax())))
         said = f"weights from {number(weights[low])} ({least}) to {number(largest)} ({greatest})"
@@ -96,8 +102,22 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
             said = f"{keys_named(often)} {verb} {int(times.max().round())} times as much as {least}"
             return Reading(fact=Fact(given=what, got=said, expected="all alike"))
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
-    right = not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
+    right = parted is None and not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
     return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
+
+
+def _without_some(counted: torch.Tensor, width: torch.Tensor, inside: torch.Tensor) -> tuple[int, int] | None:
+    """The first channel of several keys, and how many of them count nothing, where each channel counts a whole number of its
+    keys and most count all. counted: how many keys' weight a channel holds; width: how many it has.
+    """
+    whole = counted.round()
+    less = inside & (whole < width)
+    if not bool(less.any()) or 4 * int(less.sum()) > int(inside.sum()):
+        return None
+    if not bool(((counted - whole).abs() < 0.02 * width)[inside].all()):
+        return None
+    at = int(less.nonzero()[0])
+    return at, int((width - whole)[at])
 
 
 def lengths(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -144,7 +164,19 @@ def _read_lengths(found: Sequence[Finding], kind: str, lens: list[int], what: st
     given = (
         what if len(lens) == 1 else f"sequences of kv_len {', '.join(map(str, lens))}: number {batch}, of {lens[batch]} keys"
     )
-    return _counted(finding.out.double().reshape(len(lens), -1)[batch], kind, lens[batch], CACHE, given)
+    row = finding.out.double().reshape(len(lens), -1)[batch]
+    reading = _counted(row, kind, lens[batch], CACHE, given)
+    count = _whole_count(row / unit(kind))
+    if reading is None or count == lens[batch] or count not in lens:
+        return reading
+    got = f"{reading.fact.got} (number {lens.index(count)} has as many)"
+    return dataclasses.replace(reading, fact=dataclasses.replace(reading.fact, got=got))
+
+
+def _whole_count(weights: torch.Tensor) -> int:
+    """How many keys have equal weights that sum to 1; −1 where they are no such."""
+    held = weights[weights.nan_to_num().abs() > 1e-4]
+    return len(held) if len(held) and bool(((held * len(held) - 1).abs() < 0.02).all()) else -1
 
 
 def _read_lengths_of_heads(found: Sequence[Finding], kind: str, what: str) -> Reading | None:

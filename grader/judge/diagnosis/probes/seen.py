@@ -9,7 +9,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, identity
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, prepared, several
 from grader.report import Fact
 from labs.declaration import Lab
 
@@ -32,17 +32,18 @@ def seen(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
 
 
 def _read(found: Sequence[Finding], keys: int, what: str) -> Reading | None:
-    """The first query that gives a weight to keys that it should not, or none to some that it should."""
+    """The first of the queries that give a weight to most keys that they should not, or none to most that they should."""
     finding = found[0]
     if finding.out is None or finding.expected is None or not bool(torch.isfinite(finding.out).all()):
         return None
     got, wanted = (x[0, 0, :, :keys] != 0 for x in (finding.out, finding.expected))
-    wrong = (got != wanted).any(-1).nonzero().flatten().tolist()
+    count = (got != wanted).sum(-1)
+    wrong = count.nonzero().flatten().tolist()
     if not wrong:
         return None
-    first = wrong[0]
-    more = f" (and {len(wrong) - 1} more queries are wrong)" if len(wrong) > 1 else ""
-    fact = Fact(given=what, got=f"query {first} gives a weight to {_keys(got[first])}{more}", expected=_keys(wanted[first]))
+    worst = int(count.argmax())
+    more = f" (wrong are queries {several(wrong)})" if len(wrong) > 1 else ""
+    fact = Fact(given=what, got=f"query {worst} gives a weight to {_keys(got[worst])}{more}", expected=_keys(wanted[worst]))
     return Reading(fact=fact)
 
 

@@ -224,7 +224,7 @@ def _decoded(got: torch.Tensor, numbers: torch.Tensor, codes: torch.Tensor, tens
         if factor.numel() == int(((numbers != 0) & finite).sum()) and factor.numel() == int(finite[bad].sum()):
             fact = Fact(given=f"every code of {tensor}", got=f"{number(factor[0])} times its number", expected="1 time")
             return Reading(fact=fact)
-        given += f", each by the factor {number(factor[0])}"
+        given += f", each by the factor {number(factor[0])}" if bool(numbers[bad].all()) else ""
     elif bool((got[bad] == 0).all()):
         given += ", each as 0"
     elif other := _other_format(codes, got, form):
@@ -294,7 +294,10 @@ def _channels_of_value(lab: Lab, kind: str) -> PreparedCase:
 
 def _misplaced(finding: Finding) -> list[tuple[int, list[int]]]:
     """Channels of value that arrive in others, and where; of an answer to `_channels_of_value`."""
-    return [] if finding.out is None else _elsewhere(finding.out.double().abs()[:, 0], most=0.0)
+    if finding.out is None:
+        return []
+    rows = finding.out.double()[:, 0]  # of codes 0 but for one: what they are decoded as stands everywhere, and is no place
+    return _elsewhere((rows - rows.median(-1, keepdim=True).values).abs(), most=0.0)
 
 
 def _elsewhere(rows: torch.Tensor, *, most: float) -> list[tuple[int, list[int]]]:

@@ -1,0 +1,62 @@
+"""A submission that keeps something from one call to the next: a case that is right where it is run first, wrong after one."""
+
+from __future__ import annotations
+
+import ast
+
+from grader.judge.case.judged import Finding
+from grader.report import Diagnosis, Fact, Verdict
+
+NAME = "kept_from_another_call"
+_OTHERS = (  # that say what they are, or took the attempt's time
+    Verdict.REFUSED,
+    Verdict.TIME_LIMIT,
+    Verdict.CRASHED,
+    Verdict.MEMORY_LIMIT,
+    Verdict.CANCELLED,
+    Verdict.NOT_RUN,
+)
+_CHANGEABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp, ast.Call)
+_MUTABLE = (ast.Dict, ast.List, ast.Set)
+
+
+def keeps(source: str) -> bool:
+    """Whether a submission could keep anything: a `global`, a container of the module, a cache, an attribute, a default."""
+    tree = ast.parse(source)
+    for statement in tree.body:
+        value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+        if isinstance(value, _CHANGEABLE) and "constexpr" not in ast.unparse(value):
+            return True
+    for node in ast.walk(tree):
+        match node:
+            case ast.Global() | ast.Nonlocal():
+                return True
+            case ast.Assign(targets=targets) if any(isinstance(target, ast.Attribute) for target in targets):
+                return True  # of a function, or of a module
+            case ast.FunctionDef(decorator_list=decorators, args=args):
+                if any("cache" in ast.unparse(decorator) for decorator in decorators):
+                    return True
+                if any(isinstance(default, _MUTABLE) for default in (*args.defaults, *args.kw_defaults)):
+                    return True
+    return False
+
+
+def to_run_alone(findings: list[Finding]) -> tuple[Finding, Finding] | None:
+    """The first case, which is right, and the smallest visible one that is wrong; None where there are no such two."""
+    visible = [finding for finding in findings if finding.visible and "cpu" in finding.prepared.case.devices]
+    wrong = [finding for finding in visible if finding.failed and finding.verdict not in _OTHERS]
+    if not wrong or visible[0].failed:
+        return None
+    return visible[0], min(wrong, key=lambda finding: sum(tensor.nbytes for tensor in finding.prepared.tensors.values()))
+
+
+def kept(first: Finding, alone: Finding) -> tuple[Diagnosis, Fact]:
+    """What is said of it, and what was measured."""
+    sentence = (
+        "Wrong only after another call: something is kept from one call to the next, and stale then. Nothing but the kernels "
+        "may outlive a call: no global, no cache of sizes or arguments; buffers are made, and set to zero, in each."
+    )
+    given = f"case {alone.name}, run alone, and after case {first.name}"
+    return Diagnosis(sentence=sentence, name=NAME), Fact(
+        given=given, got="right alone, wrong after it", expected="right in both"
+    )
