@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import re
 
 from grader.judge.case.judged import Finding
 from grader.report import Diagnosis, Fact, Verdict
@@ -16,29 +16,22 @@ _OTHERS = (  # that say what they are, or took the attempt's time
     Verdict.CANCELLED,
     Verdict.NOT_RUN,
 )
-_CHANGEABLE = (ast.Dict, ast.List, ast.Set, ast.DictComp, ast.ListComp, ast.SetComp, ast.Call)
-_MUTABLE = (ast.Dict, ast.List, ast.Set)
+_KEEPS = re.compile(
+    r"""\b(global|nonlocal)\b | cache                       # said in a word
+    | ^\w+ [ ]* (:[^=\n]+)? = \s* ([{\[] | (?!tl\.constexpr)[\w.]+\()   # a container, or what a call makes, of the module
+    | ^\s+ \w+ (\.\w+)+ \s* =(?!=)                           # an attribute
+    | [(,] \s* \w+ \s* (:[^=,\n]+)? = \s* [{\[]              # a default that can be changed
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 def keeps(source: str) -> bool:
-    """Whether a submission could keep anything: a `global`, a container of the module, a cache, an attribute, a default."""
-    tree = ast.parse(source)
-    for statement in tree.body:
-        value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
-        if isinstance(value, _CHANGEABLE) and "constexpr" not in ast.unparse(value):
-            return True
-    for node in ast.walk(tree):
-        match node:
-            case ast.Global() | ast.Nonlocal():
-                return True
-            case ast.Assign(targets=targets) if any(isinstance(target, ast.Attribute) for target in targets):
-                return True  # of a function, or of a module
-            case ast.FunctionDef(decorator_list=decorators, args=args):
-                if any("cache" in ast.unparse(decorator) for decorator in decorators):
-                    return True
-                if any(isinstance(default, _MUTABLE) for default in (*args.defaults, *args.kw_defaults)):
-                    return True
-    return False
+    """Whether a submission may keep anything: a `global`, a container of the module, a cache, an attribute, a default.
+
+    Looked for in the text: a stranger's syntax tree is read behind walls alone.
+    """
+    return _KEEPS.search(source) is not None
 
 
 def to_run_alone(findings: list[Finding]) -> tuple[Finding, Finding] | None:
