@@ -10,7 +10,7 @@ from grader.judge import Judge
 from grader.judge.cpu import runner
 from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
-from grader.sandbox.process import conversation
+from grader.sandbox.process import allowance, conversation
 from grader.sandbox.process.watchdog import Watchdog
 from labs import load
 
@@ -100,6 +100,7 @@ class TestAnAttemptsTime:
         monkeypatch.setattr("grader.judge.attempt.load", lambda _: short)
         for module in (runner, conversation):
             monkeypatch.setattr(module, "PATIENCE", 60)
+        monkeypatch.setattr(allowance, "ON_THE_CLOCK", 60)
 
     def test_sleep_is_of_it_and_the_sentence_says_whose_time_was_over(self, judge):
         report = check(judge, self.SLOW)
