@@ -5,17 +5,24 @@ python app.py [--workers N] [--device cuda]        # http://127.0.0.1:7860, or G
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 if __name__ == "__main__":
+    if (here := str(Path(__file__).resolve().parent)) not in sys.path:
+        sys.path.insert(0, here)  # python -P and -I, and PYTHONSAFEPATH, leave it out
+    from grader import streams
     from tabs.page.surroundings import fit
     from tabs.page.upright import keep_up, make_room
 
+    streams.open_all()
+    streams.lose_what_cannot_be_written()
     SERVER_NAME = fit()
     make_room()
     keep_up()  # before anything large is loaded
 
 import argparse
 import os
-import sys
 from contextlib import nullcontext
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads these when it is imported
@@ -38,6 +45,7 @@ from tabs.page import sign_in
 from tabs.page.identity import Identities
 from tabs.page.middleware import app_kwargs
 from tabs.page.openid import provider
+from tabs.page.patience import be_patient
 from tabs.page.theme import STYLES, head, theme
 from tabs.page.upright import until_told
 from tabs.page.visits import VISITS
@@ -81,6 +89,7 @@ def launch(page: gr.Blocks, course: Course, **options: Any) -> tuple[Any, str, s
 
 def served(page: gr.Blocks, beside: dict[str, Any], options: dict[str, Any]) -> tuple[Any, str, str]:
     """The page as it is launched everywhere; `beside`: what else stands at its address."""
+    be_patient()
     return page.launch(
         theme=theme(),
         css_paths=STYLES,

@@ -11,14 +11,13 @@ import argparse
 import io
 import json
 import logging
-import os
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader import class_commands, gradescope, remote, terminal_grading, wording
+from grader import class_commands, gradescope, remote, streams, terminal_grading, wording
 from grader.faults import NotGradable
 from grader.report import Report
 from grader.sandbox.record.gpus import GPUS
@@ -37,13 +36,16 @@ PASSED, NOT_PASSED, NOT_GRADABLE, OUR_FAULT = range(4)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is the answer for scripts."""
+    streams.open_all()
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
     except SystemExit as ended:
         return NOT_GRADABLE if ended.code else PASSED
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except NotGradable as error:
         print(f"error: {error}", file=sys.stderr)
         return NOT_GRADABLE
@@ -51,9 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return NOT_PASSED
     except BrokenPipeError:  # whoever read our output has enough of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.forget_output()
         return NOT_PASSED
     except Exception as error:  # whatever else reaches this line is ours, never the learner's
+        if why := streams.unwritable(error):
+            streams.forget_output()
+            print(f"error: standard output cannot be written: {why}.", file=sys.stderr)
+            return NOT_GRADABLE
         logging.getLogger("grader").exception("the grader failed")
         print(f"error: the grader failed, the submission is not to blame: {error}", file=sys.stderr)
         return OUR_FAULT

@@ -16,7 +16,7 @@ OURS = ("app", "tabs", "grader", "labs", "kernels")
 # Who may import whom, of our own; the longest prefix that fits a module is its room.
 SPOKEN = ("grader.sandbox.protocol", "grader.sandbox.process.ending", "grader.report", "grader.trace")
 MAY_IMPORT = {
-    "app": ("tabs", "grader.course"),
+    "app": ("tabs", "grader.course", "grader.streams"),
     "kernels": ("kernels",),
     "labs": ("labs", "kernels"),
     "labs.__main__": ("labs",),
@@ -99,6 +99,7 @@ MAY_IMPORT = {
         "grader.sandbox.selftest.walls",
         "grader.report",
         "grader.wording",  # of a log that people read
+        "grader.streams",
         "grader.faults",
         "grader.source",
         "grader.typed",

@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 
+from grader import streams
 from grader.course import given
 from grader.course.logs import start_logging
 from grader.course.places import keep_private
@@ -24,6 +25,7 @@ TAKEN = "Another process grades on this device of this machine, or another machi
 
 def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
     """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's."""
+    streams.lose_what_cannot_be_written()
     keep_private()
     start_logging()
     settings = dataclasses.replace(Settings.read(), grading_processes=count)

@@ -173,6 +173,9 @@ def writing(engine: sa.Engine, *, only_one: str = "") -> Iterator[sa.Connection]
         yield connection
 
 
+AWAY = " Move its file away, with those that end in -wal and -shm, and start again: what the archive has comes back."
+
+
 @contextlib.contextmanager
 def storing(sentence: str) -> Iterator[None]:
     """A full disk or a lost database as one sentence."""
@@ -181,7 +184,8 @@ def storing(sentence: str) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None) or error
         logger.exception("not stored")
-        raise StoreError(f"{sentence}: {' '.join(str(cause).split()).rstrip('.')}.") from error
+        broken = getattr(cause, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+        raise StoreError(f"{sentence}: {' '.join(str(cause).split()).rstrip('.')}.{AWAY if broken else ''}") from error
 
 
 def insert(engine: sa.Engine, table: sa.Table) -> Any:

@@ -125,7 +125,8 @@ class _Seat:
     def __init__(self, settings: Settings, place: _Place, arguments: Sequence[str], *, most_memory: float) -> None:
         self._db_url = settings.db_url
         self._name = place.name
-        self._environment = os.environ | settings.environment() | place.environment
+        found = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))  # whatever PYTHONSAFEPATH leaves out
+        self._environment = os.environ | settings.environment() | place.environment | {"PYTHONPATH": found}
         self._command = [
             sys.executable,
             "-m",

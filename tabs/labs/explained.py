@@ -20,7 +20,7 @@ from tabs.labs.way import titles_of_tabs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
+class Passage:
     """A section by its tab, and a figure in a state; `shows` says what is seen there."""
 
     names: str  # of diagnoses, as a pattern
@@ -33,87 +33,87 @@ class Place:
 _ASCENDING = {**online_softmax.DEFAULTS, "scores": online_softmax.PRESETS["ascending"], "step": 8}
 
 PLACES = (
-    Place(
+    Passage(
         names=r"max_not_subtracted|shared_maximum|one_max_for_all_rows|minimum_subtracted|not_finite",
         tab="normalization",
         shows="a score of 100 in four lanes",
         figure="softmax-lanes",
         state={**softmax_lanes.DEFAULTS, "scores": [100, *softmax_lanes.DEFAULTS["scores"][1:]]},
     ),
-    Place(
+    Passage(
         names=r"max_starts_at_zero",
         tab="normalization",
         shows="the same scores, 100 lower",
         figure="softmax-lanes",
         state={**softmax_lanes.DEFAULTS, "shift": -100},
     ),
-    Place(
+    Passage(
         names=r".*_rescaled|each_tile_alone|max_replaced|normalised_on_the_way|sum_of_last_tile|(only_)?last_tile_only|only_last_tile",
         tab="online",
         shows="a climbing row, its old sum not rescaled",
         figure="online-softmax",
         state={**_ASCENDING, "rescale": False},
     ),
-    Place(
+    Passage(
         names=r"fully_masked_tile|masked_first_block|no_visible_key.*",
         tab="tiling",
         shows="tiles that are masked entirely, without a guard",
         figure="tile-map",
         state={**tile_map.DEFAULTS, "block_m": 64, "block_n": 16, "guard": False},
     ),
-    Place(
+    Passage(
         names=r"diagonal.*|.*causal|top_left|mask_.*|masked_.*|hidden_.*|past_hidden|window.*|both_sides|quadratic_memory|race",
         tab="tiling",
         shows="which tiles a causal mask hides",
         figure="tile-map",
         state=tile_map.DEFAULTS,
     ),
-    Place(
+    Passage(
         names=r"scale_(?!mantissa|bias).*|no_scale",
         tab="similarity",
         shows="what the scale does to scores",
         figure="scaling",
         state=scaling.DEFAULTS,
     ),
-    Place(
+    Passage(
         names=r"components_lost|last_component_lost|key_with_itself|absolute|mean_of_products|key_transposed|value_transposed",
         tab="similarity",
         shows="one query against each key",
         figure="dot-product",
         state=dot_product.DEFAULTS,
     ),
-    Place(
+    Passage(
         names=r"padding.*|base_two|not_normalised|no_division|divided.*|log_softmax|temperature_sign|over_.*|uniform|.*in_fp16|fp16_sum",
         tab="normalization",
         shows="softmax in four ways",
         figure="softmax-lanes",
         state=softmax_lanes.DEFAULTS,
     ),
-    Place(
+    Passage(
         names=r"e5m2|exponent_bias|subnormals.*|block_scale_(e5m2|as_number)|scale_(mantissa|bias).*",
         tab="precision",
         shows="an E4M3 code, bit by bit",
         figure="bits",
         state={**bits.DEFAULTS, "format": "e4m3", "bits": 0x39},
     ),
-    Place(
+    Passage(
         names=r"sign_ignored|codes_.*|half_.*|nibble_order|halves_not_pairs",
         tab="precision",
         shows="a four-bit code, bit by bit",
         figure="bits",
         state={**bits.DEFAULTS, "format": "e2m1", "bits": 0x1},
     ),
-    Place(
+    Passage(
         names=r".*global.*|block_.*|first_block_scale|scales_.*|no_block_scale|dequantised_copy",
         tab="precision",
         shows="blocks and their scales",
     ),
-    Place(
+    Passage(
         names=r".*split.*|.*partials|lse_.*|merge_.*|weighed_.*|remainder_dropped",
         tab="online",
         shows="how two parts of a row are merged",
     ),
-    Place(
+    Passage(
         names=r"kv_len_ignored|first_kv_len|.*head.*|.*group.*|no_keys|nan_beyond_kv_len",
         tab="memory",
         shows="what decoding reads",
@@ -124,7 +124,7 @@ PLACES = (
 TRITON = "triton"  # the section on programs, lanes, masks and strides
 
 
-def place_of(name: str, lab_id: str) -> Place | None:
+def place_of(name: str, lab_id: str) -> Passage | None:
     """Where `name` is explained to whoever does that lab; None where the chapter has no section for it."""
     found = next((place for place in PLACES if re.fullmatch(place.names, name)), None)
     if found is not None:
@@ -132,10 +132,10 @@ def place_of(name: str, lab_id: str) -> Place | None:
     lab = labs.load(lab_id).lab
     own = name in {*(oracle.name for oracle in lab.oracles), *(symptom.name for symptom in lab.symptoms)}
     tab = next((tab for tab in (lab.needs if own else (TRITON,)) if tab in titles_of_tabs()), None)
-    return Place(names=re.escape(name), tab=tab, shows="") if tab else None
+    return Passage(names=re.escape(name), tab=tab, shows="") if tab else None
 
 
-def link_to(place: Place) -> str:
+def link_to(place: Passage) -> str:
     """The address of the section with its figure in that state (tabs/figures/figure.js reads it)."""
     if not place.figure:
         return f"?tab={place.tab}"

@@ -105,7 +105,8 @@ def _failures(report: Report) -> str:
     for number, (told, cases) in enumerate(failed.items()):
         alike = len(cases) > 1
         if alike:
-            blocks.append(f'<p class="alike">{set_code(told)} <span class="note">in {len(cases)} cases</span></p>')
+            how_many = f"In {len(cases)} cases." if told.endswith((".", "?")) else f"in {len(cases)} cases"
+            blocks.append(f'<p class="alike">{set_code(told)} <span class="note">{how_many}</span></p>')
         for at, case in enumerate(cases):
             beside = f'<span class="note">{escape(case.shape)}</span>' if alike else set_code(told)
             blocks.append(_failure(case, beside, opened=number == at == 0))

@@ -1,4 +1,5 @@
-"""What stands in front of Gradio's routes: 404 for some, no cookies from other sites, a limit on bodies, `/health`.
+"""What stands in front of Gradio's routes: 400 for names of no server, 404 for some, no cookies from other sites, a limit on
+bodies, `/health`.
 
 Gradio's `max_file_size` covers uploads only; without this limit a JSON body of any size is read into memory. It compresses
 files by their suffix, so the page itself, which holds every tab's components, would travel as it is.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,6 +65,37 @@ class BodyLimit:
             return {"type": "http.disconnect"} if seen > self.limit else message
 
         await self.app(scope, limited, send)
+
+
+class Named:
+    """Answers 400 where the server is called what no server can be called: Gradio makes addresses of these names, and fails."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        wrong = [name for name, value in scope.get("headers", ()) if name in _NAMES_OF_US and not _is_named(value)]
+        if scope["type"] == "http" and wrong:
+            await PlainTextResponse(f"{wrong[0].decode()} names no server.\n", 400)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+_NAMES_OF_US = (b"host", b"x-forwarded-host", b"x-gradio-server")
+_NAME = re.compile(r"(?:https?://)?(?:[\w.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?/?", re.ASCII)
+
+
+def _is_named(value: bytes) -> bool:
+    """Of several, as proxies join them, each."""
+    names = [name.strip() for name in value.decode("latin-1").split(",")]
+    return all(not name or (_NAME.fullmatch(name) and _can_be_read(name)) for name in names)
+
+
+def _can_be_read(name: str) -> bool:
+    try:
+        return urlsplit(name if "://" in name else f"http://{name}").port != 0
+    except ValueError:
+        return False
 
 
 class OwnPages:
@@ -167,6 +200,7 @@ def app_kwargs(
     figures = Route(f"/{FOLDER}{{name}}", of_figures)
     middleware = [
         Middleware(OwnPages, hosts=own_hosts()),
+        Middleware(Named),
         Middleware(Closed),
         Middleware(BodyLimit),
         Middleware(KeptAssets),

@@ -1,4 +1,4 @@
-"""What the environment must be before Gradio is imported: it reads some of it then, and ends in a traceback over the rest."""
+"""What the surroundings must be before Gradio is imported: it reads some of it then, and ends in a traceback over the rest."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ def test_what_several_cases_have_in_common_is_said_once():
     html = render(dataclasses.replace(reports.wrong(), cases=cases))
 
     assert html.count("<code>m</code> is too small.") == 1
-    assert '<span class="note">in 3 cases</span>' in html
+    assert '<span class="note">In 3 cases.</span>' in html
     assert html.count("Row 3 is zero.") == 1
     assert re.findall(r"<summary><code>(\w)</code>", html) == ["a", "b", "d", "c"]
     assert html.count("<details open>") == 1

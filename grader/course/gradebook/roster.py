@@ -62,7 +62,8 @@ class Student:
 
 
 def read(text: str) -> list[Student]:
-    """The learners of a CSV file (separated by commas, semicolons or tabs; the first line names the columns).
+    """The learners of a CSV file (separated by commas, semicolons or tabs; the first line names the columns, behind Excel's
+    `sep=;` where there is one).
 
     Raises:
         NotGradable: nothing may be taken from it; every bad line is named, up to twenty.
@@ -70,14 +71,21 @@ def read(text: str) -> list[Student]:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise NotGradable("The roster is empty; expected a first line with student_id, last_name, first_name, email, section.")
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    of_excel = _SEPARATOR.match(text)
+    delimiter = of_excel[1] if of_excel else _delimiter(text)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = _columns(next(rows))
+        if of_excel:
+            next(rows)
+        columns = _columns(next(rows, []))
         found, bad, seen = [], [], dict[str, int]()
         for cells in rows:
             if not any(cell.strip() for cell in cells) or _is_canvas_extra(cells):
                 continue
             try:
+                if any(cell.strip() for cell in cells[len(columns) :]):  # what is behind a name's comma stands too far
+                    many = f"{len(cells)} cells for the {len(columns)} columns of line 1"
+                    raise ValueError(f"it has {many}; expected a name with a comma in quotes")
                 student = _student(dict(zip(columns, cells, strict=False)))
                 key = unicodedata.normalize("NFKC", student.student_id).casefold()
                 if key in seen:
@@ -98,6 +106,9 @@ def read(text: str) -> list[Student]:
     if twice:
         raise NotGradable(f"Nothing was imported: the account {twice!r:.60} stands for two learners.")
     return found
+
+
+_SEPARATOR = re.compile(r"sep=([,;\t])[,;\t]*(?:\r\n?|\n)")
 
 
 def _delimiter(text: str) -> str:

@@ -98,7 +98,7 @@ class CpuAttempt(Attempt):
         if hung:
             hangs.set()  # Python that hangs here hangs there, too, and there for a minute
         concurrent.futures.wait([recording])
-        runner.allowance.left_s = min(runner.allowance.left_s, compiling.left_s)
+        runner.allowance.share(compiling)
 
     def _run(self, runner: CpuRunner, cases: list[PreparedCase], compiled: Callable[[bool], None]) -> Execution:
         """Every case. The code that will be shown is there before the first case that is not visible runs: whatever sessions of

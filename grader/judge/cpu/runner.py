@@ -72,7 +72,7 @@ class CpuRunner:
         limits = Limits(time_limit_s=PATIENCE * max(1.0, self.allowance.left_s))
         self._session = self._sandbox.start_session(Kind.INTERPRET, (self._memory.inputs_fd, self._memory.out_fd), limits)
         try:
-            self._receive()  # ready
+            self._session.receive(CASE_LIMIT_S)  # ready: no time of the attempt's, and too short to be given up
         except Ended as ended:
             raise SandboxError(f"a session ended before it was given anything: {ended.ending}") from ended
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
@@ -23,21 +24,25 @@ class _Deadline:
 
     Args:
         keeper: knows what it has used.
-        limit_s: from now.
+        limit_s: from now; `PATIENCE` times as much on the clock.
+        clock_s: and no longer than this on the clock.
     """
 
-    def __init__(self, keeper: Keeper, limit_s: float) -> None:
+    def __init__(self, keeper: Keeper, limit_s: float, clock_s: float = math.inf) -> None:
         self._keeper = keeper
         self._limit_s = limit_s
+        self._clock_s = min(PATIENCE * limit_s, clock_s)
         self._began = time.monotonic()
         self._used_s, self._waited_s = keeper.processor_s, keeper.kept_waiting_s
 
     def has_passed(self) -> bool:
         passed_s = time.monotonic() - self._began
+        if passed_s >= self._clock_s:
+            return True
         if passed_s < self._limit_s:
             return False
         own_s = max(passed_s - (self._keeper.kept_waiting_s - self._waited_s), self._keeper.processor_s - self._used_s)
-        return passed_s >= PATIENCE * self._limit_s or own_s >= self._limit_s
+        return own_s >= self._limit_s
 
 
 class Conversation:
@@ -91,17 +96,20 @@ class Conversation:
             except BrokenPipeError:
                 raise Ended(self._end_of_replies()) from None
 
-    def receive(self, time_limit_s: float, cancelled: Callable[[], bool] = lambda: False) -> tuple[str, dict[str, Any]]:
+    def receive(
+        self, time_limit_s: float, cancelled: Callable[[], bool] = lambda: False, *, clock_s: float = math.inf
+    ) -> tuple[str, dict[str, Any]]:
         """The next reply's kind and fields, checked by `protocol.parse_reply`.
 
         Args:
             time_limit_s: from now, without what others keep it from running; on the clock `PATIENCE` times as much at most.
             cancelled: asked every 50 ms; True ends the session.
+            clock_s: from now, whatever others do.
 
         Raises:
             Ended: there will be no reply.
         """
-        body = self._frame(protocol.MESSAGE_LIMIT, None, time_limit_s, cancelled)
+        body = self._frame(protocol.MESSAGE_LIMIT, None, _Deadline(self._keeper, time_limit_s, clock_s), cancelled)
         try:
             return protocol.parse_reply(body)
         except protocol.ProtocolError as error:
@@ -109,7 +117,7 @@ class Conversation:
 
     def receive_blob(self, size: int, time_limit_s: float, cancelled: Callable[[], bool] = lambda: False) -> bytes:
         """One raw frame of exactly `size` bytes. Same contract as `receive`."""
-        return self._frame(protocol.RECORD_LIMIT, size, time_limit_s, cancelled)
+        return self._frame(protocol.RECORD_LIMIT, size, _Deadline(self._keeper, time_limit_s), cancelled)
 
     def finish(self, time_limit_s: float) -> Ending:
         """Close our side and let it end by itself; killed where it takes longer.
@@ -141,8 +149,7 @@ class Conversation:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _frame(self, most: int, exactly: int | None, time_limit_s: float, cancelled: Callable[[], bool]) -> bytes:
-        deadline = _Deadline(self._keeper, time_limit_s)
+    def _frame(self, most: int, exactly: int | None, deadline: _Deadline, cancelled: Callable[[], bool]) -> bytes:
         self._fill(protocol.LENGTH.size, deadline, cancelled)
         (size,) = protocol.LENGTH.unpack(self._received[: protocol.LENGTH.size])
         if size > most or (exactly is not None and size != exactly):

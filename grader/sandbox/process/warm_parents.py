@@ -45,6 +45,7 @@ def main(sockets: dict[str, int], *, supervisor_fd: int) -> NoReturn:
         sockets: by kind, this side of a SOCK_SEQPACKET pair.
         supervisor_fd: a pidfd of the supervisor.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; these end with the supervisor
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # when the machine runs out of memory, all of this goes before the grader does
     try:

@@ -15,7 +15,7 @@ from grader.course.archive import Archive
 from grader.course.grading import Grader, MainThread
 from grader.course.logs import SharedFile
 from grader.course.settings import Settings
-from grader.course.store import StoreError
+from grader.course.store import AWAY, StoreError
 from grader.faults import NotGradable
 from tests.grader.course.fake_judge import FakeJudge
 from tests.grader.course.service import LAB, ROOT
@@ -27,6 +27,25 @@ overlay / overlay rw 0 0
 hf-mount /data fuse.hf-mount rw 0 0
 /dev/vdb {disk} ext4 rw 0 0
 """
+
+
+@pytest.mark.parametrize("spoil", [lambda data: b"?" * len(data), lambda data: data[: len(data) // 2]], ids=["other", "cut"])
+def test_a_database_that_is_broken_is_said_with_what_mends_it(service, spoil):
+    with service.course() as course:
+        attempt_id = course.submit(user="ada", lab_id=LAB, source="quick", mode="submit")
+        with course._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    file = service.directory / "grader.db"
+    file.write_bytes(spoil(file.read_bytes()))
+
+    with pytest.raises(StoreError) as refused, service.course():
+        pass
+
+    assert str(refused.value).endswith(AWAY)
+    for name in ("grader.db", "grader.db-wal", "grader.db-shm"):
+        (service.directory / name).unlink(missing_ok=True)
+    with service.course() as course:
+        assert course.status(attempt_id, user="ada").state is State.QUEUED
 
 
 def test_a_report_waits_for_a_disk_that_is_full_for_minutes_and_is_judged_once(service, monkeypatch):

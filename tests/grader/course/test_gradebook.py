@@ -151,6 +151,17 @@ def test_a_roster_of_our_columns():
     assert (second.name, second.email) == ("Byron", "")
 
 
+@pytest.mark.parametrize("sign", ";,\t")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_roster_as_excel_writes_it(sign, end):
+    """Its own first line says the separator, and every line has as many as the widest."""
+    lines = [f"sep={sign}", "student_id;last_name;;", "1;Lovelace, Ada;;" if sign == ";" else "1;Lovelace;;"]
+
+    (student,) = roster.read(end.join([lines[0], *(line.replace(";", sign) for line in lines[1:]), ""]))
+
+    assert (student.student_id, student.last_name[:8]) == ("1", "Lovelace")
+
+
 def test_a_roster_as_canvas_exports_it():
     text = (
         '\ufeffStudent,ID,SIS User ID,SIS Login ID,Section,Essay (17)\n"    Points Possible",,,,,10\n'
@@ -194,6 +205,12 @@ def test_a_roster_as_canvas_exports_it():
         pytest.param("student_id,last_name,account\n1,a,x y\n", "line 2: account='x y' is no account's name", id="account"),
         pytest.param("student_id,last_name,account\n1,a,ada\n2,b,Ada\n", "'ada' stands for two learners", id="account_twice"),
         pytest.param('student_id,last_name\n1,"a\n', "of the roster is no CSV", id="quote"),
+        pytest.param(
+            "student_id,last_name,email\n1,Lovelace, Ada,a@x.y\n",
+            "line 2: it has 4 cells for the 3 columns of line 1; expected a name with a comma in quotes",
+            id="comma_in_a_name",
+        ),
+        pytest.param("sep=;\n", "line 1 is ''", id="excels_line_alone"),
     ],
 )
 def test_a_roster_that_is_not_right(text, sentence):

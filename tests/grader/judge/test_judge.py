@@ -7,10 +7,14 @@ import pytest
 
 from grader.faults import NotGradable
 from grader.judge import Judge
+from grader.judge.case.inputs import prepare
+from grader.judge.case.outcome import Briefing
 from grader.judge.cpu import runner
 from grader.judge.recording import RECORD_LIMIT_S
 from grader.report import Verdict
-from grader.sandbox.process import conversation
+from grader.sandbox.process import allowance, conversation
+from grader.sandbox.process.allowance import Allowance
+from grader.sandbox.process.ending import Reason
 from grader.sandbox.process.watchdog import Watchdog
 from labs import load
 
@@ -100,6 +104,7 @@ class TestAnAttemptsTime:
         monkeypatch.setattr("grader.judge.attempt.load", lambda _: short)
         for module in (runner, conversation):
             monkeypatch.setattr(module, "PATIENCE", 60)
+        monkeypatch.setattr(allowance, "ON_THE_CLOCK", 60)
 
     def test_sleep_is_of_it_and_the_sentence_says_whose_time_was_over(self, judge):
         report = check(judge, self.SLOW)
@@ -195,6 +200,20 @@ def test_after_three_crashes_the_rest_is_not_run(judge):
 
     assert verdicts[:3] == [Verdict.CRASHED] * 3
     assert set(verdicts[3:]) == {Verdict.NOT_RUN}
+
+
+@pytest.mark.parametrize("left_s", [0.0, 60.0], ids=["no_time_left", "cancelled"])
+def test_what_is_given_up_while_a_session_starts_is_no_fault_of_ours(judge, left_s, monkeypatch):
+    monkeypatch.setattr(allowance, "_SHORTEST_S", 1e-9)
+    folder = load(LAB)
+    prepared = [prepare(folder.lab, case, bytes(16)) for case in folder.lab.cases[:1]]
+    submission = Briefing(source="while True: pass", lab=folder.lab, target="sm_90")
+    given = (judge._sandbox, submission, prepared, lambda: left_s > 0, Allowance(left_s))
+
+    with runner.CpuRunner(*given) as made:
+        stopped = made.load()
+
+    assert stopped.ending.reason is (Reason.CANCELLED if left_s else Reason.TIME_LIMIT)
 
 
 def test_a_cancelled_attempt_stops_within_two_seconds(judge):

@@ -8,7 +8,8 @@ import types
 
 import pytest
 
-from grader.sandbox.process import conversation, watchdog
+from grader.sandbox.process import allowance, conversation, watchdog
+from grader.sandbox.process.allowance import Allowance
 from grader.sandbox.process.watchdog import Watchdog
 from grader.sandbox.walls.limits import PATIENCE, Kind, Limits
 
@@ -92,3 +93,44 @@ def test_when_a_session_has_had_its_time(monkeypatch, passed, waited, used, over
     keeper.kept_waiting_s += waited
 
     assert deadline.has_passed() is over
+
+
+class Crowded:
+    """A session that others keep from running; `clock` goes on by ten seconds for each answer."""
+
+    kept_waiting_s = 0.0
+
+    def __init__(self, clock):
+        self.clock, self.asked = clock, []
+
+    def receive(self, time_limit_s, cancelled, *, clock_s):
+        self.asked.append((time_limit_s, clock_s))
+        self.clock.now += 10.0
+        self.kept_waiting_s += 9.5
+
+
+def test_an_attempt_ends_by_the_clock_whatever_others_take(monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(allowance, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    of_all, session = Allowance(30.0), Crowded(clock)
+
+    while of_all.left_s > 0:
+        of_all.receive(session, 20.0)
+
+    assert len(session.asked) == 6  # twice the limit, in which it had 3 s of its own
+    assert session.asked[-1] == (20.0, 10.0)
+    beside = Allowance(30.0)
+    beside.share(of_all)
+    assert beside.left_s == 0
+
+
+def test_a_session_is_waited_for_by_the_clock_too(monkeypatch):
+    clock = types.SimpleNamespace(now=100.0)
+    monkeypatch.setattr(conversation, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    keeper = types.SimpleNamespace(processor_s=0.0, kept_waiting_s=0.0)
+    deadline = conversation._Deadline(keeper, 10.0, 12.0)
+
+    clock.now += 12.1
+    keeper.kept_waiting_s += 12.1
+
+    assert deadline.has_passed()
