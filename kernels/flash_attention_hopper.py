@@ -382,7 +382,9 @@ def _consume(
     tma.store_wait(pendings=0)
 
 
-@gluon.jit
+# seqlen_kv = 1 would be a constant: over one key all columns but the first are the same value for the compiler then, and of
+# "cvt a, x, x; cvt b, x, x; mov {a, b}" (``_rounded``) ptxas 12.8 leaves the upper half unwritten, which may be NaN.
+@gluon.jit(do_not_specialize=["seqlen_kv"])
 def _flash_attention_hopper_kernel(
     query_desc, key_desc, value_desc, out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr,
     scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
