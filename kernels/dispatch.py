@@ -45,8 +45,8 @@ class SoftmaxPlan:
 
 
 # On sm_90, measured.
-CLUSTER_PIECE = (16384, 8)  # columns of a piece, warps
-WIDE_CLUSTER_PIECE = (32768, 16)  # where rows are longer than a cluster of 8, which any GPU with clusters takes, has pieces for
+CLUSTER_PIECE = (16384, 16)  # columns of a piece, warps
+LONG_CLUSTER_PIECE = (16384, 8)  # of a cluster of 16
 
 
 @cache
@@ -55,7 +55,7 @@ def softmax_plan(device: torch.device, cols: int, *, aligned: bool, interpreting
 
     - to 32768 columns a row sits in the registers of one program: one read, one write
     - to 131072 columns on Hopper in those of a cluster of programs, 16384 columns each: still one read; and again between
-      196609 and 262144, 32768 each (of fewer columns too many of these programs would have none)
+      196609 and 262144 (of fewer columns too many of 16 programs would have none)
     - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
 
     Args:
@@ -67,7 +67,7 @@ def softmax_plan(device: torch.device, cols: int, *, aligned: bool, interpreting
     if here.capability == 90 and aligned and 32768 < cols <= 131072:
         return cluster_plan(cols, *CLUSTER_PIECE)
     if here.capability == 90 and aligned and 196608 < cols <= 262144:
-        return cluster_plan(cols, *WIDE_CLUSTER_PIECE)
+        return cluster_plan(cols, *LONG_CLUSTER_PIECE)
     if block <= 32768:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=4 if aligned else 3)

@@ -33,7 +33,7 @@ def rows():
     scores(of(128), of(4096, 128), softmax_scale=1.0)
     softmax_naive(x)
     softmax_safe(x)
-    for cols in (16384, 50257, 131072, 262144, 1 << 20):
+    for cols in (16384, 40000, 50257, 131008, 131072, 262144, 1 << 20):
         softmax_online(of(64, cols, dtype=torch.float32))
 
 
@@ -197,3 +197,15 @@ def test_hopper_shares_long_aligned_rows_in_a_cluster(cols, kernel):
     names = [binary.kernel for binary in compile_launches(lambda: softmax_online(of(64, cols)), 90)]
 
     assert names == [kernel]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cols", "threads"), [(131072, 512), (131000, 512), (65536, 512), (262144, 256)])
+def test_a_cluster_tells_its_maxima_without_a_fence_and_two_share_a_multiprocessor(cols, threads):
+    (binary,) = compile_launches(lambda: softmax_online(of(64, cols, dtype=torch.float32)), 90)
+
+    assert 2 * threads * binary.registers <= 65536
+    assert binary.spill_bytes == 0
+    assert "st.async" in binary.asm["ptx"]
+    # neither waits a thread for what it wrote, nor a warp for its program
+    assert "arrive.release" not in binary.asm["ptx"] and "bar.sync" not in binary.asm["ptx"]
