@@ -89,6 +89,7 @@ class HopperPlan:
     turns: bool = False  # whether the consumers take turns at the tensor cores
     query_in_registers: bool = False  # else it is read from shared memory in every step
     sums_in_parts: bool = False  # whether a row's sum is kept in four parts until its end
+    overlap: bool = True  # whether a consumer's scores are computed while its last values are multiplied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +111,23 @@ HOPPER = {
 }
 
 
-# Of FP8, whatever head_dim and mask.
-HOPPER_FP8 = HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True, query_in_registers=True)
+# Of FP8, by whether keys are many and none of their tiles is masked.
+HOPPER_FP8 = {
+    True: HopperPlan(block_n=128, consumers=3, num_stages=4, overlap=False),
+    False: HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True, query_in_registers=True),
+}
 
 
 @cache
-def attention_fp8_plan(device: torch.device, head_dim: int, *, interpreting: bool = False) -> AttentionPlan:
+def attention_fp8_plan(
+    device: torch.device, head_dim: int, seqlen_kv: int, causal: bool, *, interpreting: bool = False
+) -> AttentionPlan:
     """How flash_attention_fp8 cuts its work: half the bytes of ``attention_plan``'s tiles."""
     here = device_of(device)
     if interpreting:
         return AttentionPlan(block_m=64, block_n=32, num_warps=8, num_stages=1)
-    hopper = HOPPER_FP8 if here.capability == 90 and head_dim in (64, 128) else None
+    unmasked = not causal and seqlen_kv % 128 == 0
+    hopper = HOPPER_FP8[unmasked and seqlen_kv >= 4096] if here.capability == 90 and head_dim in (64, 128) else None
     block_n = 32 if head_dim == 64 else 64  # for which 128 registers are too few, and Triton takes no more
     return AttentionPlan(block_m=128, block_n=block_n, num_warps=8, num_stages=3, hopper=hopper)
 

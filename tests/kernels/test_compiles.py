@@ -123,6 +123,19 @@ def test_one_key_in_fp8_is_no_constant_for_the_compiler():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("seqlen_kv", "stages_bytes"), [(4096, 4 * 32768), (4000, 2 * 32768)])
+def test_three_consumers_share_fp8_where_no_tile_is_masked(seqlen_kv, stages_bytes):
+    def full():
+        cache, scale = of(1, 2, seqlen_kv, 128, dtype=torch.uint8), of(2, dtype=torch.float32)
+        flash_attention_fp8(of(1, 2, 4096, 128, dtype=torch.uint8), cache, cache, scale, scale, scale)
+
+    _, attend = compile_launches(full, 90)
+
+    assert attend.spill_bytes == 0
+    assert stages_bytes < attend.shared_bytes < 2 * stages_bytes
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True], ids=["full", "causal"])
 def test_probabilities_in_fp8_go_from_product_to_product_in_place(causal):
     _, attend = compile_launches(lambda: prefill_fp8(128, causal=causal), 90)
