@@ -45,8 +45,8 @@ class SoftmaxPlan:
 
 
 # On sm_90, measured.
-CLUSTER_PIECE = (16384, 8)  # columns of a piece, warps
-WIDE_CLUSTER_PIECE = (32768, 16)  # where rows are longer than a cluster of 8, which any GPU with clusters takes, has pieces for
+CLUSTER_PIECE = (16384, 16)  # columns of a piece, warps
+LONG_CLUSTER_PIECE = (16384, 8)  # of a cluster of 16
 
 
 @cache
@@ -55,7 +55,7 @@ def softmax_plan(device: torch.device, cols: int, *, aligned: bool, interpreting
 
     - to 32768 columns a row sits in the registers of one program: one read, one write
     - to 131072 columns on Hopper in those of a cluster of programs, 16384 columns each: still one read; and again between
-      196609 and 262144, 32768 each (of fewer columns too many of these programs would have none)
+      196609 and 262144 (of fewer columns too many of 16 programs would have none)
     - beyond, and elsewhere: two passes, and so few rows at a time that the second finds them in the L2 cache
 
     Args:
@@ -67,7 +67,7 @@ def softmax_plan(device: torch.device, cols: int, *, aligned: bool, interpreting
     if here.capability == 90 and aligned and 32768 < cols <= 131072:
         return cluster_plan(cols, *CLUSTER_PIECE)
     if here.capability == 90 and aligned and 196608 < cols <= 262144:
-        return cluster_plan(cols, *WIDE_CLUSTER_PIECE)
+        return cluster_plan(cols, *LONG_CLUSTER_PIECE)
     if block <= 32768:
         return SoftmaxPlan(kernel="registers", block=block, num_warps=min(max(block // 1024, 1), 32))
     return SoftmaxPlan(kernel="two passes", block=4096, num_warps=16, programs=here.num_sms, num_stages=4 if aligned else 3)
@@ -89,6 +89,7 @@ class HopperPlan:
     turns: bool = False  # whether the consumers take turns at the tensor cores
     query_in_registers: bool = False  # else it is read from shared memory in every step
     sums_in_parts: bool = False  # whether a row's sum is kept in four parts until its end
+    overlap: bool = True  # whether a consumer's scores are computed while its last values are multiplied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,17 +111,23 @@ HOPPER = {
 }
 
 
-# Of FP8, whatever head_dim and mask.
-HOPPER_FP8 = HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True, query_in_registers=True)
+# Of FP8, by whether keys are many and none of their tiles is masked.
+HOPPER_FP8 = {
+    True: HopperPlan(block_n=128, consumers=3, num_stages=4, overlap=False),
+    False: HopperPlan(block_n=128, consumers=2, num_stages=2, turns=True, query_in_registers=True),
+}
 
 
 @cache
-def attention_fp8_plan(device: torch.device, head_dim: int, *, interpreting: bool = False) -> AttentionPlan:
+def attention_fp8_plan(
+    device: torch.device, head_dim: int, seqlen_kv: int, causal: bool, *, interpreting: bool = False
+) -> AttentionPlan:
     """How flash_attention_fp8 cuts its work: half the bytes of ``attention_plan``'s tiles."""
     here = device_of(device)
     if interpreting:
         return AttentionPlan(block_m=64, block_n=32, num_warps=8, num_stages=1)
-    hopper = HOPPER_FP8 if here.capability == 90 and head_dim in (64, 128) else None
+    unmasked = not causal and seqlen_kv % 128 == 0
+    hopper = HOPPER_FP8[unmasked and seqlen_kv >= 4096] if here.capability == 90 and head_dim in (64, 128) else None
     block_n = 32 if head_dim == 64 else 64  # for which 128 registers are too few, and Triton takes no more
     return AttentionPlan(block_m=128, block_n=block_n, num_warps=8, num_stages=3, hopper=hopper)
 

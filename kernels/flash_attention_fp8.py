@@ -226,7 +226,7 @@ def flash_attention_fp8(
     if out.numel() == 0:
         return out, lse
     scales = (query_scale, key_scale, value_scale)
-    plan = attention_fp8_plan(query.device, head_dim, interpreting=interpreting())
+    plan = attention_fp8_plan(query.device, head_dim, seqlen_kv, causal, interpreting=interpreting())
     if plan.hopper and seqlen_kv > 0:
         from kernels.flash_attention_hopper import can_take, launch  # Gluon is loaded only where it runs
 

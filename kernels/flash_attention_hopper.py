@@ -14,7 +14,9 @@ after it see. Where it helps, consumers take turns at the tensor cores (TURNS), 
 
 FP8: query, key and value are E4M3 codes, and values come transposed (``flash_attention_fp8``): the matrix instruction takes
 8-bit operands only along the axis that is summed over. It wants four neighbouring probabilities in a thread where the first
-product left two and two; instead of moving them, each 16 tokens of the values stand in the order of what the threads have.
+product left two and two; instead of moving them, each 16 tokens of the values stand in the order of what the threads have. With
+three consumers (not OVERLAP) a consumer multiplies its values and computes its next scores one after the other: while it does
+exponentials, the other two have the tensor cores.
 
 Source: Shah et al., "FlashAttention-3", 2024, sections 3.1 and 3.2 (https://arxiv.org/abs/2407.08608). Works in base 2.
 """
@@ -209,6 +211,34 @@ def _step(
 
 
 @gluon.jit
+def _step_in_turn(
+    j, done, scores, acc, m_i, l_i, query, key_s, value_s, key_full, key_empty, value_full, value_empty, zeros, scale_log2,
+    STAGES: gl.constexpr, SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr,
+):  # fmt: skip
+    """Softmax of tile j, then the product of its values, then the scores of tile j + 1 (not OVERLAP).
+
+    Each product is waited for, and no tile is masked: three warpgroups have too few registers for more.
+    """
+    OUT: gl.constexpr = acc.type.layout
+    PROBS: gl.constexpr = gl.DotOperandLayout(0, OUT, 4 if FP8 else 2)
+    DTYPE: gl.constexpr = value_s.dtype
+    slot = (done + j) % STAGES
+    after = (done + j + 1) % STAGES
+    new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, False, SUMS_IN_PARTS, FP8)
+    operand = _probs_operand(_rounded(new, DTYPE, PROBS, FP8), DTYPE, PROBS, FP8)
+    acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
+    mbarrier.wait(value_full.index(slot), ((done + j) // STAGES) & 1)
+    mbarrier.wait(key_full.index(after), ((done + j + 1) // STAGES) & 1)
+    acc = warpgroup_mma(operand, _values(value_s, slot, FP8), acc, is_async=True)
+    acc = warpgroup_mma_wait(num_outstanding=0, deps=(acc,))
+    scores = warpgroup_mma(query, _matrix(key_s, after).permute((1, 0)), zeros, use_acc=False, is_async=True)
+    scores = warpgroup_mma_wait(num_outstanding=0, deps=(scores,))
+    mbarrier.arrive(value_empty.index(slot), count=1)
+    mbarrier.arrive(key_empty.index(after), count=1)
+    return scores, acc, m_i, l_i
+
+
+@gluon.jit
 def _rounded(probs, DTYPE: gl.constexpr, OPERAND: gl.constexpr, FP8: gl.constexpr):
     """Probabilities as a loop hands them on: the operand itself, or words of four E4M3, for the loop would take bytes apart.
 
@@ -269,7 +299,7 @@ def _consume(
     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv, softmax_scale_log2,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, CONSUMER: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, OVERLAP: gl.constexpr, CONSUMER: gl.constexpr,
 ):  # fmt: skip
     """A consumer: 64 rows of each tile of queries."""
     DEPTH: gl.constexpr = 32 if FP8 else 16  # of the matrix instruction
@@ -334,23 +364,36 @@ def _consume(
             if SUMS_IN_PARTS:
                 l_i = _sum_in_parts(zeros)
             acc = gl.zeros([ROWS, HEAD_DIM], gl.float32, OUT)
-            if CUT > 0:
-                scores = gl.where(((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf"))
-            new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
-            probs = _rounded(new, dtype, PROBS, FP8)
-            # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
-            for j in gl.static_range(1, CUT):
-                probs, acc, m_i, l_i = _step(
-                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                )  # fmt: skip
-            for j in range(max(CUT, 1), blocks):
-                probs, acc, m_i, l_i = _step(
-                    j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
-                    key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
-                    BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
-                )  # fmt: skip
+            if OVERLAP:
+                if CUT > 0:
+                    scores = gl.where(
+                        ((blocks - 1) * BLOCK_N + offs_n)[None, :] <= last_visible[:, None], scores, -float("inf")
+                    )
+                new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, CUT > 0, SUMS_IN_PARTS, FP8)
+                probs = _rounded(new, dtype, PROBS, FP8)
+                # A loop for these would hand probabilities to the next loop one by one: packing them costs every step of that.
+                for j in gl.static_range(1, CUT):
+                    probs, acc, m_i, l_i = _step(
+                        j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                        BLOCK_N, STAGES, CONSUMERS, True, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
+                    )  # fmt: skip
+                for j in range(max(CUT, 1), blocks):
+                    probs, acc, m_i, l_i = _step(
+                        j, done, blocks, probs, acc, m_i, l_i, query, key_s, value_s,
+                        key_full, key_empty, value_full, value_empty, last_visible, offs_n, zeros, scale_log2,
+                        BLOCK_N, STAGES, CONSUMERS, False, TURNS, SUMS_IN_PARTS, FP8, CONSUMER,
+                    )  # fmt: skip
+            else:
+                gl.static_assert(CUT == 0)
+                for j in range(blocks - 1):
+                    scores, acc, m_i, l_i = _step_in_turn(
+                        j, done, scores, acc, m_i, l_i, query, key_s, value_s,
+                        key_full, key_empty, value_full, value_empty, zeros, scale_log2, STAGES, SUMS_IN_PARTS, FP8,
+                    )  # fmt: skip
+                new, m_i, l_i, alpha = _softmax_step(scores, m_i, l_i, scale_log2, False, SUMS_IN_PARTS, FP8)
+                acc = acc * gl.convert_layout(alpha, gl.SliceLayout(1, OUT))[:, None]
+                probs = _rounded(new, dtype, PROBS, FP8)
             if not QUERY_IN_REGISTERS:
                 mbarrier.arrive(query_empty.index(CONSUMER), count=1)
             done += blocks
@@ -382,13 +425,15 @@ def _consume(
     tma.store_wait(pendings=0)
 
 
-@gluon.jit
+# seqlen_kv = 1 is a constant otherwise: over one key all columns but the first are the same value for the compiler then, and of
+# "cvt a, x, x; cvt b, x, x; mov {a, b}" (``_rounded``) ptxas 12.8 leaves the upper half unwritten, which may be NaN.
+@gluon.jit(do_not_specialize=["seqlen_kv"])
 def _flash_attention_hopper_kernel(
     query_desc, key_desc, value_desc, out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr,
     scale_log2, tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size, seqlen_q, seqlen_kv,
     HEAD_DIM: gl.constexpr, BLOCK_N: gl.constexpr, STAGES: gl.constexpr, CONSUMERS: gl.constexpr,
     CAUSAL: gl.constexpr, CUT: gl.constexpr, TURNS: gl.constexpr, QUERY_IN_REGISTERS: gl.constexpr,
-    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr,
+    SUMS_IN_PARTS: gl.constexpr, FP8: gl.constexpr, OVERLAP: gl.constexpr,
 ):  # fmt: skip
     """One program = every num_programs-th tile of 64 * CONSUMERS query rows of one head. Grid: (multiprocessors)."""
     dtype: gl.constexpr = query_desc.dtype
@@ -424,14 +469,14 @@ def _flash_attention_hopper_kernel(
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, OVERLAP, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, OVERLAP, SECOND,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
@@ -450,21 +495,21 @@ def _flash_attention_hopper_kernel(
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, FIRST,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, OVERLAP, FIRST,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, SECOND,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, OVERLAP, SECOND,
                 )),
                 (_consume, (
                     out_desc, lse_ptr, query_scale_ptr, key_scale_ptr, value_scale_ptr, query_s, key_s, value_s, out_s,
                     query_full, query_empty, key_full, key_empty, value_full, value_empty,
                     tiles_m, pairs, num_heads_q, pairs_at_once, waves_at_once, waves, group_size,
                     seqlen_q, seqlen_kv, scale_log2, HEAD_DIM, BLOCK_N, STAGES, CONSUMERS, CAUSAL, CUT,
-                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, THIRD,
+                    TURNS, QUERY_IN_REGISTERS, SUMS_IN_PARTS, FP8, OVERLAP, THIRD,
                 )),
                 (_load, (
                     query_desc, key_desc, value_desc, query_s, key_s, value_s,
@@ -533,7 +578,7 @@ def launch(
         seqlen_q, seqlen_kv, HEAD_DIM=head_dim, BLOCK_N=plan.block_n, STAGES=plan.num_stages, CONSUMERS=plan.consumers,
         CAUSAL=causal, CUT=_most_cut(seqlen_q, seqlen_kv, plan, causal=causal), TURNS=plan.turns,
         QUERY_IN_REGISTERS=plan.query_in_registers, SUMS_IN_PARTS=plan.sums_in_parts,
-        FP8=scales is not None, num_warps=4,
+        FP8=scales is not None, OVERLAP=plan.overlap, num_warps=4,
     )  # fmt: skip
 
 

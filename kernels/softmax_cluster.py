@@ -1,14 +1,17 @@
 """The softmax of long rows on Hopper, in Gluon: a row lies in the registers of a cluster of programs, so it is read once.
 
-Each program of the cluster holds a piece of the row with its maximum m_i and sum l_i = sum(exp(x - m_i)); each writes the two
-into the shared memory of all others, they wait for one another once, and each has what the whole row needs:
+Each warp of the cluster holds a part of the row with its maximum m_i and sum l_i = sum(exp(x - m_i)); it writes the two into
+the shared memory of all programs, waits until those of all warps have come, and has what the whole row needs:
 
     m = max_i m_i;  l = sum_i l_i * exp(m_i - m);  out = exp(x - m_i) * (exp(m_i - m) / l)
 
 The hardware starts the programs of a cluster together on neighbouring multiprocessors, so none can wait for one that is not
-there, and the exchange does not pass through memory.
+there, and the exchange does not pass through memory. What is written counts itself in at a barrier of the program it is written
+to (``st.async``): no thread waits for its own writes, and no warp for the others of its program but there. Registers are so
+few that two clusters or three share the multiprocessors: while one loads, another waits or stores.
 
-Source: NVIDIA, "PTX ISA", sections "mapa", "st" and "barrier.cluster" (https://docs.nvidia.com/cuda/parallel-thread-execution/).
+Source: NVIDIA, "PTX ISA", sections "mapa", "st.async", "mbarrier" and "barrier.cluster"
+(https://docs.nvidia.com/cuda/parallel-thread-execution/).
 """
 
 import functools
@@ -21,40 +24,79 @@ from kernels.dispatch import SoftmaxPlan
 
 LOG2_E = gl.constexpr(1.4426950408889634)
 LOG2_E_HEX = "0f3FB8AA3B"  # the same float32 as PTX spells it
-# Nobody may write into a program that has not started: each says that it has, and the others wait just before they write.
-STARTED = gl.constexpr("barrier.cluster.arrive.relaxed.aligned; mov.b32 $0, $1;")
+VECTOR_BYTES = 16  # of a thread's load
+REGISTERS = 65536  # of a multiprocessor
+HEADER_BYTES = 16  # of the exchange: the barrier, before the pairs
 
 
 @functools.cache
-def _exchange(pieces: int) -> str:
-    """PTX: this program's maximum and sum in ($2, $3), the row's out ($0, $1). Thread i tells program i."""
-    each = range(pieces)
-    read = "\n".join(f"ld.shared.v2.f32 {{m{i}, l{i}}}, [parts + {8 * i}];" for i in each)
-    highest = "\n".join(f"max.f32 m, m, m{i};" for i in each)
+def _prepare(parts: int) -> str:
+    """PTX: make the place of the exchange, of ``parts`` pairs of maximum and sum, and say so; its address out ($0).
+
+    Nobody may write into a program whose barrier is not set up: the others wait just before they write.
+    """
+    return f"""{{
+        .shared .align 16 .b8 exchange[{HEADER_BYTES + 8 * parts}];
+        .reg .pred first;
+        .reg .b32 thread, barrier;
+        .reg .b64 state;
+        mov.u32 thread, %tid.x;
+        mov.u32 barrier, exchange;
+        setp.eq.u32 first, thread, 0;
+        @first mbarrier.init.shared::cta.b64 [barrier], 1;
+        @first fence.mbarrier_init.release.cluster;
+        @first mbarrier.arrive.expect_tx.shared::cta.b64 state, [barrier], {8 * parts};
+        barrier.cluster.arrive.relaxed.aligned;
+        mov.u32 $0, barrier; // of warp $1
+    }}"""
+
+
+@functools.cache
+def _exchange(pieces: int, num_warps: int) -> str:
+    """PTX: this warp's maximum and sum in ($3, $4), the row's out ($0, $1); $2 is what ``_prepare`` gave.
+
+    Lane i tells program i. Then each lane reads an equal share of the pairs, and the lanes put theirs together.
+    """
+    parts = pieces * num_warps
+    lanes = min(parts, 32)
+    share = range(parts // lanes)
+    halvings = [1 << bit for bit in range(lanes.bit_length() - 1)]
+    read = "\n".join(f"ld.shared.v2.f32 {{m{i}, l{i}}}, [pairs + {8 * i}];" for i in share)
+    highest = "\n".join(f"max.f32 m, m, m{i};" for i in share)
+    highest_of_all = "\n".join(f"shfl.sync.bfly.b32 other, m, {step}, 31, -1; max.f32 m, m, other;" for step in halvings)
     add = "\n".join(
         f"sub.f32 m{i}, m{i}, m; mul.f32 m{i}, m{i}, {LOG2_E_HEX}; ex2.approx.ftz.f32 m{i}, m{i}; fma.rn.f32 l, l{i}, m{i}, l;"
-        for i in each
+        for i in share
     )
+    add_all = "\n".join(f"shfl.sync.bfly.b32 other, l, {step}, 31, -1; add.f32 l, l, other;" for step in halvings)
     return f"""{{
-        .shared .align 8 .b8 parts[{8 * pieces}];
-        .reg .pred tells;
-        .reg .b32 thread, rank, place;
-        .reg .f32 m, l, {", ".join(f"m{i}, l{i}" for i in each)};
+        .reg .pred tells, done;
+        .reg .b32 thread, lane, part, pairs, there, barrier_there;
+        .reg .f32 m, l, other, {", ".join(f"m{i}, l{i}" for i in share)};
         mov.u32 thread, %tid.x;
-        mov.u32 rank, %cluster_ctarank;
-        mov.u32 place, parts;
-        mad.lo.u32 place, rank, 8, place;
-        setp.lt.u32 tells, thread, {pieces};
-        @tells mapa.shared::cluster.u32 place, place, thread;
+        mov.u32 lane, %laneid;
+        shr.u32 thread, thread, 5;
+        mov.u32 part, %cluster_ctarank;
+        mad.lo.u32 part, part, {num_warps}, thread;
+        add.u32 pairs, $2, {HEADER_BYTES};
+        mad.lo.u32 there, part, 8, pairs;
+        setp.lt.u32 tells, lane, {pieces};
+        @tells mapa.shared::cluster.u32 there, there, lane;
+        @tells mapa.shared::cluster.u32 barrier_there, $2, lane;
         barrier.cluster.wait.acquire.aligned;
-        @tells st.shared::cluster.v2.f32 [place], {{$2, $3}};
-        barrier.cluster.arrive.release.aligned;
-        barrier.cluster.wait.acquire.aligned;
+        @tells st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [there], {{$3, $4}}, [barrier_there];
+        and.b32 lane, lane, {lanes - 1};
+        mad.lo.u32 pairs, lane, {8 * len(share)}, pairs;
+    WAITS:
+        mbarrier.try_wait.parity.shared::cta.b64 done, [$2], 0;
+        @!done bra WAITS;
         {read}
         mov.f32 m, m0;
         {highest}
+        {highest_of_all}
         mov.f32 l, 0f00000000;
         {add}
+        {add_all}
         mov.f32 $0, m;
         mov.f32 $1, l;
     }}"""
@@ -63,27 +105,35 @@ def _exchange(pieces: int) -> str:
 @gluon.jit
 def _softmax_cluster_kernel(
     x_ptr, out_ptr, cols, stride_x, stride_out,
-    PIECES: gl.constexpr, BLOCK: gl.constexpr, LAYOUT: gl.constexpr, EXCHANGE: gl.constexpr,
+    PIECES: gl.constexpr, BLOCK: gl.constexpr, WARPS: gl.constexpr, RUN: gl.constexpr, MASKED: gl.constexpr,
+    LAYOUT: gl.constexpr, PREPARE: gl.constexpr, EXCHANGE: gl.constexpr,
 ):  # fmt: skip
-    """A cluster of PIECES programs = one row; each has BLOCK columns. Grid: (rows)."""
+    """A cluster of PIECES programs = one row; each has BLOCK columns, which its warps share in turns of RUN. Grid: (rows)."""
     row = gl.program_id(0).to(gl.int64)
-    piece = gl.arange(0, PIECES, gl.SliceLayout(1, LAYOUT))  # of the cluster; a program holds one
-    gl.inline_asm_elementwise(STARTED, "=r,r", [piece], dtype=gl.int32, is_pure=False, pack=1)
-    offsets = piece[:, None] * BLOCK + gl.arange(0, BLOCK, gl.SliceLayout(0, LAYOUT))[None, :]
-    mask = offsets < cols
+    part = gl.arange(0, PIECES * WARPS, gl.SliceLayout(1, LAYOUT))  # of the cluster; a warp holds one
+    place = gl.inline_asm_elementwise(PREPARE, "=r,r", [part], dtype=gl.int32, is_pure=False, pack=1)
+    column = gl.arange(0, BLOCK // WARPS, gl.SliceLayout(0, LAYOUT))
+    first = part // WARPS * BLOCK + part % WARPS * RUN
+    offsets = first[:, None] + (column // RUN * (RUN * WARPS) + column % RUN)[None, :]
     # read cols
-    x = gl.load(x_ptr + row * stride_x + offsets, mask=mask, other=-float("inf")).to(gl.float32)
-    m_piece = gl.max(x, 1)
-    # -inf - -inf is NaN: a piece in which nothing stands has the sum 0.
-    shift = gl.where(m_piece == -float("inf"), 0.0, m_piece)
+    if MASKED:
+        x = gl.load(x_ptr + row * stride_x + offsets, mask=offsets < cols, other=-float("inf")).to(gl.float32)
+    else:
+        x = gl.load(x_ptr + row * stride_x + offsets).to(gl.float32)
+    m_part = gl.max(x, 1)
+    # -inf - -inf is NaN: a part in which nothing stands has the sum 0.
+    shift = gl.where(m_part == -float("inf"), 0.0, m_part)
     numerator = gl.exp2((x - shift[:, None]) * LOG2_E)
-    l_piece = gl.sum(numerator, 1)
+    l_part = gl.sum(numerator, 1)
     m, l = gl.inline_asm_elementwise(
-        EXCHANGE, "=f,=f,f,f", [m_piece, l_piece], dtype=(gl.float32, gl.float32), is_pure=False, pack=1
+        EXCHANGE, "=f,=f,r,f,f", [place, m_part, l_part], dtype=(gl.float32, gl.float32), is_pure=False, pack=1
     )
-    out = numerator * (gl.exp2((shift - m) * LOG2_E) / l)[:, None]
+    out = (numerator * (gl.exp2((shift - m) * LOG2_E) / l)[:, None]).to(out_ptr.dtype.element_ty)
     # write cols
-    gl.store(out_ptr + row * stride_out + offsets, out.to(out_ptr.dtype.element_ty), mask=mask)
+    if MASKED:
+        gl.store(out_ptr + row * stride_out + offsets, out, mask=offsets < cols)
+    else:
+        gl.store(out_ptr + row * stride_out + offsets, out)
 
 
 def launch(x: torch.Tensor, out: torch.Tensor, plan: SoftmaxPlan) -> None:
@@ -93,10 +143,12 @@ def launch(x: torch.Tensor, out: torch.Tensor, plan: SoftmaxPlan) -> None:
         x, out: [rows, cols], cols at most plan.pieces * plan.block. Rows that begin at multiples of 16 bytes are fast.
     """
     rows, cols = x.shape
-    bases = [[1 << bit, 0] for bit in range(plan.pieces.bit_length() - 1)]  # program i of a cluster has piece i
-    layout = gl.BlockedLayout([1, 16 // x.element_size()], [1, 32], [1, plan.num_warps], [1, 0], cga_layout=bases)
+    vector = VECTOR_BYTES // x.element_size()
+    bases = [[1 << bit, 0] for bit in range(plan.pieces.bit_length() - 1)]  # program i of a cluster has the i-th WARPS parts
+    layout = gl.BlockedLayout([1, vector], [1, 32], [plan.num_warps, 1], [1, 0], cga_layout=bases)
     _softmax_cluster_kernel[(rows,)](
         x, out, cols, x.stride(0), out.stride(0),
-        PIECES=plan.pieces, BLOCK=plan.block, LAYOUT=layout, EXCHANGE=_exchange(plan.pieces),
-        num_warps=plan.num_warps, num_ctas=plan.pieces,
+        PIECES=plan.pieces, BLOCK=plan.block, WARPS=plan.num_warps, RUN=32 * vector, MASKED=cols < plan.pieces * plan.block,
+        LAYOUT=layout, PREPARE=_prepare(plan.pieces * plan.num_warps), EXCHANGE=_exchange(plan.pieces, plan.num_warps),
+        num_warps=plan.num_warps, num_ctas=plan.pieces, maxnreg=REGISTERS // (2 * 32 * plan.num_warps),
     )  # fmt: skip

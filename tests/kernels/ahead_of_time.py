@@ -92,9 +92,10 @@ def _compile(kernel, args, kwargs, capability: int) -> Compiled:
     signature, constants, attributes = {}, {}, {}
     bound = dict(zip(kernel.arg_names, args, strict=False)) | {k: v for k, v in kwargs.items() if k in kernel.arg_names}
     constexprs = {parameter.name for parameter in kernel.params if parameter.is_constexpr}
+    as_it_is = {parameter.name for parameter in kernel.params if parameter.do_not_specialize}
     for index, name in enumerate(kernel.arg_names):
         value = bound[name]
-        if name in constexprs or value is None or (isinstance(value, int) and value == 1):
+        if name in constexprs or value is None or (isinstance(value, int) and value == 1 and name not in as_it_is):
             signature[name], constants[(index,)] = "constexpr", value
         elif isinstance(value, torch.Tensor):
             signature[name], attributes[(index,)] = TYPES[value.dtype], [["tt.divisibility", 16]]
@@ -106,7 +107,7 @@ def _compile(kernel, args, kwargs, capability: int) -> Compiled:
             signature[name] = f"tensordesc<{element}{list(value.block_shape)}{layout}>"
         else:
             signature[name] = "i32" if -(2**31) <= value < 2**31 else "i64"
-            if value % 16 == 0:
+            if value % 16 == 0 and name not in as_it_is:
                 attributes[(index,)] = [["tt.divisibility", 16]]
     options = {k: v for k, v in kwargs.items() if k not in kernel.arg_names and k not in NOT_OPTIONS}
     source = _source_class(kernel)(fn=kernel, signature=signature, constexprs=constants, attrs=attributes)

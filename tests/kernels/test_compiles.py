@@ -1,5 +1,7 @@
 """Every kernel compiles without a GPU for every one it may meet, at the shapes it is used at, and keeps to its registers."""
 
+import re
+
 import pytest
 import torch
 from ahead_of_time import SHARED_MEMORY_LIMIT, compile_launches
@@ -31,7 +33,7 @@ def rows():
     scores(of(128), of(4096, 128), softmax_scale=1.0)
     softmax_naive(x)
     softmax_safe(x)
-    for cols in (16384, 50257, 131072, 262144, 1 << 20):
+    for cols in (16384, 40000, 50257, 131008, 131072, 262144, 1 << 20):
         softmax_online(of(64, cols, dtype=torch.float32))
 
 
@@ -105,8 +107,8 @@ def test_fp8_prefill_compiles_without_spills(capability, head_dim):
 
 
 @pytest.mark.slow
-def test_one_key_in_fp8_compiles_for_hopper_without_spills():
-    """Its number is a constant for the compiler, which then folds what it can of the mask."""
+def test_one_key_in_fp8_is_no_constant_for_the_compiler():
+    """Else all columns but the first are one value, and of a word of four probabilities ptxas 12.8 leaves two unwritten."""
 
     def one_key():
         cache, scale = of(1, 2, 1, 128, dtype=torch.uint8), of(2, dtype=torch.float32)
@@ -116,6 +118,21 @@ def test_one_key_in_fp8_compiles_for_hopper_without_spills():
 
     assert attend.kernel == "_flash_attention_hopper_kernel"
     assert attend.spill_bytes == 0
+    assert "e4m3x2.f32 b" in attend.asm["ptx"]
+    assert not re.search(r"e4m3x2\.f32 b, (%\w+), \1;", attend.asm["ptx"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seqlen_kv", "stages_bytes"), [(4096, 4 * 32768), (4000, 2 * 32768)])
+def test_three_consumers_share_fp8_where_no_tile_is_masked(seqlen_kv, stages_bytes):
+    def full():
+        cache, scale = of(1, 2, seqlen_kv, 128, dtype=torch.uint8), of(2, dtype=torch.float32)
+        flash_attention_fp8(of(1, 2, 4096, 128, dtype=torch.uint8), cache, cache, scale, scale, scale)
+
+    _, attend = compile_launches(full, 90)
+
+    assert attend.spill_bytes == 0
+    assert stages_bytes < attend.shared_bytes < 2 * stages_bytes
 
 
 @pytest.mark.slow
@@ -193,3 +210,15 @@ def test_hopper_shares_long_aligned_rows_in_a_cluster(cols, kernel):
     names = [binary.kernel for binary in compile_launches(lambda: softmax_online(of(64, cols)), 90)]
 
     assert names == [kernel]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cols", "threads"), [(131072, 512), (131000, 512), (65536, 512), (262144, 256)])
+def test_a_cluster_tells_its_maxima_without_a_fence_and_two_share_a_multiprocessor(cols, threads):
+    (binary,) = compile_launches(lambda: softmax_online(of(64, cols, dtype=torch.float32)), 90)
+
+    assert 2 * threads * binary.registers <= 65536
+    assert binary.spill_bytes == 0
+    assert "st.async" in binary.asm["ptx"]
+    # neither waits a thread for what it wrote, nor a warp for its program
+    assert "arrive.release" not in binary.asm["ptx"] and "bar.sync" not in binary.asm["ptx"]
