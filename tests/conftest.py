@@ -36,6 +36,7 @@ PROCESSES = {
     "running",
     "url",
     "open_page",
+    "open_for_all",
     "chromium",
 }
 # Hostile texts and states by the hundred: a second or two each, and all of them minutes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from pathlib import Path
@@ -65,12 +66,9 @@ def chromium():
         yield browser
 
 
-@pytest.fixture
-def open_page(chromium, request):
-    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
-
-    `address`: of another server than the one over the course that is moved by hand.
-    """
+@contextlib.contextmanager
+def visits(chromium, request):
+    """See `open_page`."""
     contexts, complaints = [], []
 
     def watch(page):
@@ -99,3 +97,20 @@ def open_page(chromium, request):
     for context in contexts:
         context.close()
     assert not complaints
+
+
+@pytest.fixture
+def open_page(chromium, request):
+    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
+
+    `address`: of another server than the one over the course that is moved by hand.
+    """
+    with visits(chromium, request) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def open_for_all(chromium, request):
+    """As `open_page`, for a page that the tests of a file share, each of which clears what it looks at."""
+    with visits(chromium, request) as opened:
+        yield opened
