@@ -413,8 +413,8 @@ TABS = [tab.ID for tab in load_tabs() if tab.__name__.startswith("tabs.chapter."
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_a_phone_shows_the_text_first_and_nothing_overflows(tab, open_page):
-    page = open_page(f"?tab={tab}", viewport={"width": 390, "height": 844}, color_scheme="dark")
+def test_a_phone_shows_the_text_first_and_nothing_overflows(tab, turned_to):
+    page = turned_to(tab, viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator(".section-text:visible").first).to_be_visible()
     page.wait_for_timeout(300)
 
