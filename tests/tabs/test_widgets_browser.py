@@ -114,8 +114,8 @@ def busy_s(devtools):
 
 
 @pytest.mark.parametrize("held", HELD, ids=lambda held: held.figure)
-def test_a_number_is_dragged_typed_and_stepped(held, open_page, record_property):
-    page = open_page(f"?tab={held.tab}")
+def test_a_number_is_dragged_typed_and_stepped(held, turned_to, record_property):
+    page = turned_to(held.tab)
     figure = figure_of(page, held.figure)
     field = figure.get_by_role("spinbutton", name=held.label, exact=True)
     field.scroll_into_view_if_needed()
