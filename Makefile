@@ -4,13 +4,17 @@ BIN := .venv/bin
 PORT ?= 7860
 WORKERS ?= 3 # processes of pytest: on two cores, one waits for a browser or a clock at any time
 
-.PHONY: app test quick lint setup setup-dev libseccomp browser postgres bench picture fuzz soak
+MAKEFLAGS += --jobs=2 # apt beside pip, mypy beside pytest
+
+.PHONY: app test suite quick lint setup setup-dev libseccomp programs browser bench picture fuzz soak
 MINUTES ?= 60 # of fuzzing or soaking
 
 app: setup ## serve the page
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
-test: setup-dev lint ## everything that CI checks
+test: lint suite ## everything that CI checks
+
+suite: setup-dev
 	$(BIN)/python -m pytest -n $(WORKERS)
 
 quick: lint ## what a developer runs at every save: no browser, no session, no compiler
@@ -35,27 +39,36 @@ soak: setup-dev ## an hour of honest, wrong, hostile and endless submissions aga
 	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 setup: .venv/installed libseccomp
-setup-dev: .venv/installed-dev libseccomp browser postgres
+setup-dev: .venv/installed-dev programs browser
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
+# pip compiles on one core, and tests of others' as well.
+INSTALL = $(BIN)/pip install --quiet --no-compile
+COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true
+
 .venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/pip install --quiet -r requirements.txt
+	$(INSTALL) -r requirements.txt
+	$(COMPILE)
 	touch $@
 
 # Brings what `setup` does in the same run of pip, which takes seconds to find out that there is nothing to do.
 .venv/installed-dev: requirements.txt requirements-dev.txt | .venv/bin/python
-	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
+	$(COMPILE)
 	touch .venv/installed $@
 
+APT = test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq >/dev/null
+
 libseccomp:
-	@ldconfig -p | grep -q libseccomp.so.2 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
+	@ldconfig -p | grep -q libseccomp.so.2 || ($(APT) $$(cat packages.txt)) || echo "libseccomp2 is missing: install it, or grading stays off"
 
-# Debian's Chromium where we may install it, else one that is there, else Playwright's own.
-browser: .venv/installed-dev
-	@command -v chromium-headless-shell >/dev/null || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium-headless-shell fonts-liberation >/dev/null) || command -v chromium >/dev/null || $(BIN)/playwright install chromium
+# Debian's Chromium and, for the tests of many machines, its PostgreSQL, where we may install them.
+programs: libseccomp
+	@command -v chromium-headless-shell >/dev/null || ($(APT) chromium-headless-shell fonts-liberation) || true
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ($(APT) --no-install-recommends postgresql) || echo "PostgreSQL is not installed: its tests are skipped"
 
-# Debian's server, for the tests of many machines.
-postgres:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || (test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null) || echo "PostgreSQL is not installed: its tests are skipped"
+# Another Chromium that is there, else Playwright's own.
+browser: .venv/installed-dev programs
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null || $(BIN)/playwright install chromium

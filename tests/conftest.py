@@ -36,6 +36,8 @@ PROCESSES = {
     "running",
     "url",
     "open_page",
+    "open_for_all",
+    "turned_to",
     "chromium",
 }
 # Hostile texts and states by the hundred: a second or two each, and all of them minutes.

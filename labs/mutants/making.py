@@ -21,12 +21,13 @@ def mutants(folder: LabFolder) -> tuple[Mutant, ...]:
 
 def mutants_of(answer: Answer) -> tuple[Mutant, ...]:
     """Every change of that answer."""
-    tree = ast.parse(answer.source)
+    tree, lines = ast.parse(answer.source), answer.source.splitlines()
     found: dict[str, Mutant] = {}
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
-        around = next(each for each in tree.body if each.lineno <= function.lineno <= (each.end_lineno or 0))
+        alone = [each for each in ast.walk(function) if isinstance(each, ast.stmt) and _begins_a_line(each, lines)]
         for node in (inner for statement in function.body for inner in ast.walk(statement)):
             for place in (place for operator in OPERATORS for place in operator(node, tree)):
+                around = [each for each in alone if each.lineno <= place.line and place.end_line <= (each.end_lineno or 0)][-1]
                 mutant = changed(answer.lab, answer.file, answer.source, place, around)
                 if mutant is not None:
                     found.setdefault(mutant.source, mutant)
@@ -36,6 +37,12 @@ def mutants_of(answer: Answer) -> tuple[Mutant, ...]:
         turns[mutant.name] += 1
         named.append(dataclasses.replace(mutant, turn=turns[mutant.name]))
     return tuple(named)
+
+
+def _begins_a_line(statement: ast.stmt, lines: Sequence[str]) -> bool:
+    """Whether its lines are Python without those around them."""
+    before, text = lines[statement.lineno - 1][: statement.col_offset], lines[statement.lineno - 1][statement.col_offset :]
+    return not before.strip() and not text.startswith("elif")
 
 
 def chosen(made: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:

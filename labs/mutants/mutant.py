@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import hashlib
 from typing import Any
 
@@ -63,7 +64,7 @@ def changed(lab: str, base: str, source: str, place: Place, around: ast.stmt) ->
     """The mutant; None where what stands there would stay as it is, or the file would be no Python.
 
     Args:
-        around: the statement of the file, no part of another, in which the place is; the others stay Python without it.
+        around: the smallest statement with lines of its own that the place is in; all others stay Python whatever it is.
     """
     data = source.encode()
     starts = [0]
@@ -72,17 +73,27 @@ def changed(lab: str, base: str, source: str, place: Place, around: ast.stmt) ->
     first, last = starts[place.line - 1] + place.column, starts[place.end_line - 1] + place.end_column
     old = data[first:last].decode()
     mutated = data[:first] + place.new.encode() + data[last:]
-    behind = len(data) - starts[around.end_lineno or 0]
     if _tree(old) == _tree(place.new):
         return None
-    try:
-        compile(mutated[starts[around.lineno - 1] : len(mutated) - behind], base, "exec", dont_inherit=True)
-    except SyntaxError:
+    behind = len(data) - starts[around.end_lineno or 0]
+    if not _is_python(mutated[starts[around.lineno - 1] : len(mutated) - behind]):
         return None
     told: dict[str, Any] = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
     return Mutant(lab=lab, base=base, source=mutated.decode(), **told)
 
 
+@functools.cache
+def _is_python(lines: bytes) -> bool:
+    """Whether they are, where they stand: in a loop of a function, or at the left edge."""
+    where = b"def function():\n while True:\n" if lines[:1].isspace() else b""
+    try:
+        compile(where + lines, "a mutant's lines", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=10_000)
 def _tree(piece: str) -> str:
     """A piece of source as Python reads it; the piece itself where it is none alone."""
     try:

@@ -7,6 +7,7 @@ An operator is a function from a node, with the names that the file's functions 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 
@@ -251,5 +252,6 @@ def _over(operator: str, first: ast.stmt, last: ast.stmt, new: str) -> Place:
     return Place.of(operator, both, new)
 
 
+@functools.lru_cache(maxsize=1)  # asked for at every name of a file
 def _names(tree: ast.Module) -> set[str]:
     return {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import warnings
 from pathlib import Path
@@ -13,9 +14,13 @@ from playwright.sync_api import expect
 
 from benchmarks.chromium import HERE
 from benchmarks.chromium import chromium as started
+from tabs import load_tabs
 
 # Gradio and its client leave event loops and sockets to the garbage collector; which test runs then is chance.
 LEFT_BY_GRADIO = ("ignore:unclosed event loop:ResourceWarning", "ignore:unclosed <socket:ResourceWarning")
+
+# As Back and Forward do, and links within the page.
+GO = "query => { history.pushState(null, '', query); dispatchEvent(new Event('popstate')); }"
 
 
 def pytest_collection_modifyitems(items):
@@ -65,12 +70,9 @@ def chromium():
         yield browser
 
 
-@pytest.fixture
-def open_page(chromium, request):
-    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
-
-    `address`: of another server than the one over the course that is moved by hand.
-    """
+@contextlib.contextmanager
+def visits(chromium, request):
+    """See `open_page`."""
     contexts, complaints = [], []
 
     def watch(page):
@@ -99,3 +101,38 @@ def open_page(chromium, request):
     for context in contexts:
         context.close()
     assert not complaints
+
+
+@pytest.fixture
+def open_page(chromium, request):
+    """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
+
+    `address`: of another server than the one over the course that is moved by hand.
+    """
+    with visits(chromium, request) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def open_for_all(chromium, request):
+    """As `open_page`, for a page that the tests of a file share, each of which clears what it looks at."""
+    with visits(chromium, request) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def turned_to(open_for_all):
+    """turned_to("memory", …context options): one page for the tests of a file that ask for it alike, and that tab on top."""
+    titles, pages = {tab.ID: tab.TITLE for tab in load_tabs()}, {}
+
+    def turn(tab, **options):
+        page = pages.get(repr(options))
+        if page is None:
+            page = pages[repr(options)] = open_for_all(f"?tab={tab}", **options)
+        else:
+            page.emulate_media(media="screen")  # a test may have printed it
+            page.evaluate(GO, f"?tab={tab}")
+        expect(page.get_by_role("tab", name=titles[tab], exact=True).first).to_have_attribute("aria-selected", "true")
+        return page
+
+    return turn

@@ -120,8 +120,8 @@ def test_whoever_wants_no_motion_sees_none(open_page):
 
 @pytest.mark.browser
 @pytest.mark.parametrize("tab", WITH_FIGURES)
-def test_paper_has_the_text_and_the_picture_and_nothing_to_press(tab, open_page):
-    page = open_page(f"?tab={tab}")
+def test_paper_has_the_text_and_the_picture_and_nothing_to_press(tab, turned_to):
+    page = turned_to(tab)
     expect(page.locator(".fig svg:visible").first).to_be_visible()
 
     page.emulate_media(media="print")

@@ -29,12 +29,22 @@ COLOURS = """() => {
 }"""
 
 
-@pytest.fixture
-def page(open_page, course):
+def opened(open_page) -> Page:
     page = open_page(QUERY, viewport={"width": 1440, "height": 900})
     expect(page.locator("#state .state")).to_be_visible()
     expect(page.locator("#editor")).to_contain_text("softmax_kernel")
     return page
+
+
+@pytest.fixture
+def page(open_page, course):
+    return opened(open_page)
+
+
+@pytest.fixture(scope="module")
+def sheet(open_for_all):
+    """A page for tests that begin with `write` and look at the text alone."""
+    return opened(open_for_all)
 
 
 def write(page: Page, text: str) -> None:
@@ -83,13 +93,13 @@ def test_after_a_long_line_the_left_edge_is_back(page):
     page.wait_for_function("document.querySelector('#editor .cm-scroller').scrollLeft === 0")
 
 
-def test_a_typed_answer_is_python(page):
+def test_a_typed_answer_is_python(sheet):
     """The solution's kernel, typed line by line without a blank at the beginning of any."""
     kernel = LAB.solution.partition("@triton.jit")[2].partition("\n\n\n")[0]
     lines = [line for line in kernel.strip().splitlines() if line.strip()]
-    write(page, "import triton\n@triton.jit\n" + "\n".join(line.strip() for line in lines))
+    write(sheet, "import triton\n@triton.jit\n" + "\n".join(line.strip() for line in lines))
 
-    assert text_of(page).splitlines()[2:] == lines
+    assert text_of(sheet).splitlines()[2:] == lines
 
 
 @pytest.mark.parametrize(
@@ -101,47 +111,47 @@ def test_a_typed_answer_is_python(page):
         pytest.param("x = 'a:'", 0, id="colon_in_a_string"),
     ],
 )
-def test_what_makes_the_next_line_deeper(page, line, after):
-    write(page, f"{line}\n@")
+def test_what_makes_the_next_line_deeper(sheet, line, after):
+    write(sheet, f"{line}\n@")
 
-    typed = next(text for text in text_of(page).splitlines() if "@" in text)
+    typed = next(text for text in text_of(sheet).splitlines() if "@" in text)
     assert len(typed) - len(typed.lstrip()) == after
 
 
-def test_brackets_open_into_three_lines(page):
-    write(page, "f(\nx")
+def test_brackets_open_into_three_lines(sheet):
+    write(sheet, "f(\nx")
 
-    assert text_of(page) == "f(\n    x\n)"
-
-
-def test_tab_and_shift_tab(page):
-    write(page, "a = 1\nb = 2")
-    page.keyboard.press("Control+A")
-    page.keyboard.press("Tab")
-    assert text_of(page) == "    a = 1\n    b = 2"
-    page.keyboard.press("Shift+Tab")
-    assert text_of(page) == "a = 1\nb = 2"
-    page.keyboard.press("Control+End")
-    page.keyboard.press("Tab")
-    assert text_of(page) == "a = 1\nb = 2   "
+    assert text_of(sheet) == "f(\n    x\n)"
 
 
-def test_backspace_takes_a_whole_step(page):
-    write(page, "if a:\nb")
-    page.keyboard.press("Home")
-    page.keyboard.press("Backspace")
-    assert text_of(page) == "if a:\nb"
-    page.keyboard.press("End")
-    page.keyboard.press("Backspace")
-    assert text_of(page) == "if a:\n"
+def test_tab_and_shift_tab(sheet):
+    write(sheet, "a = 1\nb = 2")
+    sheet.keyboard.press("Control+A")
+    sheet.keyboard.press("Tab")
+    assert text_of(sheet) == "    a = 1\n    b = 2"
+    sheet.keyboard.press("Shift+Tab")
+    assert text_of(sheet) == "a = 1\nb = 2"
+    sheet.keyboard.press("Control+End")
+    sheet.keyboard.press("Tab")
+    assert text_of(sheet) == "a = 1\nb = 2   "
 
 
-def test_ctrl_slash_comments_and_back(page):
-    write(page, "a = 1")
-    page.keyboard.press("Control+/")
-    assert text_of(page) == "# a = 1"
-    page.keyboard.press("Control+/")
-    assert text_of(page) == "a = 1"
+def test_backspace_takes_a_whole_step(sheet):
+    write(sheet, "if a:\nb")
+    sheet.keyboard.press("Home")
+    sheet.keyboard.press("Backspace")
+    assert text_of(sheet) == "if a:\nb"
+    sheet.keyboard.press("End")
+    sheet.keyboard.press("Backspace")
+    assert text_of(sheet) == "if a:\n"
+
+
+def test_ctrl_slash_comments_and_back(sheet):
+    write(sheet, "a = 1")
+    sheet.keyboard.press("Control+/")
+    assert text_of(sheet) == "# a = 1"
+    sheet.keyboard.press("Control+/")
+    assert text_of(sheet) == "a = 1"
 
 
 def test_ctrl_z_takes_what_was_typed_back(page):

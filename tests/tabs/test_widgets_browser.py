@@ -114,8 +114,8 @@ def busy_s(devtools):
 
 
 @pytest.mark.parametrize("held", HELD, ids=lambda held: held.figure)
-def test_a_number_is_dragged_typed_and_stepped(held, open_page, record_property):
-    page = open_page(f"?tab={held.tab}")
+def test_a_number_is_dragged_typed_and_stepped(held, turned_to, record_property):
+    page = turned_to(held.tab)
     figure = figure_of(page, held.figure)
     field = figure.get_by_role("spinbutton", name=held.label, exact=True)
     field.scroll_into_view_if_needed()
@@ -413,8 +413,8 @@ TABS = [tab.ID for tab in load_tabs() if tab.__name__.startswith("tabs.chapter."
 
 
 @pytest.mark.parametrize("tab", TABS)
-def test_a_phone_shows_the_text_first_and_nothing_overflows(tab, open_page):
-    page = open_page(f"?tab={tab}", viewport={"width": 390, "height": 844}, color_scheme="dark")
+def test_a_phone_shows_the_text_first_and_nothing_overflows(tab, turned_to):
+    page = turned_to(tab, viewport={"width": 390, "height": 844}, color_scheme="dark")
     expect(page.locator(".section-text:visible").first).to_be_visible()
     page.wait_for_timeout(300)
 

@@ -11,7 +11,6 @@ import dataclasses
 import struct
 from collections.abc import Iterator
 
-_HEADER_BYTES = 64
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _ATTRIBUTE = struct.Struct("<BBH")
