@@ -119,7 +119,8 @@ class Inquiry:
         """
         found = self._diagnosis(answered)
         if found is None:
-            found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))
+            found = self._with_lacking(self._facts_alone(answered, origins))
+            found = dataclasses.replace(found, detail=_detail(self._wrong))
             if repair is not None and found.name != of_origins.NAME:
                 found = dataclasses.replace(found, name=repaired.NAME, line=repair.lines[0])
         if repair is not None:
@@ -161,8 +162,23 @@ class Inquiry:
             if not hard[0].visible:
                 own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
-        named = self._by_value(wrong, answered)
-        return None if named is None else dataclasses.replace(named, detail=_detail(wrong))
+        named = self._by_value(self._answered_wrong, answered)
+        return None if named is None else dataclasses.replace(self._with_lacking(named), detail=_detail(wrong))
+
+    @property
+    def _answered_wrong(self) -> list[Finding]:
+        """Those that failed with every cell written; where there are none, those that lack some."""
+        return [finding for finding in self._wrong if finding.verdict is not Verdict.NOT_WRITTEN] or self._wrong
+
+    def _with_lacking(self, found: Diagnosis) -> Diagnosis:
+        """What is wrong with the answers that are there, and which cells nobody writes in other cases."""
+        lacking = [finding for finding in self._wrong if finding.verdict is Verdict.NOT_WRITTEN and finding.visible]
+        if not lacking or self._answered_wrong[0].verdict is Verdict.NOT_WRITTEN:
+            return found
+        of_cells = pattern(self._findings, lacking) or worst(lacking[0])
+        if found.name in ("wrong_answer", "not_finite"):  # nothing was found of those
+            return of_cells
+        return dataclasses.replace(found, sentence=f"{found.sentence} And in other cases: {of_cells.sentence}")
 
     def _by_value(self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion]) -> Diagnosis | None:
         """What is wrong with answers that are there; None where nothing names it."""
@@ -199,7 +215,7 @@ class Inquiry:
 
     def _facts_alone(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What was measured, the worst first, where nothing names the bug."""
-        wrong = self._wrong
+        wrong = self._answered_wrong
         facts = [reading.fact for reading in telling(answered)]
         holds_nan = wrong[0].verdict is Verdict.NOT_FINITE or any(fact.got.startswith("NaN") for fact in facts[:1])
         if holds_nan and (origin := of_origins.diagnosis(origins)):
