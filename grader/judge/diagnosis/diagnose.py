@@ -20,7 +20,10 @@ from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
 from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
+from grader.judge.diagnosis.probes.carried import carried, may_carry
 from grader.judge.diagnosis.probes.far import far_apart
+from grader.judge.diagnosis.probes.first import NAME as FIRST
+from grader.judge.diagnosis.probes.first import first, of_earlier_calls
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
 from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
@@ -71,6 +74,7 @@ class Inquiry:
         failed = self._failed
         if any(finding.verdict in ENDINGS for finding in failed):
             return
+        yield from first(self._findings)
         if not any(finding.visible for finding in failed):
             yield from twins(self._lab, failed)
         if self._of_offsets is not None:
@@ -78,6 +82,8 @@ class Inquiry:
         elif self._of_strides is not None:
             yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
         elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+            if may_carry(failed, [finding for finding in self._findings if finding.verdict is Verdict.PASSED]):
+                yield from carried(self._lab, self._lab.kind)
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
@@ -128,6 +134,8 @@ class Inquiry:
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
         followed = of_origins.facts(origins[:1], self.to_follow(answered))
+        if (kept := of_earlier_calls(answered)) is not None:
+            return Diagnosed(diagnosis=dataclasses.replace(found, detail=detail), facts=(kept[1],))
         return Diagnosed(
             diagnosis=dataclasses.replace(found, detail=detail),
             facts=_first(followed, [*(reading.fact for reading in readings), *facts_of_outputs(self._findings)], self._failed),
@@ -149,6 +157,8 @@ class Inquiry:
         lab, findings, failed, wrong = self._lab, self._findings, self._failed, self._wrong
         if not failed:
             return Diagnosis(sentence=Verdict.PASSED.sentence, name="passed")
+        if (kept := of_earlier_calls(answered)) is not None:
+            return dataclasses.replace(kept[0], detail=_detail(failed))
         hard = [finding for finding in failed if finding.own is not None]
         if failed[0].verdict not in BY_VALUE:
             for symptom in lab.symptoms:
@@ -199,6 +209,9 @@ class Inquiry:
                 if symptom
                 else Diagnosis(name=rule[0], sentence=rule[1])
             )
+        for cause in (reading.cause for reading in readings):
+            if cause is not None:
+                return cause
         for made in (each.reading.supposed for each in answered if each.reading is not None):
             if made is not None and self._suspects.foretells(made, _asked(answered)):
                 return Diagnosis(name=made.name, sentence=made.sentence)
@@ -236,7 +249,7 @@ def _first(followed: Sequence[Fact], measured: Sequence[Fact], failed: Sequence[
 
 
 def _asked(answered: Sequence[AskedQuestion]) -> list[Finding]:
-    return [finding for each in answered for finding in each.findings]
+    return [finding for each in answered if each.question.name != FIRST for finding in each.findings]  # that is a case itself
 
 
 def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:

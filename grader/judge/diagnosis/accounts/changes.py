@@ -491,23 +491,26 @@ def merged(
     return finished
 
 
-def put_together(part: Part, *, count: int, mean: bool, none: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+def put_together(
+    part: Part, *, count: int, mean: bool, none: float, one_maximum: bool = False
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """Parts of the keys, each divided by its own sum, are added, or averaged over `count` (0: those that have a key).
 
-    none: what a part gives whose keys are all hidden, or that has none.
+    none: what a part gives that has no visible key. one_maximum: parts stand under the row's, where a part may underflow.
     """
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         assert a.value is not None
-        seen = a.counted()
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
         which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
         answer, parts = torch.zeros_like(out), torch.zeros_like(out[..., :1])
         for number in range(max(count, int(which.max()) + 1)):
-            mine = seen & (which == number)
-            own = torch.softmax(a.scores().masked_fill(~mine, -math.inf), dim=-1)
-            some = mine.any(-1, keepdim=True)
-            answer = answer + torch.where(some, own.nan_to_num(nan=0.0) @ a.by_head(a.value), none)
-            parts = parts + some
+            own = x.masked_fill(which != number, -math.inf)
+            top = (x if one_maximum else own).amax(-1, keepdim=True)
+            power = torch.exp((own - top.clamp(min=-1e300)).float()).double()
+            total = power.sum(-1, keepdim=True)
+            answer = answer + torch.where(total > 0, power @ a.by_head(a.value) / total.clamp(min=1e-300), none)
+            parts = parts + (total > 0)
         return answer / (count or parts.clamp(min=1.0)) if mean else answer
 
     return finished

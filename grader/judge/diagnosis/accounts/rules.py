@@ -234,8 +234,8 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
     for part, count in changes.counted_parts() if kind in ("prefill", "causal") else ():
-        for none in (0.0, math.nan):
-            way = Way(after=(changes.put_together(part, count=count, mean=False, none=none),))
+        for none, shared in itertools.product((0.0, math.nan), (False, True)):
+            way = Way(after=(changes.put_together(part, count=count, mean=False, none=none, one_maximum=shared),))
             yield "parts_added", _JOINED.format("added as they are"), way
         for number in {0, count}:
             way = Way(after=(changes.put_together(part, count=number, mean=True, none=0.0),))
@@ -444,10 +444,10 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
                     "old",
                     "acc is divided by l in every step, the old part again and again",
                 ),
-                ("tile_divided_in_each_step", "tile", "each tile's part is divided by l as it is then, which grows later"),
+                ("tile_divided_in_each_step", "tile", "Each tile's part is divided by l as it is then, which grows later"),
             ):
                 for divisions in (0, 1):
-                    sentence = f"{what[0].upper()}{what[1:]}: divide acc once, after the last tile."
+                    sentence = f"{what}: divide acc once, after the last tile."
                     yield name, sentence, Way(tile=tile, divided=divided, divisions=divisions)
         yield (
             "sum_of_last_tile",

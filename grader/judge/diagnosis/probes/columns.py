@@ -23,6 +23,10 @@ LAB2_WIDEST = 4096
 
 def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
     """Everything that a softmax is asked, the most telling first. `widest`: columns that the lab allows."""
+    x = drawn(8, 4, 40)
+    turned = x.clone()
+    turned[1, 7] = 3.0
+    yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32, name="apart", mixes=True)
     for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
         yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
     for cols in (*WIDTHS, *(WIDER if widest > LAB2_WIDEST else ())):
@@ -43,10 +47,6 @@ def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
         x = drawn(3, 2, 4096)
         x[:, int(start * 4096) : int(stop * 4096)] = -torch.inf
         yield _asked(lab, f"masked_{said.split()[0]}", x, f"4096 columns, the {said} −inf")
-    x = drawn(8, 4, 40)
-    turned = x.clone()
-    turned[1, 7] = 3.0
-    yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32)
     x = drawn(7, 5, 100)
     plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))

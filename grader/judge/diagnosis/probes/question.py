@@ -10,7 +10,7 @@ import torch
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import Account
-from grader.report import Fact, Picture
+from grader.report import Diagnosis, Fact, Picture
 from labs import table
 from labs.declaration import Case, Inputs, Lab
 
@@ -20,6 +20,7 @@ class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
     supposed: a rule with a number that was measured: named where it foretells what else there is to see.
+    cause: what was measured itself, where it leaves nothing to be foretold.
     first, last: others tell less, or more.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
@@ -27,6 +28,7 @@ class Reading:
     fact: Fact
     picture: Picture | None = None
     supposed: Account | None = None
+    cause: Diagnosis | None = None
     first: bool = False
     last: bool = False
     alone: bool = False
