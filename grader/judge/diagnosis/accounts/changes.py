@@ -297,13 +297,14 @@ def of_row_zero(where: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]
     return finished
 
 
-def of_own_softmax(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
-    """Each part of a row is a softmax by itself."""
+def of_own_softmax(part: Part, *, none: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Each part of a row is a softmax by itself. none: what a part gives that is all −inf."""
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         x, which = a.scores(), _part_of(part, a)
-        power = torch.exp((x - _largest(x, which)).float()).double()
-        return power / _total(power, which)
+        power = torch.exp((x - _largest(x, which).clamp(min=-1e300)).float()).double()
+        total = _total(power, which)
+        return torch.where(total > 0, power / total, none)
 
     return finished
 

@@ -136,7 +136,8 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
             "Each part of a row (lane, split or tile) is a softmax by itself, with maximum and sum of its own: both must be "
             "those of the whole row."
         )
-        yield "parts_alone", sentence, Way(after=(changes.of_own_softmax(part),))
+        for none in (math.nan, 0.0):
+            yield "parts_alone", sentence, Way(after=(changes.of_own_softmax(part, none=none),))
         sentence = "The sum l is the largest of the sums of a row's parts (lanes, splits or tiles): they must be added."
         yield "sums_not_added", sentence, Way(after=(changes.largest_of_sums(part),))
     for tile in WIDE:

@@ -9,7 +9,7 @@ import torch
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, number, prepared
 from grader.judge.diagnosis.probes.reach import reached
 from grader.judge.diagnosis.probes.weights import picture, right_rows
 from grader.report import Fact
@@ -62,6 +62,8 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
     finding = found[0]
     if finding.out is None or finding.expected is None:
         return None
+    if (lacking := never_written(finding, what)) is not None:
+        return lacking
     got, want = finding.out.double(), finding.expected.double()
     off = (got - want).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
     row, column = divmod(int(off.argmax()), got.shape[1])
@@ -93,7 +95,13 @@ def _equal(lab: Lab, cols: int) -> KernelQuestion:
         if not bool(torch.isfinite(row).all()) or float(row.max()) <= 0:
             return Reading(fact=Fact(given=what, got="NaN, Inf or zeros", expected=f"1 / {cols} each"))
         lost = int((row <= 0).sum())
-        said = f"the sum counts {number(1 / float(row.max()))}" + (f"; {lost} have no weight" if lost else "")
+        counted = 1 / float(row.max())
+        exactly = f"{counted:.8g}" if number(counted) == str(cols) else number(counted)
+        uneven = float(row[row > 0].min()) < 0.98 * float(row.max())
+        if uneven and not lost:
+            said = f"the first column weighs {number(row[0])}, the last {number(row[-1])}"
+            return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / cols)} each"))
+        said = f"the sum counts {exactly}" + (f"; {lost} have no weight" if lost else "")
         return Reading(fact=Fact(given=what, got=said, expected=str(cols)))
 
     return KernelQuestion(name=f"equal_{cols}", cases=(case,), read=read)

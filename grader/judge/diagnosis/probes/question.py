@@ -10,7 +10,8 @@ import torch
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import Account
-from grader.report import Diagnosis, Fact, Picture
+from grader.judge.diagnosis.patterns import unwritten_sentence
+from grader.report import Diagnosis, Fact, Picture, Verdict
 from labs import table
 from labs.declaration import Case, Inputs, Lab
 
@@ -68,6 +69,14 @@ def number(value: float) -> str:
     """Four digits, for a sentence."""
     value = float(value) + 0.0  # −0 is 0
     return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
+
+
+def never_written(finding: Finding, what: str) -> Reading | None:
+    """Which cells of out nobody stored; None where each has been."""
+    if finding.verdict is not Verdict.NOT_WRITTEN:
+        return None
+    said = unwritten_sentence(finding).partition(":")[0].rstrip(".")
+    return Reading(fact=Fact(given=what, got=said, expected="every cell written"))
 
 
 def several(places: Sequence[int]) -> str:

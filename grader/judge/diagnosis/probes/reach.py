@@ -85,7 +85,12 @@ def _read(found: Sequence[Finding], said: Sequence[str], same: float, mixes: boo
         moved, should = _moved(plain, finding, same)
         beyond = moved & (should <= SAME)
         lost = ~moved & (should > MOVED)
-        for wrong, got, expected in ((beyond, "changes as well", "as before"), (lost, "stays as it was", "another number")):
+        many = int(beyond.sum()) > 1, int(lost.sum()) > 1
+        as_well, stayed = (
+            "change as well" if many[0] else "changes as well",
+            "stay as they were" if many[1] else "stays as it was",
+        )
+        for wrong, got, expected in ((beyond, as_well, "as before"), (lost, stayed, "another number")):
             if bool(wrong.any()):
                 fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
                 of_rows = number == 0 and wrong is beyond  # no row hangs on another one's query
