@@ -1,0 +1,194 @@
+"""Rows that hang on each other, and answers that hang on earlier calls: asked for, measured, and named only where they do."""
+
+import dataclasses
+
+import pytest
+import torch
+from test_inquiry import LAB2, LAB5, LAB6, SEED, diagnosed, finding, way
+
+from grader.judge.case.inputs import prepare
+from grader.judge.diagnosis.accounts.changes import SOURCES
+from grader.judge.diagnosis.diagnose import Inquiry
+from grader.judge.diagnosis.oracles import _shared_sentence
+from grader.judge.diagnosis.probes.asking import ask
+from grader.judge.diagnosis.probes.carried import carried, may_carry
+from grader.judge.diagnosis.probes.peaks import peaks
+from grader.report import Verdict
+from labs import load
+
+
+def scores_of(inputs):
+    """[.., rows, keys], float64; of lab 2 or of an attention lab."""
+    if "x" in inputs:
+        return inputs["x"].double()
+    return inputs["query"].double() @ inputs["key"].double().transpose(-1, -2) * inputs["softmax_scale"]
+
+
+def finished(weights, inputs):
+    return weights if "x" in inputs else weights @ inputs["value"].double()
+
+
+def along_rows(inputs):
+    """What is summed for one row is summed over the rows of its tile, without a rule that foretells it."""
+    s = scores_of(inputs)
+    power = torch.exp(s - s.amax(-1, keepdim=True))
+    return finished(power / (power.sum(-1, keepdim=True) + 0.3 * power.sum((-1, -2), keepdim=True)), inputs)
+
+
+@pytest.mark.parametrize("lab_id", [LAB2, LAB5])
+def test_rows_that_are_mixed_are_named_where_no_rule_foretells_how(lab_id):
+    found = diagnosed(lab_id, along_rows)
+
+    assert found.diagnosis.name == "rows_mixed"
+    assert found.facts[0].given.startswith("one number of ")
+    assert found.facts[0].got.endswith("change as well")
+
+
+def test_heads_that_read_each_other_are_no_mixed_rows():
+    mixed = next(change for name, _, change in SOURCES if name == "first_head_query")
+
+    assert diagnosed(LAB5, lambda inputs: way(LAB5, before=(mixed,))(inputs) * 0.7).diagnosis.name != "rows_mixed"
+
+
+def kept_over(programs):
+    """Program p computes rows p, p + programs …, and its sum goes on from one to the next."""
+
+    def answered(inputs):
+        s = scores_of(inputs).flatten(end_dim=-2) if "x" not in inputs else scores_of(inputs)
+        power, m = torch.exp(s - s.amax(-1, keepdim=True)), s.amax(-1)
+        total = power.sum(-1)
+        for row in range(programs, len(total)):
+            total[row] = total[row] + total[row - programs] * torch.exp(m[row - programs] - m[row])
+        weights = power / total[:, None]
+        return weights if "x" in inputs else finished(weights.reshape(scores_of(inputs).shape), inputs)
+
+    return answered
+
+
+def read_carried(lab_id, compute):
+    lab = load(lab_id).lab
+    (question,) = carried(lab, lab.kind)
+    return question.read([finding(lab, each, compute) for each in question.cases])
+
+
+@pytest.mark.parametrize(("lab_id", "what"), [(LAB2, "row"), (LAB5, "head")])
+def test_what_goes_on_into_the_next_row_is_seen(lab_id, what):
+    reading = read_carried(lab_id, kept_over(7))
+
+    assert reading.fact.got.startswith(f"{what}s 7, 14, 21, 28")
+    assert reading.cause.name == "carried_over"
+    assert f"{what} 7 changes" in reading.cause.sentence
+
+
+@pytest.mark.parametrize("lab_id", [LAB2, LAB5, LAB6])
+def test_nothing_is_carried_where_rows_are_apart_or_all_read_the_first(lab_id):
+    assert read_carried(lab_id, way(lab_id)) is None
+    assert read_carried(lab_id, lambda inputs: way(lab_id)(inputs) * 3.0) is None
+    if lab_id != LAB2:
+        first = next(change for name, _, change in SOURCES if name == "first_head_query")
+        assert read_carried(lab_id, way(lab_id, before=(first,))) is None
+
+
+def judged(lab_id, compute):
+    lab = load(lab_id).lab
+    return lab, [finding(lab, prepare(lab, each, SEED), compute) for each in lab.cases if each.group == "visible"]
+
+
+def test_it_is_asked_where_cases_of_many_rows_fail():
+    lab, wrong = judged(LAB5, way(LAB5, divisions=2))
+    _, right = judged(LAB5, lab.expected)
+    many = [each for each in wrong if each.prepared.case.name in ("twice_as_long", "ragged_tail_129")]
+
+    assert may_carry(many, right)
+    assert not may_carry(wrong, right)
+    assert not may_carry(many, [])
+
+
+def of_first_call(lab):
+    """The scale of the first call of a process serves all."""
+    kept = {}
+    return lambda inputs: lab.expected({**inputs, "softmax_scale": kept.setdefault("scale", inputs["softmax_scale"])})
+
+
+def test_what_is_kept_from_an_earlier_call_is_told():
+    lab = load(LAB5).lab
+    cases = [each for each in lab.cases if each.group == "visible"]
+    in_process = of_first_call(lab)
+    findings = [finding(lab, prepare(lab, each, SEED), in_process) for each in cases]
+    inquiry = Inquiry(lab, LAB5, findings)
+
+    def run(prepared, stop):
+        in_process = of_first_call(lab)
+        return (finding(lab, each, in_process) for each in prepared)
+
+    answered = ask(inquiry.questions(), run, cancelled=lambda: False, enough=inquiry.few_are_enough)
+    found = inquiry.diagnose(answered)
+
+    assert answered[0].question.name == "first"
+    assert found.diagnosis.name == "kept_from_earlier_calls"
+    assert [fact.got for fact in found.facts] == ["right"]
+
+
+def test_a_case_that_is_wrong_alone_as_well_tells_nothing_of_earlier_calls():
+    lab, findings = judged(LAB5, lambda inputs: lab_scale_ignored(inputs))
+    inquiry = Inquiry(lab, LAB5, findings)
+    run = lambda prepared, stop: (finding(lab, each, lab_scale_ignored) for each in prepared)  # noqa: E731
+    answered = ask(inquiry.questions(), run, cancelled=lambda: False, enough=inquiry.few_are_enough)
+
+    assert findings[0].verdict is Verdict.PASSED
+    assert answered[0].question.name == "first"
+    assert inquiry.diagnose(answered).diagnosis.name == "scale_ignored"
+
+
+def lab_scale_ignored(inputs):
+    return load(LAB5).lab.expected({**inputs, "softmax_scale": inputs["query"].shape[-1] ** -0.5})
+
+
+def test_hidden_cases_are_not_run_as_the_first():
+    lab, findings = judged(LAB5, lab_scale_ignored)
+    hidden = [
+        dataclasses.replace(
+            each, prepared=dataclasses.replace(each.prepared, case=dataclasses.replace(each.prepared.case, group="hidden"))
+        )
+        if each.failed
+        else each
+        for each in findings
+    ]
+
+    assert "first" not in [question.name for question, _ in zip(Inquiry(lab, LAB5, hidden).questions(), range(6), strict=False)]
+
+
+def test_a_symptom_of_heads_is_not_said_where_one_head_alone_is_wrong():
+    """State that goes on into the next tile of queries is wrong for one head as well."""
+
+    def answered(inputs):
+        right = lab.expected(inputs)
+        heads, rows = right.shape[:2].numel(), right.shape[2]
+        return right if heads * -(-rows // 64) == 1 else right * torch.linspace(1, 2, rows)[:, None]
+
+    lab = load(LAB5).lab
+    _, findings = judged(LAB5, answered)
+
+    assert any(each.failed and each.prepared.tensors["query"].shape[:2].numel() == 1 for each in findings)
+    assert Inquiry(lab, LAB5, findings).diagnose().diagnosis.name != "head_offset"
+
+
+def test_the_first_keys_of_a_rows_last_tile_are_no_values_of_others():
+    """Where all keys but those of the last tile are lost, the row's last key comes out: it was not read for another."""
+    lab = load(LAB6).lab
+    (question,) = peaks(lab, lab.kind)
+
+    def last_tile(a):
+        first = torch.arange(a.rows)[:, None] // 32 * 32
+        return a.visible() & (torch.arange(a.keys)[None, :] >= first)
+
+    lost = [finding(lab, each, way(LAB6, visible=last_tile)) for each in question.cases]
+    shifted = way(LAB6, before=(lambda a: a.but(value=a.value.roll(-32, dims=2)),))
+
+    assert question.read(lost) is None
+    assert question.read([finding(lab, each, shifted) for each in question.cases]) is not None
+
+
+def test_levels_of_two_bugs_are_told_where_they_stand():
+    assert _shared_sentence(["⟨0.001⟩ is added. And: lanes count as ⟨0⟩."]) == "0.001 is added. And: lanes count as 0."
+    assert _shared_sentence(["lanes count as ⟨-50⟩.", "lanes count as ⟨-20⟩."]) == "lanes count as −50 to −20."
