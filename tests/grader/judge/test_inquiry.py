@@ -1,6 +1,7 @@
 """A kernel that is wrong in a known way is named so, from its cases and its answers; any other gets facts and no name."""
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -14,6 +15,7 @@ from grader.judge.diagnosis.accounts.changes import (
     SECOND_PASSES,
     SOURCES,
     first_pass,
+    floored,
     largest_of_sums,
     last_pass,
     last_pass_mixed,
@@ -26,6 +28,7 @@ from grader.judge.diagnosis.accounts.changes import (
     overlapping,
     put_together,
     second_pass,
+    softmax_twice,
     summed_down,
     summed_together,
     up_to_a_tile,
@@ -95,6 +98,11 @@ def way(lab_id, **changes):
         (LAB2, {"after": (summed_together(4, one_maximum=False),)}, "sum_of_rows"),
         (LAB2, {"after": (summed_together(2, one_maximum=True),)}, "sum_of_rows"),
         (LAB2, {"added": 1e-3}, "added_to_sum"),
+        (LAB2, {"after": (softmax_twice,)}, "softmax_twice"),
+        (LAB4, {"after": (softmax_twice,)}, "softmax_twice"),
+        (LAB2, {"after": (functools.partial(floored, level=-1.0),)}, "exponent_floored"),
+        (LAB3, {"base": 0.7}, "scores_by_a_constant"),
+        (LAB5, {"tile": 16, "divided": "own", "divisions": 0}, "tile_divided_in_each_step"),
         (LAB3, {"visible": not_zero, "empty": "nan"}, "zeros_left_out"),
         (LAB3, {"after": (of_own_softmax(part_of(512), none=0.0),)}, "parts_alone"),
         (LAB3, {"after": (largest_of_sums(lambda lane, n: (lane % 256).expand(len(n), -1)),)}, "sums_not_added"),
@@ -275,7 +283,7 @@ def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
 def test_another_heads_value_is_told_from_a_share_of_ones_own(compute, got):
     right = way(LAB7)
 
-    assert read(LAB7, "values_3_3", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
+    assert read(LAB7, "values_3_3_1", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
 
 
 @pytest.mark.parametrize(

@@ -368,6 +368,21 @@ def not_zero(a: Attention) -> torch.Tensor:
     return a.visible() & (a.scores() != 0)
 
 
+def softmax_twice(out: torch.Tensor, a: Attention) -> torch.Tensor:
+    """Weights are taken for scores."""
+    weights = torch.softmax(a.scores().masked_fill(~a.counted(), -math.inf), dim=-1)
+    again = torch.softmax(weights.masked_fill(~a.counted(), -math.inf), dim=-1)
+    return again if a.value is None else again.nan_to_num(nan=0.0) @ a.by_head(a.value)
+
+
+def floored(out: torch.Tensor, a: Attention, *, level: float) -> torch.Tensor:
+    """Weights of exp(max(s − m, level)), of all that counts, be its score −inf."""
+    x = a.scores().masked_fill(~a.counted(), -math.inf)
+    power = torch.exp((x - x.amax(-1, keepdim=True)).nan_to_num(nan=0.0).clamp(min=level)).masked_fill(~a.counted(), 0.0)
+    weights = power / power.sum(-1, keepdim=True).clamp(min=1e-300)
+    return weights if a.value is None else weights @ a.by_head(a.value)
+
+
 def log_sum(of_sum: float, of_all: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """(exp(x − m) / l^of_sum)^of_all: a log-sum-exp whose logarithm, or whose last exponential, is of another base."""
 

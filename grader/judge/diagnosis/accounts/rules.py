@@ -26,6 +26,7 @@ LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504
 LEVELS_OF_TWO = (LN2, -LN2, -10 * LN2, -30 * LN2, -50 * LN2, -100 * LN2)  # of lanes: the same where scores are in base 2
 ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
 SHORT = (1.4, 1.44, 1.442, 1.4426, 1.44269, 1.4427, 1.443, 1.445, 1.45, 1.5)  # for log2(e), as people round it
+FLOORS = (-1.0, -5.0, -10.0, -15.0, -20.0, -30.0)  # of an exponent, for safety
 ADDED = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # to a sum, against a division by 0
 LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
 
@@ -322,6 +323,11 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
     counted = Way(divisions=0, after=(lambda out, a: out / a.kv_len[:, None, None, None],))
+    twice = Way(after=(changes.softmax_twice,))
+    yield "softmax_twice", "The softmax is taken twice: what is exponentiated are weights already.", twice
+    for level in FLOORS:
+        sentence = f"The exponent s − m is held above {_level(level)}: weights that should vanish add up."
+        yield "exponent_floored", sentence, Way(after=(functools.partial(changes.floored, level=level),))
     for added in ADDED:
         sentence = f"About {_level(added)} is added to the sum l: the weights do not sum to 1 with it."
         yield "added_to_sum", sentence, Way(added=added)
@@ -446,6 +452,7 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
                     "acc is divided by l in every step, the old part again and again",
                 ),
                 ("tile_divided_in_each_step", "tile", "Each tile's part is divided by l as it is then, which grows later"),
+                ("tile_divided_in_each_step", "own", "Each tile's part is divided by the tile's own sum before it is added"),
             ):
                 for divisions in (0, 1):
                     sentence = f"{what}: divide acc once, after the last tile."

@@ -52,7 +52,8 @@ class Way:
         tile's own part is added.
     late: "acc", "sum" or "both" are multiplied by exp(m_old − m_new) when the tile's part is added already.
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
-    divided: acc is divided by l at each step, "old" and new together or the "tile"'s part alone.
+    divided: acc is divided by l at each step, "old" and new together or the "tile"'s part alone; or the tile's
+        part by its "own" sum.
     added: what is added to l before the division.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
@@ -269,7 +270,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         )
         power = power.half().double() if way.narrow == "both" else power
         power, numerators = (x if lanes.times is None else x * lanes.times[..., at] for x in (power, numerators))
-        step = power.masked_fill(lanes.not_in_sum[..., at], 0.0).sum(-1, keepdim=True)
+        own_sum = step = power.masked_fill(lanes.not_in_sum[..., at], 0.0).sum(-1, keepdim=True)
         grown = _grown(1.0, old, own_top) if way.from_tile in ("sum", "both") else alpha[way.sum_power]
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
         total = step if way.fresh_sum else kept
@@ -279,7 +280,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             grown = _grown(1.0, old, own_top) if way.from_tile in ("acc", "both") else alpha[way.acc_power]
             factor = 1.0 if lanes.step_factor is None else lanes.step_factor
             acc = acc * factor if way.step_first else acc
-            step = step / total if way.divided == "tile" else step
+            step = step / total if way.divided == "tile" else step / own_sum if way.divided == "own" else step
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
             kept = kept / total if way.divided == "old" else kept
             acc = step if way.fresh_acc else kept

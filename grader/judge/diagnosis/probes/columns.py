@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.accounts.rules import Account
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, number, prepared
 from grader.judge.diagnosis.probes.reach import reached
+from grader.judge.diagnosis.probes.slope import scores_by_a_constant
 from grader.judge.diagnosis.probes.weights import picture, right_rows
 from grader.report import Fact
 from labs.declaration import Lab
@@ -114,12 +117,25 @@ def _steps(lab: Lab, cols: int) -> Iterator[KernelQuestion]:
         said = "0 in the first half and 4 in the second" if height > 0 else "4 in the first half and 0 in the second"
         case = prepared(lab, f"step_{height:g}_{cols}", {"x": levels[None]}, FP32, what=f"{cols} columns, {said}")
 
-        def read(found: Sequence[Finding], what: str = f"{cols} columns, {said}") -> Reading | None:
+        def read(found: Sequence[Finding], what: str = f"{cols} columns, {said}", height: float = height) -> Reading | None:
             finding = found[0]
             if finding.out is None or finding.expected is None:
                 return None
-            first, second = (number(part.double().sum()) for part in finding.out.flatten().chunk(2))
+            halves = [part.double() for part in finding.out.flatten().chunk(2)]
+            first, second = (number(part.sum()) for part in halves)
             wanted = " and ".join(number(part.double().sum()) for part in finding.expected.flatten().chunk(2))
-            return Reading(fact=Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted))
+            fact = Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted)
+            return Reading(fact=fact, supposed=_constant(halves, height))
 
         yield KernelQuestion(name=f"step_{height:g}_{cols}", cases=(case,), read=read)
+
+
+def _constant(halves: Sequence[torch.Tensor], height: float) -> Account | None:
+    """Where each half has one weight a column, which sum to 1: x is multiplied by a constant, which their ratio tells."""
+    first, second = (float(half[0]) for half in halves)
+    alike = all(bool(((half - half[0]).abs() <= 1e-4 * half[0].abs()).all()) for half in halves)
+    whole = sum(float(half.sum()) for half in halves)
+    if not alike or min(first, second) <= 0 or abs(whole - 1) > 1e-3:
+        return None
+    factor = math.log(second / first) / height
+    return scores_by_a_constant("softmax", factor) if factor > 0 and abs(factor - 1) > 1e-3 else None
