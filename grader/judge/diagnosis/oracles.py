@@ -33,6 +33,7 @@ LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 BEGINNING = 3  # failing cases that a rule explains, so that it is tried in a narrower form as well
 PAIRED_LANES = 1100  # of such a case: every rule is computed for it, tile by tile
+PAIRED_WORK = 1 << 17  # of it at most: rows times lanes
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
@@ -212,7 +213,8 @@ class Suspects:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
-        telling = sorted((finding for finding in telling if _lanes(finding) <= PAIRED_LANES), key=_work)[:TELLING]
+        telling = [finding for finding in telling if _lanes(finding) <= PAIRED_LANES and _work(finding) <= PAIRED_WORK]
+        telling = sorted(telling, key=_work)[:TELLING]
         candidates = [rule for rule in self._known if any(self._evidence.fits(rule, finding) is True for finding in telling)]
         found: dict[frozenset[str], Account] = {}
         for first, second in itertools.combinations(candidates[:PAIRED], 2):
