@@ -12,6 +12,7 @@ from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import _shared_sentence
 from grader.judge.diagnosis.probes.asking import ask
 from grader.judge.diagnosis.probes.carried import carried, may_carry
+from grader.judge.diagnosis.probes.heads import values_of_heads
 from grader.judge.diagnosis.probes.peaks import peaks
 from grader.report import Verdict
 from labs import load
@@ -192,3 +193,30 @@ def test_the_first_keys_of_a_rows_last_tile_are_no_values_of_others():
 def test_levels_of_two_bugs_are_told_where_they_stand():
     assert _shared_sentence(["⟨0.001⟩ is added. And: lanes count as ⟨0⟩."]) == "0.001 is added. And: lanes count as 0."
     assert _shared_sentence(["lanes count as ⟨-50⟩.", "lanes count as ⟨-20⟩."]) == "lanes count as −50 to −20."
+
+
+def split_with_tiles(inputs, tile=128):
+    """The sequence is program id // heads % batch, where tiles of queries are counted in the program id, too."""
+    lab = load(LAB5).lab
+    right = lab.expected(inputs)
+    (batch, heads), rows = right.shape[:2], right.shape[2]
+    tiles = -(-rows // tile)
+    out = torch.empty_like(right)
+    for program in range(batch * heads * tiles):
+        place, head = program // tiles, program // tiles % heads
+        other = program // heads % batch
+        at = slice(program % tiles * tile, (program % tiles + 1) * tile)
+        out[place // heads, head, at] = right[other, head, at] if other != place // heads else right[place // heads, head, at]
+    return out
+
+
+def test_sequences_that_are_exchanged_where_heads_have_several_tiles_are_caught_and_told():
+    lab = load(LAB5).lab
+    case = next(each for each in lab.cases if each.name == "tiles_of_several_heads")
+    (question,) = (each for each in values_of_heads(lab, lab.kind) if each.name == "values_2_2_136")
+
+    assert finding(lab, prepare(lab, case, SEED), split_with_tiles).failed
+    assert not any(each.failed for each in judged(LAB5, split_with_tiles)[1])
+    reading = question.read([finding(lab, each, split_with_tiles) for each in question.cases])
+    assert "batch 0, head 1 gets value of batch 1, head 1" in reading.fact.got
+    assert question.read([finding(lab, each, lab.expected) for each in question.cases]) is None
