@@ -70,6 +70,8 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         return crossed(name, values, heads=TOGETHER, strided=strided, **sizes)
 
     long = {"seqlen": (300, 400)} if equal_lengths else {"seqlen_q": 5, "seqlen_kv": (1100, 1300)}
+    # several tiles of queries, be they of 128, in several heads of several sequences: a program id is taken apart in three
+    of_heads: dict[str, Any] = {"seqlen": (130, 150)} if equal_lengths else {"seqlen_q": (130, 150), "seqlen_kv": (20, 40)}
     far: dict[str, Any] = {"devices": ("cpu",), "seqlen": 20}
     return (
         *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=LAYOUTS),
@@ -77,6 +79,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
         crossed("many_programs", "heads_at_levels", batch=10, heads=15, seqlen_q=3, seqlen_kv=5),
+        crossed("tiles_of_several_heads", batch=2, heads=2, **of_heads),
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),
         crossed("far_apart_value", batch=3, spread=("value",), **far),

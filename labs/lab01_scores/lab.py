@@ -221,7 +221,7 @@ ORACLES = (
 SYMPTOMS = (
     Symptom(
         name="sum_in_fp16",
-        sentence="Products or their sum overflow in fp16, which ends at 65504: convert to fp32 before multiplying.",
+        sentence="Products or their sum overflow in fp16, which ends at 65504: multiply and sum in fp32, in scratch too.",
         failing=("large_products",),
         passing=("random", "random_fp16", "numbered_keys"),
         verdicts=("not_finite",),

@@ -20,6 +20,7 @@ from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
 from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
+from grader.judge.diagnosis.probes.carried import carried, may_carry
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
@@ -78,6 +79,8 @@ class Inquiry:
         elif self._of_strides is not None:
             yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
         elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+            if may_carry(failed, [finding for finding in self._findings if finding.verdict is Verdict.PASSED]):
+                yield from carried(self._lab, self._lab.kind)
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
@@ -127,7 +130,8 @@ class Inquiry:
             return Diagnosed(diagnosis=dataclasses.replace(stale[0], detail=_detail(self._failed)), facts=stale[1:])
         found = self._diagnosis(answered, origins)
         if found is None:
-            found = dataclasses.replace(self._facts_alone(answered, origins), detail=_detail(self._wrong))
+            found = self._with_lacking(self._facts_alone(answered, origins))
+            found = dataclasses.replace(found, detail=_detail(self._wrong))
             if repair is not None and found.name != of_origins.NAME:
                 found = dataclasses.replace(found, name=repaired.NAME, line=repair.lines[0])
         if repair is not None:
@@ -169,8 +173,23 @@ class Inquiry:
             if not hard[0].visible:
                 own = told_by_twin(own, _asked(answered))
             return dataclasses.replace(own, detail=_share(hard, findings))
-        named = self._by_value(wrong, answered, origins)
-        return None if named is None else dataclasses.replace(named, detail=_detail(wrong))
+        named = self._by_value(self._answered_wrong, answered, origins)
+        return None if named is None else dataclasses.replace(self._with_lacking(named), detail=_detail(wrong))
+
+    @property
+    def _answered_wrong(self) -> list[Finding]:
+        """Those that failed with every cell written; where there are none, those that lack some."""
+        return [finding for finding in self._wrong if finding.verdict is not Verdict.NOT_WRITTEN] or self._wrong
+
+    def _with_lacking(self, found: Diagnosis) -> Diagnosis:
+        """What is wrong with the answers that are there, and which cells nobody writes in other cases."""
+        lacking = [finding for finding in self._wrong if finding.verdict is Verdict.NOT_WRITTEN and finding.visible]
+        if not lacking or self._answered_wrong[0].verdict is Verdict.NOT_WRITTEN:
+            return found
+        of_cells = pattern(self._findings, lacking) or worst(lacking[0])
+        if found.name in ("wrong_answer", "not_finite"):  # nothing was found of those
+            return of_cells
+        return dataclasses.replace(found, sentence=f"{found.sentence} And in other cases: {of_cells.sentence}")
 
     def _by_value(
         self, wrong: Sequence[Finding], answered: Sequence[AskedQuestion], origins: Sequence[Origin]
@@ -196,6 +215,9 @@ class Inquiry:
                 if symptom
                 else Diagnosis(name=rule[0], sentence=rule[1])
             )
+        for cause in (reading.cause for reading in readings):
+            if cause is not None:
+                return cause
         for made in (each.reading.supposed for each in answered if each.reading is not None):
             if made is not None and self._suspects.foretells(made, _asked(answered)):
                 return Diagnosis(name=made.name, sentence=made.sentence)
@@ -212,7 +234,7 @@ class Inquiry:
 
     def _facts_alone(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What was measured, the worst first, where nothing names the bug."""
-        wrong = self._wrong
+        wrong = self._answered_wrong
         facts = [reading.fact for reading in telling(answered)]
         holds_nan = wrong[0].verdict is Verdict.NOT_FINITE or any(fact.got.startswith("NaN") for fact in facts[:1])
         if holds_nan and (origin := of_origins.diagnosis(origins)):

@@ -33,6 +33,7 @@ LANES = 512  # of a tile, where its row has fewer
 TELLING = 2  # failing cases, small ones, by which bugs are found that come in pairs
 BEGINNING = 3  # failing cases that a rule explains, so that it is tried in a narrower form as well
 PAIRED_LANES = 1100  # of such a case: every rule is computed for it, tile by tile
+PAIRED_WORK = 1 << 17  # of it at most: rows times lanes
 PAIRED = 24  # rules of which two are tried at once
 
 _WIDTH = re.compile(r" \(\d+ wide\)")
@@ -189,6 +190,8 @@ class Suspects:
         kept = more.undenied(self._own_left)
         if not kept and not own:
             kept = more.undenied(self._known_left)  # by the hundred, where they are needed
+        elif not own and all(getattr(rule, "row_slack", 0.0) for rule in kept):  # rows may be off by any factor near 1
+            kept = [rule for rule in more.undenied(self._known_left) if _margin(rule) == FIT_MARGIN] or kept
         return [rule for rule in kept if not any(_is_less(other, rule) for other in kept)]
 
     def named(self, asked: Sequence[Finding], *preferred: Callable[[str], bool], own: bool = False) -> tuple[str, str] | None:
@@ -211,7 +214,8 @@ class Suspects:
         """As `named`, of two bugs at once, each of which explains some case by itself."""
         more = Evidence(asked)
         telling = [finding for finding in self._evidence.failed + more.failed if bool(torch.isfinite(finding.out).any())]
-        telling = sorted((finding for finding in telling if _lanes(finding) <= PAIRED_LANES), key=_work)[:TELLING]
+        telling = [finding for finding in telling if _lanes(finding) <= PAIRED_LANES and _work(finding) <= PAIRED_WORK]
+        telling = sorted(telling, key=_work)[:TELLING]
         candidates = [rule for rule in self._known if any(self._evidence.fits(rule, finding) is True for finding in telling)]
         found: dict[frozenset[str], Account] = {}
         for first, second in itertools.combinations(candidates[:PAIRED], 2):
@@ -243,12 +247,19 @@ def _alone(rules: Sequence[Bug]) -> tuple[str, str] | None:
 
 
 def _shared_sentence(sentences: list[str]) -> str:
-    """The sentence of rules that differ in a width, which is left out then, or in a level: from the least to the greatest."""
-    levels = sorted({float(level) for sentence in sentences for level in _LEVEL.findall(sentence)})
+    """The sentence of rules that differ in a width, which is left out then, or in a level: from the least to the greatest, each
+    where it stands.
+    """
     if len({_LEVEL.sub("", sentence) for sentence in sentences}) > 1:
         sentences = [_WIDTH.sub("", sentence) for sentence in sentences]
-    between = " to ".join(f"{level:g}".replace("-", "−") for level in sorted({*levels[:1], *levels[-1:]}))
-    return _LEVEL.sub(between, sentences[0])
+    found = [[float(level) for level in _LEVEL.findall(sentence)] for sentence in sentences]
+    levels = iter([sorted(set(at_one_place)) for at_one_place in zip(*found, strict=False)])
+    return _LEVEL.sub(lambda _: _between(next(levels)), sentences[0])
+
+
+def _between(levels: Sequence[float]) -> str:
+    """ "−30", "−50 to −20"."""
+    return " to ".join(f"{level:g}".replace("-", "−") for level in dict.fromkeys((levels[0], levels[-1])))
 
 
 def _telling_first(failed: list[Finding]) -> list[Finding]:

@@ -126,10 +126,12 @@ def unwritten_sentence(finding: Finding) -> str:
             f"{_stretch('row', rows)} of {name} ({rows.numel()} of {by_row.shape[0]}) never written: "
             "is the grid large enough, and does every program store its own rows?"
         )
-    return (
-        f"{_stretch('column', by_row.any(dim=0).nonzero().flatten())} of {name} never written: "
-        "do the grid and the store cover the whole row, the last tile too?"
-    )
+    lacking = by_row.any(dim=1).nonzero().flatten()
+    where = _stretch("column", by_row.any(dim=0).nonzero().flatten())
+    if lacking.numel() < by_row.shape[0]:
+        in_rows = f"{_stretch('row', lacking).lower()} ({lacking.numel()} of {by_row.shape[0]})"
+        return f"{where} of {name} never written in {in_rows}: does the grid, or a loop over tiles, end too early?"
+    return f"{where} of {name} never written: do the grid and the store cover the whole row, the last tile too?"
 
 
 def _first_unwritten(forms: Sequence[Form], unwritten: torch.Tensor) -> tuple[str, torch.Tensor]:

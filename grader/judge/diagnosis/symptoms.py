@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from grader.judge.case.judged import Finding
 from grader.report import Verdict
 from labs.declaration import Lab, Symptom
 
+NOISE = 4.0  # of the gate's limits, within which a row is a multiple of the right one
+_OF_THE_SUM = ("sum_not_rescaled",)
 _OF_HEADS = ("first_head", "first_batch", "batch_head_swapped", "split_by_batch")
 
 # A symptom of that name is one of these bugs, which can be computed.
@@ -64,9 +68,35 @@ def speaking(lab: Lab, findings: Sequence[Finding], answers: Mapping[str, bool] 
         answers: by the names of the questions that were asked, whether they were answered rightly; None where none was.
     """
     for symptom in lab.symptoms:
-        if holds(symptom, findings) and not denied(symptom, answers):
+        if holds(symptom, findings) and not denied(symptom, answers) and not contradicted(symptom, findings):
             return symptom
     return None
+
+
+def contradicted(symptom: Symptom, findings: Sequence[Finding]) -> bool:
+    """Whether some answer cannot be that bug's: an address of heads does not matter to one head, and what is wrong with the sum
+    alone moves all of a row by one factor.
+    """
+    wrong = [finding for finding in findings if finding.verdict is Verdict.WRONG_ANSWER]
+    if symptom.name == "head_offset":
+        return any(_one_head(finding) for finding in wrong)
+    return symptom.name in _OF_THE_SUM and not all(_of_one_factor(finding) for finding in wrong)
+
+
+def _one_head(finding: Finding) -> bool:
+    query = finding.prepared.tensors.get("query")
+    return query is not None and query.shape[:2].numel() == 1
+
+
+def _of_one_factor(finding: Finding) -> bool:
+    """Whether each finite row of out is the right one times a number, within what the gate allows."""
+    assert finding.out is not None and finding.expected is not None and finding.comparison is not None
+    got, want = (x.double().reshape(-1, finding.out.shape[-1]) for x in (finding.out, finding.expected))
+    finite = torch.isfinite(got).all(-1)
+    got, want = got[finite], want[finite]
+    factor = (got * want).sum(-1, keepdim=True) / want.square().sum(-1, keepdim=True).clamp(min=1e-300)
+    left = (got - factor * want).norm(dim=-1) / (factor * want).norm(dim=-1).clamp(min=1e-300)
+    return bool((left <= NOISE * finding.comparison.limit).all())
 
 
 def denied(symptom: Symptom, answers: Mapping[str, bool] | None) -> bool:

@@ -303,3 +303,26 @@ def test_cells_that_are_missing_here_and_there_are_told_of_a_case_that_has_other
     assert diagnose(lab(), findings).sentence.startswith("Columns 48 to 63 of out never written")
     assert diagnose(lab(), findings[:2]).sentence.startswith("Case short: no cell is written.")
     assert diagnose(lab(), findings[1:2]).sentence.startswith("out was never written: the kernel stores nothing")
+
+
+def test_a_tile_that_is_missing_in_one_row_alone_is_told_with_the_row():
+    (found,) = find(lab(), lambda inputs: inputs["x"].double() * torch.nan, case("a"))
+    missing = torch.zeros(4, 64, dtype=torch.bool)
+    missing[3, 48:] = True
+    lacking = dataclasses.replace(found, unwritten=missing, verdict=Verdict.NOT_WRITTEN)
+
+    assert "Columns 48 to 63 of out never written in row 3 (1 of 4)" in diagnose(lab(), [lacking]).sentence
+
+
+def test_cells_that_nobody_writes_are_told_beside_what_else_is_wrong():
+    declared = lab(oracles=(HALVED,))
+    wrong, found = find(declared, HALVED.answer, case("a"), case("b"))
+    missing = torch.zeros(4, 64, dtype=torch.bool)
+    missing[3] = True
+    lacking = dataclasses.replace(found, unwritten=missing, verdict=Verdict.NOT_WRITTEN)
+
+    both = diagnose(declared, [wrong, lacking])
+
+    assert both.name == "halved"
+    assert both.sentence.startswith("It is halved. And in other cases: Row 3 of out (1 of 4) never written")
+    assert diagnose(lab(), [wrong, lacking]).name == "not_written"  # nothing is known of the other

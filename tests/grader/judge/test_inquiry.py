@@ -1,6 +1,7 @@
 """A kernel that is wrong in a known way is named so, from its cases and its answers; any other gets facts and no name."""
 
 import dataclasses
+import functools
 import math
 
 import pytest
@@ -14,14 +15,22 @@ from grader.judge.diagnosis.accounts.changes import (
     SECOND_PASSES,
     SOURCES,
     first_pass,
+    floored,
+    largest_of_sums,
     last_pass,
     last_pass_mixed,
     log_sum,
     merged,
+    not_zero,
+    of_own_softmax,
     of_row_zero,
+    of_running_maximum,
     overlapping,
+    put_together,
     second_pass,
+    softmax_twice,
     summed_down,
+    summed_together,
     up_to_a_tile,
 )
 from grader.judge.diagnosis.accounts.rules import accounts
@@ -38,11 +47,19 @@ from labs import load
 SEED = b"a seed known to the tests alone!"
 LAB2, LAB5, LAB6, LAB7 = "lab02_safe_softmax", "lab05_flash_attention", "lab06_causal", "lab07_decode"
 LAB1, LAB3, LAB9, LAB11 = "lab01_scores", "lab03_online_softmax", "lab09_fp8_kv", "lab11_sliding_window"
-LAB10 = "lab10_nvfp4_kv"
+LAB4, LAB10 = "lab04_naive_attention", "lab10_nvfp4_kv"
 
 
 def even_and_odd(lane, n):
     return (lane // 32 % 2).expand(len(n), -1)
+
+
+def part_of(length):
+    return lambda lane, n: (lane // length).expand(len(n), -1)
+
+
+def halves_of(lane, n):
+    return lane // ((n + 1) // 2)
 
 
 def finding(lab, prepared, compute):
@@ -77,6 +94,23 @@ def way(lab_id, **changes):
         (LAB2, {"tile": -1, "padding": -30.0}, "padding_takes_part"),
         (LAB2, {"tile": -1, "padding": 0.0, "padding_in": "max", "empty": "nan"}, "padding_in_maximum"),
         (LAB2, {"extra": 1}, "one_term_too_many"),
+        (LAB2, {"after": (last_pass(1.0, 1.0, 0.0),)}, "last_pass_without_maximum"),
+        (LAB2, {"after": (summed_together(4, one_maximum=False),)}, "sum_of_rows"),
+        (LAB2, {"after": (summed_together(2, one_maximum=True),)}, "sum_of_rows"),
+        (LAB2, {"added": 1e-3}, "added_to_sum"),
+        (LAB2, {"after": (softmax_twice,)}, "softmax_twice"),
+        (LAB4, {"after": (softmax_twice,)}, "softmax_twice"),
+        (LAB2, {"after": (functools.partial(floored, level=-1.0),)}, "exponent_floored"),
+        (LAB3, {"base": 0.7}, "scores_by_a_constant"),
+        (LAB5, {"tile": 16, "divided": "own", "divisions": 0}, "tile_divided_in_each_step"),
+        (LAB3, {"visible": not_zero, "empty": "nan"}, "zeros_left_out"),
+        (LAB3, {"after": (of_own_softmax(part_of(512), none=0.0),)}, "parts_alone"),
+        (LAB3, {"after": (largest_of_sums(lambda lane, n: (lane % 256).expand(len(n), -1)),)}, "sums_not_added"),
+        (LAB3, {"after": (of_running_maximum(512),)}, "numerators_not_rescaled"),
+        (LAB5, {"tile": 16, "divided": "old", "divisions": 0}, "acc_divided_in_each_step"),
+        (LAB5, {"tile": 32, "divided": "tile", "divisions": 0}, "tile_divided_in_each_step"),
+        (LAB4, {"after": (put_together(part_of(32), count=0, mean=False, none=0.0),)}, "parts_added"),
+        (LAB5, {"after": (put_together(halves_of, count=2, mean=True, none=0.0),)}, "parts_averaged"),
         (LAB2, {"tile": -1, "padding": -math.log(2.0)}, "padding_takes_part"),  # −1 in base 2
         (LAB2, {"after": (summed_down(4, repeats=False),)}, "sum_over_rows"),
         (LAB2, {"after": (last_pass_mixed(1.0, "lm"),)}, "last_pass_lm"),
@@ -203,7 +237,7 @@ def test_one_number_that_changes_more_than_its_rows_is_a_fact():
 
     assert fact.given == "one number of query 3 of batch 1, head 1 changed"
     assert fact.got.startswith("batch 0, head 0, row 0;")
-    assert fact.got.endswith("changes as well")
+    assert fact.got.endswith("change as well")
 
 
 def test_one_number_that_changes_nothing_is_a_fact():
@@ -249,7 +283,7 @@ def test_value_that_is_read_elsewhere_says_nothing_of_scores(name):
 def test_another_heads_value_is_told_from_a_share_of_ones_own(compute, got):
     right = way(LAB7)
 
-    assert read(LAB7, "values_3_3", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
+    assert read(LAB7, "values_3_3_1", lambda inputs: compute(right(inputs))).fact.got.startswith(got)
 
 
 @pytest.mark.parametrize(

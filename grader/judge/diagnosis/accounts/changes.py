@@ -157,6 +157,17 @@ def halves() -> Iterator[Part]:
         yield functools.partial(_tiles_in_turn, length=length)
 
 
+def counted_parts() -> Iterator[tuple[Part, int]]:
+    """Runs, runs of whole tiles, tiles and lanes, and how many of them there are; as many as it takes: 0."""
+    for count in (2, 4):
+        yield functools.partial(_in_runs, count=count), count
+        for length in (16, 32, 64, 128):
+            yield functools.partial(_in_runs_of_tiles, count=count, length=length), count
+    for length in (16, 32, 64, 128):
+        yield functools.partial(_of_length, length=length), 0
+        yield functools.partial(_in_turn, count=length), length
+
+
 def pairs() -> Iterator[Part]:
     """Two parts: as `halves`, or runs of whole tiles."""
     yield from halves()
@@ -284,6 +295,92 @@ def of_row_zero(where: str) -> Callable[[torch.Tensor, Attention], torch.Tensor]
         return torch.exp((x - m).float()).double() / total
 
     return finished
+
+
+def of_own_softmax(part: Part, *, none: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Each part of a row is a softmax by itself. none: what a part gives that is all −inf."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x, which = a.scores(), _part_of(part, a)
+        power = torch.exp((x - _largest(x, which).clamp(min=-1e300)).float()).double()
+        total = _total(power, which)
+        return torch.where(total > 0, power / total, none)
+
+    return finished
+
+
+def largest_of_sums(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The sum of a row is the largest of its parts' sums, not all of them together."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        power = torch.exp(a.scores() - a.scores().amax(-1, keepdim=True))
+        return power / _total(power, _part_of(part, a)).amax(-1, keepdim=True)
+
+    return finished
+
+
+def of_running_maximum(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """l is right, and each numerator stands under the maximum of the tiles up to its own."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        m = torch.nn.functional.pad(x, (0, -x.shape[-1] % tile), value=-math.inf).unflatten(-1, (-1, tile)).amax(-1)
+        m = m.cummax(-1).values.repeat_interleave(tile, dim=-1)[..., : x.shape[-1]]
+        power = torch.exp((x - m.masked_fill(m == -math.inf, 0.0)).float()).double()
+        return power / _statistics(a, 1.0)[1]
+
+    return finished
+
+
+def summed_together(tile: int, *, one_maximum: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Rows of a tile (0: all) are divided by one sum, of all of them; each under its own maximum, or under one for all."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        rows = x.shape[-2]
+        which = (torch.arange(rows) // (tile or rows)).expand(*x.shape[:-2], -1)
+        top = x.amax(-1)
+        top = _largest(top, which) if one_maximum else top
+        power = torch.exp((x - top[..., None]).float()).double()
+        return power / _total(power.sum(-1), which)[..., None]
+
+    return finished
+
+
+def _part_of(part: Part, a: Attention) -> torch.Tensor:
+    """Each lane's part, of the scores' shape and below their width."""
+    which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
+    return which.clamp(max=a.keys - 1).expand_as(a.scores())
+
+
+def _largest(x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The largest number of each one's part, along the last axis."""
+    return torch.full_like(x, -math.inf).scatter_reduce(-1, which, x, "amax").gather(-1, which)
+
+
+def _total(x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The sum of each one's part, along the last axis."""
+    return torch.zeros_like(x).scatter_add(-1, which, x).gather(-1, which)
+
+
+def not_zero(a: Attention) -> torch.Tensor:
+    """What the mask of the lab leaves, without scores that are exactly 0."""
+    return a.visible() & (a.scores() != 0)
+
+
+def softmax_twice(out: torch.Tensor, a: Attention) -> torch.Tensor:
+    """Weights are taken for scores."""
+    weights = torch.softmax(a.scores().masked_fill(~a.counted(), -math.inf), dim=-1)
+    again = torch.softmax(weights.masked_fill(~a.counted(), -math.inf), dim=-1)
+    return again if a.value is None else again.nan_to_num(nan=0.0) @ a.by_head(a.value)
+
+
+def floored(out: torch.Tensor, a: Attention, *, level: float) -> torch.Tensor:
+    """Weights of exp(max(s − m, level)), of all that counts, be its score −inf."""
+    x = a.scores().masked_fill(~a.counted(), -math.inf)
+    power = torch.exp((x - x.amax(-1, keepdim=True)).nan_to_num(nan=0.0).clamp(min=level)).masked_fill(~a.counted(), 0.0)
+    weights = power / power.sum(-1, keepdim=True).clamp(min=1e-300)
+    return weights if a.value is None else weights @ a.by_head(a.value)
 
 
 def log_sum(of_sum: float, of_all: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -448,14 +545,37 @@ def merged(
     return finished
 
 
+def put_together(
+    part: Part, *, count: int, mean: bool, none: float, one_maximum: bool = False
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Parts of the keys, each divided by its own sum, are added, or averaged over `count` (0: those that have a key).
+
+    none: what a part gives that has no visible key. one_maximum: parts stand under the row's, where a part may underflow.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :]
+        answer, parts = torch.zeros_like(out), torch.zeros_like(out[..., :1])
+        for number in range(max(count, int(which.max()) + 1)):
+            own = x.masked_fill(which != number, -math.inf)
+            top = (x if one_maximum else own).amax(-1, keepdim=True)
+            power = torch.exp((own - top.clamp(min=-1e300)).float()).double()
+            total = power.sum(-1, keepdim=True)
+            answer = answer + torch.where(total > 0, power @ a.by_head(a.value) / total.clamp(min=1e-300), none)
+            parts = parts + (total > 0)
+        return answer / (count or parts.clamp(min=1.0)) if mean else answer
+
+    return finished
+
+
 def of_own_maximum(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """m and l are right, and the last pass subtracts the maximum of each column's own part."""
 
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         x = a.scores()
-        which = part(torch.arange(a.keys)[None, :], a.kv_len[:, None])[:, None, None, :].expand_as(x)
-        top = torch.full_like(x, -math.inf).scatter_reduce(-1, which.clamp(max=a.keys - 1), x, "amax")
-        own = top.gather(-1, which.clamp(max=a.keys - 1))
+        own = _largest(x, _part_of(part, a))
         return torch.exp((x - own).float()).double() / _statistics(a, 1.0)[1]
 
     return finished

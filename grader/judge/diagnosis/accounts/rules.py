@@ -26,6 +26,8 @@ LEVELS = (0.0, 1.0, -1.0, -10.0, -20.0, -30.0, -50.0, -100.0, -1e3, -1e4, -65504
 LEVELS_OF_TWO = (LN2, -LN2, -10 * LN2, -30 * LN2, -50 * LN2, -100 * LN2)  # of lanes: the same where scores are in base 2
 ROUNDED = (8, 16, 32, 64, 128)  # to which kv_len may be rounded
 SHORT = (1.4, 1.44, 1.442, 1.4426, 1.44269, 1.4427, 1.443, 1.445, 1.45, 1.5)  # for log2(e), as people round it
+FLOORS = (-1.0, -5.0, -10.0, -15.0, -20.0, -30.0)  # of an exponent, for safety
+ADDED = (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)  # to a sum, against a division by 0
 LANES = (1, 2, 3, 4, 6, 8, 16)  # parts that a launcher adds to fill a power of two
 
 
@@ -131,6 +133,24 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
         sentence = "The last pass subtracts the maximum of each part of a row (lane, split or tile), not that of the whole row."
         yield "last_pass_own_maximum", sentence, Way(after=(changes.of_own_maximum(part),))
+        sentence = (
+            "Each part of a row (lane, split or tile) is a softmax by itself, with maximum and sum of its own: both must be "
+            "those of the whole row."
+        )
+        for none in (math.nan, 0.0):
+            yield "parts_alone", sentence, Way(after=(changes.of_own_softmax(part, none=none),))
+        sentence = "The sum l is the largest of the sums of a row's parts (lanes, splits or tiles): they must be added."
+        yield "sums_not_added", sentence, Way(after=(changes.largest_of_sums(part),))
+    for tile in WIDE:
+        if tile > 0:
+            sentence = (
+                "The sum l is right, but numerators are kept under the maximum of their own step: where it grows later, they "
+                "must be multiplied by exp(m_then − m) before they are divided."
+            )
+            yield "numerators_not_rescaled", sentence, Way(after=(changes.of_running_maximum(tile),))
+    for tile, one_maximum in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
+        sentence = "One sum serves several rows: what is summed along a row is summed over the rows of the tile, too."
+        yield "sum_of_rows", sentence, Way(after=(changes.summed_together(tile, one_maximum=one_maximum),))
 
 
 _HELD = (torch.float16, None)  # in fp16 whatever comes in, or in the inputs' type
@@ -172,6 +192,8 @@ def _last_pass() -> Iterator[tuple[str, str, Way]]:
             ("mm", "divides by the maximum m, not by the sum l: one name or buffer holds both, or the wrong one is read"),
         ):
             yield f"last_pass_{names}", f"The last pass {what}.", Way(after=(changes.last_pass_mixed(base, names),))
+    sentence = "The sum l is of exp(x − m), but the last pass takes exp(x): it must subtract the same maximum m."
+    yield "last_pass_without_maximum", sentence, Way(after=(changes.last_pass(1.0, 1.0, 0.0),))
     for where, what in (
         ("m", "The last pass subtracts row 0's maximum m in every row"),
         ("l", "The last pass divides every row by row 0's sum l"),
@@ -213,6 +235,13 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
         for name, what, weight in changes.MERGES:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
             yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
+    for part, count in changes.counted_parts() if kind in ("prefill", "causal") else ():
+        for none, shared in itertools.product((0.0, math.nan), (False, True)):
+            way = Way(after=(changes.put_together(part, count=count, mean=False, none=none, one_maximum=shared),))
+            yield "parts_added", _JOINED.format("added as they are"), way
+        for number in {0, count}:
+            way = Way(after=(changes.put_together(part, count=number, mean=True, none=0.0),))
+            yield "parts_averaged", _JOINED.format("averaged"), way
     for part in changes.pairs() if kind in ("prefill", "causal") else ():
         sentence = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
         way = Way(after=(changes.merged(part, lambda m, total: torch.exp(m) * total, of_none=1.0),))
@@ -287,6 +316,10 @@ def _scales() -> Iterator[tuple[str, str, Way]]:
 
 
 _TILES = (16, 32, 64, 128)
+_JOINED = (
+    "Parts of the keys (lanes, splits or tiles), each divided by a sum of its own, are {}: each must weigh as much as it has "
+    "of the whole sum, exp(lse_part − lse)."
+)
 _UNSEEN_TILE = "A tile without a visible score gives NaN: its maximum is −inf, and exp(−inf − (−inf)) is NaN."
 _NOT_SCALED = (
     "The maximum is that of scores which are not yet multiplied by softmax_scale (and log2(e)), and is subtracted from such "
@@ -301,6 +334,17 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
     counted = Way(divisions=0, after=(lambda out, a: out / a.kv_len[:, None, None, None],))
+    twice = Way(after=(changes.softmax_twice,))
+    yield "softmax_twice", "The softmax is taken twice: what is exponentiated are weights already.", twice
+    for level in FLOORS:
+        sentence = f"The exponent s − m is held above {_level(level)}: weights that should vanish add up."
+        yield "exponent_floored", sentence, Way(after=(functools.partial(changes.floored, level=level),))
+    for added in ADDED:
+        sentence = f"About {_level(added)} is added to the sum l: the weights do not sum to 1 with it."
+        yield "added_to_sum", sentence, Way(added=added)
+    sentence = "A score of exactly 0 gets no weight: which lanes count must be told by their place."
+    for empty in ("right", "nan"):
+        yield "zeros_left_out", sentence, Way(visible=changes.not_zero, empty=empty)
     yield "divided_by_keys", f"The numerators are divided by the number of {key}s, not by their sum l.", counted
     yield from _underflowing(
         "max_not_subtracted",
@@ -412,6 +456,18 @@ def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
             )
             sentence = "Only the last tile counts: l and acc are replaced in every step instead of updated."
             yield "last_tile_only", sentence, Way(tile=tile, fresh_acc=True, fresh_sum=True)
+            for name, divided, what in (
+                (
+                    "acc_divided_in_each_step",
+                    "old",
+                    "acc is divided by l in every step, the old part again and again",
+                ),
+                ("tile_divided_in_each_step", "tile", "Each tile's part is divided by l as it is then, which grows later"),
+                ("tile_divided_in_each_step", "own", "Each tile's part is divided by the tile's own sum before it is added"),
+            ):
+                for divisions in (0, 1):
+                    sentence = f"{what}: divide acc once, after the last tile."
+                    yield name, sentence, Way(tile=tile, divided=divided, divisions=divisions)
         yield (
             "sum_of_last_tile",
             "l holds the last tile's sum alone: add to it instead of replacing it.",
@@ -554,6 +610,9 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         if level < -1e3:
             for base in (1.0, 1 / LN2):
                 yield "masked_with_number", sentence, Way(hidden=level, hidden_added=base)
+            for tile, rows in itertools.product(_TILES, _TILES):  # lanes beyond the end are hidden alike
+                way = Way(hidden=level, hidden_added=1.0, padding=level, tile=tile, query_tile=rows)
+                yield "masked_with_number", sentence, way
     sentence = "The mask comes after the softmax: hidden keys have weight 0, but still count in the sum l."
     yield "masked_after_softmax", sentence, Way(hidden_in="sum_scored")
     for tile, rows in itertools.product(_TILES, _TILES):

@@ -52,6 +52,9 @@ class Way:
         tile's own part is added.
     late: "acc", "sum" or "both" are multiplied by exp(m_old − m_new) when the tile's part is added already.
     fresh_acc, fresh_sum: each step replaces acc (l) in place of adding to it.
+    divided: acc is divided by l at each step, "old" and new together or the "tile"'s part alone; or the tile's
+        part by its "own" sum.
+    added: what is added to l before the division.
     divisions: by l, at the end. base: weights are exp(base · (s − m)).
     empty: what gives 0 where l is 0: "right" (rows without a key), "zero" (every row), "nan" (none).
     unguarded: exp(−inf − (−inf)) is computed. narrow: numerators are rounded to fp16 before
@@ -94,6 +97,8 @@ class Way:
     from_tile: str = ""
     fresh_acc: bool = False
     fresh_sum: bool = False
+    divided: str = ""
+    added: float = 0.0
     divisions: int = 1
     base: float = 1.0
     empty: str = "right"
@@ -134,6 +139,7 @@ def answer(way: Way, attention: Attention) -> torch.Tensor:
         a = change(a)
     lanes = _Lanes(way, a)
     total, product = _run(way, lanes)
+    total = total + way.added
     for _ in range(way.divisions):
         product = product / total
     if way.empty != "nan":
@@ -274,7 +280,7 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
         )
         power = power.half().double() if way.narrow == "both" else power
         power, numerators = (x if lanes.times is None else x * lanes.times[..., at] for x in (power, numerators))
-        step = power.masked_fill(lanes.not_in_sum[..., at], 0.0).sum(-1, keepdim=True)
+        own_sum = step = power.masked_fill(lanes.not_in_sum[..., at], 0.0).sum(-1, keepdim=True)
         grown = _grown(1.0, old, own_top) if way.from_tile in ("sum", "both") else alpha[way.sum_power]
         kept = (total + step) * grown if way.late in ("sum", "both") else total * grown + step
         total = step if way.fresh_sum else kept
@@ -284,7 +290,9 @@ def _run(way: Way, lanes: _Lanes) -> tuple[torch.Tensor, torch.Tensor]:
             grown = _grown(1.0, old, own_top) if way.from_tile in ("acc", "both") else alpha[way.acc_power]
             factor = 1.0 if lanes.step_factor is None else lanes.step_factor
             acc = acc * factor if way.step_first else acc
+            step = step / total if way.divided == "tile" else step / own_sum if way.divided == "own" else step
             kept = (acc + step) * grown if way.late in ("acc", "both") else acc * grown + step
+            kept = kept / total if way.divided == "old" else kept
             acc = step if way.fresh_acc else kept
             acc = acc if way.step_first else acc * factor
         if way.from_tile or min(way.acc_power, way.sum_power) < 0:  # they grow beyond what float32 holds

@@ -46,6 +46,7 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
     for ask in (
         tables.tables,
         peaks.peaks,
+        reach.apart,
         merges.merges,
         seen.seen,
         counts.equal_scores,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.accounts.rules import Account
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, number, prepared
 from grader.judge.diagnosis.probes.reach import reached
+from grader.judge.diagnosis.probes.slope import scores_by_a_constant
 from grader.judge.diagnosis.probes.weights import picture, right_rows
 from grader.report import Fact
 from labs.declaration import Lab
@@ -23,6 +26,10 @@ LAB2_WIDEST = 4096
 
 def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
     """Everything that a softmax is asked, the most telling first. `widest`: columns that the lab allows."""
+    x = drawn(8, 4, 40)
+    turned = x.clone()
+    turned[1, 7] = 3.0
+    yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32, name="apart", mixes=True)
     for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
         yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
     for cols in (*WIDTHS, *(WIDER if widest > LAB2_WIDEST else ())):
@@ -43,10 +50,6 @@ def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
         x = drawn(3, 2, 4096)
         x[:, int(start * 4096) : int(stop * 4096)] = -torch.inf
         yield _asked(lab, f"masked_{said.split()[0]}", x, f"4096 columns, the {said} −inf")
-    x = drawn(8, 4, 40)
-    turned = x.clone()
-    turned[1, 7] = 3.0
-    yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32)
     x = drawn(7, 5, 100)
     plain = prepared(lab, "contiguous", {"x": x}, FP32, what="contiguous")
     gaps = prepared(lab, "gaps_in_x", {"x": x}, FP32, what="x with gaps", strided=("x",))
@@ -62,6 +65,8 @@ def _read(found: Sequence[Finding], what: str) -> Reading | None:
     finding = found[0]
     if finding.out is None or finding.expected is None:
         return None
+    if (lacking := never_written(finding, what)) is not None:
+        return lacking
     got, want = finding.out.double(), finding.expected.double()
     off = (got - want).abs().nan_to_num(nan=torch.inf, posinf=torch.inf)
     row, column = divmod(int(off.argmax()), got.shape[1])
@@ -93,7 +98,13 @@ def _equal(lab: Lab, cols: int) -> KernelQuestion:
         if not bool(torch.isfinite(row).all()) or float(row.max()) <= 0:
             return Reading(fact=Fact(given=what, got="NaN, Inf or zeros", expected=f"1 / {cols} each"))
         lost = int((row <= 0).sum())
-        said = f"the sum counts {number(1 / float(row.max()))}" + (f"; {lost} have no weight" if lost else "")
+        counted = 1 / float(row.max())
+        exactly = f"{counted:.8g}" if number(counted) == str(cols) else number(counted)
+        uneven = float(row[row > 0].min()) < 0.98 * float(row.max())
+        if uneven and not lost:
+            said = f"the first column weighs {number(row[0])}, the last {number(row[-1])}"
+            return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / cols)} each"))
+        said = f"the sum counts {exactly}" + (f"; {lost} have no weight" if lost else "")
         return Reading(fact=Fact(given=what, got=said, expected=str(cols)))
 
     return KernelQuestion(name=f"equal_{cols}", cases=(case,), read=read)
@@ -106,12 +117,25 @@ def _steps(lab: Lab, cols: int) -> Iterator[KernelQuestion]:
         said = "0 in the first half and 4 in the second" if height > 0 else "4 in the first half and 0 in the second"
         case = prepared(lab, f"step_{height:g}_{cols}", {"x": levels[None]}, FP32, what=f"{cols} columns, {said}")
 
-        def read(found: Sequence[Finding], what: str = f"{cols} columns, {said}") -> Reading | None:
+        def read(found: Sequence[Finding], what: str = f"{cols} columns, {said}", height: float = height) -> Reading | None:
             finding = found[0]
             if finding.out is None or finding.expected is None:
                 return None
-            first, second = (number(part.double().sum()) for part in finding.out.flatten().chunk(2))
+            halves = [part.double() for part in finding.out.flatten().chunk(2)]
+            first, second = (number(part.sum()) for part in halves)
             wanted = " and ".join(number(part.double().sum()) for part in finding.expected.flatten().chunk(2))
-            return Reading(fact=Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted))
+            fact = Fact(given=what, got=f"the halves sum to {first} and {second}", expected=wanted)
+            return Reading(fact=fact, supposed=_constant(halves, height))
 
         yield KernelQuestion(name=f"step_{height:g}_{cols}", cases=(case,), read=read)
+
+
+def _constant(halves: Sequence[torch.Tensor], height: float) -> Account | None:
+    """Where each half has one weight a column, which sum to 1: x is multiplied by a constant, which their ratio tells."""
+    first, second = (float(half[0]) for half in halves)
+    alike = all(bool(((half - half[0]).abs() <= 1e-4 * half[0].abs()).all()) for half in halves)
+    whole = sum(float(half.sum()) for half in halves)
+    if not alike or min(first, second) <= 0 or abs(whole - 1) > 1e-3:
+        return None
+    factor = math.log(second / first) / height
+    return scores_by_a_constant("softmax", factor) if factor > 0 and abs(factor - 1) > 1e-3 else None

@@ -30,15 +30,16 @@ def products(lab: Lab) -> Iterator[KernelQuestion]:
 
 
 def _components(lab: Lab, head_dim: int) -> KernelQuestion:
-    """Key j is the j-th unit vector and query is 1, 2, 3 …: out[j] is what component j adds."""
-    query = torch.arange(1, head_dim + 1).float()
+    """Key j is the j-th unit vector and query is 1, −2, 3, −4 …: out[j] is what component j adds."""
+    place = torch.arange(head_dim)
+    query = (place + 1.0) * (1 - 2 * (place % 2))
     case = prepared(lab, f"components_{head_dim}", {"query": query, "key": torch.eye(head_dim), "softmax_scale": 1.0}, FP32)
 
     def read(found: Sequence[Finding]) -> Reading | None:
         if found[0].out is None:
             return None
         out = found[0].out.double()
-        given = f"head_dim {head_dim}, query 1, 2, 3 …, key j the j-th unit vector"
+        given = f"head_dim {head_dim}, query 1, −2, 3, −4 …, key j the j-th unit vector"
         lost = (out == 0).nonzero().flatten().tolist()
         if lost:
             said = f"component{'s' if len(lost) > 1 else ''} {several(lost)} add{'' if len(lost) > 1 else 's'} nothing"
@@ -75,17 +76,21 @@ def _scales(lab: Lab) -> Iterator[KernelQuestion]:
 
 
 def _keys(lab: Lab, keys: int) -> KernelQuestion:
-    """Key j scores j + 1: whose score stands where?"""
+    """Key j scores j + 1: whose score stands where, and is it multiplied by softmax_scale?"""
     key = (torch.arange(keys)[:, None] + 1.0) * torch.ones(32)
-    query = torch.full((32,), 1 / 32)
-    case = prepared(lab, f"keys_{keys}", {"query": query, "key": key, "softmax_scale": 1.0}, FP32)
+    query = torch.full((32,), 1 / 8)
+    case = prepared(lab, f"keys_{keys}", {"query": query, "key": key, "softmax_scale": 0.25}, FP32)
 
     def read(found: Sequence[Finding]) -> Reading | None:
         if found[0].out is None:
             return None
         out = found[0].out.double()
-        place = int(((out - torch.arange(keys) - 1).abs().nan_to_num(nan=torch.inf) > 1e-3).int().argmax())
-        given = f"{keys} keys, key j scores j + 1"
-        return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=str(place + 1)))
+        wrong = (out - torch.arange(keys) - 1).abs().nan_to_num(nan=torch.inf) > 1e-3
+        place = int(wrong.int().argmax())
+        given = f"{keys} keys, softmax_scale 0.25, key j scores j + 1"
+        said = f"out[{place}] is {number(out[place])}"
+        if place > 1 and bool(wrong[place:].all()):
+            said += f", and what follows it is wrong as well; keys 0 to {place - 1} are right"
+        return Reading(fact=Fact(given=given, got=said, expected=str(place + 1)))
 
     return KernelQuestion(name=f"keys_{keys}", cases=(case,), read=read)

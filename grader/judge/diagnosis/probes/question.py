@@ -10,7 +10,8 @@ import torch
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import Account
-from grader.report import Fact, Picture
+from grader.judge.diagnosis.patterns import unwritten_sentence
+from grader.report import Diagnosis, Fact, Picture, Verdict
 from labs import table
 from labs.declaration import Case, Inputs, Lab
 
@@ -20,6 +21,7 @@ class Reading:
     """What the answers to a question say: a fact, and a picture where there is one.
 
     supposed: a rule with a number that was measured: named where it foretells what else there is to see.
+    cause: what was measured itself, where it leaves nothing to be foretold.
     first, last: others tell less, or more.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
@@ -27,6 +29,7 @@ class Reading:
     fact: Fact
     picture: Picture | None = None
     supposed: Account | None = None
+    cause: Diagnosis | None = None
     first: bool = False
     last: bool = False
     alone: bool = False
@@ -66,6 +69,14 @@ def number(value: float) -> str:
     """Four digits, for a sentence."""
     value = float(value) + 0.0  # −0 is 0
     return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
+
+
+def never_written(finding: Finding, what: str) -> Reading | None:
+    """Which cells of out nobody stored; None where each has been."""
+    if finding.verdict is not Verdict.NOT_WRITTEN:
+        return None
+    said = unwritten_sentence(finding).partition(":")[0].rstrip(".")
+    return Reading(fact=Fact(given=what, got=said, expected="every cell written"))
 
 
 def several(places: Sequence[int]) -> str:

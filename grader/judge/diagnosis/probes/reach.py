@@ -10,7 +10,7 @@ import torch
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, drawn
 from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
-from grader.report import Fact
+from grader.report import Diagnosis, Fact
 from labs.declaration import Inputs, Lab
 
 SAME = 1e-6  # of the largest number in out: a smaller difference is none
@@ -26,6 +26,17 @@ def reach(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     so many that they lie in several tiles, or splits.
     """
     yield from (_of_keys(lab, kind, keys) for keys in (12, 200))
+
+
+def apart(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
+    """A query's number alone, of several in a head."""
+    if kind in ("decode", "fp8", "nvfp4"):
+        return
+    parts = [drawn(64, 1, 2, 6, 32), drawn(65, 1, 2, 12, 32), drawn(66, 1, 2, 12, 32)]
+    turned = parts[0].clone()
+    turned[0, 1, 3] *= -1.0
+    given = [arguments(kind, query, *parts[1:], scale=0.25) for query in (parts[0], turned)]
+    yield reached(lab, given, ["of query 3 of head 1"], FP16, name="apart", same=FAR, mixes=True)
 
 
 def _of_keys(lab: Lab, kind: str, keys: int) -> KernelQuestion:
@@ -48,15 +59,25 @@ def _of_keys(lab: Lab, kind: str, keys: int) -> KernelQuestion:
 
 
 def reached(
-    lab: Lab, given: Sequence[Inputs], said: Sequence[str], dtype: torch.dtype, *, name: str = "reach", same: float = SAME
+    lab: Lab,
+    given: Sequence[Inputs],
+    said: Sequence[str],
+    dtype: torch.dtype,
+    *,
+    name: str = "reach",
+    same: float = SAME,
+    mixes: bool = False,
 ) -> KernelQuestion:
-    """The question. `given`: the inputs as they are, then with one number changed each, which `said` names."""
+    """The question. `given`: the inputs as they are, then with one number changed each, which `said` names.
+
+    mixes: what is changed belongs to one row alone, and where another of its head changes, rows are mixed.
+    """
     names = ["as_it_is", *(f"changed_{number}" for number in range(len(said)))]
     cases = tuple(prepared(lab, name, each, dtype, what=name) for name, each in zip(names, given, strict=True))
-    return KernelQuestion(name=name, cases=cases, read=functools.partial(_read, said=said, same=same))
+    return KernelQuestion(name=name, cases=cases, read=functools.partial(_read, said=said, same=same, mixes=mixes))
 
 
-def _read(found: Sequence[Finding], said: Sequence[str], same: float) -> Reading | None:
+def _read(found: Sequence[Finding], said: Sequence[str], same: float, mixes: bool) -> Reading | None:
     plain, *changed = found
     if any(finding.out is None or not bool(torch.isfinite(finding.out).all()) for finding in found):
         return None
@@ -64,11 +85,31 @@ def _read(found: Sequence[Finding], said: Sequence[str], same: float) -> Reading
         moved, should = _moved(plain, finding, same)
         beyond = moved & (should <= SAME)
         lost = ~moved & (should > MOVED)
-        for wrong, got, expected in ((beyond, "changes as well", "as before"), (lost, "stays as it was", "another number")):
+        many = int(beyond.sum()) > 1, int(lost.sum()) > 1
+        as_well, stayed = (
+            "change as well" if many[0] else "changes as well",
+            "stay as they were" if many[1] else "stays as it was",
+        )
+        for wrong, got, expected in ((beyond, as_well, "as before"), (lost, stayed, "another number")):
             if bool(wrong.any()):
                 fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
-                return Reading(fact=fact, first=number == 0 and wrong is beyond)  # no row hangs on another one's query
+                of_rows = number == 0 and wrong is beyond  # no row hangs on another one's query
+                return Reading(fact=fact, first=of_rows, cause=_mixed(wrong, should) if mixes and of_rows else None)
     return None
+
+
+def _mixed(wrong: torch.Tensor, should: torch.Tensor) -> Diagnosis | None:
+    """What is said where it is rows of the same head that change: of all heads, their addresses may be wrong."""
+    own = (should > MOVED).flatten(end_dim=-2).any(-1) if wrong.dim() > 1 else torch.ones(1, dtype=torch.bool)
+    if bool(wrong.flatten(end_dim=-2)[~own].any() if wrong.dim() > 1 else False):
+        return None
+    return Diagnosis(
+        name="rows_mixed",
+        sentence=(
+            "The answer of one row depends on another row's numbers: a maximum, a sum or a softmax is taken along the wrong "
+            "axis of the tile, or over all of it. Each row has its own."
+        ),
+    )
 
 
 def _moved(plain: Finding, changed: Finding, same: float) -> tuple[torch.Tensor, torch.Tensor]:

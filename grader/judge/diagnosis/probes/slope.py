@@ -41,7 +41,8 @@ def _products() -> torch.Tensor:
     return torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0] * 2)
 
 
-def _constant(kind: str, factor: float) -> Account:
+def scores_by_a_constant(kind: str, factor: float) -> Account:
+    """The bug by which each score, or x, counts so many times as much."""
     sentence = (
         f"Every score counts {factor:.3g} times as much as it should: a constant that multiplies them is wrong "
         f"(log2(e) is 1.4426950408889634, and so many times that is {factor * math.log2(math.e):.3g})."
@@ -60,7 +61,7 @@ def _read(found: Sequence[Finding], kind: str) -> Reading | None:
     if max(times) - min(times) < NEAR and min(times) > 0:
         steepest = times[1]  # that of the largest range of scores is the most exact
         fact = Fact(given="each score, by the weights", got=f"{number(steepest)} times what it should be", expected="1 time")
-        return Reading(fact=fact, supposed=_constant(kind, steepest))
+        return Reading(fact=fact, supposed=scores_by_a_constant(kind, steepest))
     said = "; ".join(
         f"{number(value)} at softmax_scale {scale}, head_dim {head_dim}"
         for value, (scale, head_dim) in zip(measured, STEPS, strict=True)

@@ -9,7 +9,7 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, at_levels, drawn, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, never_written, number, prepared, several
 from grader.report import Fact, Picture
 from labs.declaration import Lab
 
@@ -90,6 +90,8 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
     finding = found[0]
     if finding.out is None or finding.expected is None:
         return None
+    if (lacking := never_written(finding, what)) is not None:
+        return lacking
     per = keys_a_channel(keys, finding.out.shape[-1])
     channels = -(-keys // per)
     got, wanted = (x[..., :channels].double() / unit(kind) for x in (finding.out, finding.expected))
