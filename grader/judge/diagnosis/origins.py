@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import number
 from grader.judge.diagnosis.probes.asking import AskedQuestion
-from grader.judge.diagnosis.probes.question import number
 from grader.report import Diagnosis, Fact, Verdict
 from grader.sandbox.protocol import Origin
 

@@ -8,7 +8,7 @@ import torch
 
 from grader.judge.case.hidden import told_diagnosis
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.question import several
+from grader.judge.diagnosis.numbers import several
 from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Unwritten
 from labs.table import Form

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import several
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, drawn
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Diagnosis, Fact, Verdict
 from labs.declaration import Lab
 

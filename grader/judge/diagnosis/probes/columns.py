@@ -9,9 +9,10 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.rules import Account
+from grader.judge.diagnosis.numbers import number
 from grader.judge.diagnosis.probes.inputs import drawn
 from grader.judge.diagnosis.probes.layouts import LAYOUTS, read_layouts
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, prepared
 from grader.judge.diagnosis.probes.reach import reached
 from grader.judge.diagnosis.probes.slope import scores_by_a_constant
 from grader.judge.diagnosis.probes.weights import picture, right_rows

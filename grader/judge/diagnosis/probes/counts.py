@@ -10,8 +10,9 @@ import torch
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import keys_named, number
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import number, several
 from grader.judge.diagnosis.probes import layouts
 from grader.judge.diagnosis.probes.inputs import FP16, drawn
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.judge.diagnosis.probes.weights import picture
 from grader.report import Fact
 from labs import table

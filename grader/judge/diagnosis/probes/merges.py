@@ -17,8 +17,9 @@ import torch
 
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
+from grader.judge.diagnosis.numbers import number, several
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 

@@ -65,32 +65,9 @@ def prepared(
     return PreparedCase(case, {}, inputs, tuple(lab.out_shape(inputs)), lab.out_dtype(inputs, dtype), outputs=outputs)
 
 
-def number(value: float) -> str:
-    """Four digits, for a sentence."""
-    value = float(value) + 0.0  # −0 is 0
-    return f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
-
-
 def never_written(finding: Finding, what: str) -> Reading | None:
     """Which cells of out nobody stored; None where each has been."""
     if finding.verdict is not Verdict.NOT_WRITTEN:
         return None
     said = unwritten_sentence(finding).partition(":")[0].rstrip(".")
     return Reading(fact=Fact(given=what, got=said, expected="every cell written"))
-
-
-def several(places: Sequence[int]) -> str:
-    """[3, 4, 5, 9] → "3 to 5, 9"; at most four runs."""
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and place == runs[-1][1] + 1:
-            runs[-1][1] = place
-        else:
-            runs.append([place, place])
-    said = [str(first) if first == last else f"{first} to {last}" for first, last in runs[:4]]
-    return ", ".join(said) + (" …" if len(runs) > 4 else "")
-
-
-def keys_named(places: Sequence[int]) -> str:
-    """ "key 3", "keys 126 to 128"; "" of none."""
-    return f"key{'s' if len(places) > 1 else ''} {several(places)}" if places else ""

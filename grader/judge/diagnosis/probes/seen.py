@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import keys_named, several
 from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, identity
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 

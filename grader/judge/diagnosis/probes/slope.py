@@ -12,8 +12,9 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
 from grader.judge.diagnosis.accounts.rules import Account
 from grader.judge.diagnosis.accounts.way import Way
+from grader.judge.diagnosis.numbers import number
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, identity
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 

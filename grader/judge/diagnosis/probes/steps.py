@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import number
 from grader.judge.diagnosis.probes.inputs import FP16, arguments, at_levels, identity, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact
 from labs.declaration import Lab
 

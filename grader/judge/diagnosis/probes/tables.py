@@ -10,7 +10,8 @@ import torch
 
 from grader.judge.case.inputs import PreparedCase
 from grader.judge.case.judged import Finding
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number, prepared, several
+from grader.judge.diagnosis.numbers import number, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prepared
 from grader.report import Fact, Picture
 from kernels.quantize import BLOCK, decode_e2m1, decode_e4m3
 from labs.declaration import Inputs, Lab

@@ -14,8 +14,9 @@ import torch
 
 from grader.judge.case.inputs import PreparedCase, prepare
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import number
 from grader.judge.diagnosis.patterns import unwritten_sentence
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, number
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading
 from grader.report import Diagnosis, Fact, Verdict
 from labs.declaration import Lab
 

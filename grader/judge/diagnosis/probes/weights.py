@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from grader.judge.case.judged import Finding
+from grader.judge.diagnosis.numbers import keys_named, number, several
 from grader.judge.diagnosis.probes.inputs import FP16, WIDE_OPEN, arguments, at_levels, drawn, identity, keys_a_channel, unit
-from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, keys_named, never_written, number, prepared, several
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, never_written, prepared
 from grader.report import Fact, Picture
 from labs.declaration import Lab
 
