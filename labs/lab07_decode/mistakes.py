@@ -211,7 +211,7 @@ MISTAKES = (
         name="divided_twice",
         verdict="wrong_answer",
         what="Divides at the end and once more when it stores.",
-        diagnosis="divided by its sum l twice",
+        diagnosis="divided twice by the sum of exp",
         base="honest/no_split.py",
         edits=(
             Edit(

@@ -372,7 +372,7 @@ def softmax_twice(out: torch.Tensor, a: Attention) -> torch.Tensor:
     """Weights are taken for scores."""
     weights = torch.softmax(a.scores().masked_fill(~a.counted(), -math.inf), dim=-1)
     again = torch.softmax(weights.masked_fill(~a.counted(), -math.inf), dim=-1)
-    return again if a.value is None else again.nan_to_num(nan=0.0) @ a.by_head(a.value)
+    return again if a.value is None else again.nan_to_num(nan=0.0) @ _valid_value(a)
 
 
 def floored(out: torch.Tensor, a: Attention, *, level: float) -> torch.Tensor:
@@ -380,7 +380,7 @@ def floored(out: torch.Tensor, a: Attention, *, level: float) -> torch.Tensor:
     x = a.scores().masked_fill(~a.counted(), -math.inf)
     power = torch.exp((x - x.amax(-1, keepdim=True)).nan_to_num(nan=0.0).clamp(min=level)).masked_fill(~a.counted(), 0.0)
     weights = power / power.sum(-1, keepdim=True).clamp(min=1e-300)
-    return weights if a.value is None else weights @ a.by_head(a.value)
+    return weights if a.value is None else weights @ _valid_value(a)
 
 
 def log_sum(of_sum: float, of_all: float) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
@@ -563,7 +563,7 @@ def put_together(
             top = (x if one_maximum else own).amax(-1, keepdim=True)
             power = torch.exp((own - top.clamp(min=-1e300)).float()).double()
             total = power.sum(-1, keepdim=True)
-            answer = answer + torch.where(total > 0, power @ a.by_head(a.value) / total.clamp(min=1e-300), none)
+            answer = answer + torch.where(total > 0, power @ _valid_value(a) / total.clamp(min=1e-300), none)
             parts = parts + (total > 0)
         return answer / (count or parts.clamp(min=1.0)) if mean else answer
 
