@@ -117,8 +117,8 @@ SYMPTOMS = (
     Symptom(
         name="sum_not_rescaled",
         sentence=(
-            "Right when the maximum comes first, wrong when it grows on the way: the old sum is not rescaled by "
-            "exp(m_old − m_new)."
+            "Right when the maximum comes first, wrong when it grows on the way: the old sum is not rescaled rightly. "
+            "It alone, and not the tile's sum, is multiplied by exp(m_old − m_new)."
         ),
         failing=("ascending",),
         passing=("descending", "ones"),

@@ -14,7 +14,8 @@ RIGHT_THEN = ("every visible case is right.", "all is right that failed when the
 # What a fact speaks for: sorts of change, as `grader.sandbox.repairs.making` has them.
 _CODES = ("number", "operator", "without", "type", "exchanged", "operands", "turned", "afterwards")
 _ADDRESSES = (
-    "comparison", "bound", "rounded", "range", "mask", "programs", "program", "exchanged", "axis", "name", "term", "operator",
+    "comparison", "bound", "rounded", "range", "mask", "programs", "program", "exchanged", "stride", "axis", "name",
+    "term", "operator",
 )  # fmt: skip
 _DIGITS = ("type", "cast", "number", "widened")
 _EDGES = ("comparison", "bound", "rounded", "range", "mask", "other", "filling", "programs", "from", "number", "moved")

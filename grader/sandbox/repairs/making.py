@@ -15,6 +15,7 @@ OPERATORS: tuple[Operator, ...] = (
     expressions.comparisons, expressions.names, expressions.operators, expressions.conditions, expressions.indices,
     expressions.exchanged, values.factors, values.subtracted, values.casts, values.constants, calls.masks, calls.hidden,
     calls.functions, calls.ranges, calls.arguments, calls.rounding, statements.updates, statements.like, statements.terms,
+    statements.strides,
     loops.order, loops.kept,
 )  # fmt: skip
 
@@ -23,7 +24,8 @@ OPERATORS: tuple[Operator, ...] = (
 TURNS = (
     ("comparison", "bound", "rounded", "range", "operands", "reduction", "base", "axis", "turned", "type", "zeros", "order",
      "moved", "replaced", "kept", "afterwards"),
-    ("mask", "other", "filling", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name"),
+    ("mask", "other", "filling", "program", "larger", "cast", "like", "weighed", "added", "exchanged", "programs", "name",
+     "stride"),
     ("operator", "without", "from", "subtracted", "number", "sign", "widened", "branch", "condition", "axes", "statement"),
     ("term", "hidden", "divided", "condition more", "condition other", "transposed", "far base"),
     ("far name", "far weighed", "far added", "far divided", "size"),

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from grader.sandbox.repairs.place import Splice
-from grader.sandbox.repairs.scope import POINTER, VALUE, Scope, function_of, short, text_of
+from grader.sandbox.repairs.scope import INDEX, POINTER, VALUE, Scope, function_of, short, text_of
 
 
 def updates(node: ast.AST, scope: Scope) -> Iterator[Splice]:
@@ -91,6 +91,32 @@ def terms(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     for term in _products(scope):
         if term not in own:
             yield Splice.of("term", node, f"{own} + {term}")
+
+
+def strides(node: ast.AST, scope: Scope) -> Iterator[Splice]:
+    """An index of an address times the stride that was forgotten."""
+    if not scope.is_kernel or not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add):
+        return
+    if scope.kind(node) != POINTER:
+        return
+    index = node.right
+    if scope.kind(index) == INDEX and not (isinstance(index, ast.BinOp) and isinstance(index.op, ast.Mult)):
+        for stride in _multipliers(scope):
+            yield Splice.of("stride", index, f"({text_of(index)} * {stride})")
+
+
+def _multipliers(scope: Scope) -> list[str]:
+    """Arguments that an index is multiplied by, or whose names say that they are strides; those that nothing reads first."""
+    read = [each.id for each in ast.walk(scope.function) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)]
+    factors = {
+        side.id
+        for node in ast.walk(scope.function)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+        for side in (node.left, node.right)
+        if isinstance(side, ast.Name)
+    }
+    known = [name for name in scope.arguments if name in factors or "stride" in name or name not in read]
+    return sorted((name for name in known if scope.kinds[name] == INDEX), key=lambda name: name in read)
 
 
 def _products(scope: Scope) -> list[str]:

@@ -78,6 +78,7 @@ SLIPS = {
     "added": ("l_i = l_i * alpha + tl.sum(p, axis=0)", "l_i = tl.sum(p, axis=0)"),
     "exchanged": ("k.stride(0), v.stride(0), scale", "k.stride(0), scale, v.stride(0)"),
     "name": ("* stride_vn", "* stride_kn"),
+    "stride": ("v_ptr + offs_n[:, None] * stride_vn", "v_ptr + offs_n[:, None]"),
     "operator": ("start + tl.arange", "start - tl.arange"),
     "without": ("tl.exp(s - m_new)", "tl.exp(s * scale - m_new)"),
     "number": ("l_i = 0.0", "l_i = 1.0"),

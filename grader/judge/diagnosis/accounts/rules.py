@@ -161,9 +161,13 @@ def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]
     """What must stay in fp32, and is held in fp16 or bf16."""
     for to in _HELD:
         for tile in tiles:
-            yield "sum_rounded", f"From tile to tile the sum l is kept in {_FEW}", Way(tile=tile, rounded="sum", rounded_to=to)
+            yield (
+                "sum_rounded",
+                f"From tile to tile, or in scratch, l is kept in {_FEW}",
+                Way(tile=tile, rounded="sum", rounded_to=to),
+            )
             for name, what in (("acc", "acc"), ("answer", "the answer (acc / l)")) if kept == "acc" else ():
-                sentence = f"From tile to tile {what} is kept in {_FEW}"
+                sentence = f"From tile to tile, or in scratch, {what} is kept in {_FEW}"
                 yield f"{name}_rounded", sentence, Way(tile=tile, rounded=name, rounded_to=to)
         for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
             way = Way(after=(changes.rounded_statistics(names, to),))
@@ -602,7 +606,7 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
                 )
                 yield "maximum_before_mask", sentence, way
     for level in LEVELS:
-        said = _level(level)
+        said = _level(level) if level > -1e4 else "a large negative number"  # below all scores: which one cannot be seen
         sentence = (
             f"Hidden scores are {said}, not −inf: rows without a visible key, and rows whose scores lie lower, take them."
         )

@@ -107,7 +107,7 @@ def _mixed(wrong: torch.Tensor, should: torch.Tensor) -> Diagnosis | None:
         name="rows_mixed",
         sentence=(
             "The answer of one row depends on another row's numbers: a maximum, a sum or a softmax is taken along the wrong "
-            "axis of the tile, or over all of it. Each row has its own."
+            "axis of the tile, or over all of it, or is read from another row's place. Each row has its own."
         ),
     )
 
