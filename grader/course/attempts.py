@@ -188,6 +188,13 @@ def failed_before(connection: sa.Connection, taken: Taken) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
+def others_wait(connection: sa.Connection, taken: Taken) -> bool:
+    """Whether an attempt is queued for the same kind of device."""
+    device = sa.select(attempt_rows.c.device).where(attempt_rows.c.id == taken.id).scalar_subquery()
+    found = sa.select(attempt_rows.c.id).where(attempt_rows.c.device == device, attempt_rows.c.state == State.QUEUED)
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def holds(connection: sa.Connection, taken: Taken) -> bool:
     return connection.execute(sa.select(attempt_rows.c.id).where(_held(taken))).first() is not None
 

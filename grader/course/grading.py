@@ -55,6 +55,7 @@ class Judges(Protocol):
         *,
         mode: str,
         prediction: float | None,
+        repair: bool,
         progress: Callable[[Any], None],
         cancelled: Callable[[], bool],
     ) -> Report: ...
@@ -291,6 +292,15 @@ class Grader:
             logger.warning("earlier faults not looked up", extra={"attempt": taken.id}, exc_info=True)
             return False
 
+    def _others_wait(self, taken: Taken) -> bool:
+        """Whether somebody waits, whom seconds that are spent on a repair would cost. Where that cannot be looked up: yes."""
+        try:
+            with self._engine.connect() as connection:
+                return attempts.others_wait(connection, taken)
+        except sa.exc.SQLAlchemyError:
+            logger.warning("who waits is not looked up", extra={"attempt": taken.id}, exc_info=True)
+            return True
+
     def _report_of_deaths(self, taken: Taken) -> Report:
         """What is told of a source over which one grading process after the other died: nothing was measured."""
         return Report(
@@ -320,6 +330,7 @@ class Grader:
                     taken.lab,
                     mode=taken.mode,
                     prediction=taken.prediction,
+                    repair=not self._others_wait(taken),
                     progress=watch.progress,
                     cancelled=watch.cancelled,
                 )

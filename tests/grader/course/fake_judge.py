@@ -53,10 +53,12 @@ class FakeJudge:
     def close(self) -> None:
         self.closed = True
 
-    def grade(self, source, lab_id, *, mode, prediction, progress, cancelled):
+    def grade(self, source, lab_id, *, mode, prediction, repair, progress, cancelled):
         assert not self.closed
         words = dict((line.split() + [""])[:2] for line in source.splitlines() if line.strip())
         _note("start", source)
+        if "hurried" in words:
+            _note(f"repair {repair}", source)
         if "fail" in words:
             raise RuntimeError("the fake judge was told to fail")
         if "kill" in words:

@@ -22,6 +22,18 @@ def hand_in(course, source, *, user="ada", mode="submit"):
     return course.submit(user=user, lab_id=LAB, source=source, mode=mode)
 
 
+def test_a_repair_is_looked_for_while_nobody_waits(service):
+    with service.course() as course:
+        first, last = (hand_in(course, f"hurried 1\n# {name}", user=name) for name in ("ada", "bob"))
+        service.start_process()
+        for attempt_id, user in ((first, "ada"), (last, "bob")):
+            until(lambda a=attempt_id, u=user: course.status(a, user=u).state is State.DONE, service)
+
+    hurried, at_leisure = service.events("repair False"), service.events("repair True")
+    assert (len(hurried), len(at_leisure)) == (1, 1)
+    assert hurried[0]["time"] < at_leisure[0]["time"]
+
+
 def test_submit_shows_phases_and_ends_with_a_report(service):
     service.start_process()
     with service.course() as course:
