@@ -16,22 +16,31 @@ _OTHERS = (  # that say what they are, or took the attempt's time
     Verdict.CANCELLED,
     Verdict.NOT_RUN,
 )
-_KEEPS = re.compile(
-    r"""\b(global|nonlocal)\b | cache                       # said in a word
-    | ^\w+ [ ]* (:[^=\n]+)? = \s* ([{\[] | (?!tl\.constexpr)[\w.]+\()   # a container, or what a call makes, of the module
-    | ^\s+ \w+ (\.\w+)+ \s* =(?!=)                           # an attribute
-    | [(,] \s* \w+ \s* (:[^=,\n]+)? = \s* [{\[]              # a default that can be changed
-    """,
-    re.MULTILINE | re.VERBOSE,
-)
+_CALL = re.compile(r"[\w.]{1,100}\(")
 
 
 def keeps(source: str) -> bool:
     """Whether a submission may keep anything: a `global`, a container of the module, a cache, an attribute, a default.
 
-    Looked for in the text: a stranger's syntax tree is read behind walls alone.
+    Looked for line by line, in the text: a stranger's syntax tree is read behind walls alone.
     """
-    return _KEEPS.search(source) is not None
+    return any(map(_keeps, source.splitlines()))
+
+
+def _keeps(line: str) -> bool:
+    words = line.strip()
+    if words.startswith(("global ", "nonlocal ")) or "cache" in words:
+        return True
+    target, equals, value = (part.strip() for part in words.partition("="))
+    if words.startswith("def "):
+        return any(part.lstrip()[:1] in ("[", "{") for part in words.split("=")[1:])
+    if not equals or value.startswith("="):
+        return False
+    name = target.partition(":")[0].strip()
+    if line[:1].isspace():
+        return "." in name and name.replace(".", "").isidentifier()
+    made = value[:1] in ("[", "{") or (_CALL.match(value) is not None and not value.startswith("tl.constexpr"))
+    return name.isidentifier() and made
 
 
 def to_run_alone(findings: list[Finding]) -> tuple[Finding, Finding] | None:
