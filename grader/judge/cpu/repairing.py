@@ -29,7 +29,7 @@ from grader.sandbox.process.door import Sandbox
 from grader.sandbox.repairs.place import Splice, one_line_end, spliced
 from grader.source import clean
 
-PATIENCE = 3.0  # so many times its seconds on the clock, whatever else the machine does
+PATIENCE = 2.0  # so many times its seconds on the clock, whatever else the machine does
 SESSIONS = min(2, os.cpu_count() or 1)  # that try changes at the same time
 CASES = 10  # that failed, and as many that were right, on which a change is tried
 PACE, SHORTEST_S = 4.0, 0.5  # a changed source may take so many times what the learner's took, and this at least

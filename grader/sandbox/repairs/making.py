@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from grader.sandbox.repairs import calls, expressions, loops, statements, values
-from grader.sandbox.repairs.place import Splice, spliced
+from grader.sandbox.repairs.place import Splice, standing
 from grader.sandbox.repairs.scope import Scope
 
 Operator = Callable[[ast.AST, Scope], Iterator[Splice]]
@@ -33,6 +34,7 @@ TURNS = (
 _TURN = {operator: turn for turn, several in enumerate(TURNS) for operator in several}
 
 
+SHORT, READABLE = 5, 60  # characters of what says little by itself, and of what is read at a glance
 MOST_ALIKE = 6  # places in which one slip is looked for at once
 _ALONE = ("exchanged", "size", "statement", "order", "moved", "like", "kept")  # slips that nobody makes everywhere
 
@@ -45,14 +47,15 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Splice, ...]
         first: operators that come before all others, since what was measured speaks for them.
     """
     found: dict[tuple[Splice, ...], None] = {}
-    tree = ast.parse(source)
+    tree, lines = ast.parse(source), source.encode().split(b"\n")
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
         scope = Scope(tree, function)
         alike: dict[tuple[str, str, str], list[Splice]] = {}
         for node in (function, *(inner for statement in function.body for inner in ast.walk(statement))):
             for place in (place for operator in OPERATORS for place in operator(node, scope)):
-                old, _ = spliced(source, [place])
+                old = standing(lines, place.line, place.column, place.end_line, place.end_column)
                 if old != place.new:
+                    place = _in_its_place(lines, place, old, node, scope)
                     found.setdefault((place,))
                     if _TURN[place.operator] < len(TURNS) - 1 and place.operator not in _ALONE:
                         alike.setdefault((place.operator, old, place.new), []).append(place)
@@ -62,6 +65,23 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Splice, ...]
         for places in loops.afterwards(scope):
             found.setdefault(places)
     return _in_turns(found, first)
+
+
+def _in_its_place(lines: Sequence[bytes], place: Splice, old: str, node: ast.AST, scope: Scope) -> Splice:
+    """What is as short as a number or an operator is told with what stands around it: axis=1 in the place of axis=0."""
+    around = scope.parents.get(node)
+    while isinstance(around, ast.expr | ast.keyword) and len(old) <= SHORT and not place.told:
+        if around.lineno != place.line or around.end_lineno != place.line:
+            break
+        whole = standing(lines, place.line, around.col_offset, place.line, around.end_col_offset or 0)
+        first = place.column - around.col_offset
+        if not whole.isascii() or len(whole) > READABLE:
+            break
+        if len(whole) > len(old):
+            changed = whole[:first] + place.new + whole[first + len(old) :]
+            return dataclasses.replace(place, told=f"with `{changed}` in the place of `{whole}`")
+        around = scope.parents.get(around)
+    return place
 
 
 def _in_turns(found: Iterable[tuple[Splice, ...]], first: Collection[str]) -> list[tuple[Splice, ...]]:

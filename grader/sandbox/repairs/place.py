@@ -69,3 +69,11 @@ def spliced(source: str, places: Sequence[Splice]) -> tuple[str, str]:
         pieces += [data[end:begin], new]
         end = behind
     return data[first:last].decode(), b"".join([*pieces, data[end:]]).decode()
+
+
+def standing(lines: Sequence[bytes], line: int, column: int, end_line: int, end_column: int) -> str:
+    """What stands from one place to another, in the lines of a source."""
+    if line == end_line:
+        return lines[line - 1][column:end_column].decode()
+    parts = (lines[line - 1][column:], *lines[line : end_line - 1], lines[end_line - 1][:end_column])
+    return b"\n".join(parts).decode()

@@ -145,6 +145,13 @@ def test_a_factor_of_each_step_is_moved_behind_the_loop():
     assert same(right) in changed(wrong)
 
 
+def test_a_short_change_is_told_with_what_stands_around_it():
+    told = {places[0].told for places in repairs(RIGHT) if len(places) == 1}
+
+    assert "with `axis=0` in the place of `axis=1`" in told
+    assert "with `tl.program_id(1)` in the place of `tl.program_id(0)`" in told
+
+
 def test_every_change_is_python_and_each_comes_once():
     source = (load("lab06_causal").path / "solution.py").read_text(encoding="utf-8")
     made = repairs(source)
