@@ -21,7 +21,15 @@ MAY_IMPORT = {
     "labs": ("labs", "kernels"),
     "labs.__main__": ("labs",),
     "labs.check": ("labs", "grader.judge", "grader.report"),
-    "labs.mutants": ("labs", "labs.check", "grader.judge", "grader.report", "grader.faults", "grader.sandbox.process"),
+    "labs.mutants": (
+        "labs",
+        "labs.check",
+        "grader.judge",
+        "grader.report",
+        "grader.faults",
+        "grader.sandbox.process",
+        "grader.sandbox.repairs.place",
+    ),
     "grader.gradescope": ("grader.report", "grader.wording"),
     # the standard library alone, as the three below
     "grader.client": ("grader.report", "grader.faults", "grader.source", "grader.typed"),

@@ -8,32 +8,7 @@ import functools
 import hashlib
 from typing import Any
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """What an operator would change: the source from (line, column) to (end_line, end_column), and what to put there instead.
-    Lines from 1, columns in bytes from 0, as `ast` counts them.
-    """
-
-    operator: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    new: str
-
-    @classmethod
-    def of(cls, operator: str, node: ast.expr | ast.stmt, new: str | ast.AST) -> Place:
-        text = new if isinstance(new, str) else ast.unparse(new)
-        assert node.end_lineno is not None and node.end_col_offset is not None  # ast.parse sets them
-        return cls(
-            operator=operator,
-            line=node.lineno,
-            column=node.col_offset,
-            end_line=node.end_lineno,
-            end_column=node.end_col_offset,
-            new=text,
-        )
+from grader.sandbox.repairs.place import Splice, spliced
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,26 +35,22 @@ class Mutant:
         return f"{self.lab}/{self.base}, line {self.line}, {self.operator}: {self.old!r} -> {self.new!r}"
 
 
-def changed(lab: str, base: str, source: str, place: Place, around: ast.stmt) -> Mutant | None:
+def changed(lab: str, base: str, source: str, splice: Splice, around: ast.stmt) -> Mutant | None:
     """The mutant; None where what stands there would stay as it is, or the file would be no Python.
 
     Args:
-        around: the smallest statement with lines of its own that the place is in; all others stay Python whatever it is.
+        around: the smallest statement with lines of its own that the change is in; all others stay Python whatever it is.
     """
-    data = source.encode()
-    starts = [0]
-    for line in data.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-    first, last = starts[place.line - 1] + place.column, starts[place.end_line - 1] + place.end_column
-    old = data[first:last].decode()
-    mutated = data[:first] + place.new.encode() + data[last:]
-    if _tree(old) == _tree(place.new):
+    old, mutated = spliced(source, [splice])
+    if _tree(old) == _tree(splice.new):
         return None
-    behind = len(data) - starts[around.end_lineno or 0]
-    if not _is_python(mutated[starts[around.lineno - 1] : len(mutated) - behind]):
+    lines = source.encode().splitlines(keepends=True)
+    ahead, behind = (sum(map(len, each)) for each in (lines[: around.lineno - 1], lines[around.end_lineno or 0 :]))
+    data = mutated.encode()
+    if not _is_python(data[ahead : len(data) - behind]):
         return None
-    told: dict[str, Any] = {"operator": place.operator, "line": place.line, "old": old, "new": place.new}
-    return Mutant(lab=lab, base=base, source=mutated.decode(), **told)
+    told: dict[str, Any] = {"operator": splice.operator, "line": splice.line, "old": old, "new": splice.new}
+    return Mutant(lab=lab, base=base, source=mutated, **told)
 
 
 @functools.cache
