@@ -285,21 +285,19 @@ class Grader:
 
     def _failed_before(self, taken: Taken) -> bool:
         """Whether the grader failed on this very source of this user before. Where that cannot be looked up: no."""
-        try:
-            with self._engine.connect() as connection:
-                return attempts.failed_before(connection, taken)
-        except sa.exc.SQLAlchemyError:
-            logger.warning("earlier faults not looked up", extra={"attempt": taken.id}, exc_info=True)
-            return False
+        return self._looked_up(attempts.failed_before, taken, otherwise=False)
 
     def _others_wait(self, taken: Taken) -> bool:
         """Whether somebody waits, whom seconds that are spent on a repair would cost. Where that cannot be looked up: yes."""
+        return self._looked_up(attempts.others_wait, taken, otherwise=True)
+
+    def _looked_up(self, asked: Callable[[sa.Connection, Taken], bool], taken: Taken, *, otherwise: bool) -> bool:
         try:
             with self._engine.connect() as connection:
-                return attempts.others_wait(connection, taken)
+                return asked(connection, taken)
         except sa.exc.SQLAlchemyError:
-            logger.warning("who waits is not looked up", extra={"attempt": taken.id}, exc_info=True)
-            return True
+            logger.warning("not looked up: %s", asked.__name__, extra={"attempt": taken.id}, exc_info=True)
+            return otherwise
 
     def _report_of_deaths(self, taken: Taken) -> Report:
         """What is told of a source over which one grading process after the other died: nothing was measured."""
