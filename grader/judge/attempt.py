@@ -75,9 +75,7 @@ class Request:
     target: str
     only: tuple[str, ...] = ()  # names of the cases to run, of any group; () for all of the mode
     trace: bool = False  # whether its trace is asked for, and is waited for
-    repair: bool = (
-        True  # whether a repair is looked for where nothing names the bug; what is found hangs on the time that is left
-    )
+    repair: bool = True  # whether a repair is looked for where nothing names the bug
 
 
 def request(

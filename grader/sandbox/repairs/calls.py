@@ -63,7 +63,7 @@ def hidden(node: ast.AST, scope: Scope) -> Iterator[Splice]:
         return
     own = ast.unparse(node.value)
     for condition in scope.conditions:
-        for other in ('-float("inf")', "0.0"):
+        for other in reversed(_OTHERS):
             told = f"with `{other}` there where `{condition}` does not hold"
             yield Splice.of("hidden", node.value, f"tl.where({condition}, {own}, {other})", told=told)
 
@@ -87,15 +87,14 @@ def functions(node: ast.AST, scope: Scope) -> Iterator[Splice]:
                 yield Splice.of("without", node, text_of(each))
         if name in ("exp", "exp2", "trans", "abs") and len(node.args) == 1:
             yield Splice.of("without", node, text_of(node.args[0]))
-        if name in ("max", "sum") and node.args:
-            for other in scope.of_kind(VALUE):
-                kept = ast.unparse(node)
-                if name == "max" and other not in kept:
-                    yield Splice.of("larger", node, f"tl.maximum({other}, {kept})")
+        if name == "max" and node.args:
+            kept = ast.unparse(node)
+            for other in (value for value in scope.of_kind(VALUE) if value not in kept):
+                yield Splice.of("larger", node, f"tl.maximum({other}, {kept})")
         if name == "dot":
             for at in range(min(2, len(node.args))):
                 yield Splice.of("transposed", node.args[at], f"tl.trans({ast.unparse(node.args[at])})")
-    if name == "T" or (name in ("t",) and not node.args):
+    if name == "T" or (name == "t" and not node.args):
         yield Splice.of("without", node, text_of(node.func.value))  # type: ignore[attr-defined]
     for keyword in node.keywords:
         if keyword.arg == "axis" and _is_axis(keyword.value):

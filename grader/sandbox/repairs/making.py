@@ -16,8 +16,7 @@ OPERATORS: tuple[Operator, ...] = (
     expressions.comparisons, expressions.names, expressions.operators, expressions.conditions, expressions.indices,
     expressions.exchanged, values.factors, values.subtracted, values.casts, values.constants, calls.masks, calls.hidden,
     calls.functions, calls.ranges, calls.arguments, calls.rounding, statements.updates, statements.like, statements.terms,
-    statements.strides,
-    loops.order, loops.kept,
+    statements.strides, loops.order, loops.kept,
 )  # fmt: skip
 
 
@@ -49,7 +48,7 @@ def repairs(source: str, first: Collection[str] = ()) -> list[tuple[Splice, ...]
     found: dict[tuple[Splice, ...], None] = {}
     tree, lines = ast.parse(source), source.encode().split(b"\n")
     for function in (each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)):
-        scope = Scope(tree, function)
+        scope = Scope(function)
         alike: dict[tuple[str, str, str], list[Splice]] = {}
         for node in (function, *(inner for statement in function.body for inner in ast.walk(statement))):
             for place in (place for operator in OPERATORS for place in operator(node, scope)):

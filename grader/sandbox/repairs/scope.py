@@ -8,9 +8,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator
 
 POINTER, INDEX, MASK, VALUE = "pointer", "index", "mask", "value"
+OF_ADDRESSES = ("load", "store", "make_block_ptr")  # and atomics: they take an address first
 OF_VALUES = {"load", "dot", "exp", "exp2", "log", "log2", "sum", "max", "min", "zeros", "zeros_like", "full", "sqrt", "rsqrt"}
 OF_INDICES = {"program_id", "num_programs", "arange", "cdiv", "range", "static_range", "next_power_of_2", "len"}
 LIKE_FIRST = {"trans", "reshape", "broadcast_to", "expand_dims", "view", "to", "maximum", "minimum", "abs", "cast", "permute"}
@@ -21,9 +23,8 @@ _ROUNDS = 3  # of assignments that hang on later ones, in a loop
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """A function, the file that it is in, and what stands around each of its nodes."""
+    """A function, and what stands around each of its nodes."""
 
-    tree: ast.Module
     function: ast.FunctionDef
 
     @functools.cached_property
@@ -84,14 +85,6 @@ class Scope:
             node = self.parents[node]
         return node
 
-    def blocks(self) -> Iterator[tuple[ast.stmt, list[ast.stmt]]]:
-        """Lists of statements, with the one that each is part of."""
-        for node in ast.walk(self.function):
-            for field in ("body", "orelse"):
-                block = getattr(node, field, None)
-                if isinstance(block, list) and block and isinstance(node, ast.stmt):
-                    yield node, block
-
     @functools.cached_property
     def conditions(self) -> list[str]:
         """Comparisons and masks of the function, as they are written: what another load or score may be held against."""
@@ -123,8 +116,6 @@ def kind_of(node: ast.expr, kinds: dict[str, str]) -> str:
             return next((kind for kind in (POINTER, VALUE, MASK) if kind in both), INDEX)
         case ast.Subscript(value=value) | ast.IfExp(body=value):
             return of(value)
-        case ast.Attribute(value=value):
-            return VALUE if ast.unparse(node) == "float" else INDEX
         case ast.Call():
             name = function_of(node)
             if name in OF_VALUES or name == "float":
@@ -162,17 +153,20 @@ def _is_method(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Attribute) and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "tl")
 
 
+def _begins(address: ast.expr) -> Iterator[str]:
+    """The name that an address begins with, where it is one."""
+    while isinstance(address, ast.BinOp):
+        address = address.left
+    if isinstance(address, ast.Name):
+        yield address.id
+
+
 def _bases(function: ast.FunctionDef) -> Iterator[str]:
     """Names that addresses begin with."""
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and node.args and function_of(node) in ("load", "store", "make_block_ptr") or (
-            isinstance(node, ast.Call) and node.args and function_of(node).startswith("atomic_")
-        ):  # fmt: skip
-            first: ast.expr = node.args[0]
-            while isinstance(first, ast.BinOp):
-                first = first.left
-            if isinstance(first, ast.Name):
-                yield first.id
+        name = function_of(node) if isinstance(node, ast.Call) and node.args else ""
+        if isinstance(node, ast.Call) and (name in OF_ADDRESSES or name.startswith("atomic_")):
+            yield from _begins(node.args[0])
         elif isinstance(node, ast.Attribute) and node.attr == "element_ty" and isinstance(node.value, ast.Attribute):
             yield ast.unparse(node.value.value)
 
@@ -183,18 +177,10 @@ def _pointers(function: ast.FunctionDef) -> set[str]:
     for _ in range(_ROUNDS):
         for node in ast.walk(function):
             if isinstance(node, ast.Assign) and any(isinstance(each, ast.Name) and each.id in found for each in node.targets):
-                first: ast.expr = node.value
-                while isinstance(first, ast.BinOp):
-                    first = first.left
-                if isinstance(first, ast.Name):
-                    found.add(first.id)
+                found.update(_begins(node.value))
     return found
 
 
 def _shared(one: str, other: str) -> int:
     """How much two names share: characters at their beginning and end."""
-    ahead = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    behind = next(
-        (at for at, (a, b) in enumerate(zip(one[::-1], other[::-1], strict=False)) if a != b), min(len(one), len(other))
-    )
-    return ahead + behind
+    return sum(len(os.path.commonprefix(pair)) for pair in ((one, other), (one[::-1], other[::-1])))

@@ -179,7 +179,7 @@ def test_every_operator_has_its_turn():
 
 def test_what_names_hold_is_seen():
     tree = ast.parse(RIGHT)
-    scope = Scope(tree, next(node for node in tree.body if isinstance(node, ast.FunctionDef)))
+    scope = Scope(next(node for node in tree.body if isinstance(node, ast.FunctionDef)))
 
     assert {name: scope.kinds[name] for name in ("k_ptr", "offs_n", "mask", "s", "acc", "alpha", "scale", "n")} == {
         "k_ptr": POINTER, "offs_n": INDEX, "mask": MASK, "s": VALUE, "acc": VALUE, "alpha": VALUE, "scale": VALUE, "n": INDEX,
