@@ -30,7 +30,7 @@ from kernels.checks import (
     require_shape,
 )
 from kernels.dispatch import BackwardPlan, backward_plan
-from kernels.flash_attention import LOG2_E, check_attention
+from kernels.flash_attention import LOG2_E, check_attention, keys_of_tile
 
 LN_2 = tl.constexpr(0.6931471805599453)
 FP32_DOT = tl.constexpr("ieee")  # float32 inputs would otherwise round to TF32
@@ -123,15 +123,7 @@ def _dquery_kernel(
     tl.store(place, lse_log2)
     tl.store(place + ROWS_TOGETHER, delta)
 
-    last_visible = tl.zeros([BLOCK_M], tl.int32) + seqlen_kv - 1
-    stop = seqlen_kv
-    unmasked = seqlen_kv
-    if CAUSAL:
-        shift = seqlen_kv - seqlen_q  # aligned to the bottom-right corner: the last query sees all keys
-        last_visible = tl.minimum(last_visible, offs_m + shift)
-        stop = tl.minimum(stop, (tile_m + 1) * BLOCK_M + shift)
-        unmasked = tl.minimum(unmasked, tile_m * BLOCK_M + shift + 1)
-    unmasked = tl.maximum(unmasked, 0) // BLOCK_N * BLOCK_N
+    last_visible, unmasked, stop = keys_of_tile(tile_m, offs_m, seqlen_q, seqlen_kv, BLOCK_M, BLOCK_N, CAUSAL)
 
     head_kv = tl.program_id(1) // group_size
     dquery = tl.zeros([BLOCK_M, HEAD_DIM], tl.float32)
