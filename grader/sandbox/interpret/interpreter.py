@@ -39,6 +39,7 @@ from grader.sandbox.interpret import (
     number_formats,
     origin_book,
     reductions,
+    rewriting,
     watched_memory,
 )
 from grader.sandbox.interpret import launches as interpreted_launches
@@ -185,6 +186,7 @@ def _install() -> None:
     reductions.install()
     patch_language_for_good()
     loops.install()
+    rewriting.install()
     _explain_what_cannot_run()
     watched_memory.install()
     interpreted_launches.install()

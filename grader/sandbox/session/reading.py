@@ -78,14 +78,15 @@ def _pasted(source: str) -> str:
     return next((what for beginning, what in _AROUND if lines[0].startswith(beginning)), "")
 
 
-def refuse_names(source: str, forbidden: tuple[str, ...]) -> None:
-    """Look for names of triton.language that would do the exercise.
+def refuse_names(source: str, code: types.CodeType, forbidden: tuple[str, ...]) -> None:
+    """Look for names of triton.language that would do the exercise; `code` is what the source was compiled to.
 
     Raises:
         Refused: one of them is used.
     """
-    tree = ast.parse(source)
-    for name, line in _language_names(tree):
+    if not _names(code).intersection(forbidden):
+        return
+    for name, line in _language_names(ast.parse(source)):
         if name in forbidden:
             text = f"tl.{name} is not allowed here: it would do the exercise for you; write it with loads, sums and maxima."
             raise Refused(text, line)
@@ -146,7 +147,8 @@ def _language_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Every name of triton.language that is used, with its line."""
     modules = {"tl"}
     imported: dict[str, str] = {}
-    for node in ast.walk(tree):
+    nodes = list(ast.walk(tree))
+    for node in nodes:
         if isinstance(node, ast.Import):
             modules |= {alias.asname or alias.name for alias in node.names if alias.name.startswith("triton.language")}
         elif isinstance(node, ast.ImportFrom) and node.module == "triton":
@@ -154,8 +156,23 @@ def _language_names(tree: ast.Module) -> Iterator[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("triton.language"):
             imported |= {alias.asname or alias.name: alias.name for alias in node.names}
     modules |= {"triton.language", "triton.language.standard", *(f"{module}.standard" for module in modules)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in modules:
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and _dotted(node.value) in modules:
             yield node.attr, node.lineno
         elif isinstance(node, ast.Name) and node.id in imported:
             yield imported[node.id], node.lineno
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """What is looked up or imported, in the module or in a function."""
+    inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _dotted(node: ast.expr) -> str:
+    """triton.language, as it is written; "" for what is no such name."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else ""

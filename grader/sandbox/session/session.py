@@ -113,7 +113,7 @@ class _Session:
         rules = HostRules(AddressMap())
         stage = "import"
         try:
-            reading.refuse_names(self._source, self._forbidden)
+            reading.refuse_names(self._source, self._code, self._forbidden)
             with rules.in_force():
                 module = reading.load(self._source, self._code)
             stage = "entry"
