@@ -129,6 +129,8 @@ class Inquiry:
         if stale is not None:
             return Diagnosed(diagnosis=dataclasses.replace(stale[0], detail=_detail(self._failed)), facts=stale[1:])
         found = self._diagnosis(answered, origins)
+        if found is None and repair is None:
+            found = self._two_bugs(answered)
         if found is None:
             found = self._with_lacking(self._facts_alone(answered, origins))
             found = dataclasses.replace(found, detail=_detail(self._wrong))
@@ -229,8 +231,18 @@ class Inquiry:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
         if lost := few_bits(wrong):
             return lost
-        two = self._suspects.pair(_asked(answered)) if not misread and not self._suspects.left(()) else None
-        return None if two is None else Diagnosis(name=two[0], sentence=two[1])
+        return None
+
+    def _two_bugs(self, answered: Sequence[AskedQuestion]) -> Diagnosis | None:
+        """Two at once, where nothing names one; None where no two explain it. Takes seconds."""
+        wrong = self._answered_wrong
+        misread = any(reading.alone for reading in telling(answered))
+        if misread or all(finding.verdict is Verdict.NOT_WRITTEN for finding in wrong) or self._suspects.left(()):
+            return None
+        two = self._suspects.pair(_asked(answered))
+        if two is None:
+            return None
+        return dataclasses.replace(self._with_lacking(Diagnosis(name=two[0], sentence=two[1])), detail=_detail(wrong))
 
     def _facts_alone(self, answered: Sequence[AskedQuestion], origins: Sequence[Origin]) -> Diagnosis:
         """What was measured, the worst first, where nothing names the bug."""
