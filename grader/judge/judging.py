@@ -30,6 +30,14 @@ def judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     return told(_judge(lab, prepared, outcome))
 
 
+def _over(outcome: Outcome) -> str:
+    """Which time was over, and what mostly takes so long."""
+    if outcome.compiled:
+        return f"{outcome.limit_s:g} s of compiling; does a function call itself, or is a long loop unrolled?"
+    each = "for all cases together" if outcome.of_all else "a case"
+    return f"{outcome.limit_s:g} s {each}; does a loop's counter move?"
+
+
 def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.fault is not None:
         verdict, own = explain(outcome.fault)
@@ -38,8 +46,7 @@ def _judge(lab: Lab, prepared: PreparedCase, outcome: Outcome) -> Finding:
     if outcome.ending is not None:
         verdict = VERDICT_OF_ENDING[outcome.ending.reason]
         timed_out = verdict is Verdict.TIME_LIMIT
-        each = "for all cases together" if outcome.of_all else "a case"
-        told = f"{outcome.limit_s:g} s {each}; does a loop's counter move?" if timed_out else outcome.ending.detail
+        told = _over(outcome) if timed_out else outcome.ending.detail
         detail = f" ({clean(told, 120).rstrip('.')})" if told else ""
         own = Diagnosis(sentence=f"{verdict.sentence.rstrip('.')}{detail}.", name=str(verdict))
         return Finding(prepared=prepared, verdict=verdict, own=own)

@@ -34,7 +34,8 @@ class Outcome:
     """How one case ended: with answers (`snapshots`, `done`), with a fault, or with the session (`ending`).
 
     `snapshots` holds one for each configuration that was run; `changed` names inputs that are not as they were lent;
-    `limit_s` is the time that it was given, or, where `of_all`, that all cases together were given, which was over.
+    `limit_s` is the time that it was given, or, where `of_all`, that all cases together were given, which was over;
+    `compiled`: for the compiler, which takes no case.
     """
 
     snapshots: tuple[Snapshot, ...] = ()
@@ -45,6 +46,7 @@ class Outcome:
     duration_ms: float = 0.0
     limit_s: float = CASE_LIMIT_S
     of_all: bool = False
+    compiled: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

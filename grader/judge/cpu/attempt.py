@@ -69,7 +69,7 @@ class CpuAttempt(Attempt):
 
         Where the kernel only asks for more than a block can have, it is the largest case alone that is not right.
         """
-        outcome = Outcome(fault=recorded.fault, ending=recorded.ending, limit_s=self._lab.cpu_limit_s)
+        outcome = Outcome(fault=recorded.fault, ending=recorded.ending, limit_s=self._lab.cpu_limit_s, compiled=True)
         record = recorded.record
         if record is not None:
             execution.anatomy = spared("anatomy", lambda: anatomy_of(record), ())

@@ -43,6 +43,8 @@ _FACTORIES: dict[Any, Any] = {
     aten.full_like.default: "value",
     aten.new_full.default: "value",
 }
+# Where nobody says where, on the CPU.
+_MAKERS = frozenset((torch.empty, torch.zeros, torch.ones, torch.full, torch.empty_strided))
 _FILL_ARGUMENT = {aten.full.default: 1, aten.full_like.default: 1, aten.new_full.default: 2}
 _FILLS = {aten.zero_.default, aten.fill_.Scalar}
 
@@ -189,14 +191,23 @@ class _FunctionRules(TorchFunctionMode):
             raise self._rules.refuse_read(_readable(func))
         if func is torch.Tensor.cuda:
             return args[0]
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
         if func is torch.tensor or func is torch.as_tensor:
             raise self._rules.refuse(f"{_readable(func)} is not allowed here: pass numbers to the kernel as arguments.")
-        kwargs = {key: _on_cpu(value) if key == "device" else value for key, value in (kwargs or {}).items()}
+        kwargs = kwargs or {}
+        where = kwargs.get("device")
         self._rules.api_name = _readable(func)
         try:
-            return func(*map(_on_cpu, args), **kwargs)
+            made = func(
+                *map(_on_cpu, args), **{**kwargs, "device": _on_cpu(where, alone=True)} if "device" in kwargs else kwargs
+            )
         finally:
             self._rules.api_name = ""
+        if func in _MAKERS and made.numel() and _on_host(_default_device() if where is None else where):
+            text = "makes a tensor on the CPU here, where no kernel reaches it: say device=x.device, of a tensor that you got."
+            raise self._rules.refuse(f"{_readable(func)} {text}")
+        return made
 
 
 class _DispatchRules(TorchDispatchMode):
@@ -255,10 +266,21 @@ def _takes_device(func: Any) -> bool:
     return any(argument.name == "device" for argument in func._schema.arguments)
 
 
-def _on_cpu(value: Any) -> Any:
+def _default_device() -> Any:
+    """Where torch makes what nobody gives a place; `torch.get_default_device` would make a tensor to find out."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return "cpu" if context is None else context.device
+
+
+def _on_host(device: Any) -> bool:
+    return type(device) is not int and torch.device(device).type == "cpu"  # a number is a GPU's
+
+
+def _on_cpu(value: Any, *, alone: bool = False) -> Any:
+    """An argument as it is; a GPU as the CPU. `alone`: it is a device, whatever it is."""
     if isinstance(value, str) and value.startswith("cuda"):
         return "cpu"
-    if isinstance(value, torch.device) and value.type == "cuda":
+    if (isinstance(value, torch.device) and value.type == "cuda") or (alone and type(value) is int):
         return torch.device("cpu")
     return value
 

@@ -35,12 +35,12 @@ from grader.sandbox.interpret import (
     block_types,
     libdevice,
     line_book,
-    loops,
     number_formats,
     origin_book,
     reductions,
     rewriting,
     watched_memory,
+    words,
 )
 from grader.sandbox.interpret import launches as interpreted_launches
 from grader.sandbox.protocol import LentCase
@@ -53,7 +53,7 @@ def warm_up() -> None:
     """
     _install()
     with current_case.running(HostRules(AddressMap()), interpreted_launches.Plan(AccessBook(own_line))):
-        cells = torch.ones(2)
+        cells = torch.ones(2, device="cuda")
         _warm_kernel[(1,)](cells, torch.empty_like(cells), 1.0)
 
 
@@ -185,7 +185,7 @@ def _install() -> None:
     number_formats.install(stock.InterpreterBuilder)
     reductions.install()
     patch_language_for_good()
-    loops.install()
+    words.install()
     rewriting.install()
     _explain_what_cannot_run()
     watched_memory.install()

@@ -18,7 +18,7 @@ from grader.sandbox.case.access_book import AccessBook
 from grader.sandbox.case.address_map import Region
 from grader.sandbox.interpret import programs, tuning, watched_memory
 from grader.sandbox.interpret.warmed import WarmedKernel
-from grader.sandbox.record.gpus import GRID_LIMITS
+from grader.sandbox.record.gpus import launched
 
 _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)  # what a launch may say besides the kernel's own arguments
 
@@ -57,13 +57,16 @@ def _launch(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Wa
     arguments = bound.arguments
     for hook in self.pre_run_hooks:
         hook(*args, **kwargs)
-    dimensions = _grid(grid(arguments) if callable(grid) else grid)
+    dimensions = launched(grid(arguments) if callable(grid) else grid)
     constexprs = _constexprs(self.fn, tuple(self.arg_names))
     values = {name: value if name in constexprs else _argument(name, value) for name, value in arguments.items()}
     if 0 in dimensions:
         return None
     plan = current_case.plan()
-    programs.run_programs(programs.Programs(self.rewrite(), values, dimensions, plan.book, plan.order))
+    body = self.rewrite()
+    if inspect.isgeneratorfunction(body):
+        raise TypeError("unsupported AST node type: Yield")  # as the compiler says: its call runs no line of it
+    programs.run_programs(programs.Programs(body, values, dimensions, plan.book, plan.order))
     return None
 
 
@@ -81,15 +84,6 @@ def _call_device_function(self: Any, *args: Any, **kwargs: Any) -> Any:
     if not programs.is_running():
         raise RuntimeError("Cannot call @triton.jit'd outside of the scope of a kernel")
     return self.rewrite()(*args, **kwargs)
-
-
-def _grid(grid: Any) -> tuple[int, int, int]:
-    grid = tuple(int(size) for size in (grid if isinstance(grid, (tuple, list)) else (grid,)))
-    if not 1 <= len(grid) <= 3:
-        raise ValueError(f"grid={grid} must have one to three numbers")
-    if any(size < 0 or size > limit for size, limit in zip(grid, GRID_LIMITS, strict=False)):
-        raise ValueError(f"grid={grid} is not possible on a GPU: the most is {GRID_LIMITS}")
-    return grid + (1,) * (3 - len(grid))
 
 
 def _argument(name: str, value: Any) -> Any:

@@ -21,6 +21,11 @@ def run(self: Autotuner, *args: Any, **kwargs: Any) -> Any:
     """Instead of Autotuner.run."""
     self.nargs = dict(zip(self.arg_names, args, strict=False))
     configs = list(self.prune_configs(kwargs)) if len(self.configs) > 1 else list(self.configs)
+    twice = sorted(kwargs.keys() & {name for config in configs for name in config.kwargs})
+    if twice:
+        raise ValueError(
+            f"Conflicting meta-parameters: {', '.join(twice)}. Make sure that you don't re-define auto-tuned symbols."
+        )
     plan = current_case.plan()
     plan.book.configurations = max(plan.book.configurations, len(configs))
     if plan.in_turn and len(configs) > 1:

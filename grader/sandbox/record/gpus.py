@@ -8,10 +8,30 @@ L2 of the named product from its data sheet.
 from __future__ import annotations
 
 import dataclasses
+import operator
 
 GRID_LIMITS = (2**31 - 1, 65535, 65535)  # blocks of a launch along each axis, on all of them
 KIB = 1024
 GIB = 1 << 30
+
+
+def launched(grid: object) -> tuple[int, int, int]:
+    """The programs of a launch along three axes.
+
+    Raises:
+        ValueError: `grid` is not one to three whole numbers (tuple or list), none negative, that a GPU takes.
+    """
+    try:
+        numbers = tuple(operator.index(size) for size in grid) if isinstance(grid, tuple | list) else ()
+    except TypeError:
+        numbers = ()
+    if not 1 <= len(numbers) <= 3 or min(numbers) < 0:
+        what = "a tuple of one to three whole numbers, none below zero: triton.cdiv and // make some, / does not"
+        raise ValueError(f"grid={grid!r:.60} is no grid, which is {what}")
+    if any(size > limit for size, limit in zip(numbers, GRID_LIMITS, strict=False)):
+        raise ValueError(f"grid={numbers} is not possible on a GPU: the most is {GRID_LIMITS}")
+    x, y, z = numbers + (1,) * (3 - len(numbers))
+    return x, y, z
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

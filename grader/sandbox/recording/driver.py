@@ -14,7 +14,7 @@ from grader.sandbox.case import current_case
 from grader.sandbox.record import format as record
 from grader.sandbox.record.commands import Binary, Launch, Parameter, Pointer, Scalar, TensorMap
 from grader.sandbox.record.cubin import facts
-from grader.sandbox.record.gpus import GRID_LIMITS
+from grader.sandbox.record.gpus import launched
 from grader.sandbox.recording.launch_book import pattern_of
 
 _INTEGERS = {"i8": "<b", "i16": "<h", "i32": "<i", "i64": "<q", "u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q"}
@@ -58,10 +58,8 @@ class Launcher:
         self._metadata = metadata
 
     def __call__(self, *arguments: Any) -> None:
-        grid, function, values = arguments[:3], arguments[4], arguments[9:]  # between: stream, packed metadata, hooks
-        grid = tuple(int(size) for size in grid)
-        if any(size < 0 or size > limit for size, limit in zip(grid, GRID_LIMITS, strict=True)):
-            raise ValueError(f"grid={grid} is not possible on a GPU: the most is {GRID_LIMITS}")
+        function, values = arguments[4], arguments[9:]  # between: stream, packed metadata, hooks
+        grid = launched(arguments[:3])
         if 0 in grid:
             return
         metadata = self._metadata

@@ -11,7 +11,7 @@ from pathlib import Path
 from re import _constants as op
 from re import _parser as parser
 
-from grader.judge.diagnosis import messages
+from grader.judge.diagnosis import errors, messages
 from tabs.labs import explained
 
 ROOT = Path(__file__).parents[4]
@@ -21,7 +21,7 @@ TEXT_SIZE = 64 * 1024
 METHODS = ("match", "search", "fullmatch", "sub", "split", "findall", "finditer")
 # Patterns that a call does not spell out: what they are, and what their text is put through first.
 SPELT_ELSEWHERE = {
-    ("grader/judge/diagnosis/messages.py", "rule.pattern"): ([rule.pattern for rule in messages.RULES], messages.legible),
+    ("grader/judge/diagnosis/messages.py", "rule.pattern"): ([rule.pattern for rule in errors.RULES], messages.legible),
     ("tabs/labs/explained.py", "place.names"): ([place.names for place in explained.PLACES], str),
 }
 
