@@ -6,8 +6,10 @@ import ast
 import inspect
 import io
 import linecache
+import re
 import sys
 import types
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -47,7 +49,7 @@ def parse(source: str) -> types.CodeType:
             warnings.simplefilter("ignore")
             return compile(source, FILENAME, "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise BadSyntax(_pasted(source) or error.msg or "invalid syntax", error.lineno) from error
+        raise BadSyntax(_pasted(source, error) or error.msg or "invalid syntax", error.lineno) from error
     except (RecursionError, MemoryError) as error:
         raise BadSyntax("the file is nested too deeply to be read") from error
     except (ValueError, OverflowError) as error:
@@ -68,14 +70,40 @@ _AROUND = (
 )
 
 
-def _pasted(source: str) -> str:
-    """Where a text that is no Python is Python with something around it: what; "" elsewhere."""
+# Characters that text programs put where another is meant, and are not told apart by Unicode's compatible forms.
+_MEANT = dict(zip("“”„«»‘’‚−–—‐×÷≤≥≠", ('"',) * 5 + ("'",) * 3 + ("-",) * 4 + ("*", "/", "<=", ">=", "!="), strict=True))
+
+
+def _pasted(source: str, error: SyntaxError) -> str:
+    """Where a text that is no Python is Python with something around or in it: what; "" elsewhere."""
     lines = [line.strip() for line in source.splitlines() if line.strip()]
     if not lines:
         return ""
     if len(lines) > 2 and all(line.split(maxsplit=1)[0].rstrip(".:|").isdecimal() for line in lines):
         return "the numbers of its lines were pasted with it"
-    return next((what for beginning, what in _AROUND if lines[0].startswith(beginning)), "")
+    if len(lines) > 2 and all(line.startswith("+") for line in lines):
+        return "the + of a patch's lines were pasted with it"
+    around = next((what for beginning, what in _AROUND if lines[0].startswith(beginning)), "")
+    stands = re.match(r"\s*(?:!|%%?)(?=[a-z])", error.text or "")
+    if not around and stands and error.offset and error.offset <= stands.end():
+        return "a notebook's command stands in it; leave that line out"
+    return around or _stranger(source, error.msg or "")
+
+
+def _stranger(source: str, message: str) -> str:
+    """Which character Python stumbled over, where it looks like one that it reads, or like nothing; "" elsewhere."""
+    found = re.match(r"invalid (?:non-printable )?character .*U\+([0-9A-F]{4,6})", message)
+    if found is None:
+        return ""
+    character = chr(int(found[1], 16))
+    count = source.count(character)
+    many = f", {count} times in the file" if count > 1 else ""
+    meant = _MEANT.get(character) or unicodedata.normalize("NFKC", character)
+    if unicodedata.category(character) in ("Cf", "Cc"):
+        return f"U+{found[1]}, a character that is not seen, stands there{many}; type the line anew"
+    if not meant.strip():
+        return f"U+{found[1]}, a blank of web pages and text programs, stands where a plain one must{many}"
+    return f"{character} (U+{found[1]}) stands where {meant} must{many}" if meant.isascii() else ""
 
 
 def refuse_names(source: str, forbidden: tuple[str, ...]) -> None:
