@@ -75,14 +75,14 @@ class Desk:
     ) -> str:
         """Hand a source in, from whatever door. Returns the attempt's id.
 
-        `length`: of the text in the editor in characters; the page sends only the beginning of one that is far too long.
+        `length`: in characters, of a text far too long to be sent, of which the page sends only the beginning; else 0 or None.
 
         Raises:
             Refusal: the course did not take it.
         """
         text = source if isinstance(source, str) else ""
         with refusals():
-            if length is not None and length > len(text):
+            if length:
                 raise NotGradable(
                     f"The source is {length:,} characters long; at most {SOURCE_LIMIT_BYTES:,} bytes (64 KiB) are taken."
                 )

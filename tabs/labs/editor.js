@@ -209,6 +209,17 @@
     editor.focus();
   };
 
+  // ---- The same draft in another window: what is typed there stands here, as long as the reader is there and not here.
+  window.addEventListener("storage", ({ key, newValue }) => {
+    const editor = view();
+    if (!editor || newValue === null || key !== `attention-labs-draft:${window.labOnDesk}` || editor.hasFocus) return;
+    const now = editor.state.doc.toString(), most = Math.min(now.length, newValue.length);
+    let from = 0, back = 0; // what is alike at both ends stays, and with it the caret
+    while (from < most && now[from] === newValue[from]) from++;
+    while (back < most - from && now.at(-1 - back) === newValue.at(-1 - back)) back++;
+    if (now !== newValue) editor.dispatch({ changes: { from, to: now.length - back, insert: newValue.slice(from, newValue.length - back) } });
+  });
+
   // ---- Colours, of every editor on the page: the classes that each of its own styles gives to a kind of word.
   const coloured = new WeakSet(); // configurations, and the styles in them
   const colour = (config) => {

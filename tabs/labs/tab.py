@@ -57,7 +57,7 @@ class _Parts:
     spec: gr.Markdown
     code: gr.Code
     starter: gr.Textbox
-    length: gr.Number  # of the code in characters, told by the browser
+    length: gr.Number  # of a code that is far too long, in characters, told by the browser
     prediction: gr.Textbox
     check: gr.Button
     submit: gr.Button

@@ -180,8 +180,8 @@ element.addEventListener("change", ({ target }) => {
 
 // cut what is far too long
 (token, lab, code, length, ...rest) => {
-  const text = code ?? "";
-  return [token, lab, text.length > 200000 ? text.slice(0, 1) : text, text.length, ...rest];
+  const text = code ?? "", far = text.length > 200000; // a browser counts an emoji twice, so a length is told of what is cut alone
+  return [token, lab, far ? text.slice(0, 1) : text, far ? text.length : 0, ...rest];
 }
 
 // take a file away

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import reports
-from driving import paste
+from driving import paste, text_of
 from playwright.sync_api import Page, expect
 
 import labs
@@ -79,6 +79,31 @@ def test_a_reload_loses_neither_draft_nor_attempt(open_page, course):
     expect(page.locator("#state .verdict")).to_contain_text("Passed")
 
 
+def test_two_windows_hold_one_draft(open_page, course):
+    """What is typed in one stands in the other, whose caret stays; whoever goes on there loses nothing of it."""
+    one = open_page(LAB)
+    expect(one.locator("#state .state")).to_be_visible()
+    paste(one, "begin\nend")
+    other = one.context.new_page()
+    other.goto(one.url)
+    expect(other.locator("#editor")).to_contain_text("begin")
+    other.locator("#editor .cm-content").click()
+    other.keyboard.press("Control+End")
+    other.locator("#prediction input, #prediction textarea").focus()
+    one.locator("#editor .cm-content").click()
+    one.keyboard.press("Control+Home")
+    one.keyboard.press("End")
+    one.keyboard.type("\nfrom one")
+
+    expect(other.locator("#editor")).to_contain_text("from one")
+    one.locator("#prediction input, #prediction textarea").focus()
+    other.locator("#editor .cm-content").focus()
+    other.keyboard.type(", from the other")
+
+    expect(one.locator("#editor")).to_contain_text("end, from the other")
+    assert text_of(one) == text_of(other) == "begin\nfrom one\nend, from the other"
+
+
 def test_each_lab_keeps_its_own_draft(open_page, course):
     other = "lab05_flash_attention"
     page = open_page(LAB)
@@ -141,6 +166,19 @@ def test_a_source_that_cannot_be_graded_is_one_sentence(open_page, course, text)
     expect(page.locator("#state")).to_contain_text("Not taken")
     expect(page.locator("#state")).to_contain_text("1,800,000 characters long" if len(text) > 100 else "empty")
     assert len(course.attempts) == before
+
+
+@pytest.mark.parametrize("around", ["# 🚀\n{}", "{}# 𝛼 = exp(m − m′), 每一行 👩‍🔬\n"])
+def test_a_file_with_characters_that_a_browser_counts_twice_is_taken(open_page, course, around):
+    page = open_page(LAB)
+    expect(page.locator("#state .state")).to_be_visible()
+    source = around.format(labs.load("lab02_safe_softmax").solution)
+    paste(page, source)
+
+    page.click("#check")
+
+    expect(page.locator("#state [data-live]")).to_be_visible()
+    assert course.sources[course.newest] == source
 
 
 def test_a_prediction_that_is_no_number(open_page, course):

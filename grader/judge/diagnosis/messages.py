@@ -93,7 +93,7 @@ def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
         text = _with_remedy(fault.text) if fault.stage == "bounds" else fault.text
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
     if fault.stage == "syntax":
-        text = f"Python cannot read the file: {_one_line(fault.text)}."
+        text = _closed(f"Python cannot read the file: {_one_line(fault.text)}")
         return verdict, Diagnosis(sentence=_with_line(text, fault.line), name="syntax", line=fault.line)
     searched = legible(f"{fault.error_type}: {fault.text}\n{fault.raw}")
     for rule in RULES:
@@ -102,10 +102,10 @@ def _explain(fault: Fault) -> tuple[Verdict, Diagnosis]:
             groups = [group for group in found.groups() if group is not None]
             sentence = rule.sentence.format(*groups, *[""] * 4)
             if rule.name == "not_implemented" and fault.text:
-                sentence = _one_line(fault.text).rstrip(".") + "."
+                sentence = _closed(_one_line(fault.text))
             diagnosis = Diagnosis(sentence=_with_line(sentence, fault.line), name=rule.name, line=fault.line)
             return rule.verdict or verdict, diagnosis
-    text = f"{fault.error_type}: {_one_line(fault.text)}".rstrip(": .") + "."
+    text = _closed(f"{fault.error_type}: {_one_line(fault.text)}".rstrip(": "))
     return verdict, Diagnosis(sentence=_with_line(text, fault.line), name=fault.stage, line=fault.line)
 
 
@@ -126,6 +126,11 @@ def _one_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = lines[-1] if lines else ""
     return line if len(line) <= 240 else line[:239] + "…"
+
+
+def _closed(text: str) -> str:
+    """With a full stop, unless it ends as a sentence does: Python asks "perhaps you meant '=='?"."""
+    return text if text.endswith((".", "?", "!", "…")) else text + "."
 
 
 def _with_line(sentence: str, line: int | None) -> str:

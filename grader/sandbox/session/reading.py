@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import io
-import keyword
 import linecache
 import sys
 import types
@@ -17,6 +16,7 @@ from triton.runtime.jit import KernelInterface
 
 from grader.sandbox.case.refusals import Refused
 from grader.sandbox.session.culprit import FILENAME
+from grader.sandbox.session.pasted import pasted
 
 MODULE_NAME = "submission"
 
@@ -48,74 +48,12 @@ def parse(source: str) -> types.CodeType:
             warnings.simplefilter("ignore")
             return compile(source, FILENAME, "exec", dont_inherit=True)
     except SyntaxError as error:
-        what, line = _pasted(source, error.lineno)
+        what, line = pasted(source, error)
         raise BadSyntax(what or error.msg or "invalid syntax", line) from error
     except (RecursionError, MemoryError) as error:
         raise BadSyntax("the file is nested too deeply to be read") from error
     except (ValueError, OverflowError) as error:
         raise BadSyntax(str(error)) from error
-
-
-# How a line begins, or what stands in it, that is no Python, and where it comes from; a file's first such line is told.
-_AROUND = (
-    ("```", "the fence ``` of a Markdown text was pasted with it; copy the code alone"),
-    ("~~~", "the fence ~~~ of a Markdown text was pasted with it; copy the code alone"),
-    (">>> ", "the prompts >>> of a Python session were pasted with it"),
-    ("In [", "the prompts In [1]: of a notebook were pasted with it"),
-    ("diff --git", "this is a patch; hand in the whole file"),
-    ("@@ ", "this is a patch; hand in the whole file"),
-    ("%%", "a notebook's %%magic stands before it; leave that line out"),
-    ("<<<<<<< ", "the marks of a merge that was not resolved stand in it"),
-    ("#include", "this is C++; the labs take Python, with kernels in Triton"),
-    ("__global__", "this is CUDA C++; the labs take Python, with kernels in Triton"),
-    ("Traceback (most recent", "this is what Python says of an error; hand in the file itself"),
-    ("!", "a notebook's !command stands in it; leave that line out"),
-    ("pip install", "a command of a shell stands in it; leave that line out"),
-    ("$ ", "a command of a shell stands in it; leave that line out"),
-)
-_BEGINNINGS = (
-    ("<", "this is a web page; copy the code alone"),
-    ("{", "this is a notebook or JSON; copy the code alone"),
-)  # of a whole text: in the middle of a file they are ordinary
-_LETTERS = (
-    ("“”„‟«»", 'typographic quotes stand in it, where Python has "'),
-    ("‘’‚‛", "typographic quotes stand in it, where Python has '"),
-    ("–—−", "a typographic dash stands in it, where Python has -"),
-    ("\u00a0\u2007\u202f\u3000", "a space that is none of Python's stands in it: type it anew"),
-    ("\u200b\u200c\u200d\u2060\ufeff", "a letter without width stands in it: type the line anew"),
-    ("，；：（）【】", "a wide comma, colon or bracket stands in it, where Python has the plain one"),
-)
-_OF_CODE = frozenset("=()[]{}<>@#\\")  # hardly a line of code has none of these
-_ENTITIES = ("&lt;", "&gt;", "&amp;", "&quot;")
-
-
-def _pasted(source: str, line: int | None) -> tuple[str, int | None]:
-    """Where a text that is no Python is Python with something around it: what, and on which line; "" elsewhere.
-
-    Args:
-        line: on which Python stopped.
-    """
-    lines = source.splitlines()
-    written = [(number, text.strip()) for number, text in enumerate(lines, 1) if text.strip()]
-    if not written:
-        return "", line
-    if len(written) > 2 and all(text.split(maxsplit=1)[0].rstrip(".:|").isdecimal() for _, text in written):
-        return "the numbers of its lines were pasted with it", line
-    for number, text in written:
-        for beginning, what in _AROUND:
-            if text.startswith(beginning) and (line is None or beginning != "!" or number == line):
-                return what, number
-    for beginning, what in _BEGINNINGS:
-        if written[0][1].startswith(beginning):
-            return what, line
-    there = lines[line - 1] if line is not None and 0 < line <= len(lines) else ""
-    if any(entity in there for entity in _ENTITIES):
-        return "the signs of a web page stand in it (&lt; for <); copy the code from its text", line
-    if any(text[:1] in "+-" for text in lines if text) and all(text[:1] in "+- " for text in lines if text):
-        return "this is a patch; hand in the whole file", line
-    if len(there.split()) > 2 and not _OF_CODE.intersection(there) and there.split()[0] not in keyword.kwlist:
-        return "a sentence stands there, and no Python; copy the code alone", line
-    return next((what for letters, what in _LETTERS if any(letter in there for letter in letters)), ""), line
 
 
 def refuse_names(source: str, code: types.CodeType, forbidden: tuple[str, ...]) -> None:
