@@ -18,7 +18,7 @@ Read in the order of the chapter:
     decode_fp8.py                decoding over an FP8 cache
     decode_nvfp4.py              decoding over a 4-bit cache
     decode_paged.py              decoding over a cache in pages
-    decode_hopper.py             the last three on Hopper, from memory straight to the matrix instruction
+    decode_hopper.py             the last three on Hopper, from memory straight to the matrix instruction; and short caches
     decode_hopper_operands.py    which number of a cache is whose part of an operand, and how it is unpacked
 
 What they share, and who runs them:
@@ -28,6 +28,8 @@ What they share, and who runs them:
     online_softmax.py            a tile of scores into the running maximum and sum
     split_kv.py                  a cache over several programs, and their merge (workspace: what every decode allocates)
     split_kv_hopper.py           the same merge in Gluon
+    cluster.py                   where the programs of a cluster tell one another what they found
+    decode_cluster.py            the same merge there
     dispatch.py                  which kernel and which block sizes run on which device, and why
     measure.py                   the time of a call
     rivals.py                    what the kernels are measured beside

@@ -55,6 +55,7 @@ SMALL_CACHES = {(1, 1024): 8.0, (4, 1024): 10.0}  # batch, tokens -> most us
 QUANTISED_TARGETS = {  # format, batch, tokens -> least ratio to our bf16
     ("FP8", 32, 16384): 1.95, ("FP8", 1, 65536): 1.80, ("FP8", 32, 4096): None,
     ("NVFP4", 32, 16384): 2.9, ("NVFP4", 1, 65536): 2.3, ("NVFP4", 32, 4096): None,
+    ("FP8", 1, 1024): None, ("NVFP4", 1, 1024): None, ("FP8", 1, 4096): None, ("NVFP4", 1, 4096): None,
 }  # fmt: skip
 PAGED_TARGETS = {(32, 4096): 0.98, (32, 16384): 0.99, (1, 65536): 0.98}
 SOFTMAX_TARGETS = {1024: 0.97, 4096: 0.97, 16384: 0.97, 32768: 0.97, 65536: 0.98, 131072: 0.97, 262144: 0.95}

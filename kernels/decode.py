@@ -127,7 +127,7 @@ def decode_attention(
     *,
     softmax_scale: float | None = None,
     check_kv_len: bool = True,
-    plan: DecodePlan | None = None,
+    plan: DecodePlan | HopperDecodePlan | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention of one query per sequence over a cache, in one launch.
 
@@ -141,7 +141,7 @@ def decode_attention(
         kv_len: [batch], int32.
         check_kv_len: look at the values of kv_len, for which a GPU must be waited on. Without, lengths are clamped to
             0 .. seqlen_kv; a CUDA graph can only be captured without.
-        plan: block sizes and splits; default: what ``kernels.dispatch.decode_plan`` says.
+        plan: block sizes and splits; default: what ``kernels.dispatch`` says.
 
     Returns:
         out: like query, contiguous. Products, sums and softmax in float32; probabilities are rounded to the value's dtype.
@@ -161,7 +161,11 @@ def decode_attention(
         (batch, num_heads_kv, seqlen_kv, head_dim), "[batch, num_heads_kv, seqlen_kv, head_dim]", key=key, value=value
     )
     softmax_scale = check_decode(query, num_heads_kv, seqlen_kv, kv_len, softmax_scale, check_kv_len)
-    plan = plan or decode_plan(query.device, "half", batch * num_heads_kv, seqlen_kv, head_dim, interpreting=interpreting())
+    plan = chosen_plan(plan, "half", query, num_heads_kv, seqlen_kv, key, value)
+    if isinstance(plan, HopperDecodePlan):
+        from kernels.decode_hopper import launch  # Gluon is loaded only where it runs
+
+        return launch(query, key, value, kv_len, softmax_scale * LOG2_E, plan)
     out, lse, *partial = workspace(query, num_heads_kv, plan.num_kv_splits)
     if out.numel():
         group_size = num_heads_q // num_heads_kv
@@ -220,7 +224,8 @@ def chosen_plan(
             return plan
         if given:
             raise ValueError(
-                f"plan: decode_hopper takes head_dim 128, groups of at most 8, whole words and whole pages; not {plan}"
+                "plan: decode_hopper takes head_dim 128, groups of at most 8, whole words, whole pages, what fits a cluster; "
+                f"not {plan}"
             )
         plan = None
     return plan or decode_plan(

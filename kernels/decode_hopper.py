@@ -5,6 +5,8 @@ product. The products are transposed (scores^T = key @ query^T, out^T = value^T 
 instruction's 8 columns and not its 16 rows, and each thread loads exactly the numbers that its part of the operand holds
 (``decode_hopper_operands``): no shared memory, no barrier and one exchange between threads in the loop. Each warp has tokens,
 maximum, sum and accumulator of its own; a program's warps are merged once, at the end, then the splits (``split_kv_hopper``).
+A few short caches, where all is latency, are not split: a cluster of programs shares each (``decode_cluster``), asks for all of
+its keys and values at once, before kv_len is known, and merges what it found in shared memory.
 
 How far ahead loads are issued is a matter of registers: the keys of the next tile always, its values too where they are NVFP4.
 Works in base 2.
@@ -15,26 +17,33 @@ import triton
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 
+from kernels.cluster import prepare
+from kernels.decode_cluster import exchange_bytes, merge_and_store
 from kernels.decode_hopper_operands import (
     columns,
     first_tokens,
     first_value_layout,
     in_order,
+    key_layout,
     key_tokens,
     load_keys,
     load_values,
+    merge_layout,
+    mma_layout,
     probs_operand,
     query_columns,
     scores_of,
+    shared_layout,
     times_values,
     value_layout,
     value_tokens,
 )
 from kernels.dispatch import HopperDecodePlan
 from kernels.split_kv import workspace
-from kernels.split_kv_hopper import LN_2, inverse_and_lse, merge_when_last, store_rows
+from kernels.split_kv_hopper import LN_2, barrier, inverse_and_lse, merge_when_last, store_rows
 
 HEADS = gl.constexpr(8)  # columns of the matrix instruction, and the largest group
+CLUSTER_REGISTERS = 224  # a thread, where all of its keys and values are asked for at once; the assembler would take fewer
 TYPES = {torch.float16: gl.float16, torch.bfloat16: gl.bfloat16}
 
 
@@ -137,6 +146,48 @@ def _masked(ptr, token, row, column, first, kv_len, STRIDE: gl.constexpr):
     return gl.load(ptr + (row * STRIDE + column), mask=(first + token < kv_len).broadcast_to(SHAPE), other=0)
 
 
+@gluon.jit
+def _cut_tile(
+    key_ptr, key_scale_ptr, value_ptr, value_scale_ptr, first, end,
+    STRIDE_KEY_N: gl.constexpr, STRIDE_KEY_SCALE_N: gl.constexpr,
+    STRIDE_VALUE_N: gl.constexpr, STRIDE_VALUE_SCALE_N: gl.constexpr,
+    PARTS: gl.constexpr, TOKENS: gl.constexpr, WORDS: gl.constexpr, FORMAT: gl.constexpr, PAGED: gl.constexpr,
+    KEYS: gl.constexpr, KEY_SCALES: gl.constexpr, VALUES: gl.constexpr, VALUE_SCALES: gl.constexpr,
+):  # fmt: skip
+    """Words and scales of a tile's keys and values, zero from token ``end`` on. Pointers: to the tile's first token, or, in
+    pages, to that of each warp.
+    """
+    key_token = gl.expand_dims(key_tokens(PARTS, TOKENS, gl.SliceLayout(2, KEYS)), 2)
+    value_token = gl.expand_dims(value_tokens(PARTS, TOKENS, gl.SliceLayout(2, VALUES)), 2)
+    key_row = key_token
+    value_row = value_token
+    if PAGED:
+        key_row = key_token % TOKENS
+        value_row = value_token % TOKENS
+    key = _masked(key_ptr, key_token, key_row, columns(WORDS, KEYS), first, end, STRIDE_KEY_N)
+    column = columns(WORDS, VALUES)
+    one = _masked(value_ptr, value_token, value_row, column, first, end, STRIDE_VALUE_N)
+    other = _masked(value_ptr, value_token + 4, value_row + 4, column, first, end, STRIDE_VALUE_N)
+    key_scale = key
+    scale_one = one
+    scale_other = other
+    if FORMAT == "nvfp4":
+        token = gl.expand_dims(key_tokens(PARTS, TOKENS, gl.SliceLayout(2, KEY_SCALES)), 2)
+        key_scale = _masked(key_scale_ptr, token, token, columns(4, KEY_SCALES), first, end, STRIDE_KEY_SCALE_N)
+        token = gl.expand_dims(value_tokens(PARTS, TOKENS, gl.SliceLayout(2, VALUE_SCALES)), 2)
+        column = columns(8, VALUE_SCALES)
+        scale_one = _masked(value_scale_ptr, token, token, column, first, end, STRIDE_VALUE_SCALE_N)
+        scale_other = _masked(value_scale_ptr, token + 4, token + 4, column, first, end, STRIDE_VALUE_SCALE_N)
+    return key, key_scale, one, other, scale_one, scale_other
+
+
+@gluon.jit
+def _zero_from(words, end, TOKENS: gl.constexpr, STEP: gl.constexpr, LAYOUT: gl.constexpr):
+    """Words of values, of token STEP and so on of every eight, zero from token ``end`` on."""
+    token = gl.expand_dims(value_tokens(words.shape[0], TOKENS, gl.SliceLayout(2, LAYOUT)), 2) + STEP
+    return gl.where((token < end).broadcast_to(words.shape), words, 0)
+
+
 @gluon.jit(do_not_specialize=["num_kv_splits"])  # one binary for any number of splits
 def _decode_hopper_kernel(
     query_ptr, key_ptr, key_scale_ptr, key_unit_ptr, value_ptr, value_scale_ptr, value_unit_ptr, table_ptr, kv_len_ptr,
@@ -149,27 +200,33 @@ def _decode_hopper_kernel(
     STRIDE_VALUE_N: gl.constexpr, STRIDE_VALUE_SCALE_N: gl.constexpr,
     GROUP_SIZE: gl.constexpr, GROUP_MERGE: gl.constexpr, HEAD_DIM: gl.constexpr, TOKENS: gl.constexpr, WARPS: gl.constexpr,
     SPLIT: gl.constexpr, FORMAT: gl.constexpr, DTYPE: gl.constexpr, PAGE_SIZE: gl.constexpr,
+    CLUSTER: gl.constexpr, PREPARE: gl.constexpr,
 ):  # fmt: skip
     """One program = one split of the keys of one kv head of one sequence. Grid: (num_kv_splits, num_heads_kv, batch).
+
+    Or a cluster of programs = all keys of a kv head of a sequence, which are one tile of all their warps (PARTS of it).
 
     FORMAT: "nvfp4" or "fp8", contiguous; "half", in pages. Strides count words of 32 bits, those of NVFP4's key scales int16.
     key_unit, value_unit: NVFP4's global scales, one a tensor; FP8's scales, one a head.
     """
     WORDS: gl.constexpr = HEAD_DIM // 8 if FORMAT == "nvfp4" else HEAD_DIM // 4 if FORMAT == "fp8" else HEAD_DIM // 2
     PLACES: gl.constexpr = 2 if FORMAT == "half" else 4
-    TILE: gl.constexpr = TOKENS * WARPS
+    PARTS: gl.constexpr = CLUSTER * WARPS
+    TILE: gl.constexpr = TOKENS * PARTS
     # unpacked NVFP4 times its unpacked scale is 2^-14 * 2^7 of what it stands for
     UNIT: gl.constexpr = 128.0 if FORMAT == "nvfp4" else 1.0
     VALUES_AHEAD: gl.constexpr = FORMAT == "nvfp4"  # FP8's are too many registers: as fast without
-    MMA: gl.constexpr = gl.NVMMADistributedLayout(version=[2, 0], warps_per_cta=[WARPS, 1, 1], instr_shape=[1, 16, 8])
+    MMA: gl.constexpr = mma_layout(WARPS, CLUSTER)
     OPERAND: gl.constexpr = gl.DotOperandLayout(0, MMA, 2)
     QUERY: gl.constexpr = gl.DotOperandLayout(1, MMA, 2)
-    KEYS: gl.constexpr = gl.BlockedLayout([1, 1, 4], [1, 8, 4], [WARPS, 1, 1], [2, 1, 0])
-    KEY_SCALES: gl.constexpr = gl.BlockedLayout([1, 1, 1], [1, 8, 4], [WARPS, 1, 1], [2, 1, 0])
-    FIRST_VALUES: gl.constexpr = first_value_layout(WARPS, WORDS)
-    FIRST_VALUE_SCALES: gl.constexpr = first_value_layout(WARPS, 8)
-    VALUES: gl.constexpr = value_layout(WARPS, TOKENS, WORDS)
-    VALUE_SCALES: gl.constexpr = value_layout(WARPS, TOKENS, 8)
+    FIRST_KEYS: gl.constexpr = key_layout(WARPS, CLUSTER, 8, WORDS)
+    FIRST_KEY_SCALES: gl.constexpr = key_layout(WARPS, CLUSTER, 8, 4)
+    KEYS: gl.constexpr = key_layout(WARPS, CLUSTER, TOKENS, WORDS)
+    KEY_SCALES: gl.constexpr = key_layout(WARPS, CLUSTER, TOKENS, 4)
+    FIRST_VALUES: gl.constexpr = first_value_layout(WARPS, CLUSTER, WORDS)
+    FIRST_VALUE_SCALES: gl.constexpr = first_value_layout(WARPS, CLUSTER, 8)
+    VALUES: gl.constexpr = value_layout(WARPS, CLUSTER, TOKENS, WORDS)
+    VALUE_SCALES: gl.constexpr = value_layout(WARPS, CLUSTER, TOKENS, 8)
 
     head_kv = gl.program_id(1).to(gl.int64)
     batch = gl.program_id(2).to(gl.int64)
@@ -181,6 +238,9 @@ def _decode_hopper_kernel(
     tiles = gl.maximum(stop - start, 0) // TILE
     whole = start + tiles * TILE
 
+    if CLUSTER > 1:
+        start = gl.to_tensor(0)  # known before kv_len is
+        whole = start
     key_ptr += head_kv * stride_key_h
     value_ptr += head_kv * stride_value_h
     SPAN: gl.constexpr = 0 if PAGE_SIZE else TOKENS  # in pages, where a warp's tokens lie comes from the table
@@ -194,30 +254,40 @@ def _decode_hopper_kernel(
         value_scale_ptr += (
             batch * stride_value_scale_b + head_kv * stride_value_scale_h + start.to(gl.int64) * STRIDE_VALUE_SCALE_N
         )
-    # pointers to a tile's first rows: [WARPS, 8, words of a key], [WARPS, 4, words of a value]; of scales likewise
-    rows = gl.expand_dims(first_tokens(WARPS, SPAN, 8, gl.SliceLayout(2, KEYS)), 2)
-    key_ptrs = key_ptr + (rows * STRIDE_KEY_N + columns(WORDS, KEYS))
-    rows = gl.expand_dims(first_tokens(WARPS, SPAN, 4, gl.SliceLayout(2, FIRST_VALUES)), 2)
+    # pointers to a tile's first rows: [PARTS, 8, words of a key], [PARTS, 4, words of a value]; of scales likewise
+    rows = gl.expand_dims(first_tokens(PARTS, SPAN, 8, gl.SliceLayout(2, FIRST_KEYS)), 2)
+    key_ptrs = key_ptr + (rows * STRIDE_KEY_N + columns(WORDS, FIRST_KEYS))
+    rows = gl.expand_dims(first_tokens(PARTS, SPAN, 4, gl.SliceLayout(2, FIRST_VALUES)), 2)
     value_ptrs = value_ptr + (rows * STRIDE_VALUE_N + columns(WORDS, FIRST_VALUES))
     key_scale_ptrs = key_ptrs
     value_scale_ptrs = value_ptrs
     if FORMAT == "nvfp4":
-        rows = gl.expand_dims(first_tokens(WARPS, SPAN, 8, gl.SliceLayout(2, KEY_SCALES)), 2)
-        key_scale_ptrs = key_scale_ptr + (rows * STRIDE_KEY_SCALE_N + columns(4, KEY_SCALES))
-        rows = gl.expand_dims(first_tokens(WARPS, SPAN, 4, gl.SliceLayout(2, FIRST_VALUE_SCALES)), 2)
+        rows = gl.expand_dims(first_tokens(PARTS, SPAN, 8, gl.SliceLayout(2, FIRST_KEY_SCALES)), 2)
+        key_scale_ptrs = key_scale_ptr + (rows * STRIDE_KEY_SCALE_N + columns(4, FIRST_KEY_SCALES))
+        rows = gl.expand_dims(first_tokens(PARTS, SPAN, 4, gl.SliceLayout(2, FIRST_VALUE_SCALES)), 2)
         value_scale_ptrs = value_scale_ptr + (rows * STRIDE_VALUE_SCALE_N + columns(8, FIRST_VALUE_SCALES))
 
-    # the query's part for each product: [WARPS, 2 * WORDS, HEADS], the same in all warps
+    if CLUSTER > 1:
+        place = gl.inline_asm_elementwise(PREPARE, "=r,r", [gl.program_id(0)], dtype=gl.int32, is_pure=False, pack=1)
+        # one tile is all, and is asked for before its length is known
+        key, key_scale, last_one, last_other, last_scale_one, last_scale_other = _cut_tile(
+            key_ptr, key_scale_ptr, value_ptr, value_scale_ptr, 0, seqlen_kv,
+            STRIDE_KEY_N, STRIDE_KEY_SCALE_N, STRIDE_VALUE_N, STRIDE_VALUE_SCALE_N,
+            PARTS, TOKENS, WORDS, FORMAT, PAGE_SIZE > 0, KEYS, KEY_SCALES, VALUES, VALUE_SCALES,
+        )  # fmt: skip
+        barrier()  # else the assembler has a part of it asked for later, which saves registers
+
+    # the query's part for each product: [PARTS, 2 * WORDS, HEADS], the same in all warps
     depth = gl.arange(0, 2 * WORDS, gl.SliceLayout(0, gl.SliceLayout(2, QUERY)))
-    depth = gl.expand_dims(gl.expand_dims(depth, 0), 2) + 0 * _warps(WARPS, QUERY)
+    depth = gl.expand_dims(gl.expand_dims(depth, 0), 2) + 0 * _warps(PARTS, QUERY)
     heads = gl.expand_dims(gl.expand_dims(gl.arange(0, HEADS, gl.SliceLayout(0, gl.SliceLayout(1, QUERY))), 0), 1)
-    exists = (heads < GROUP_SIZE).broadcast_to([WARPS, 2 * WORDS, HEADS])
+    exists = (heads < GROUP_SIZE).broadcast_to([PARTS, 2 * WORDS, HEADS])
     query_ptr += batch * stride_query_b + head_kv * GROUP_SIZE * stride_query_h
     q0 = query_columns(query_ptr, depth, heads, exists, stride_query_h, FORMAT, 0)
     q1 = q0
     q2 = q0
     q3 = q0
-    power = gl.full([WARPS, HEADS], 1.0, gl.float32, gl.SliceLayout(1, QUERY))
+    power = gl.full([PARTS, HEADS], 1.0, gl.float32, gl.SliceLayout(1, QUERY))
     if FORMAT != "half":
         # a row of the query is divided by a power of two, so that float16 holds any bfloat16
         q1 = query_columns(query_ptr, depth, heads, exists, stride_query_h, FORMAT, 1)
@@ -239,22 +309,22 @@ def _decode_hopper_kernel(
         value_unit *= gl.load(value_unit_ptr + unit)
     row_scale = gl.convert_layout(power, gl.SliceLayout(1, MMA)) * (scale_log2 * key_unit)
 
-    zeros = gl.zeros([WARPS, TOKENS, HEADS], gl.float32, MMA)
-    m_i = gl.full([WARPS, HEADS], -float("inf"), gl.float32, gl.SliceLayout(1, MMA))
+    zeros = gl.zeros([PARTS, TOKENS, HEADS], gl.float32, MMA)
+    m_i = gl.full([PARTS, HEADS], -float("inf"), gl.float32, gl.SliceLayout(1, MMA))
     l_i = _sum_in_parts(zeros)
-    a0 = gl.zeros([WARPS, HEAD_DIM // PLACES, HEADS], gl.float32, MMA)
+    a0 = gl.zeros([PARTS, HEAD_DIM // PLACES, HEADS], gl.float32, MMA)
     a1 = a0
     a2 = a0
     a3 = a0
-    tokens = key_tokens(WARPS, TOKENS, gl.SliceLayout(2, MMA))
+    tokens = key_tokens(PARTS, TOKENS, gl.SliceLayout(2, MMA))
     seen = whole + tokens < kv_len
     # read 2 * (stop - start) * HEAD_DIM numbers, and of NVFP4 their scales
-    if tiles > 0:
+    if CLUSTER == 1 and tiles > 0:
         if PAGE_SIZE:
             # each warp's page is looked up a tile before its keys are asked for
-            page = _page_of(table_ptr, start, stop, WARPS, TOKENS, PAGE_SIZE, KEYS)
-            ahead = _page_of(table_ptr, start + TILE, stop, WARPS, TOKENS, PAGE_SIZE, KEYS)
-            here = key_ptrs + _in_page(page, start, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, KEYS)
+            page = _page_of(table_ptr, start, stop, PARTS, TOKENS, PAGE_SIZE, FIRST_KEYS)
+            ahead = _page_of(table_ptr, start + TILE, stop, PARTS, TOKENS, PAGE_SIZE, FIRST_KEYS)
+            here = key_ptrs + _in_page(page, start, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, FIRST_KEYS)
             key, key_scale = _keys_at(here, here, FORMAT, STRIDE_KEY_N, STRIDE_KEY_SCALE_N, TOKENS, KEYS, KEY_SCALES)
             for first in range(start, whole, TILE):
                 here = value_ptrs + _in_page(page, first, stride_value_b, STRIDE_VALUE_N, TOKENS, PAGE_SIZE, FIRST_VALUES)
@@ -263,9 +333,9 @@ def _decode_hopper_kernel(
                 )
                 scores = scores_of(key, key_scale, q0, q1, q2, q3, zeros, FORMAT, DTYPE, KEYS, OPERAND)
                 page = ahead
-                here = key_ptrs + _in_page(page, first + TILE, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, KEYS)
+                here = key_ptrs + _in_page(page, first + TILE, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, FIRST_KEYS)
                 key, key_scale = _keys_at(here, here, FORMAT, STRIDE_KEY_N, STRIDE_KEY_SCALE_N, TOKENS, KEYS, KEY_SCALES)
-                ahead = _page_of(table_ptr, first + 2 * TILE, stop, WARPS, TOKENS, PAGE_SIZE, KEYS)
+                ahead = _page_of(table_ptr, first + 2 * TILE, stop, PARTS, TOKENS, PAGE_SIZE, FIRST_KEYS)
                 a0, a1, a2, a3, m_i, l_i = _step(
                     scores, one, other, scale_one, scale_other, a0, a1, a2, a3, m_i, l_i, row_scale, seen, FORMAT, DTYPE, False
                 )  # fmt: skip
@@ -299,77 +369,84 @@ def _decode_hopper_kernel(
                     one, other, scale_one, scale_other = _values_at(
                         value_ptrs, value_scale_ptrs, FORMAT, STRIDE_VALUE_N, STRIDE_VALUE_SCALE_N, TOKENS
                     )  # fmt: skip
-    if whole < stop:
-        key_token = gl.expand_dims(key_tokens(WARPS, TOKENS, gl.SliceLayout(2, KEYS)), 2)
-        value_token = gl.expand_dims(value_tokens(WARPS, TOKENS, gl.SliceLayout(2, VALUES)), 2)
-        key_row = key_token
-        value_row = value_token
-        if PAGE_SIZE:
-            page = _page_of(table_ptr, whole, stop, WARPS, TOKENS, PAGE_SIZE, KEYS)
-            keys_from = key_ptr + _in_page(page, whole, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, KEYS)
-            values_from = value_ptr + _in_page(page, whole, stride_value_b, STRIDE_VALUE_N, TOKENS, PAGE_SIZE, VALUES)
-            key_row = key_token % TOKENS
-            value_row = value_token % TOKENS
+    if CLUSTER > 1 or whole < stop:
+        if CLUSTER > 1:
+            last_one = _zero_from(last_one, kv_len, TOKENS, 0, VALUES)
+            last_other = _zero_from(last_other, kv_len, TOKENS, 4, VALUES)
+            if FORMAT == "nvfp4":
+                last_scale_one = _zero_from(last_scale_one, kv_len, TOKENS, 0, VALUE_SCALES)
+                last_scale_other = _zero_from(last_scale_other, kv_len, TOKENS, 4, VALUE_SCALES)
         else:
-            done = (whole - start).to(gl.int64)
-            keys_from = key_ptr + done * STRIDE_KEY_N
-            values_from = value_ptr + done * STRIDE_VALUE_N
-        key = _masked(keys_from, key_token, key_row, columns(WORDS, KEYS), whole, kv_len, STRIDE_KEY_N)
-        column = columns(WORDS, VALUES)
-        one = _masked(values_from, value_token, value_row, column, whole, kv_len, STRIDE_VALUE_N)
-        other = _masked(values_from, value_token + 4, value_row + 4, column, whole, kv_len, STRIDE_VALUE_N)
-        key_scale = key
-        scale_one = one
-        scale_other = other
-        if FORMAT == "nvfp4":
-            done = (whole - start).to(gl.int64)
-            token = gl.expand_dims(key_tokens(WARPS, TOKENS, gl.SliceLayout(2, KEY_SCALES)), 2)
-            scales_from = key_scale_ptr + done * STRIDE_KEY_SCALE_N
-            key_scale = _masked(scales_from, token, token, columns(4, KEY_SCALES), whole, kv_len, STRIDE_KEY_SCALE_N)
-            token = gl.expand_dims(value_tokens(WARPS, TOKENS, gl.SliceLayout(2, VALUE_SCALES)), 2)
-            scales_from = value_scale_ptr + done * STRIDE_VALUE_SCALE_N
-            column = columns(8, VALUE_SCALES)
-            scale_one = _masked(scales_from, token, token, column, whole, kv_len, STRIDE_VALUE_SCALE_N)
-            scale_other = _masked(scales_from, token + 4, token + 4, column, whole, kv_len, STRIDE_VALUE_SCALE_N)
+            if PAGE_SIZE:
+                page = _page_of(table_ptr, whole, stop, PARTS, TOKENS, PAGE_SIZE, KEYS)
+                keys_from = key_ptr + _in_page(page, whole, stride_key_b, STRIDE_KEY_N, TOKENS, PAGE_SIZE, KEYS)
+                values_from = value_ptr + _in_page(page, whole, stride_value_b, STRIDE_VALUE_N, TOKENS, PAGE_SIZE, VALUES)
+            else:
+                keys_from = key_ptr + (whole - start).to(gl.int64) * STRIDE_KEY_N
+                values_from = value_ptr + (whole - start).to(gl.int64) * STRIDE_VALUE_N
+            key_scales_from = key_scale_ptr
+            value_scales_from = value_scale_ptr
+            if FORMAT == "nvfp4":
+                key_scales_from += (whole - start).to(gl.int64) * STRIDE_KEY_SCALE_N
+                value_scales_from += (whole - start).to(gl.int64) * STRIDE_VALUE_SCALE_N
+            key, key_scale, last_one, last_other, last_scale_one, last_scale_other = _cut_tile(
+                keys_from, key_scales_from, values_from, value_scales_from, whole, kv_len,
+                STRIDE_KEY_N, STRIDE_KEY_SCALE_N, STRIDE_VALUE_N, STRIDE_VALUE_SCALE_N,
+                PARTS, TOKENS, WORDS, FORMAT, PAGE_SIZE > 0, KEYS, KEY_SCALES, VALUES, VALUE_SCALES,
+            )  # fmt: skip
         scores = scores_of(key, key_scale, q0, q1, q2, q3, zeros, FORMAT, DTYPE, KEYS, OPERAND)
         a0, a1, a2, a3, m_i, l_i = _step(
-            scores, one, other, scale_one, scale_other, a0, a1, a2, a3, m_i, l_i, row_scale, seen, FORMAT, DTYPE, True
+            scores, last_one, last_other, last_scale_one, last_scale_other,
+            a0, a1, a2, a3, m_i, l_i, row_scale, seen, FORMAT, DTYPE, True,
         )  # fmt: skip
 
     # the warps' results into one
-    top = gl.max(m_i, 0)
+    MERGE: gl.constexpr = merge_layout(WARPS, CLUSTER, HEADS, HEAD_DIM)
+    BY_HEAD: gl.constexpr = gl.SliceLayout(3, MERGE)
+    l_i = gl.convert_layout(gl.sum(l_i, 1), gl.SliceLayout(1, MMA))
+    m_i = gl.convert_layout(gl.reshape(m_i, [CLUSTER, WARPS, HEADS]), BY_HEAD)
+    l_i = gl.convert_layout(gl.reshape(l_i, [CLUSTER, WARPS, HEADS]), BY_HEAD)
+    acc = gl.reshape(in_order(a0, a1, a2, a3, FORMAT), [CLUSTER, WARPS, HEADS, HEAD_DIM])
+    exchange = gl.allocate_shared_memory(gl.float32, [CLUSTER, WARPS, HEADS, HEAD_DIM], shared_layout(CLUSTER))
+    exchange.store(acc)
+    acc = exchange.load(MERGE)
+    top = gl.max(m_i, 1)
     shift = gl.where(top == -float("inf"), 0.0, top)
-    weight = gl.exp2(m_i - gl.expand_dims(shift, 0))
-    total = gl.sum(gl.convert_layout(gl.sum(l_i, 1), gl.SliceLayout(1, MMA)) * weight, 0)
-    inverse, lse_log2 = inverse_and_lse(shift, total)
-    factor = gl.expand_dims(weight * gl.expand_dims(inverse * value_unit, 0), 1)
-    a0 = gl.sum(a0 * factor, 0)
-    a1 = gl.sum(a1 * factor, 0)
-    a2 = gl.sum(a2 * factor, 0)
-    a3 = gl.sum(a3 * factor, 0)
-    OUT: gl.constexpr = gl.BlockedLayout([1, 4], [1, 32], [WARPS, 1], [1, 0])
-    out = in_order(a0, a1, a2, a3, FORMAT, OUT)
-    if SPLIT:
-        row = (pair * num_kv_splits + gl.program_id(0)) * GROUP_SIZE
-        store_rows(partial_out_ptr, partial_lse_ptr, row, out, lse_log2, GROUP_SIZE)
-        merge_when_last(
-            partial_out_ptr, partial_lse_ptr, arrived_ptr, out_ptr, lse_ptr, pair, num_kv_splits,
-            GROUP_SIZE, HEAD_DIM, GROUP_MERGE, WARPS,
-        )  # fmt: skip
+    weight = gl.exp2(m_i - gl.expand_dims(shift, 1))
+    inverse, lse_log2 = inverse_and_lse(shift, gl.sum(l_i * weight, 1))
+    out = gl.sum(acc * gl.expand_dims(weight, 3), 1)
+    factor = gl.convert_layout(inverse * value_unit, gl.SliceLayout(2, gl.SliceLayout(1, MERGE)))
+    out = out * gl.expand_dims(factor, 2)
+    if CLUSTER > 1:
+        merge_and_store(place, out, lse_log2, out_ptr, lse_ptr, pair * GROUP_SIZE, GROUP_SIZE, WARPS)
     else:
-        store_rows(out_ptr, lse_ptr, pair * GROUP_SIZE, out, lse_log2 * LN_2, GROUP_SIZE)
+        OUT: gl.constexpr = gl.BlockedLayout([1, 4], [1, 32], [WARPS, 1], [1, 0])
+        out = gl.convert_layout(gl.reshape(out, [HEADS, HEAD_DIM]), OUT)
+        lse_log2 = gl.reshape(lse_log2, [HEADS])
+        if SPLIT:
+            row = (pair * num_kv_splits + gl.program_id(0)) * GROUP_SIZE
+            store_rows(partial_out_ptr, partial_lse_ptr, row, out, lse_log2, GROUP_SIZE)
+            merge_when_last(
+                partial_out_ptr, partial_lse_ptr, arrived_ptr, out_ptr, lse_ptr, pair, num_kv_splits,
+                GROUP_SIZE, HEAD_DIM, GROUP_MERGE, WARPS,
+            )  # fmt: skip
+        else:
+            store_rows(out_ptr, lse_ptr, pair * GROUP_SIZE, out, lse_log2 * LN_2, GROUP_SIZE)
 
 
 def can_take(
     query: torch.Tensor, num_heads_kv: int, plan: HopperDecodePlan, page_size: int | None, *caches: torch.Tensor
 ) -> bool:
     """Whether the kernel has a form for these: head_dim 128, at most 8 query heads a kv head, rows that begin at whole words of
-    32 bits, and pages, if any, that hold a whole number of a warp's tiles.
+    32 bits, and pages, if any, that hold a whole number of a warp's tiles. A cluster shares what its warps' tiles hold at once,
+    and no pages.
     """
     in_words = all(
         number * cache.element_size() % 4 == 0 for cache in caches for number in (*cache.stride()[:3], cache.storage_offset())
     )
     fits = query.shape[-1] == 128 and query.shape[1] // num_heads_kv <= HEADS.value
+    if plan.cluster > 1:
+        fits = fits and page_size is None and caches[0].shape[2] <= plan.tokens * plan.num_warps * plan.cluster
     return fits and in_words and (page_size is None or page_size % plan.tokens == 0)
 
 
@@ -403,6 +480,8 @@ def launch(
     key_scales, value_scales = (key, value) if scales is None else (scales[0].view(torch.int16), scales[1])
     key_unit, value_unit = (kv_len, kv_len) if units is None else units
     table = kv_len if page_table is None else page_table
+    room, expected = (exchange_bytes(plan.cluster, heads, head_dim) for heads in (HEADS.value, group_size))
+    preparation = "" if plan.cluster == 1 else prepare(room, expected)
     _decode_hopper_kernel[(plan.num_kv_splits, num_heads_kv, batch)](
         query, key, key_scales, key_unit, value, value_scales, value_unit, table, kv_len, out, lse, *partial,
         scale_log2, key.shape[2] if page_table is None else page_table.shape[1] * key.shape[2], plan.num_kv_splits,
@@ -414,5 +493,7 @@ def launch(
         TOKENS=plan.tokens, WARPS=plan.num_warps, SPLIT=plan.num_kv_splits > 1,
         FORMAT="nvfp4" if scales else "fp8" if units else "half", DTYPE=gl.float16 if units else TYPES[query.dtype],
         PAGE_SIZE=0 if page_table is None else key.shape[2], num_warps=plan.num_warps,
+        CLUSTER=plan.cluster, PREPARE=preparation,
+        num_ctas=plan.cluster, maxnreg=None if plan.cluster == 1 else CLUSTER_REGISTERS,
     )  # fmt: skip
     return out, lse

@@ -255,17 +255,18 @@ def query_columns(ptr, c, heads, mask, stride, FORMAT: gl.constexpr, PART: gl.co
 
 
 @gluon.jit
-def in_order(a0, a1, a2, a3, FORMAT: gl.constexpr, LAYOUT: gl.constexpr):
-    """Sums of the products by place, each [rows, HEADS] -> [HEADS, HEAD_DIM]."""
+def in_order(a0, a1, a2, a3, FORMAT: gl.constexpr):
+    """Sums of the products by place, each [programs, rows, HEADS] -> [programs, HEADS, HEAD_DIM]."""
     PLACES: gl.constexpr = 2 if FORMAT == "half" else 4
-    HEADS: gl.constexpr = a0.shape[1]
-    HEAD_DIM: gl.constexpr = PLACES * a0.shape[0]
+    CLUSTER: gl.constexpr = a0.shape[0]
+    HEADS: gl.constexpr = a0.shape[2]
+    HEAD_DIM: gl.constexpr = PLACES * a0.shape[1]
     if FORMAT == "half":
         together = gl.join(a0, a1)
     else:
         together = gl.join(gl.join(a0, a2), gl.join(a1, a3))  # .., high bit and low bit of the place
-    together = gl.reshape(together, [HEAD_DIM // PLACES // 32, 4, 8, HEADS, PLACES])
-    return gl.convert_layout(gl.reshape(gl.permute(together, (3, 0, 2, 1, 4)), [HEADS, HEAD_DIM]), LAYOUT)
+    together = gl.reshape(together, [CLUSTER, HEAD_DIM // PLACES // 32, 4, 8, HEADS, PLACES])
+    return gl.reshape(gl.permute(together, (0, 4, 1, 3, 2, 5)), [CLUSTER, HEADS, HEAD_DIM])
 
 
 # ---- which tokens a thread has
@@ -349,21 +350,56 @@ def _doubled(count, base):
 
 
 @gluon.constexpr_function
-def _value_layout(warps, words, tokens):
+def _value_layout(warps, cluster, words, tokens):
     """[warps, tokens, words], four tokens a thread's column: 16 bytes in a thread where a row has them."""
     run = min(words // 8, 4)
     registers = _doubled(run, [0, 0, 1]) + _doubled(words // (8 * run), [0, 0, 8 * run]) + _doubled(tokens // 4, [0, 4, 0])
     threads = [[0, 1, 0], [0, 2, 0], [0, 0, run], [0, 0, 2 * run], [0, 0, 4 * run]]
-    return gl.DistributedLinearLayout(registers, threads, _doubled(warps, [1, 0, 0]), [], [warps, tokens, words])
+    parts = _doubled(warps, [1, 0, 0]), _doubled(cluster, [warps, 0, 0])
+    return gl.DistributedLinearLayout(registers, threads, *parts, [warps * cluster, tokens, words])
 
 
 @gluon.constexpr_function
-def first_value_layout(warps, words):
+def key_layout(warps, cluster, tokens, words):
+    """[warps, tokens, words]: eight tokens beside one another, 16 bytes of each in each of four threads."""
+    run = min(words // 4, 4)
+    registers = _doubled(run, [0, 0, 1]) + _doubled(words // (4 * run), [0, 0, 4 * run]) + _doubled(tokens // 8, [0, 8, 0])
+    threads = [[0, 0, run], [0, 0, 2 * run], [0, 1, 0], [0, 2, 0], [0, 4, 0]]
+    parts = _doubled(warps, [1, 0, 0]), _doubled(cluster, [warps, 0, 0])
+    return gl.DistributedLinearLayout(registers, threads, *parts, [warps * cluster, tokens, words])
+
+
+@gluon.constexpr_function
+def first_value_layout(warps, cluster, words):
     """Of pointers to the first four rows of values."""
-    return _value_layout(warps, words, 4)
+    return _value_layout(warps, cluster, words, 4)
 
 
 @gluon.constexpr_function
-def value_layout(warps, tokens, words):
+def value_layout(warps, cluster, tokens, words):
     """Of half the tokens' values, as ``load_values`` returns them."""
-    return _value_layout(warps, words, tokens // 2)
+    return _value_layout(warps, cluster, words, tokens // 2)
+
+
+@gluon.constexpr_function
+def mma_layout(warps, cluster):
+    return gl.NVMMADistributedLayout(
+        version=[2, 0], warps_per_cta=[warps, 1, 1], instr_shape=[1, 16, 8], cga_layout=_doubled(cluster, [1, 0, 0])
+    )
+
+
+@gluon.constexpr_function
+def merge_layout(warps, cluster, heads, head_dim):
+    """[cluster, warps, heads, head_dim]: a thread has four columns of what all warps of its program found of a head."""
+    alone = min(warps, heads)
+    registers = _doubled(4, [0, 0, 0, 1]) + _doubled(warps, [0, 1, 0, 0]) + _doubled(heads // alone, [0, 0, alone, 0])
+    threads = _doubled(head_dim // 4, [0, 0, 0, 4])
+    by_warp = _doubled(alone, [0, 0, 1, 0]) + _doubled(warps // alone, [0, 0, 0, 0])
+    shape = [cluster, warps, heads, head_dim]
+    return gl.DistributedLinearLayout(registers, threads, by_warp, _doubled(cluster, [1, 0, 0, 0]), shape)
+
+
+@gluon.constexpr_function
+def shared_layout(cluster):
+    """Of the place where a program's warps exchange what they found."""
+    return gl.SwizzledSharedLayout(1, 1, 1, [3, 2, 1, 0], cga_layout=_doubled(cluster, [1, 0, 0, 0]))

@@ -20,40 +20,19 @@ import torch
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 
+from kernels.cluster import HEADER_BYTES, prepare
 from kernels.dispatch import SoftmaxPlan
 
 LOG2_E = gl.constexpr(1.4426950408889634)
 LOG2_E_HEX = "0f3FB8AA3B"  # the same float32 as PTX spells it
 VECTOR_BYTES = 16  # of a thread's load
 REGISTERS = 65536  # of a multiprocessor
-HEADER_BYTES = 16  # of the exchange: the barrier, before the pairs
-
-
-@functools.cache
-def _prepare(parts: int) -> str:
-    """PTX: make the place of the exchange, of ``parts`` pairs of maximum and sum, and say so; its address out ($0).
-
-    Nobody may write into a program whose barrier is not set up: the others wait just before they write.
-    """
-    return f"""{{
-        .shared .align 16 .b8 exchange[{HEADER_BYTES + 8 * parts}];
-        .reg .pred first;
-        .reg .b32 thread, barrier;
-        .reg .b64 state;
-        mov.u32 thread, %tid.x;
-        mov.u32 barrier, exchange;
-        setp.eq.u32 first, thread, 0;
-        @first mbarrier.init.shared::cta.b64 [barrier], 1;
-        @first fence.mbarrier_init.release.cluster;
-        @first mbarrier.arrive.expect_tx.shared::cta.b64 state, [barrier], {8 * parts};
-        barrier.cluster.arrive.relaxed.aligned;
-        mov.u32 $0, barrier; // of warp $1
-    }}"""
+PAIR_BYTES = 8  # a maximum and a sum
 
 
 @functools.cache
 def _exchange(pieces: int, num_warps: int) -> str:
-    """PTX: this warp's maximum and sum in ($3, $4), the row's out ($0, $1); $2 is what ``_prepare`` gave.
+    """PTX: this warp's maximum and sum in ($3, $4), the row's out ($0, $1); $2 is what ``prepare`` gave.
 
     Lane i tells program i. Then each lane reads an equal share of the pairs, and the lanes put theirs together.
     """
@@ -146,9 +125,10 @@ def launch(x: torch.Tensor, out: torch.Tensor, plan: SoftmaxPlan) -> None:
     vector = VECTOR_BYTES // x.element_size()
     bases = [[1 << bit, 0] for bit in range(plan.pieces.bit_length() - 1)]  # program i of a cluster has the i-th WARPS parts
     layout = gl.BlockedLayout([1, vector], [1, 32], [plan.num_warps, 1], [1, 0], cga_layout=bases)
+    room = PAIR_BYTES * plan.pieces * plan.num_warps
     _softmax_cluster_kernel[(rows,)](
         x, out, cols, x.stride(0), out.stride(0),
         PIECES=plan.pieces, BLOCK=plan.block, WARPS=plan.num_warps, RUN=32 * vector, MASKED=cols < plan.pieces * plan.block,
-        LAYOUT=layout, PREPARE=_prepare(plan.pieces * plan.num_warps), EXCHANGE=_exchange(plan.pieces, plan.num_warps),
+        LAYOUT=layout, PREPARE=prepare(room, room), EXCHANGE=_exchange(plan.pieces, plan.num_warps),
         num_warps=plan.num_warps, num_ctas=plan.pieces, maxnreg=REGISTERS // (2 * 32 * plan.num_warps),
     )  # fmt: skip

@@ -1,11 +1,14 @@
 """Every kernel compiles without a GPU for every one it may meet, at the shapes it is used at, and keeps to its registers."""
 
+import itertools
 import re
+from unittest import mock
 
 import pytest
 import torch
-from ahead_of_time import SHARED_MEMORY_LIMIT, compile_launches
+from ahead_of_time import DEVICES, SHARED_MEMORY_LIMIT, compile_launches
 
+from kernels import dispatch
 from kernels.attention_naive import attention_naive
 from kernels.decode import decode_attention
 from kernels.decode_fp8 import decode_attention_fp8
@@ -177,6 +180,50 @@ def test_hopper_decodes_by_its_own_kernel_and_only_loads(kind):
     assert binary.spill_bytes == 0
     # 16 bytes at once, and straight into registers
     assert "ld.global.v4" in binary.asm["ptx"] and "cp.async" not in binary.asm["ptx"]
+
+
+def decode_few(kind, seqlen):
+    """Of 8 caches."""
+    query, kv_len = of(1, 32, 128, dtype=torch.bfloat16), of(1, dtype=torch.int32)
+    if kind == "half":
+        cache = of(1, 8, seqlen, 128, dtype=torch.bfloat16)
+        decode_attention(query, cache, cache, kv_len, check_kv_len=False)
+    elif kind == "fp8":
+        codes, scale = of(1, 8, seqlen, 128, dtype=torch.uint8), of(8, dtype=torch.float32)
+        decode_attention_fp8(query, codes, codes, scale, scale, kv_len, check_kv_len=False)
+    else:
+        codes, scales = (of(1, 8, seqlen, width, dtype=torch.uint8) for width in (64, 8))
+        cache = (codes, scales, of(1, dtype=torch.float32))
+        decode_attention_nvfp4(query, *cache, *cache, kv_len, check_kv_len=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seqlen"), [("half", 1000), ("half", 2048), ("fp8", 2048), ("nvfp4", 4096)])
+def test_few_short_caches_are_shared_in_a_cluster_and_merged_without_memory(kind, seqlen):
+    (binary,) = compile_launches(lambda: decode_few(kind, seqlen), 90)
+
+    assert binary.kernel == "_decode_hopper_kernel"
+    assert binary.spill_bytes == 0
+    assert "st.async" in binary.asm["ptx"] and "atom." not in binary.asm["ptx"]
+
+
+@pytest.mark.parametrize("kind", ["half", "fp8", "nvfp4"])
+def test_a_cluster_holds_its_cache_and_none_waits_for_another(kind):
+    with mock.patch.object(dispatch, "device_of", lambda _: DEVICES[90]):
+        for pairs, seqlen in itertools.product((1, 8, 16, 17, 64), (1, 1000, 1025, 2048, 4096, 4097)):
+            plan = dispatch.hopper_decode_plan.__wrapped__(torch.device("cuda"), kind, pairs, seqlen)
+            if plan and plan.cluster > 1:
+                assert seqlen <= plan.cluster * plan.num_warps * plan.tokens and plan.num_kv_splits == 1
+                assert pairs * plan.cluster * plan.num_warps <= 4 * DEVICES[90].num_sms
+                assert pairs <= 16 and seqlen <= 4096
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seqlen"), [("half", 2049), ("fp8", 4097)])
+def test_longer_caches_are_split(kind, seqlen):
+    (binary,) = compile_launches(lambda: decode_few(kind, seqlen), 90)
+
+    assert binary.kernel == ("_decode_kernel" if kind == "half" else "_decode_fp8_kernel")
 
 
 @pytest.mark.slow

@@ -39,7 +39,19 @@ HOPPER = [
         ("many_splits", (8, 2, 4096, 128, [4096, 3000]), 64, 2, 37),
     ]
 ] if ON_HOPPER else []  # fmt: skip
-CASES = [pytest.param(*case.values, None, id=case.id) for case in SHAPES + LARGE] + HOPPER
+CLUSTERS = [
+    pytest.param(
+        shape, HopperDecodePlan(tokens=tokens, num_warps=num_warps, num_kv_splits=1, cluster=cluster), id=f"cluster_{name}"
+    )
+    for name, shape, tokens, num_warps, cluster in [
+        ("of_8", (32, 8, 1024, 128, [1024, 1, 700]), 32, 4, 8),
+        ("of_8_wide_and_no_key", (4, 1, 4096, 128, [4096, 0, 33]), 64, 8, 8),
+        ("of_4_group_of_7", (14, 2, 500, 128, [500, 257]), 32, 4, 4),
+        ("of_8_group_of_8", (8, 1, 1000, 128, [999, 8]), 32, 4, 8),
+        ("of_16_group_of_1", (2, 2, 64, 128, [64, 63]), 32, 1, 16),
+    ]
+] if ON_HOPPER else []  # fmt: skip
+CASES = [pytest.param(*case.values, None, id=case.id) for case in SHAPES + LARGE] + HOPPER + CLUSTERS
 
 
 def inputs(draw, shape, dtype):
@@ -66,14 +78,14 @@ def check(result, query, key, value, kv_len):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", SHAPES + LARGE)
-def test_decode_matches_the_reference(draw, shape, dtype):
+@pytest.mark.parametrize("shape, plan", [pytest.param(*case.values, None, id=case.id) for case in SHAPES + LARGE] + CLUSTERS)
+def test_decode_matches_the_reference(draw, shape, plan, dtype):
     query, key, value, kv_len = inputs(draw, shape, dtype)
     for sequence, length in enumerate(kv_len.tolist()):
         key[sequence, :, length:] = torch.nan
         value[sequence, :, length:] = torch.nan
 
-    check(decode_attention(query, key, value, kv_len), query, key, value, kv_len)
+    check(decode_attention(query, key, value, kv_len, plan=plan), query, key, value, kv_len)
 
 
 @pytest.mark.parametrize("num_kv_splits", [1, 2, 5, 13])
@@ -205,3 +217,9 @@ if ON_HOPPER:
 
         with pytest.raises(ValueError, match="plan: decode_hopper takes head_dim 128"):
             decode_attention_fp8(query, key_codes, value_codes, key_scale, value_scale, kv_len, plan=plan)
+
+    def test_a_cluster_is_refused_what_its_tiles_do_not_hold(draw):
+        plan = HopperDecodePlan(tokens=32, num_warps=4, num_kv_splits=1, cluster=8)
+
+        with pytest.raises(ValueError, match="what fits a cluster"):
+            decode_attention(*inputs(draw, (4, 1, 1025, 128, [300]), torch.float16), plan=plan)
