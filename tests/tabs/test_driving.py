@@ -30,7 +30,9 @@ def test_a_browser_that_another_test_gets_has_said_everything_and_is_nobodys(chr
     visitor = Visitor(chromium, {"viewport": {"width": 800, "height": 600}})
     of_this_test = visitor.complaints
     visitor.page.goto(f"{url}health")
-    visitor.page.evaluate("localStorage.a = sessionStorage.b = 'c'; document.cookie = 'd=e'; console.error('late')")
+    visitor.page.evaluate(
+        "localStorage.a = sessionStorage.b = 'c'; document.cookie = 'd=e'; setTimeout(() => console.error('late'))"
+    )
 
     assert visitor.forget(url)
 
