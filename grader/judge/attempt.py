@@ -172,21 +172,7 @@ class Attempt(abc.ABC):
         with self._marked("prepare"):
             cases = self._prepare()
         execution = self._execute(cases)
-        findings = [judged.finding for judged in execution.cases]
-        plain = Diagnosed(diagnosis=Diagnosis(sentence=execution.verdict.sentence, name=str(execution.verdict)))
-        inquiry = Inquiry(self._lab, self._request.folder.id, findings)
-        with self._marked("alone"):
-            stale: tuple[Diagnosis, Fact] | None = spared("alone", lambda: self._kept(findings), None)
-        with self._marked("ask"):
-            answered: list[AskedQuestion] = spared("questions", lambda: [] if stale else self._ask(inquiry), [])
-        with self._marked("follow"):
-            origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
-        with self._marked("repair"):
-            found: Repair | None = spared(
-                "repair", lambda: None if stale else self._repair(inquiry, findings, answered, origins), None
-            )
-        with self._marked("diagnose"):
-            diagnosed = spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found, stale=stale), plain)
+        diagnosed = self._diagnosed([judged.finding for judged in execution.cases], execution.verdict)
         took_s = time.perf_counter() - clock
         with self._marked("watch"):
             trace = spared("trace", lambda: self._watch(execution.cases, took_s), None)
@@ -222,6 +208,23 @@ class Attempt(abc.ABC):
             phases_s=self._phases,
         )
         return fitted(report)
+
+    def _diagnosed(self, findings: list[Finding], verdict: Verdict) -> Diagnosed:
+        """What is wrong; the verdict's own sentence where looking for it fails."""
+        plain = Diagnosed(diagnosis=Diagnosis(sentence=verdict.sentence, name=str(verdict)))
+        inquiry = Inquiry(self._lab, self._request.folder.id, findings)
+        with self._marked("alone"):
+            stale: tuple[Diagnosis, Fact] | None = spared("alone", lambda: self._kept(findings), None)
+        with self._marked("ask"):
+            answered: list[AskedQuestion] = spared("questions", lambda: [] if stale else self._ask(inquiry), [])
+        with self._marked("follow"):
+            origins: tuple[Origin, ...] = spared("origins", lambda: self._follow(inquiry.to_follow(answered)), ())
+        with self._marked("repair"):
+            found: Repair | None = spared(
+                "repair", lambda: None if stale else self._repair(inquiry, findings, answered, origins), None
+            )
+        with self._marked("diagnose"):
+            return spared("diagnosis", lambda: inquiry.diagnose(answered, origins, found, stale=stale), plain)
 
     @abc.abstractmethod
     def _execute(self, cases: list[PreparedCase]) -> Execution:

@@ -5,7 +5,9 @@ What is right must also compile for a GPU; an `Interpreted` report does not say 
 
 from grader.judge.attempt import Request
 from grader.judge.cpu.attempt import CpuAttempt
+from grader.judge.diagnosis.diagnose import Diagnosed
 from grader.judge.recording import RecordedCase
+from grader.report import Diagnosis
 from grader.sandbox.process.ending import Ending, Reason
 
 NOT_COMPILED = RecordedCase(ending=Ending(Reason.CANCELLED, "the test asks for no anatomy"))
@@ -29,6 +31,13 @@ class Interpreted(CpuAttempt):
 
     def _watch(self, cases, took_s):
         """Nothing is played either."""
+
+
+class Undiagnosed(Interpreted):
+    """… and of which nobody asks what is wrong: for who looks at verdicts alone."""
+
+    def _diagnosed(self, findings, verdict):
+        return Diagnosed(diagnosis=Diagnosis(sentence=verdict.sentence, name=str(verdict)))
 
 
 def attempt(kind, judge, folder, source, *, mode, seed):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from interpreted import Interpreted, attempt
+from interpreted import Undiagnosed, attempt
 from known_seed import SEED
 
 from grader.judge.case.inputs import prepare
@@ -61,7 +61,7 @@ def test_a_constant_is_no_answer(judge, lab_id, number):
     names = {"arguments": ", ".join(lab.arguments), "written": ", ".join(lab.written)}
     source = FILL.format(entry=lab.entry, number=number, **names)
 
-    report = attempt(Interpreted, judge, load(lab_id), source.encode(), mode="check", seed=SEED)
+    report = attempt(Undiagnosed, judge, load(lab_id), source.encode(), mode="check", seed=SEED)
 
     assert report.verdict is Verdict.WRONG_ANSWER
     assert sum(case.verdict is Verdict.PASSED for case in report.cases) <= 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import gc
+import itertools
 import warnings
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import pytest
 from driving import free_port
 from fake_course import FakeCourse
 from playwright.sync_api import expect
+from visitor import Visitor
 
-from benchmarks.chromium import HERE
 from benchmarks.chromium import chromium as started
 from tabs import load_tabs
 
@@ -70,53 +72,58 @@ def chromium():
         yield browser
 
 
+@pytest.fixture(scope="session")
+def idle(chromium):
+    """Visitors whom no test has, by the options of their context."""
+    idle = collections.defaultdict(list)
+    yield idle
+    for visitor in itertools.chain(*idle.values()):
+        visitor.close()
+
+
 @contextlib.contextmanager
-def visits(chromium, request):
+def visits(chromium, idle, request):
     """See `open_page`."""
-    contexts, complaints = [], []
+    opened, complaints = [], []
 
-    def watch(page):
-        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
-        page.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
-
-    def failed(
-        asked,
-    ):  # not a route through which all must pass: that costs a third of a visit, and the browser's memory of files
-        if not asked.url.startswith((f"http://{HERE}:", "data:", "blob:")):
-            complaints.append(f"external request: {asked.url}")
-
-    def open_in_new_context(query="", *, address=None, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.on("requestfailed", failed)
-        context.on("page", watch)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto((request.getfixturevalue("url") if address is None else address) + query)
+    def open_page(query="", *, address=None, fresh=False, **options):
+        options = {"viewport": {"width": 1280, "height": 900}, **options}
+        waiting = idle[repr(options)]
+        visitor = waiting.pop() if waiting and not fresh else Visitor(chromium, options)
+        visitor.complaints = complaints
+        address = request.getfixturevalue("url") if address is None else address
+        opened.append((visitor, None if fresh else address))
+        page = visitor.page
+        page.goto(address + query)
         page.locator("#early").wait_for(state="detached")  # Gradio has taken over
         if page.locator("gradio-app").count():
             page.wait_for_function("localStorage.getItem('attention-labs-token')")  # … and this browser is somebody
         return page
 
-    yield open_in_new_context
-    for context in contexts:
-        context.close()
+    yield open_page
+    for visitor, address in opened:
+        if address is not None and visitor.forget(address):
+            idle[repr(visitor.options)].append(visitor)
+        else:
+            visitor.close()
     assert not complaints
 
 
 @pytest.fixture
-def open_page(chromium, request):
+def open_page(chromium, idle, request):
     """open_page("?tab=labs", …context options) gives a page. At the end: no request left this machine, no error was seen.
 
-    `address`: of another server than the one over the course that is moved by hand.
+    `address`: of another server than the one over the course that is moved by hand. `fresh`: a browser that was nowhere before,
+    and that no other test gets, for one that measures a first visit or holds its requests up.
     """
-    with visits(chromium, request) as opened:
+    with visits(chromium, idle, request) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def open_for_all(chromium, request):
+def open_for_all(chromium, idle, request):
     """As `open_page`, for a page that the tests of a file share, each of which clears what it looks at."""
-    with visits(chromium, request) as opened:
+    with visits(chromium, idle, request) as opened:
         yield opened
 
 

@@ -1,6 +1,7 @@
 """What watches over every test of a page: a request that leaves this machine is seen, also one that nobody waits for."""
 
 import pytest
+from visitor import Visitor
 
 from benchmarks.chromium import HERE
 
@@ -22,3 +23,20 @@ def test_a_request_to_another_machine_fails_and_is_told(chromium, way):
     assert HERE not in failed.value.url
     assert "ERR_NAME_NOT_RESOLVED" in failed.value.failure
     page.close()
+
+
+@pytest.mark.browser
+def test_a_browser_that_another_test_gets_has_said_everything_and_is_nobodys(chromium, url):
+    visitor = Visitor(chromium, {"viewport": {"width": 800, "height": 600}})
+    of_this_test = visitor.complaints
+    visitor.page.goto(f"{url}health")
+    visitor.page.evaluate(
+        "localStorage.a = sessionStorage.b = 'c'; document.cookie = 'd=e'; setTimeout(() => console.error('late'))"
+    )
+
+    assert visitor.forget(url)
+
+    visitor.page.goto(f"{url}health")
+    assert of_this_test == ["console: late"] and visitor.complaints == []
+    assert visitor.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+    visitor.close()

@@ -63,7 +63,7 @@ def held(open_page, url):
 
     def open_held(query, **options):
         waiting, free = [], []
-        page = open_page("health", **options)
+        page = open_page("health", fresh=True, **options)
         page.route("**/assets/*.js", lambda route: route.fallback() if free else waiting.append(route))
         page.goto(url + query, wait_until="commit")
 

@@ -267,7 +267,7 @@ def test_monitoring_is_closed(url):
 
 @pytest.mark.browser
 def test_the_landing_page_is_light(open_page, url):
-    page = open_page("about:blank", address="")
+    page = open_page("about:blank", address="", fresh=True)
     names, weight = {}, {}
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")

@@ -193,7 +193,6 @@ def _install() -> None:
     builder = stock.interpreter_builder
     builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)  # three casts for every product
     builder.codegen_fns["min_dot_size"] = min_dot_size(None)
-    stock._get_np_dtype = _cached_np_dtype(stock._get_np_dtype)
 
 
 def _explain_what_cannot_run() -> None:
@@ -213,8 +212,9 @@ def _explain_what_cannot_run() -> None:
 
 
 def patch_language_for_good() -> None:
-    """Patch triton.language once, where stock Triton does it and undoes it around every launch."""
+    """Patch triton.language once, where stock Triton does it and undoes it around every launch. No number is another for it."""
     block_types.install()
+    stock._get_np_dtype = _cached_np_dtype(stock._get_np_dtype)
     scope = stock._LangPatchScope()
     for module in (tl, tl.core):
         stock._patch_builtin(module, stock.interpreter_builder, scope)
