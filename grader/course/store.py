@@ -19,6 +19,7 @@ from grader.faults import GraderError
 BUSY_TIMEOUT_MS = 30_000
 logger = logging.getLogger(__name__)
 
+VERSIONS = "course_migrations"  # Alembic's own table: which revision the others are of
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from grader.course import Course, StoreError, attempts, schema
 from grader.course.mounts import file_system, require_locks
-from grader.course.store import attempt_rows, metadata, open_engine, reports, writing
+from grader.course.store import VERSIONS, attempt_rows, metadata, open_engine, reports, writing
 from grader.course.summary import Summary
 from tests.grader.course import pretend_class as made
 from tests.grader.course.service import LAB
@@ -45,6 +45,18 @@ def test_every_revision_leads_to_the_present_tables(service, revision):
         assert compare_metadata(context, metadata) == []
         names = sa.inspect(connection).get_table_names()
     assert {"course_attempts", "course_migrations"} <= set(names)
+
+
+def test_a_database_of_a_newer_version_is_refused_in_a_sentence_and_left_as_it_is(service):
+    """Two machines, one of them not brought up to date; or a way back that there is not."""
+    with service.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSIONS} SET version_num = '9999'"))
+
+    with pytest.raises(StoreError, match=r"newer version of this service: its tables are of revision 9999, and .* up to 0\d+\."):
+        schema.prepare(service.engine)
+
+    with service.engine.connect() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {VERSIONS}")) == "9999"
 
 
 def test_what_was_graded_before_the_gradebook_gets_its_summary(service):
