@@ -206,6 +206,38 @@ def test_every_setting_that_is_read_has_a_name():
     assert table == given.NAMES - of_files
 
 
+@pytest.mark.parametrize("name", ["GRADER_DB_URL", "GRADER_ARCHIVE"])
+def test_a_folder_whose_name_is_no_text(monkeypatch, tmp_path, name):
+    """As a disk of another system has them, and every name beyond ASCII in a locale that is not UTF-8."""
+    monkeypatch.setenv("GRADER_DB_URL", str(tmp_path))
+    monkeypatch.setenv(name, str(tmp_path / "\udcc3"))
+
+    with pytest.raises(NotGradable) as refused:
+        Settings.read()
+
+    assert "\\udcc3" in one_sentence(refused) and "LC_ALL=C.UTF-8" in str(refused.value)
+
+
+@pytest.mark.process
+def test_a_database_that_a_command_cannot_have_is_no_fault_of_a_submission(tmp_path):
+    (tmp_path / "grader.db").mkdir()
+
+    for command in (("archive", "verify"), ("class", "dump"), ("instructor-token",)):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "grader", *command],
+            cwd=ROOT,
+            env=os.environ | {"GRADER_DB_URL": str(tmp_path), "GRADER_LOG": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert (done.returncode, done.stdout) == (3, "")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: ") and "unable to open database file" in last and "submission" not in last
+
+
 @pytest.mark.process
 def test_the_command_says_it_in_one_line(tmp_path):
     environment = os.environ | {"GRADER_DB_URL": ADDRESSES[3], "GRADER_LOG": ""}
