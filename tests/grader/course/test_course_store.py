@@ -52,9 +52,7 @@ def test_a_database_of_a_newer_version_is_refused_in_a_sentence_and_left_as_it_i
     with service.engine.begin() as connection:
         connection.execute(sa.text(f"UPDATE {VERSIONS} SET version_num = '9999'"))
 
-    with pytest.raises(
-        StoreError, match=r"newer version.* of revision 9999, and .* up to 0\d+\."
-    ):
+    with pytest.raises(StoreError, match=r"newer version.* of revision 9999, and .* up to 0\d+\."):
         schema.prepare(service.engine)
 
     with service.engine.connect() as connection:
