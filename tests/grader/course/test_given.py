@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import Course, given, roles
+from grader.course import Course, alone, given, places, roles
 from grader.course.logs import start_logging
 from grader.course.refusal import Refusal, refusals
 from grader.course.settings import Settings
@@ -216,6 +216,25 @@ def test_a_folder_whose_name_is_no_text(monkeypatch, tmp_path, name):
         Settings.read()
 
     assert "\\udcc3" in one_sentence(refused) and "LC_ALL=C.UTF-8" in str(refused.value)
+
+
+@pytest.mark.parametrize("lacking", ["locks", "archive"])
+def test_a_machine_that_may_write_nowhere(monkeypatch, tmp_path, lacking):
+    """A user without a home over code that is not theirs, with a database elsewhere."""
+    (tmp_path / "no folder").touch()
+    home, archive = tmp_path / "home", tmp_path / "archive"
+    if lacking == "locks":
+        home = tmp_path / "no folder" / "home"
+    else:
+        archive = tmp_path / "no folder" / "archive"
+    monkeypatch.setattr(places, "home", lambda: home)
+    monkeypatch.setenv("GRADER_DB_URL", f"postgresql://grader:{PASSWORD}@db.example/grader")
+    monkeypatch.setenv("GRADER_ARCHIVE", str(archive))
+
+    with pytest.raises(NotGradable) as refused:
+        alone.require_folder(Settings.read())
+
+    assert one_sentence(refused).startswith(str(tmp_path / "no folder")) and "XDG_STATE_HOME" in str(refused.value)
 
 
 @pytest.mark.process
