@@ -14,7 +14,7 @@ from typing import Any
 
 from grader.faults import NotGradable
 
-DONE, NOT_WELL = 0, 1
+DONE, NOT_WELL, OUR_FAULT = 0, 1, 3
 
 
 def add_commands(commands: Any) -> None:
@@ -42,13 +42,27 @@ def add_commands(commands: Any) -> None:
     take_in.set_defaults(run=_import)
 
 
-def _with_course(task: Callable[[Any], int]) -> int:
-    from grader.course import Course
+def _said(task: Callable[[], int]) -> int:
+    """What the database or the archive says no with, in its own sentence."""
+    from grader.course import StoreError
     from grader.course.places import keep_private
 
     keep_private()
-    with Course() as course:
-        return task(course)
+    try:
+        return task()
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return OUR_FAULT
+
+
+def _with_course(task: Callable[[Any], int]) -> int:
+    from grader.course import Course
+
+    def opened() -> int:
+        with Course() as course:
+            return task(course)
+
+    return _said(opened)
 
 
 def _as_instructor(task: Callable[[Any], int]) -> int:
@@ -70,21 +84,25 @@ def _verify(_: argparse.Namespace) -> int:
     from grader.course.archive import Archive
     from grader.course.archive_check import check
     from grader.course.settings import Settings
-    from grader.course.store import open_engine
+    from grader.course.store import open_engine, storing
 
     settings = Settings.read()
-    engine = open_engine(settings.db_url)
-    try:
-        schema.prepare(engine)
-        found = check(engine, Archive(settings.archive))
-    finally:
-        engine.dispose()
-    for fault in found.faults:
-        print(
-            f"{fault.kind}/{fault.id}: {fault.sentence}; {'written anew' if fault.mended else 'it could not be written anew'}"
-        )
-    print(found.sentence or f"All {found.files:,} files of {settings.archive} are as they were written.")
-    return NOT_WELL if found.faults else DONE
+
+    def verify() -> int:
+        engine = open_engine(settings.db_url)
+        try:
+            with storing("Database and archive cannot be held against each other"):
+                schema.prepare(engine)
+                found = check(engine, Archive(settings.archive))
+        finally:
+            engine.dispose()
+        for fault in found.faults:
+            mended = "written anew" if fault.mended else "it could not be written anew"
+            print(f"{fault.kind}/{fault.id}: {fault.sentence}; {mended}")
+        print(found.sentence or f"All {found.files:,} files of {settings.archive} are as they were written.")
+        return NOT_WELL if found.faults else DONE
+
+    return _said(verify)
 
 
 def _roster(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ SIGTERM and Ctrl-C end them, and what is in their hands goes to others; SIGUSR1 
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import socket
@@ -18,19 +19,25 @@ from grader.course.logs import start_logging
 from grader.course.places import keep_private
 from grader.course.settings import Settings
 from grader.course.supervise import HELD_BY_ANOTHER, Supervisor
+from grader.faults import NotGradable
 
 LOOK_EVERY_S = 0.5
 TAKEN = "Another process grades on this device of this machine, or another machine's has this name: give --id another one."
 
 
 def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
-    """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's."""
+    """Until told to end. Exit codes: 0 ended as told, 75 the device or the name is another's.
+
+    Raises:
+        NotGradable: a setting is wrong, or there is no folder for what this machine keeps.
+    """
     streams.lose_what_cannot_be_written()
     keep_private()
     start_logging()
     settings = dataclasses.replace(Settings.read(), grading_processes=count)
     if said := given.unknown():
         print(said, file=sys.stderr, flush=True)
+    require_folder(settings)
     told = threading.Event()
     with Supervisor(settings, device=device, name=name) as supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -43,3 +50,21 @@ def grade_alone(*, device: str, name: str = "", count: int = 1) -> int:
                 print(f"error: {TAKEN}", file=sys.stderr)
                 return HELD_BY_ANOTHER
     return 0
+
+
+def require_folder(settings: Settings) -> None:
+    """Where each grading process would otherwise end over its lock, again and again.
+
+    Raises:
+        NotGradable: what this machine keeps cannot be written.
+    """
+    for folder in (settings.directory, settings.archive):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise NotGradable(
+                f"{folder}, where this machine keeps locks or ends of attempts, cannot be written: {error.strerror}. Set HOME, "
+                "XDG_STATE_HOME or GRADER_ARCHIVE to a folder of this user's."
+            ) from error

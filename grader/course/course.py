@@ -37,7 +37,7 @@ from grader.course.gradebook.rules import Reveal, Solutions
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import Column, regraded
 from grader.course.instructor import Instructor
-from grader.course.intake import HandIn, checked
+from grader.course.intake import HandIn, checked, know
 from grader.course.learner import Learner
 from grader.course.queue import Queue
 from grader.course.quota import Quota
@@ -47,7 +47,7 @@ from grader.course.roles import NotAllowed, Role
 from grader.course.settings import Settings
 from grader.course.states import AttemptNotFound, State, Status, may_be_id
 from grader.course.store import attempt_rows as rows
-from grader.course.store import open_engine, reports, sources, storing, writing
+from grader.course.store import event_rows, open_engine, reports, sources, storing, writing
 from grader.course.tally import Counted, tally
 from grader.faults import NotGradable
 from grader.report import Report, Verdict
@@ -106,6 +106,9 @@ class Course:
             self._restore.begin()
             if not self._restore.left:
                 self._restore.finish()
+            with self._engine.connect() as connection:
+                for table in (rows, event_rows):
+                    know(connection.scalar(sa.select(sa.func.max(table.c.id))))
         self._shelf = Shelf(self._engine, self._archive)
         self._archive_findings: Findings | None = None
         self._closing = threading.Event()

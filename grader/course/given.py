@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -93,6 +94,19 @@ def database(url: str) -> str:
     if secret := next((name for name in parsed.query if "password" in name), ""):
         raise NotGradable(f"The database's address has {secret} behind its ?, where it would be shown; {_EXPECTED}.")
     return url
+
+
+def require_text(*folders: Path) -> None:
+    """
+    Raises:
+        NotGradable: a folder's name is no text in this locale: neither a database's address nor a log could hold it.
+    """
+    for folder in map(str, folders):
+        if any("\ud800" <= sign <= "\udfff" for sign in folder):
+            raise NotGradable(
+                f"The folder {ascii(folder)} has a name that is no UTF-8 here: rename it, choose another (GRADER_DB_URL, "
+                "GRADER_ARCHIVE), or start in a locale of UTF-8 (LC_ALL=C.UTF-8)."
+            )
 
 
 def _nearest(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -83,7 +85,7 @@ def checked(
     text = check_source(source)
     created = time.time()
     return HandIn(
-        id=new_id(created),
+        id=next_id(created),
         user=user,
         lab=lab_id,
         mode=mode,
@@ -105,11 +107,42 @@ def _is_number(value: object) -> bool:
         return False
 
 
-def new_id(created: float) -> str:
-    """Ids sort by time: DBOS's clock on SQLite has whole seconds, and of equal times the smaller id goes first."""
-    return first_id(created) + uuid.uuid4().hex[:20]
-
-
 def first_id(created: float) -> str:
     """What sorts before every id from that moment on, and behind all before."""
     return f"{int(created * 1000):012x}"
+
+
+class _Clock:
+    """Goes on where the machine's is set back."""
+
+    def __init__(self) -> None:
+        self._newest = first_id(0.0)
+        self._lock = threading.Lock()
+
+    def next(self, created: float) -> str:
+        with self._lock:
+            self._newest = max(first_id(created), f"{int(self._newest, 16) + 1:012x}")
+            return self._newest
+
+    def know(self, given: str) -> None:
+        with self._lock:
+            self._newest = max(self._newest, given)
+
+
+_CLOCK = _Clock()
+_OURS = re.compile(r"0[0-7][0-9a-f]{10}")  # to the year 2248: a dump may bring ids of any kind
+
+
+def next_id(created: float) -> str:
+    """Sorts behind every id that this process gave or knows, else by time, whatever the machine's clock does.
+
+    The order of decisions is known by their ids alone once a class comes back from the archive: the last one counts. And of
+    equal times DBOS's clock, which has whole seconds on SQLite, lets the smaller id go first.
+    """
+    return _CLOCK.next(created) + uuid.uuid4().hex[:20]
+
+
+def know(given: str | None) -> None:
+    """An id that was given before, by whatever process."""
+    if given and _OURS.match(given):
+        _CLOCK.know(given[:12])

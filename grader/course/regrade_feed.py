@@ -19,7 +19,7 @@ from grader.course.edition import edition
 from grader.course.gradebook.book import Regrade
 from grader.course.gradebook.shelf import Shelf
 from grader.course.gradebook.table import regrade_user
-from grader.course.intake import HandIn, new_id
+from grader.course.intake import HandIn, next_id
 from grader.course.queue import Queue
 from grader.course.states import OPEN, State
 from grader.course.store import attempt_rows as rows
@@ -74,7 +74,7 @@ def _put(engine: sa.Engine, archive: Archive, queue: Queue, regrade: Regrade, ro
     """False: another grading process was quicker."""
     now = time.time()
     submission = HandIn(
-        id=new_id(now),
+        id=next_id(now),
         user=regrade_user(regrade.id),
         lab=row.lab,
         mode=row.mode,

@@ -62,9 +62,11 @@ class Settings:
                 "alive would be taken for dead."
             )
         given.switch("GRADER_COUNTERS")
+        archive = (archive or (_beside(db_url) if is_url else Path(named)) / "archive").resolve()
+        given.require_text(_beside(db_url), archive)
         return cls(
             db_url=db_url,
-            archive=(archive or (_beside(db_url) if is_url else Path(named)) / "archive").resolve(),
+            archive=archive,
             heartbeat_s=heartbeat_s,
             dead_after_s=dead_after_s,
             poll_s=given.seconds("GRADER_POLL_S", "2"),

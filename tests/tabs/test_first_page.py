@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import expect
 
-from tabs.page.first_page import FirstPage
+from tabs.page.first_page import MOST_NAMES, FirstPage
 
 PAGE = b"<html><head><title>Gradio</title></head><body><gradio-app></gradio-app></body></html>"
+HOST = [(b"host", b"labs.uni.example")]
 
 
-def get(path="/", *, method="GET", status=200):
-    """Status, headers and body of what passes through, from an app that answers in two pieces."""
-    sent = []
+class Gradio:
+    """An app that keeps what it was asked, and answers in two pieces."""
 
-    async def app(scope, receive, send):
+    def __init__(self, status=200):
+        self.asked = []
+        self.status = status
+
+    async def __call__(self, scope, receive, send):
+        self.asked.append(scope)
+        await asyncio.sleep(0)  # others are served meanwhile
         headers = [(b"content-type", b"text/html"), (b"content-length", str(len(PAGE)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": PAGE[:30], "more_body": True})
         await send({"type": "http.response.body", "body": PAGE[30:]})
+
+
+async def asked(app, path="/", *, method="GET", headers=(), query=b""):
+    sent = []
 
     async def send(message):
         sent.append(message)
 
-    with ThreadPoolExecutor(1) as elsewhere:  # Playwright's loop runs in this thread once a browser test was here
-        elsewhere.submit(asyncio.run, FirstPage(app)({"type": "http", "path": path, "method": method}, None, send)).result()
+    scope = {"type": "http", "path": path, "method": method, "headers": [*headers], "query_string": query}
+    await app(scope, None, send)
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message["body"] for message in sent[1:])
 
 
+def get(app, *visits):
+    """Status, headers and body of what passes through, of the last of visits that come at once."""
+
+    async def all_of_them():
+        return await asyncio.gather(*(asked(app, **visit) for visit in visits))
+
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright's loop runs in this thread once a browser test was here
+        return elsewhere.submit(asyncio.run, all_of_them()).result()[-1]
+
+
 def test_scripts_come_with_the_page():
-    status, headers, body = get()
+    status, headers, body = get(FirstPage(Gradio()), {})
 
     head, _, rest = body.partition(b"</head>")
     assert status == 200
@@ -42,18 +63,75 @@ def test_scripts_come_with_the_page():
     assert headers[b"content-length"] == str(len(body)).encode()
 
 
+def test_many_who_come_at_once_and_later_get_one_page_that_was_made_and_compressed_once():
+    app = FirstPage(gradio := Gradio())
+    packed = {"headers": [*HOST, (b"accept-encoding", b"gzip, deflate, br")]}
+
+    _, headers, body = get(app, *50 * [packed])
+    _, plain, as_it_is = get(app, {"headers": HOST})
+
+    assert len(gradio.asked) == 1
+    assert headers[b"content-encoding"] == b"gzip" and headers[b"vary"] == b"Accept-Encoding"
+    assert headers[b"content-length"] == str(len(body)).encode()
+    assert b"content-encoding" not in plain and gzip.decompress(body) == as_it_is
+    assert b"Before Gradio starts" in as_it_is
+
+
+def test_nothing_of_a_visit_stands_in_a_page_but_the_name_that_was_asked():
+    """Else it would be shown to whoever comes next; and Gradio answers 500 to a page or a link that it does not know."""
+    app = FirstPage(gradio := Gradio())
+    own = [(b"cookie", b"session=ada"), (b"authorization", b"Bearer ada"), (b"accept-encoding", b"gzip")]
+
+    get(app, {"headers": [*own, *HOST], "query": b"page=nowhere&deep_link=x"})
+
+    assert (gradio.asked[0]["headers"], gradio.asked[0]["query_string"]) == (HOST, b"")
+
+
 @pytest.mark.parametrize(
-    "asked",
+    "other",
     [
-        pytest.param({"path": "/assets/a.js"}, id="another_path"),
-        pytest.param({"method": "HEAD"}, id="head"),
-        pytest.param({"status": 503}, id="no_success"),
+        [(b"host", b"other.example")],
+        [*HOST, (b"x-forwarded-proto", b"https")],
+        [*HOST, (b"x-forwarded-host", b"a.example")],
+        [*HOST, (b"x-gradio-server", b"http://b.example")],
     ],
 )
-def test_all_else_passes_unchanged(asked):
-    _, headers, body = get(**asked)
+def test_each_name_of_the_server_has_a_page_of_its_own(other):
+    app = FirstPage(gradio := Gradio())
 
-    assert body == PAGE
+    for headers in (HOST, other, HOST, other):
+        get(app, {"headers": headers})
+
+    assert [each["headers"] for each in gradio.asked] == [HOST, other]
+
+
+def test_invented_names_fill_no_memory():
+    app = FirstPage(Gradio())
+
+    for number in range(MOST_NAMES + 5):
+        get(app, {"headers": [(b"host", b"h%d" % number)]})
+
+    assert len(app._kept) == MOST_NAMES
+
+
+def test_what_is_no_page_is_handed_on_and_not_kept():
+    app = FirstPage(gradio := Gradio(503))
+
+    for _ in range(2):
+        status, headers, body = get(app, {"headers": [(b"accept-encoding", b"gzip")]})
+
+    assert (status, body, len(gradio.asked)) == (503, PAGE, 2)
+    assert headers == {b"content-type": b"text/html", b"content-length": str(len(PAGE)).encode()}
+
+
+@pytest.mark.parametrize("visit", [{"path": "/assets/a.js"}, {"method": "HEAD"}], ids=["another_path", "head"])
+def test_all_else_passes_unchanged(visit):
+    app = FirstPage(gradio := Gradio())
+
+    for _ in range(2):
+        _, headers, body = get(app, visit)
+
+    assert (body, len(gradio.asked)) == (PAGE, 2)
     assert headers[b"content-length"] == str(len(PAGE)).encode()
 
 

@@ -19,7 +19,7 @@ from grader.course import answers, replies
 from grader.course.gradebook.roster import Student
 from grader.course.gradebook.rules import Rules
 from grader.course.gradebook.times import write_time
-from grader.course.intake import new_id
+from grader.course.intake import next_id
 from grader.course.store import event_rows
 from grader.typed import file_name, typed, value_of
 
@@ -86,7 +86,7 @@ class ClassEvent:
     @classmethod
     def now(cls, kind: EventKind, *, by: str, **data: Any) -> ClassEvent:
         created = time.time()
-        return cls(id=new_id(created), kind=kind, by=by, data=data, created=created)
+        return cls(id=next_id(created), kind=kind, by=by, data=data, created=created)
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> ClassEvent:

@@ -63,16 +63,16 @@ def grade(attempts: Sequence[Graded], terms: Terms, *, chosen: str = "", overrid
     for attempt in attempts:
         raw = Fraction(terms.out_of) * share(attempt.summary, terms)
         late_s = late.late_s(attempt.created, terms.due)
-        worth.append((raw * (1 - late.lost_share(late_s)), attempt.created, attempt.id, raw, late_s, attempt.verdict))
+        worth.append((raw * (1 - late.lost_share(late_s)), attempt.id, attempt.created, raw, late_s, attempt.verdict))
     result = Grade(points=0.0, out_of=terms.out_of, tries=len(attempts))
     if worth:
         if terms.rules.counting is Counting.LAST:
-            counted = max(worth, key=lambda one: one[1:3])
+            counted = max(worth, key=lambda one: one[1])  # ids are in the order of handing in, whatever the clock did
         else:
             counted = max(worth)
             if terms.rules.counting is Counting.CHOSEN:
-                counted = next((one for one in worth if one[2] == chosen), counted)
-        points, created, attempt_id, raw, late_s, verdict = counted
+                counted = next((one for one in worth if one[1] == chosen), counted)
+        points, attempt_id, created, raw, late_s, verdict = counted
         result = dataclasses.replace(
             result,
             points=rounded(points),

@@ -64,7 +64,7 @@ def graded(
         query = query.where(rows.c.lab == lab)
     anew = regraded(connection, book)
     found = []
-    for row in connection.execute(query.order_by(rows.c.created, rows.c.id)):
+    for row in connection.execute(query.order_by(rows.c.id)):
         newer = anew.get(row.same_as or row.id)
         verdict, summary = (newer.verdict, newer.summary) if newer is not None else (row.verdict, row.summary)
         found.append(Graded(id=row.id, user=row.user, created=row.created, verdict=verdict, summary=Summary.from_json(summary)))

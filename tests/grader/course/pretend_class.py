@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import uuid
 
 from grader.course import Course, attempts
 from grader.course.archive import End
 from grader.course.gradebook.table import Column
-from grader.course.intake import HandIn, new_id
+from grader.course.intake import HandIn, first_id
 from grader.course.states import State
 from grader.course.store import writing
 from grader.report import CaseResult, Diagnosis, Points, Report, Timing, Verdict
@@ -87,7 +88,7 @@ def handed_in(*, user: str, lab: str, source: str, created: float) -> HandIn:
     import hashlib
 
     return HandIn(
-        id=new_id(created),
+        id=first_id(created) + uuid.uuid4().hex[:20],
         user=user,
         lab=lab,
         mode="submit",

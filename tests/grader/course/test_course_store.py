@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from grader.course import Course, StoreError, attempts, schema
 from grader.course.mounts import file_system, require_locks
-from grader.course.store import attempt_rows, metadata, open_engine, reports, writing
+from grader.course.store import VERSIONS, attempt_rows, metadata, open_engine, reports, writing
 from grader.course.summary import Summary
 from tests.grader.course import pretend_class as made
 from tests.grader.course.service import LAB
@@ -47,6 +47,18 @@ def test_every_revision_leads_to_the_present_tables(service, revision):
     assert {"course_attempts", "course_migrations"} <= set(names)
 
 
+def test_a_database_of_a_newer_version_is_refused_in_a_sentence_and_left_as_it_is(service):
+    """Two machines, one of them not brought up to date; or a way back that there is not."""
+    with service.engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSIONS} SET version_num = '9999'"))
+
+    with pytest.raises(StoreError, match=r"newer version.* of revision 9999, and .* up to 0\d+\."):
+        schema.prepare(service.engine)
+
+    with service.engine.connect() as connection:
+        assert connection.scalar(sa.text(f"SELECT version_num FROM {VERSIONS}")) == "9999"
+
+
 def test_what_was_graded_before_the_gradebook_gets_its_summary(service):
     """Revision 0004 reads every report once."""
     service.lose_database(revision="0003")
@@ -74,9 +86,9 @@ def test_what_was_graded_before_the_gradebook_gets_its_summary(service):
 def test_sqlite_is_opened_safely(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'grader.db'}")
     with engine.connect() as connection:
-        pragmas = ("journal_mode", "synchronous", "busy_timeout")
+        pragmas = ("journal_mode", "synchronous", "busy_timeout", "cache_size")
         found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
-    assert found == ["wal", 2, 30_000]  # 2: FULL
+    assert found == ["wal", 2, 30_000, -512]  # 2: FULL; KiB
     impatient = sa.create_engine(engine.url, connect_args={"timeout": 0})
     with writing(engine), impatient.connect() as other, pytest.raises(sa.exc.OperationalError, match="locked"):
         other.exec_driver_sql("BEGIN IMMEDIATE")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course import Course, given, roles
+from grader.course import Course, alone, given, places, roles
 from grader.course.logs import start_logging
 from grader.course.refusal import Refusal, refusals
 from grader.course.settings import Settings
@@ -204,6 +204,57 @@ def test_every_setting_that_is_read_has_a_name():
     assert read - of_files == given.NAMES - of_files
     table = set(re.findall(r"^\| `(GRADER_\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M))
     assert table == given.NAMES - of_files
+
+
+@pytest.mark.parametrize("name", ["GRADER_DB_URL", "GRADER_ARCHIVE"])
+def test_a_folder_whose_name_is_no_text(monkeypatch, tmp_path, name):
+    """As a disk of another system has them, and every name beyond ASCII in a locale that is not UTF-8."""
+    monkeypatch.setenv("GRADER_DB_URL", str(tmp_path))
+    monkeypatch.setenv(name, str(tmp_path / "\udcc3"))
+
+    with pytest.raises(NotGradable) as refused:
+        Settings.read()
+
+    assert "\\udcc3" in one_sentence(refused) and "LC_ALL=C.UTF-8" in str(refused.value)
+
+
+@pytest.mark.parametrize("lacking", ["locks", "archive"])
+def test_a_machine_that_may_write_nowhere(monkeypatch, tmp_path, lacking):
+    """A user without a home over code that is not theirs, with a database elsewhere."""
+    (tmp_path / "no folder").touch()
+    home, archive = tmp_path / "home", tmp_path / "archive"
+    if lacking == "locks":
+        home = tmp_path / "no folder" / "home"
+    else:
+        archive = tmp_path / "no folder" / "archive"
+    monkeypatch.setattr(places, "home", lambda: home)
+    monkeypatch.setenv("GRADER_DB_URL", f"postgresql://grader:{PASSWORD}@db.example/grader")
+    monkeypatch.setenv("GRADER_ARCHIVE", str(archive))
+
+    with pytest.raises(NotGradable) as refused:
+        alone.require_folder(Settings.read())
+
+    assert one_sentence(refused).startswith(str(tmp_path / "no folder")) and "XDG_STATE_HOME" in str(refused.value)
+
+
+@pytest.mark.process
+def test_a_database_that_a_command_cannot_have_is_no_fault_of_a_submission(tmp_path):
+    (tmp_path / "grader.db").mkdir()
+
+    for command in (("archive", "verify"), ("class", "dump"), ("instructor-token",)):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "grader", *command],
+            cwd=ROOT,
+            env=os.environ | {"GRADER_DB_URL": str(tmp_path), "GRADER_LOG": ""},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert (done.returncode, done.stdout) == (3, "")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("error: ") and "unable to open database file" in last and "submission" not in last
 
 
 @pytest.mark.process

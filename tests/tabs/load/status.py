@@ -49,6 +49,7 @@ def main() -> None:
         wait_until_quiet(lambda: cpu_s(process))
         before = cpu_s(process)
         time.sleep(IDLE_S)
+        asking.close()  # the server has, after five seconds of silence
         print(f"nobody looks: {100 * (cpu_s(process) - before) / IDLE_S:.1f}% of a core", flush=True)
         for name, look in doors(asking, attempt).items():
             for _ in range(20):

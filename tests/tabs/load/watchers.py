@@ -1,17 +1,20 @@
 """A class at work: watchers who look twice a second, submitters who hand in and wait; how long a look takes, what is lost.
 
-python -m tests.tabs.load.watchers [--watchers 100] [--submitters 20] [--minutes 2]
+python -m tests.tabs.load.watchers [--watchers 100] [--submitters 20] [--minutes 2] [--json FILE]
         exit code 1 where the p95 of a look is over 100 ms, an attempt is lost, or memory grows by more than 20 MiB
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import socket
 import sys
 import tempfile
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.tabs.load.page_process import page
@@ -20,6 +23,7 @@ from tests.tabs.load.status import cpu_s
 from tests.tabs.load.visits import kept
 
 LOOK_EVERY_S = 0.5
+SIZED_EVERY_S = 5.0
 P95_MS = 100.0
 MAY_GROW = 20 * 2**20  # bytes, from a quarter of the time on
 WORK = "seconds 0.5\n"  # the fake judge takes so long; what is measured is the page
@@ -90,6 +94,7 @@ def main() -> int:
     parser.add_argument("--watchers", type=int, default=100)
     parser.add_argument("--submitters", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures are written, too")
     options = parser.parse_args()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -105,7 +110,7 @@ def main() -> int:
             thread.start()
         sizes = []
         while at_work.goes_on:
-            time.sleep(5.0)
+            time.sleep(SIZED_EVERY_S)
             sizes.append(kept(process))
         spent, lasted = cpu_s(process) - spent, time.monotonic() - began
         for thread in threads:
@@ -114,10 +119,25 @@ def main() -> int:
     grown = min(quarter[len(quarter) // 2 :]) - min(quarter[: len(quarter) // 2 or 1])
     lost = [attempt for attempt, state in at_work.handed_in.items() if state not in ("done", "queued", "running")]
     p95 = percentile(at_work.looks_ms, 0.95)
-    print(f"looks        {len(at_work.looks_ms):7}  p50 {percentile(at_work.looks_ms, 0.5):.1f} ms, p95 {p95:.1f} ms")
-    print(f"page opened  {len(at_work.pages_ms):7}  p95 {percentile(at_work.pages_ms, 0.95):.1f} ms")
-    print(f"handed in    {len(at_work.handed_in):7}  {len(lost)} lost, {len(at_work.faults)} faults {at_work.faults[:3]}")
-    print(f"page process {100 * spent / lasted:6.1f}% of a core, {sizes[-1] / 2**20:.0f} MiB, grown by {grown / 2**20:.1f} MiB")
+    figures = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": f"python -m tests.tabs.load.watchers {' '.join(sys.argv[1:])}",
+        "looks": len(at_work.looks_ms),
+        "look_ms": {"p50": round(percentile(at_work.looks_ms, 0.5), 1), "p95": round(p95, 1)},
+        "page_opened": len(at_work.pages_ms),
+        "page_p95_ms": round(percentile(at_work.pages_ms, 0.95), 1),
+        "handed_in": len(at_work.handed_in),
+        "lost": len(lost),
+        "faults": at_work.faults[:3],
+        "page_percent_of_a_core": round(100 * spent / lasted, 1),
+        "grown_mib": round(grown / 2**20, 1),
+        "mib_each_minute": [round(size / 2**20, 1) for size in sizes[:: int(60 / SIZED_EVERY_S)]],
+        "load": os.getloadavg(),
+    }
+    told = json.dumps(figures, indent=1)
+    print(told)
+    if options.json:
+        options.json.write_text(f"{told}\n", encoding="utf-8")
     return 1 if p95 > P95_MS or lost or at_work.faults or grown > MAY_GROW else 0
 
 
