@@ -53,6 +53,14 @@ HELD = (
     "weight of a split",
     "row of out",
     "accumulator",
+    "score − lse",
+    "dP",
+    "delta",
+    "dP − delta",
+    "dS",
+    "dquery",
+    "dkey",
+    "dvalue",
 )
 COUNTS = ("loaded", "stored", "atomic", "masked")
 

@@ -56,7 +56,7 @@ def of_softmax(
     parts = [slice(first, first + step) for first in range(0, keys, step)]
     maxima = torch.stack([scores[..., part].amax(-1) for part in parts], -1)
     lse = torch.stack([scores[..., part].logsumexp(-1) for part in parts], -1)
-    ranges = _ranges(len(parts))
+    ranges = stretches(len(parts))
     if scores[..., 0].numel() * len(parts) * max(keys, len(ranges) * (1 if value is None else value.shape[-1])) > MOST_NUMBERS:
         return {}
     sums = torch.stack([lse[..., first:end].logsumexp(-1) for first, end in ranges], -1)  # log of them, as is lse
@@ -104,13 +104,13 @@ def of_products(query: torch.Tensor, key: torch.Tensor, *, scale: float) -> Quan
     products = key * query
     parts = [products[:, first : first + STEP].sum(-1) for first in range(0, products.shape[-1], STEP)]
     tiles = torch.stack(parts, -1)
-    sums = torch.cat([tiles[:, first:end].sum(-1) for first, end in _ranges(len(parts))])
+    sums = torch.cat([tiles[:, first:end].sum(-1) for first, end in stretches(len(parts))])
     inputs = torch.cat([query, key.flatten()])
     found = {"input": inputs, "scaled input": inputs * scale}
     return found | {name: torch.cat([x, x * scale]) for name, x in (("product", products.flatten()), ("score", sums))}
 
 
-def _ranges(parts: int) -> list[tuple[int, int]]:
+def stretches(parts: int) -> list[tuple[int, int]]:
     """From which part to which: all where they are few, else what begins at the first, or lies in an aligned 2, 4, 8 …"""
     if parts <= FEW_STRETCHES:
         return [(first, end) for first in range(parts) for end in range(first + 1, parts + 1)]

@@ -11,6 +11,7 @@ import torch
 
 from labs import prefill_inputs
 from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Symptom
+from labs.lab12_backward import held
 from labs.lab12_backward.gradients import OUTPUTS, Way, answer, ideal_bytes, out_shape, row_size, score_scale, written_bytes
 from labs.lab12_backward.oracles import ORACLES
 
@@ -169,6 +170,7 @@ LAB = Lab(
     cases=CASES,
     oracles=ORACLES,
     symptoms=SYMPTOMS,
+    quantities=held.quantities,
     watch="seqlen_q_differs",
     prediction=Prediction(
         question=(

@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
+from grader.judge.case.inputs import prepare
 from grader.trace import HELD
+from labs import load
 from labs.quantities import FEW_STRETCHES, MOST_NUMBERS, STEP, of_copy, of_products, of_softmax
 
 ROWS, KEYS, WIDTH, SCALE = 3, 5 * STEP + 7, 4, 0.5
@@ -93,3 +95,30 @@ def test_names_are_those_of_a_trace_and_every_number_is_finite():
 def test_a_case_of_too_many_numbers_has_none():
     keys = 32 * STEP
     assert of_softmax(torch.zeros(1, MOST_NUMBERS // keys // 32 + 1, keys).double(), inputs=()) == {}
+
+
+def test_gradients_are_held_tile_by_tile_by_each_head_of_a_group():
+    lab = load("lab12_backward").lab
+    case = next(case for case in lab.cases if case.name == "grouped_heads")
+    given = prepare(lab, case, bytes(32)).inputs
+    found = lab.quantities(given)
+    query, key, value, dout = (
+        given[name].double().requires_grad_(name != "dout") for name in ("query", "key", "value", "dout")
+    )
+    group, scale = query.shape[1] // key.shape[1], given["softmax_scale"]
+    scores = query @ key.repeat_interleave(group, 1).mT * scale
+    hidden = torch.ones_like(scores).triu(scores.shape[-1] - scores.shape[-2] + 1).bool()
+    probs = torch.softmax(scores.masked_fill(hidden, -math.inf), -1)
+    out = probs @ value.repeat_interleave(group, 1)
+    dquery, dkey, dvalue = torch.autograd.grad((out * dout).sum(), (query, key, value))
+    dprobs = dout @ value.repeat_interleave(group, 1).mT
+    first_tile = probs[:, ::group, :STEP].mT @ dout[:, ::group, :STEP]
+
+    assert held("weight", probs.detach().flatten(), found) and held("dP", dprobs.detach().flatten(), found)
+    assert held("score − lse", probs.detach()[~hidden].log(), found)
+    assert held("dvalue", dvalue.flatten(0, 2), found) and held("dvalue", first_tile.detach().flatten(0, 2), found)
+    near = (found["dquery"] - dquery.flatten(0, 2)[:, None]).norm(dim=-1).amin(-1)
+    assert (near < 2e-3 * (1 + dquery.norm(dim=-1).flatten())).all()  # delta takes out as it is stored
+    near = (found["dkey"] - dkey.flatten(0, 2)[:, None]).norm(dim=-1).amin(-1)
+    assert (near < 2e-3 * (1 + dkey.norm(dim=-1).flatten())).all()
+    assert not held("dvalue", dvalue.flatten(0, 2) * scale, found) and set(found) <= set(HELD)

@@ -126,7 +126,7 @@ def _made(told: Any, lab: Lab, prepared: PreparedCase, until: float, *, failed: 
     except ValueError as error:
         logger.info("what lines hold is left out", extra={"why": str(error)})
         lines = []
-    parts = line_values.parts_from(lines) if failed else None
+    parts = line_values.parts_from(lines) if failed and not prepared.outputs else None  # sums of several outputs cancel
     known = [[line.number, list(line.taken), line.holds if line.none_at is None else ""] for line in lines]
     return {"lines": known, "parts": parts}
 
