@@ -16,6 +16,8 @@ import torch
 from labs.declaration import Case, Draw, Size, Symptom
 
 JOINED = "+"  # between the regimes of one case
+HILL, VALLEYS = 16, (48, 112, 240)  # keys
+DEPTH = 40.0  # of a valley, in scores: its keys weigh exp(−40), which changes no sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,14 @@ def covering(
             name = f"{shape.name}_{layout}{again}"
             cases.append(make(name=name, values=share, sizes=shape.sizes, strided=gaps(number)))
     return tuple(cases)
+
+
+def valleys(keys: int) -> torch.Tensor:
+    """[keys], bool: which of them lie between narrow hills. Who stops at a tile that adds next to nothing misses a hill, from
+    whichever end it comes, in tiles of up to 128 and in splits of 100.
+    """
+    low = torch.cat([torch.arange(HILL + width) >= HILL for width in VALLEYS])
+    return low.repeat(-(-keys // len(low)))[:keys]
 
 
 def many_programs(cases: Sequence[Case]) -> Symptom:

@@ -6,7 +6,7 @@ Sizes are small enough for Triton's interpreter on a CPU; cases of a real cache'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 
@@ -94,7 +94,7 @@ def hidden_cases() -> tuple[Case, ...]:
 def hostile_cases() -> tuple[Case, ...]:
     """Numbers that break a careless softmax, each with a ragged tail."""
     return (
-        decode_case("kv_len_zero", "hostile", "drawn zero", batch=3, num_heads_kv=1, seqlen_kv=(65, 100)),
+        decode_case("kv_len_zero", "hostile", "drawn zero", batch=6, num_heads_kv=1, seqlen_kv=(65, 100)),
         decode_case("nan_beyond_kv_len", "hostile", "drawn nan", batch=3, num_heads_kv=1, seqlen_kv=(100, 150)),
         decode_case("huge_scores", "hostile", "huge_scores", num_heads_kv=1, group_size=8, seqlen_kv=(100, 150)),
         decode_case("shifted_scores", "hostile", "shifted_scores", num_heads_kv=1, seqlen_kv=(100, 150)),
@@ -117,6 +117,8 @@ def crossed_cases(*cache: str) -> tuple[Case, ...]:
 
     layouts = {"plain": lambda shape: (), "strided": lambda shape: (*cache, "query")}
 
+    strided: dict[str, Any] = {"strided": (*cache, "query")}
+    uneven = {"batch": 3, "seqlen_kv": (35, 70), **strided}  # a size at its least or largest, with all else as it may be, too
     return (
         *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=layouts),
         crossed("far_below_long", "far_below", group_size=2, seqlen_kv=(790, 1020)),  # splits that are no power of two
@@ -125,5 +127,11 @@ def crossed_cases(*cache: str) -> tuple[Case, ...]:
         crossed("one_key_short", "drawn one_short", batch=3, seqlen_kv=(65, 130)),
         crossed("one_key_short_of_a_tile", "needle_in_last_key one_short", batch=2, seqlen_kv=129),
         crossed("last_key_alone_in_its_tile", "needle_in_last_key", seqlen_kv=257),
-        crossed("many_programs", "caches_at_levels", batch=10, num_heads_kv=15, group_size=1, seqlen_kv=5, head_dim=32),
+        crossed("valleys", "valleys", group_size=2, seqlen_kv=(1100, 1300)),
+        crossed("tied_scores", "tied_scores", num_heads_kv=2, seqlen_kv=(17, 40), devices=("cpu",)),  # TF32 has no more digits
+        crossed("one_key_of_several", batch=3, num_heads_kv=2, seqlen_kv=1, **strided),
+        crossed("group_of_one_uneven", "drawn uneven", num_heads_kv=3, group_size=1, **uneven),
+        crossed("group_of_eight_uneven", "drawn uneven", num_heads_kv=2, group_size=8, head_dim=32, **uneven),
+        crossed("head_dim_128_uneven", "drawn uneven", num_heads_kv=2, group_size=3, head_dim=128, **uneven),
+        crossed("many_programs", "caches_at_levels zero", batch=10, num_heads_kv=15, group_size=1, seqlen_kv=5, head_dim=32),
     )

@@ -5,10 +5,10 @@ is "what" or "what length", and "what" may be several, joined by "+", one for ea
 
     what     normal, drawn (as normal, its softmax_scale too), ones, identity_value, needle_in_last_key,
              needle_at_tile_edge, equal_keys, front_loaded, ascending, descending, huge_scores, shifted_scores,
-             negative_scores, far_below, falling_steeply, peak_then_flat, heads_at_levels, caches_at_levels, large_value,
-             block_levels (as drawn; the lab makes them)
+             negative_scores, far_below, falling_steeply, peak_then_flat, valleys, heads_at_levels, caches_at_levels,
+             tied_scores, large_value, block_levels (as drawn; the lab makes them)
     length   full (the default), uneven (only the last is full), one_short (the first, third … lack a key), few (1 to 3
-             keys), zero (the first has none), nan (uneven, and the first channels are NaN beyond kv_len)
+             keys), zero (EMPTY have none), nan (uneven, and the first channels are NaN beyond kv_len)
 
 Beyond kv_len the cache holds numbers that would show if they were read.
 """
@@ -20,11 +20,12 @@ import math
 
 import torch
 
-from labs.crossing import JOINED, regimes
+from labs.crossing import DEPTH, JOINED, regimes, valleys
 from labs.declaration import Draw
 
 LARGE_SCORES = (
     "huge_scores", "shifted_scores", "negative_scores", "heads_at_levels", "caches_at_levels", "far_below", "falling_steeply",
+    "tied_scores",
 )  # fmt: skip
 TILE_EDGES = (15, 16, 31, 32, 63, 64, 127, 128)  # last and first key of the tiles that people use
 NEEDLE_SCORE = 12.0  # its weight among 1000 keys of score about 0: 0.99
@@ -34,6 +35,8 @@ FALL = 1000.0  # scores from 1000 to −1000
 PEAK = 8.0  # above a flat rest, of which each key weighs exp(−8) of it: a thousand of them add up
 LARGE_VALUE = 20000.0  # a few of them sum to more than fp16's largest number, 65504
 STEEP = 6.0  # scores climb from -6 to 6
+TIE = 2000.0  # the score of every key, from even channels or from odd ones; a digit less of either's query tells them apart
+EMPTY = (0, 5)  # of each ten sequences: behind one that has keys for whoever walks in steps of 1 to 4, up or down
 FEW_CHANNELS = 16  # one block of NVFP4; large or NaN beside others that are not
 
 
@@ -94,8 +97,8 @@ def _lengths(length: str, batch: int, tokens: int, generator: torch.Generator) -
         case "few":
             drawn = torch.arange(1, batch + 1, dtype=torch.int32).flip(0).clamp(max=min(3, tokens))
         case "zero":
-            drawn[0] = 0
             drawn[-1] = tokens
+            drawn[[sequence for sequence in range(batch) if sequence % 10 in EMPTY]] = 0
         case _:
             raise ValueError(f"values end in {length!r}; it must be full, uneven, one_short, few, zero or nan")
     return drawn
@@ -136,6 +139,9 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
         large = cache.value[..., FEW_CHANNELS:]
         large[:] = LARGE_VALUE * (1.0 + 0.1 * large)
         return
+    if what == "tied_scores":
+        _tie(cache, group, draw)
+        return
     if what == "huge_scores":
         cache.query *= 16.0
         cache.key *= 16.0
@@ -170,6 +176,8 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
         case "peak_then_flat":
             cache.key *= 0.1
             cache.key[:, :, 0] += PEAK * direction[:, :, 0]
+        case "valleys":
+            cache.key = 0.1 * cache.key - DEPTH * valleys(tokens)[:, None] * direction
         case "caches_at_levels":  # what a program keeps of one head of the cache does not fit the next
             cache.key += SHIFT * cache.key[..., :1, :1].clamp(-1.0, 1.0) * direction
         case "heads_at_levels":
@@ -179,6 +187,20 @@ def _shape_values(what: str, cache: Cache, group: int, draw: Draw) -> None:
             cache.key += SHIFT * direction
         case _:
             raise ValueError(f"values={draw.values!r} is not known to the decode labs")
+
+
+def _tie(cache: Cache, group: int, draw: Draw) -> None:
+    """Each key has the score TIE, exactly: by the even channels, whose queries are 1 − δ and 1 + δ in turn, or by the odd ones,
+    whose queries are 1. δ is the head's own.
+    """
+    batch, heads, tokens, head_dim = cache.key.shape
+    delta = torch.randint(3, 30, (batch, heads * group, 1), generator=draw.generator) / 64
+    query = torch.ones(batch, heads * group, head_dim // 2, 2)
+    query[:, :, 0::2, 0] -= delta
+    query[:, :, 1::2, 0] += delta
+    odd = torch.arange(head_dim) % 2 == torch.randint(0, 2, (batch, heads, tokens, 1), generator=draw.generator)
+    cache.query = query.flatten(2)
+    cache.key = odd * TIE / (cache.softmax_scale * head_dim / 2)
 
 
 def _spoil_beyond(cache: Cache, *, nan: bool) -> None:

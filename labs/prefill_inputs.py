@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from labs.crossing import JOINED, Shape, covering, regimes
+from labs.crossing import DEPTH, JOINED, Shape, covering, regimes, valleys
 from labs.declaration import Among, Case, Draw, DrawnValues, Inputs, Size, Symptom
 from labs.quantities import Quantities, of_softmax
 
@@ -72,6 +72,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
     long = {"seqlen": (300, 400)} if equal_lengths else {"seqlen_q": 5, "seqlen_kv": (1100, 1300)}
     # several tiles of queries, be they of 128, in several heads of several sequences: a program id is taken apart in three
     of_heads: dict[str, Any] = {"seqlen": (130, 150)} if equal_lengths else {"seqlen_q": (130, 150), "seqlen_kv": (20, 40)}
+    blind = crossed("blind_rows_of_several_heads", batch=2, heads=2, seqlen_q=(130, 150), seqlen_kv=(20, 40))
     far: dict[str, Any] = {"devices": ("cpu",), "seqlen": 20}
     return (
         *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=LAYOUTS),
@@ -80,6 +81,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
         crossed("many_programs", "heads_at_levels", batch=10, heads=15, seqlen_q=3, seqlen_kv=5),
         crossed("tiles_of_several_heads", batch=2, heads=2, **of_heads),
+        *((blind,) if equal_lengths else ()),  # what a program keeps of one head is not a row's that sees nothing of the next
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),
         crossed("far_apart_value", batch=3, spread=("value",), **far),
@@ -87,9 +89,11 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
 
 
 def fine_cases() -> tuple[Case, ...]:
-    """Many keys that weigh next to nothing each: what is rounded away of each of them adds up, and so does a short log2(e)."""
+    """Many keys that weigh next to nothing each: what is rounded away of each of them adds up, and so does a short log2(e).
+    Or they do not, and what comes after them counts.
+    """
     sizes = {"seqlen_q": 2, "seqlen_kv": (2000, 2150), "group": "hostile", "crossed": True}
-    return case("crumbs", "crumbs", **sizes), case("balanced", "balanced", **sizes)
+    return tuple(case(values, values, **sizes) for values in ("crumbs", "balanced", "valleys"))
 
 
 def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:
@@ -160,6 +164,8 @@ def _shaped(
         case "peak_then_flat":  # the first key weighs 1, each other one exp(−8): a thousand of them add up
             query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u)
             key[..., 0, :] += 8 * u / scale
+        case "valleys":
+            query, key = _without(0.1 * query, u) + u, _without(0.1 * key, u) - DEPTH * valleys(seqlen_kv)[:, None] * u / scale
         case (
             "crumbs"
         ):  # … exp(−12.7): a tile of them is less than half a step of fp16 beside 1, all together are 0.6% of the sum

@@ -62,6 +62,9 @@ SYMPTOMS = (
     ),
 )
 
+SHIFTED = {"seqlen_q": (17, 40), "seqlen_kv": (65, 100), "strided": prefill_inputs.TENSORS, "group": "hostile", "crossed": True}
+BLIND = {**SHIFTED, "seqlen_q": (70, 90), "seqlen_kv": (20, 40)}
+
 CASES = (
     _case("one_tile", seqlen=16, window=16),
     _case("random", seqlen=160, window=40),
@@ -82,6 +85,15 @@ CASES = (
     _case("random_size_head_dim_64", seqlen=(130, 200), head_dim=64, window=(33, 128), group="hidden"),
     _case("shifted_down_ragged", "shifted_down", seqlen_q=(20, 60), seqlen_kv=(20, 60), window=(4, 9), group="hostile"),
     *crossed_cases(equal_lengths=True, window=(40, 60)),
+    _case("valleys", "valleys", seqlen_q=5, seqlen_kv=(700, 800), window=(600, 650), group="hostile", crossed=True),
+    # the smallest windows and the widest, where the lengths differ
+    _case("window_of_one_shifted", heads=2, **SHIFTED, window=1),
+    _case("window_of_one_blind", batch=2, **BLIND, head_dim=64, window=1),
+    _case("window_of_two_shifted", batch=2, **SHIFTED, head_dim=64, window=2),
+    _case("window_of_two_blind", heads=2, **BLIND, window=2),
+    _case("window_of_all_keys", heads=2, seqlen_q=33, seqlen_kv=80, window=80, group="hostile", crossed=True),
+    _case("wide_window_shifted", heads=2, **SHIFTED, head_dim=128, window=(200, 2000)),
+    _case("wide_window_blind", heads=2, **BLIND, window=(200, 2000)),
     _case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), window=(4, 30), group="hostile"),
     _case("many_heads", batch=4369, heads=15, seqlen_q=3, seqlen_kv=5, window=3, group="hidden", devices=("cuda",)),
 )  # fmt: skip

@@ -138,6 +138,13 @@ def _delta_unscaled(work: Work, *, name: str) -> torch.Tensor:
     return dscores @ work.key if name == "dquery" else dscores.mT @ work.query
 
 
+def _delta_of_tile(probs: Matrix, dprobs: Matrix, delta: Rows, *, tile: int) -> Matrix:
+    """dS where what is taken off dP is the sum of P · dP over a tile of keys alone."""
+    terms = torch.nn.functional.pad(probs * dprobs, (0, -probs.shape[-1] % tile)).unflatten(-1, (-1, tile))
+    of_tile = terms.sum(-1).repeat_interleave(tile, dim=-1)[..., : probs.shape[-1]]
+    return probs * (dprobs - of_tile)
+
+
 def _oracle(name: str, sentence: str, *, noise: float = 1.0, **changed: Any) -> Oracle:
     return Oracle(name=name, sentence=sentence, answer=functools.partial(answer, way=Way(**changed)), noise=noise)
 
@@ -229,6 +236,13 @@ ORACLES = (
         "delta_missing",
         "delta is missing: dS = P · (dP − delta), delta = rowsum(dO · O). The softmax takes it from each gradient of its row.",
         delta=lambda dout, out: torch.zeros_like(dout[..., :1]),
+    ),
+    *_in_tiles(
+        "delta_of_tile",
+        "delta is the sum of P · dP over the tile of keys at hand: it must be the sum over the whole row, rowsum(dO · O).",
+        "dscores",
+        _delta_of_tile,
+        "tile",
     ),
     _oracle(
         "delta_added",

@@ -125,6 +125,7 @@ def _with(**ways):
 
 
 NO_DELTA = Way(delta=lambda dout, out: torch.zeros_like(dout[..., :1]))
+DKEY_UNSCALED = Way(dkey=lambda work: work.dscores.mT @ work.query)
 UNSCALED = Way(dquery=lambda work: work.dscores @ work.key)
 SCALED = Way(dvalue=lambda work: work.probs.mT @ work.dout * work.scale)
 IN_BASE_2 = Way(dkey=lambda work: work.dscores.mT @ work.query * work.scale * 1.4426950408889634)
@@ -149,6 +150,7 @@ TOP_LEFT = Way(seen=lambda given: distance(given, top_left=True) <= 0)
         ({"dquery": UNSCALED_DELTA}, "scale_before_delta_dquery", ("In dquery softmax_scale multiplies dP",)),
         ({"dvalue": FIRST_TWICE}, "first_head_each_time", ("dvalue is wrong", "once for every head of it")),
         ({"dkey": OTHER_DOUT, "dvalue": OTHER_DOUT}, "dout_of_kv_head", ("row of the kv head's",)),
+        ({"dquery": NO_DELTA, "dkey": DKEY_UNSCALED}, "delta_missing", ("dkey lacks softmax_scale: dK = dS^T",)),
         ({"out": TOP_LEFT}, "top_left", ("out is wrong, lse, dquery, dkey and dvalue are right.", "top-left corner")),
     ],
 )  # fmt: skip
@@ -157,6 +159,7 @@ def test_a_bug_of_one_output_is_named_of_it_alone(wrong, name, words):
 
     assert found.diagnosis.name == name
     assert all(each in found.diagnosis.sentence for each in words), found.diagnosis.sentence
+    assert "dquery and dkey lack" not in found.diagnosis.sentence  # which would foretell another dquery
 
 
 def test_what_nothing_explains_is_told_by_output_with_its_factor():
@@ -169,6 +172,14 @@ def test_what_nothing_explains_is_told_by_output_with_its_factor():
 
     assert found.diagnosis.sentence == "dvalue is wrong, out, lse, dquery and dkey are right."
     assert [(fact.given, fact.got) for fact in found.facts] == [("case one_tile, dvalue", "-3 times the right numbers")]
+
+
+def test_a_delta_of_one_tile_is_named():
+    oracle = next(each for each in LAB.lab.oracles if each.name == "delta_of_tile")  # 16 keys wide
+
+    found = Inquiry(LAB.lab, LAB.id, _found(lambda prepared: oracle.answer(prepared.inputs))).diagnose()
+
+    assert found.diagnosis.name == "delta_of_tile", found
 
 
 def test_which_outputs_are_wrong_in_a_hidden_case_is_not_told():

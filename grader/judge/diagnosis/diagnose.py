@@ -18,6 +18,7 @@ from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
 from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
+from grader.judge.diagnosis.probes import merges
 from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.carried import carried, may_carry
@@ -228,7 +229,8 @@ class Inquiry:
         answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
         symptom = speaking(self._lab, self._findings, answers or None)
         if symptom is not None:
-            return Diagnosis(name=symptom.name, sentence=symptom.sentence)
+            found = Diagnosis(name=symptom.name, sentence=symptom.sentence)
+            return of_merge(found, answered) if symptom.name == merges.NAME else found
         if lost := few_bits(wrong):
             return lost
         return None
@@ -278,6 +280,12 @@ def diagnose(lab: Lab, findings: Sequence[Finding]) -> Diagnosis:
 def said(fact: Fact) -> str:
     """A fact as a sentence."""
     return f"{fact.given[0].upper()}{fact.given[1:]}: {fact.got}; it should be {fact.expected}."
+
+
+def of_merge(found: Diagnosis, answered: Sequence[AskedQuestion]) -> Diagnosis:
+    """The same, and what parts are weighed by, where it was measured."""
+    measured = [each.reading.fact for each in answered if each.question.family == merges.FAMILY and each.reading is not None]
+    return dataclasses.replace(found, sentence=" ".join((found.sentence, *map(said, measured[:1]))))
 
 
 def _line(failed: Sequence[Finding]) -> int | None:

@@ -41,9 +41,16 @@ def by_output(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
     answers: WeakIdKeyDictionary = WeakIdKeyDictionary()  # by a tensor of the inputs: each rule's table, computed once
     later = [output.name for output in lab.outputs if not output.source]
     sparing = functools.partial(_spares, lab, failed, wrong, answers)
+    found_of = {name: _suspects(lab, name, findings, answers) for name in wrong}
     said: dict[tuple[str, str], list[str]] = {}
     for name in [source] if source else wrong:
-        found = _suspects(lab, name, findings, answers).named((), sparing)
+        apart = [other for other in wrong if other != name]  # wrong for another reason, unless the rule foretells them as well
+
+        def alone_or_all(rule: str, apart: Sequence[str] = apart) -> bool:
+            others = [other for other in apart if not any(left.name == rule for left in found_of[other].left(()))]
+            return _spares(lab, failed, [each for each in wrong if each not in others], answers, rule)
+
+        found = found_of[name].named((), alone_or_all, sparing)
         if found and name in later and not _spares(lab, failed, [*later, *wrong], answers, found[0]):
             found = None  # its bug would show in what this output is computed from
         said.setdefault(found or ("", ""), []).append(name)
@@ -52,7 +59,7 @@ def by_output(lab: Lab, findings: Sequence[Finding]) -> Diagnosis | None:
         return None
     right = [output.name for output in lab.outputs if output.name not in wrong]
     told = f"{listed(wrong)} {_are(wrong)} wrong" + (f", {listed(right)} {_are(right)} right." if right else ".")
-    if source and len(wrong) > 1:
+    if source and len(wrong) > 1 and not [name for name in later if name in right]:
         told += f" The gradients are computed from {source}: look there first."
     whys = (f"{listed(names)} {_are(names)} what comes of this: {rule[1]}" for rule, names in named.items())
     name = next(iter(named))[0] if named else "wrong_answer"

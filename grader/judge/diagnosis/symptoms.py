@@ -56,8 +56,9 @@ NEEDS = {
     "empty_split": Needs(
         ("equal_64", "equal_512", "slope", "step_", "climb", "fall"), ("kv_len_", "equal_1")
     ),  # few keys leave splits empty
-    "merge_weights": Needs(("equal_64", "equal_512", "slope"), ("step_", "climb")),
-    "window_alignment": Needs(("weights_12_12",), ("weights_12_20",)),
+    "merge_weights": Needs(("equal_64", "equal_512", "slope", "values_"), ("step_", "climb")),
+    "window_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
+    "mask_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
 }
 
 

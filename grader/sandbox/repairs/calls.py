@@ -148,7 +148,7 @@ def arguments(node: ast.AST, scope: Scope) -> Iterator[Splice]:
         return
     name = function_of(node)
     if len(node.args) >= 3 and not any(isinstance(each, ast.Starred) for each in node.args):
-        for first, second in zip(node.args, node.args[1:], strict=False):
+        for first, second in zip(node.args[name == "where" :], node.args[1 + (name == "where") :], strict=False):
             if ast.unparse(first) != ast.unparse(second):
                 yield Splice.of("exchanged", first, f"{ast.unparse(second)}, {ast.unparse(first)}", second)
     if name in ("stride", "size") and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):

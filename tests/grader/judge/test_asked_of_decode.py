@@ -102,8 +102,9 @@ def test_channels_that_are_exchanged_are_no_matter_of_whose_value_comes_out():
         (LAB7, MERGES[5][2], "its sum l alone: exp(m) is missing"),
         (LAB9, lambda m, total: torch.exp(m / math.log(2)) * total, "exp(m) · l, where m is in base 2"),
         (LAB10, lambda m, total: torch.exp(0.5 * m) * total**0.7, "exp(0.5 · m + 0.7 · ln l)"),
+        (LAB10, lambda m, total: torch.exp(m) * (1.0 + total), "exp(m) · (1 + l): 1 is added to l before its logarithm"),
     ],
-    ids=["base", "maxima", "sums", "maxima_in_base_2", "none_that_is_known"],
+    ids=["base", "maxima", "sums", "maxima_in_base_2", "none_that_is_known", "one_more"],
 )
 def test_what_parts_are_weighed_by_is_read_off_the_weights(lab_id, weight, said):
     fact = read(lab_id, "merge_128", way(lab_id, after=(merged(runs(32), weight),))).fact

@@ -32,16 +32,19 @@ from grader.judge.diagnosis.accounts.changes import (
     summed_down,
     summed_together,
     up_to_a_tile,
+    window_by_tiles,
 )
 from grader.judge.diagnosis.accounts.rules import accounts
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.probes import asking, battery
-from grader.judge.diagnosis.probes.asking import ask
+from grader.judge.diagnosis.probes.asking import AskedQuestion, ask, telling
+from grader.judge.diagnosis.probes.question import KernelQuestion, Reading
+from grader.judge.diagnosis.symptoms import denied
 from grader.judge.judging import _answer_depends_on
 from grader.judge.verdict.gate import compare, limit_for
-from grader.report import Diagnosis, Verdict
+from grader.report import Diagnosis, Fact, Verdict
 from labs import load
 
 SEED = b"a seed known to the tests alone!"
@@ -155,6 +158,21 @@ def way(lab_id, **changes):
         (LAB3, {"times": lambda lane, n: overlapping(lane, n, count=4, tile=128)}, "parts_overlap"),
         (LAB5, {"after": (merged(even_and_odd, MERGES[0][2]),)}, "merged_exp"),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=32, tile=16, diagonal=False)}, "diagonal_left_out"),
+        (
+            LAB9,
+            {"tile": 32, "maximum": "undecoded", "unscaled": math.log(2.0), "empty": "zero", "narrow": "product"},
+            "max_not_scaled",
+        ),
+        (LAB10, {"tile": 64, "maximum": "undecoded", "empty": "nan", "narrow": "product"}, "max_not_scaled"),
+        *(
+            (LAB11, {"visible": functools.partial(window_by_tiles, rows=rows, tile=tile, edge=edge)}, name)
+            for rows, tile, edge, name in (
+                (64, 32, "late", "window_begins_late"),
+                (64, 32, "late_clamped", "window_begins_late"),
+                (16, 16, "counted", "window_tiles_too_few"),
+                (32, 64, "counted_from_edge", "window_tiles_too_few"),
+            )
+        ),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=16, tile=32, diagonal=True)}, "end_rounded_down"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -183,6 +201,63 @@ def test_two_bugs_at_once_are_both_said_or_none_is_named():
     assert found.name == "measured" or (
         "Two things are wrong." in found.sentence and "never divided" in found.sentence and "powers of 2" in found.sentence
     )
+
+
+def test_whose_value_a_head_gets_is_asked_early_and_told_among_the_first_three():
+    def told(**of_heads):
+        readings = {name: Reading(fact=Fact(given=name, got="", expected="")) for name in ("key_scale", "equal_64", "kv_len_1")}
+        readings |= {"weights_12": Reading(fact=Fact(given="weights_12", got="", expected=""))}
+        readings = {
+            "key_scale": readings.pop("key_scale"),
+            "values_3": Reading(fact=Fact(given="values_3", got="", expected=""), **of_heads),
+        } | readings
+        asked = [
+            AskedQuestion(question=KernelQuestion(name=name, cases=(), read=lambda found: None), findings=(), reading=reading)
+            for name, reading in readings.items()
+        ]
+        return [reading.fact.given for reading in telling(asked)]
+
+    assert told(whose=True) == ["key_scale", "equal_64", "values_3", "kv_len_1", "weights_12"]
+    assert told() == ["key_scale", "equal_64", "kv_len_1", "weights_12", "values_3"]
+    names = [question.name for question in battery.questions(load(LAB7).lab, LAB7)]
+    assert names.index("values_3_3_1") < min(
+        names.index(name) for name in ("equal_64", "weights_1_12", "slope") if name in names
+    )
+
+
+def test_what_weighs_little_and_is_left_out_is_told():
+    right = way(LAB7)
+
+    def without_small(inputs):
+        eye = torch.eye(inputs["key"].shape[2], dtype=inputs["value"].dtype).expand(*inputs["value"].shape[:3], -1)
+        weights = right({**inputs, "value": eye})
+        weights = weights * (weights > 1e-3 * weights.amax(-1, keepdim=True))
+        return (weights @ inputs["value"].double()[:, 0]).double()
+
+    def until_little(inputs):
+        eye = torch.eye(inputs["key"].shape[2], dtype=inputs["value"].dtype).expand(*inputs["value"].shape[:3], -1)
+        weights = right({**inputs, "value": eye})
+        of_tiles = weights.unflatten(-1, (-1, 64)).sum(-1)
+        going = (of_tiles >= 1e-3 * of_tiles.cumsum(-1)).cumprod(-1).repeat_interleave(64, dim=-1)
+        return ((weights * going) @ inputs["value"].double()[:, 0]).double()
+
+    assert read(LAB7, "small_weights", without_small).fact.got == "keys at scores of −7.047 and less have the weight 0"
+    assert read(LAB7, "hills", until_little).fact.got == "keys 192 to 207 weigh nothing"
+    for name in ("small_weights", "hills"):
+        assert read(LAB7, name, right) is None
+        assert read(LAB7, name, way(LAB7, divisions=0)) is None
+
+
+def test_a_pattern_of_lengths_is_denied_where_heads_are_mixed():
+    """ "Right where seqlen_q equals seqlen_kv" is not so then."""
+    wrong = {"weights_12_20": False, "values_3_3_1": True}
+
+    for name in ("window_alignment", "mask_alignment"):
+        symptom = next(each for lab in (LAB6, LAB11) for each in load(lab).lab.symptoms if each.name == name)
+        assert not denied(symptom, wrong)
+        assert denied(symptom, {**wrong, "values_3_3_1": False})
+    merge = next(each for each in load("lab08_split_kv").lab.symptoms if each.name == "merge_weights")
+    assert denied(merge, {"step_4": False, "values_3_3_1": False})
 
 
 def test_what_a_kernel_answers_besides_denies_a_rule():

@@ -223,3 +223,8 @@ def test_a_function_within_a_class_and_an_empty_file_are_looked_through():
 
     assert repairs(nested)
     assert repairs("\n") == []
+
+
+def test_a_condition_is_exchanged_with_no_value():
+    """`tl.where(0.0, mask, s)` is no mask: it gives the value whatever the mask is."""
+    assert not [changed for places in repairs(RIGHT) if "tl.where(s, mask" in (changed := spliced(RIGHT, places)[1])]

@@ -785,9 +785,11 @@ def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.T
     """A window whose edges are not right in whole tiles, where a program of `rows` queries walks over them.
 
     The older end is kept by where the loop begins alone ("begin"), or its partial tile is not visited ("lost": what the first
-    query sees of one; "lost_later": the last one). Or tiles between two edges are seen whole: from where the first query's
-    window begins ("old", rounded up), or the last one's, rounded down ("old_down"); or up to where the last query's ends
-    ("new", rounded down) or the first one's, rounded up ("new_up").
+    query sees of one; "lost_later": the last one). The loop begins with the last query's oldest key ("late"; "late_clamped":
+    that of the last query there is), or makes as many steps as window and queries fill, though it begins inside a tile
+    ("counted": each rounded up; "counted_from_edge": both together). Or tiles between two edges are seen whole: from where the
+    first query's window begins ("old", rounded up), or the last one's, rounded down ("old_down"); or up to where the last
+    query's ends ("new", rounded down) or the first one's, rounded up ("new_up").
     """
     assert a.window is not None
     place, window = torch.arange(a.keys)[None, :], min(a.window, a.keys + a.rows + rows)
@@ -801,6 +803,13 @@ def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.T
             return (earlier & (place >= oldest // tile * tile))[None, None]
         case "lost" | "lost_later":
             return (right & (place >= -(-(oldest if edge == "lost" else later) // tile) * tile))[None, None]
+        case "late" | "late_clamped":
+            least = later if edge == "late" else later.clamp(max=max(a.keys - window, 0))  # of the last query that there is
+            return (right & (place >= least // tile * tile))[None, None]
+        case "counted" | "counted_from_edge":
+            most = min(window, a.keys)
+            steps = -(-(most - 1) // tile) + -(-rows // tile) if edge == "counted" else -(-(most + rows - 1) // tile)
+            return (right & (place < (oldest // tile + steps) * tile))[None, None]
         case "old":
             begin = -(-oldest // tile) * tile
         case "old_down":

@@ -287,6 +287,8 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     if kind in _SCALES:
         for name, sentence, change in changes.quantised(_SCALES[kind]):
             yield name, sentence, Way(before=(change,))
+        lacking = f"softmax_scale, by {_SCALES[kind]['key']} "
+        yield from _not_scaled("undecoded", _NOT_SCALED.replace("softmax_scale ", lacking))
         for tile in NARROW:
             sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed"
             for first, rest in ((False, "."), (True, ", and not the tile's own part.")):
@@ -368,15 +370,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         "mean_subtracted", "The mean is subtracted before exp, not the maximum: large scores overflow.", Way(maximum="mean")
     )
     if key == "key":
-        for factor in (1.0, LN2, 1 / LN2):
-            yield from _underflowing(
-                "max_not_scaled",
-                _NOT_SCALED,
-                Way(maximum="unscaled", unscaled=factor),
-            )
-            for tile, empty in itertools.product(_TILES, ("nan", "zero")):
-                way = Way(tile=tile, maximum="unscaled", unscaled=factor, empty=empty, narrow="product")
-                yield "max_not_scaled", _NOT_SCALED, way
+        yield from _not_scaled("unscaled", _NOT_SCALED)
     for level in (0.0, -1.0, -10.0, -100.0, -1e3):
         said = _level(level)
         sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
@@ -406,6 +400,15 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         for narrow in ("", "product"):
             yield "max_of_first_tile", sentence, Way(tile=tile, maximum="first", empty="nan", narrow=narrow)
         yield "fully_masked_tile", _UNSEEN_TILE, Way(tile=tile, unguarded=True, empty="nan")
+
+
+def _not_scaled(maximum: str, sentence: str) -> Iterator[tuple[str, str, Way]]:
+    """`maximum`: of scores that lack softmax_scale, or key's scale, too; as `Way.maximum`."""
+    for factor in (1.0, LN2, 1 / LN2):
+        yield from _underflowing("max_not_scaled", sentence, Way(maximum=maximum, unscaled=factor))
+        for tile, empty in itertools.product(_TILES, ("nan", "zero")):
+            way = Way(tile=tile, maximum=maximum, unscaled=factor, empty=empty, narrow="product")
+            yield "max_not_scaled", sentence, way
 
 
 def _short(factor: float, what: str) -> str:
@@ -549,6 +552,18 @@ _WINDOW_EDGES = (
         "window_tile_lost",
         "The tile of keys that the window's older end crosses is not visited: what it holds of the window takes no part.",
         ("lost", "lost_later"),
+    ),
+    (
+        "window_begins_late",
+        "The loop begins with the oldest key that the program's last query sees: its earlier queries see older ones, which are "
+        "not visited. Begin with the oldest key of the first query.",
+        ("late", "late_clamped"),
+    ),
+    (
+        "window_tiles_too_few",
+        "The loop makes as many steps as a window takes that begins at a tile's edge; where it begins inside a tile it reaches "
+        "into one more, and the newest keys are not visited. End with the newest key of the program's last query.",
+        ("counted", "counted_from_edge"),
     ),
 )
 

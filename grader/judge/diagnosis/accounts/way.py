@@ -43,7 +43,7 @@ class Way:
         hidden_added: the number is added to the hidden key's own score, in float32, times this (the base of exp2), if not 0.
     extra: so many more keys of score 0 in maximum and sum.
     maximum: running | none | absolute | minimum | first | last | rows | group | mean | unscaled (of scores that are not yet
-        multiplied by softmax_scale, times `unscaled`); start: where it begins.
+        multiplied by softmax_scale, times `unscaled`) | undecoded (nor by key's scale); start: where it begins.
     row_tile: rows that share a maximum, the last of them filled up with scores of 0 (−n: n rows, filled up with −inf); 0 for
         all of them.
     acc_power, sum_power: what was summed is multiplied by exp(power · (m_old − m_new)); by 0 where the maximum grows, if inf.
@@ -227,6 +227,7 @@ class _Lanes:
                 for name in names:
                     setattr(self, name, getattr(self, name) & kept)
         self.scale = a.softmax_scale
+        self.key_scale = 1.0 if a.key_scale is None else a.by_head(a.key_scale[None])
         self.rounded = functools.partial(a.rounded, to=way.rounded_to)
         self.times = None if way.times is None else way.times(place[None, :], kv_len[:, None][:, 0])[:, None, None, :]
         if alike > 1:
@@ -360,8 +361,9 @@ def _maximum(way: Way, lanes: _Lanes, at: slice, m: torch.Tensor, *, first: bool
         case "group":  # heads of a group, beside `row_tile` − that many of score 0
             top = top.unflatten(1, (lanes.groups, -1)).amax(2, keepdim=True)
             top = top.clamp(min=0.0 if way.row_tile else -INF).expand(-1, -1, m.shape[1] // lanes.groups, -1, -1).flatten(1, 2)
-        case "unscaled":
+        case "unscaled" | "undecoded":
             top = top / lanes.scale * way.unscaled
+            top = top / lanes.key_scale if way.maximum == "undecoded" else top
         case "mean":
             inside = lanes.in_max[..., at]
             return scores.masked_fill(~inside, 0.0).sum(-1, keepdim=True) / inside.sum(-1, keepdim=True)

@@ -17,6 +17,8 @@ SECONDS = 10.0
 LONGEST_S = 40.0  # on the clock, whatever else the machine does
 BATCH = 24  # questions whose inputs are made at a time
 ENOUGH_FACTS = 3
+VALUES = "values"  # the family of questions of whose value a head gets; it is asked early and told after …
+MORE_TELLING = ("merge", "seen", "equal", "kv", "keys", "weights", "slope")
 ENDINGS = (Verdict.TIME_LIMIT, Verdict.CRASHED, Verdict.MEMORY_LIMIT, Verdict.CANCELLED, Verdict.NOT_RUN)
 
 
@@ -68,7 +70,7 @@ def ask(
             answered.append(AskedQuestion(question=question, findings=own, reading=reading))
             if _settled(answered):
                 return answered
-            if reading is not None and len(telling(answered)) >= ENOUGH_FACTS and enough(answered):
+            if reading is not None and _facts(answered) >= ENOUGH_FACTS and enough(answered):
                 return answered
     return answered
 
@@ -82,7 +84,20 @@ def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
     for each in answered:
         if each.reading is not None:
             first.setdefault(each.question.family, each.reading)
-    return sorted(first.values(), key=lambda reading: (not reading.first, reading.last))
+    told = sorted(first.values(), key=lambda reading: (not reading.first, reading.last))
+    of_heads = first.get(VALUES)
+    if of_heads is not None and not of_heads.first:  # what it shows may come of what others show, but not whose value it is
+        at = told.index(of_heads)
+        told.remove(of_heads)
+        more = [place for place, reading in enumerate(told) if any(first.get(family) is reading for family in MORE_TELLING)]
+        at = max([at, *(place + 1 for place in more)])
+        told.insert(min(at, ENOUGH_FACTS - 1) if of_heads.whose else at, of_heads)
+    return told
+
+
+def _facts(answered: Sequence[AskedQuestion]) -> int:
+    """How many families have told something, but for that which is asked in any case."""
+    return len(telling([each for each in answered if each.question.family != VALUES]))
 
 
 def _settled(answered: Sequence[AskedQuestion]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from grader.judge.diagnosis.probes import (
     columns,
     counts,
+    crumbs,
     gradients,
     heads,
     layouts,
@@ -29,7 +30,9 @@ UNLIMITED = 1 << 17
 
 
 def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
-    """Shape of the mask before counts, counts before steps, slope before what depends on the scores' size."""
+    """Shape of the mask before counts, counts before steps, slope before what depends on the scores' size. Whose value a head
+    gets hangs on none of these, so it is asked before there are facts enough (`asking.telling` shows it behind them).
+    """
     kind = lab.kind
     match kind:
         case "":
@@ -47,16 +50,17 @@ def questions(lab: Lab, lab_id: str) -> Iterator[KernelQuestion]:
         tables.tables,
         peaks.peaks,
         reach.apart,
+        heads.values_of_heads,
         merges.merges,
         seen.seen,
         counts.equal_scores,
         counts.lengths,
         weights.small,
         slope.slope,
-        heads.values_of_heads,
         weights.heads,
         reach.reach,
         steps.steps,
+        crumbs.crumbs,
         weights.levels,
         layouts.layouts,
         weights.rows,

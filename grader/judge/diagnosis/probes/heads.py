@@ -16,6 +16,7 @@ from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 16, 32
 MANY_ROWS = 136  # of a head: more than one tile has
+_OF_ANOTHER = "gets value of"
 NEAR = 0.02  # of an exponent of 2
 
 
@@ -61,7 +62,8 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
         which = f" (queries {several(rows)})" if len(rows) < wrong.shape[2] else ""
         said.append(f"batch {b}, head {h} {_whose(got[b, h, rows[0]], batch, heads, own=b * heads + h // group)}{which}")
     should = "; ".join(f"of batch {b}, head {h // group}" for b, h in of_heads[:2])
-    return Reading(fact=Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should))
+    fact = Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should)
+    return Reading(fact=fact, whose=_OF_ANOTHER in fact.got)
 
 
 def _whose(halves: torch.Tensor, batch: int, heads: int, own: int) -> str:
@@ -77,4 +79,4 @@ def _whose(halves: torch.Tensor, batch: int, heads: int, own: int) -> str:
     of_one, once = abs(source - place) <= NEAR and 0 <= place <= last, abs(factor - 1) < NEAR
     if not of_one or not (once or place == own):
         return f"is {number(float(halves[0]))} and {number(float(halves[1]))}, which is no head's"
-    return f"gets value of batch {place // heads}, head {place % heads}" if once else f"gets {number(factor)} times its own"
+    return f"{_OF_ANOTHER} batch {place // heads}, head {place % heads}" if once else f"gets {number(factor)} times its own"

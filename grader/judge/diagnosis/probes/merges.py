@@ -25,6 +25,7 @@ from labs.declaration import Lab
 
 HEAD_DIM = 128
 ROWS = 4  # sequences, each with scores of its own: two parts are told apart by them
+NAME, FAMILY = "merge_weights", "merge"  # the symptom that says less, and of questions
 MOST = 32  # parts
 FIRST = 3  # of them are shown
 ALIKE = 0.012  # of a factor within a part
@@ -72,6 +73,7 @@ WEIGHTS: tuple[tuple[str, Weight], ...] = (
     ("exp(m + log2(l)): log2 for log", _exponents(1.0, 1 / LN2)),
     ("2^(m + log(l)), where m is in base 2: log for log2", _exponents(1.0, LN2)),
     ("exp(m) · l²: l is in it twice, as where lse weighs what is not divided by l", _exponents(1.0, 2.0)),
+    ("exp(m) · (1 + l): 1 is added to l before its logarithm", lambda m, log_l: m + torch.log1p(log_l.exp())),
     ("exp(lse), where lse is in fp16: it must be in fp32", lambda m, log_l: _in_fp16(m + log_l)),
     ("exp(m) · l, where m is in fp16: it must be in fp32", lambda m, log_l: _in_fp16(m) + log_l),
     (
@@ -104,7 +106,7 @@ def merges(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         query, key = (torch.cat(each) for each in zip(*made, strict=True))
         given = arguments(kind, query, key, identity(kind, ROWS, 1, keys, HEAD_DIM), scale=0.25)
         what = f"{keys} keys whose scores swing, and fall or climb" + (f", near {number(level)}" if level else "")
-        name = f"merge_{keys}" + ("_low" if level else "")
+        name = f"{FAMILY}_{keys}" + ("_low" if level else "")
         case = prepared(lab, name, given, FP16, what=what)
         yield KernelQuestion(name=name, cases=(case,), read=functools.partial(_read, kind=kind, what=what))
 
@@ -153,7 +155,8 @@ def _weighed(scores: torch.Tensor, parts: Sequence[range], off: Parts) -> tuple[
     left = float((known @ found - off.flatten()).abs().max())
     of_m, of_l = (number(round(1 + float(each), 2)) for each in found)
     enough = len(parts) > 3  # few parts are explained by any two exponents
-    return left, f"exp({of_m} · m + {of_l} · ln l)" if left < LEFT and enough else "", parts
+    said = ("about " if left >= NEAR else "") + f"exp({of_m} · m + {of_l} · ln l)"
+    return left, said if left < LEFT and enough else "", parts
 
 
 def _extents(runs: Sequence[range], per: int, keys: int) -> Iterator[tuple[list[range], list[int]]]:

@@ -23,6 +23,7 @@ class Reading:
     supposed: a rule with a number that was measured: named where it foretells what else there is to see.
     cause: what was measured itself, where it leaves nothing to be foretold.
     first, last: others tell less, or more.
+    whose: it shows that one head's numbers are taken for another's.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
@@ -32,6 +33,7 @@ class Reading:
     cause: Diagnosis | None = None
     first: bool = False
     last: bool = False
+    whose: bool = False
     alone: bool = False
 
 

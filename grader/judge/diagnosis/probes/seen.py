@@ -16,13 +16,19 @@ from labs.declaration import Lab
 
 HEAD_DIM = 128  # and as many keys at most: each has a channel of its own
 SHAPES = ((100, 100, 30), (96, 128, 33), (128, 60, 20), (70, 128, 3), (128, 128, WIDE_OPEN), (101, 37, WIDE_OPEN))
+SHIFTED = (
+    (40, 125, 29),
+    (35, 93, 1),
+    (80, 30, 1),
+    (40, 125, 125),
+)  # windows that begin inside tiles; the least and the largest
 
 
 def seen(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """As many queries as keys, fewer and more; in the window's lab windows that end inside tiles, too."""
     if kind not in ("causal", "window"):
         return
-    for rows, keys, window in SHAPES:
+    for rows, keys, window in SHAPES + SHIFTED if kind == "window" else SHAPES:
         query, key = torch.zeros(1, 1, rows, HEAD_DIM), torch.zeros(1, 1, keys, HEAD_DIM)
         given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25, window=window)
         what = f"{rows} queries, {keys} keys of equal score"
