@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from labs import prefill_inputs
 from labs.crossing import many_programs
@@ -62,8 +63,14 @@ SYMPTOMS = (
     ),
 )
 
-SHIFTED = {"seqlen_q": (17, 40), "seqlen_kv": (65, 100), "strided": prefill_inputs.TENSORS, "group": "hostile", "crossed": True}
-BLIND = {**SHIFTED, "seqlen_q": (70, 90), "seqlen_kv": (20, 40)}
+SHIFTED: dict[str, Any] = {
+    "seqlen_q": (17, 40),
+    "seqlen_kv": (65, 100),
+    "strided": prefill_inputs.TENSORS,
+    "group": "hostile",
+    "crossed": True,
+}
+BLIND: dict[str, Any] = {**SHIFTED, "seqlen_q": (70, 90), "seqlen_kv": (20, 40)}
 
 CASES = (
     _case("one_tile", seqlen=16, window=16),

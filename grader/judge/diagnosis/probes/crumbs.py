@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 
@@ -18,6 +19,7 @@ KEYS, HEAD_DIM = 64, 64
 LEAST = -12.0  # a weight of exp(−12) beside 1 is a number in fp16
 HILLS, WIDE = sum(VALLEYS) + HILL * len(VALLEYS), 128  # keys, channels
 SHARE = 0.05  # of a hill's weight: less is none
+Read: TypeAlias = Callable[[torch.Tensor, torch.Tensor], Fact | None]  # weights got and wanted
 
 
 def crumbs(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -28,7 +30,7 @@ def crumbs(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     yield _question(lab, kind, "hills", -DEPTH * low, WIDE, _read_hills)
 
 
-def _question(lab: Lab, kind: str, name: str, levels: torch.Tensor, head_dim: int, read) -> KernelQuestion:
+def _question(lab: Lab, kind: str, name: str, levels: torch.Tensor, head_dim: int, read: Read) -> KernelQuestion:
     query, key = at_levels(torch.ones(1), levels, head_dim)
     given = arguments(kind, query, key, identity(kind, 1, 1, len(levels), head_dim), scale=0.25)
     case = prepared(lab, name, given, FP16, what=name)
