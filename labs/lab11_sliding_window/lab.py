@@ -8,7 +8,7 @@ from typing import Any
 
 from labs import prefill_inputs
 from labs.crossing import many_programs
-from labs.declaration import Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
+from labs.declaration import Among, Case, Draw, Inputs, Lab, Performance, Prediction, Sight, Symptom
 from labs.habits import hidden_keys_loaded
 from labs.lab11_sliding_window.oracles import ORACLES, attend, inside
 from labs.prefill_inputs import case, crossed_cases
@@ -99,6 +99,8 @@ CASES = (
     _case("window_of_two_shifted", batch=2, **SHIFTED, head_dim=64, window=2),
     _case("window_of_two_blind", heads=2, **BLIND, window=2),
     _case("window_of_all_keys", heads=2, seqlen_q=33, seqlen_kv=80, window=80, group="hostile", crossed=True),
+    # windows that fill whole tiles, behind an edge of none: they reach into one more
+    _case("window_of_whole_tiles", seqlen_q=133, seqlen_kv=Among((302, 308, 331)), window=129, group="hostile", crossed=True),
     _case("wide_window_shifted", heads=2, **SHIFTED, head_dim=128, window=(200, 2000)),
     _case("wide_window_blind", heads=2, **BLIND, window=(200, 2000)),
     _case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), window=(4, 30), group="hostile"),
