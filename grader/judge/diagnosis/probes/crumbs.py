@@ -16,7 +16,7 @@ from labs.crossing import DEPTH, HILL, VALLEYS, valleys
 from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 64, 64
-LEAST = -12.0  # a weight of exp(−12) beside 1 is a number in fp16
+LEAST = -8.0  # exp(8) times the value of the heaviest key is a number in fp16
 HILLS, WIDE = sum(VALLEYS) + HILL * len(VALLEYS), 128  # keys, channels
 SHARE = 0.05  # of a hill's weight: less is none
 Read: TypeAlias = Callable[[torch.Tensor, torch.Tensor], Fact | None]  # weights got and wanted
@@ -25,14 +25,19 @@ Read: TypeAlias = Callable[[torch.Tensor, torch.Tensor], Fact | None]  # weights
 def crumbs(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
     """Keys at scores from 0 down, in no order; hills of equal scores with valleys between them."""
     levels = torch.linspace(0.0, LEAST, KEYS)[(7 * torch.arange(KEYS)) % KEYS]
-    yield _question(lab, kind, "small_weights", levels, HEAD_DIM, _read_small)
+    yield _question(lab, kind, "small_weights", levels, HEAD_DIM, _read_small, torch.exp(-levels) / 256.0)
     low = valleys(HILLS)
     yield _question(lab, kind, "hills", -DEPTH * low, WIDE, _read_hills)
 
 
-def _question(lab: Lab, kind: str, name: str, levels: torch.Tensor, head_dim: int, read: Read) -> KernelQuestion:
+def _question(
+    lab: Lab, kind: str, name: str, levels: torch.Tensor, head_dim: int, read: Read, times: torch.Tensor | None = None
+) -> KernelQuestion:
+    """`times`: of each key's value: what weighs little has much, so that the gate sees it."""
     query, key = at_levels(torch.ones(1), levels, head_dim)
-    given = arguments(kind, query, key, identity(kind, 1, 1, len(levels), head_dim), scale=0.25)
+    value = identity(kind, 1, 1, len(levels), head_dim)
+    value = value if times is None else value * times[:, None]
+    given = arguments(kind, query, key, value, scale=0.25)
     case = prepared(lab, name, given, FP16, what=name)
 
     def told(found: Sequence[Finding]) -> Reading | None:
@@ -40,7 +45,7 @@ def _question(lab: Lab, kind: str, name: str, levels: torch.Tensor, head_dim: in
         if finding.out is None or finding.expected is None or not bool(torch.isfinite(finding.out).all()):
             return None
         got, wanted = (x.double().flatten() / unit(kind) for x in (finding.out, finding.expected))
-        fact = read(got, wanted)
+        fact = read(*(x if times is None else x / times for x in (got, wanted)))
         return None if fact is None else Reading(fact=fact)
 
     return KernelQuestion(name=name, cases=(case,), read=told)
