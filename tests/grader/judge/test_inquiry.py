@@ -228,18 +228,20 @@ def test_whose_value_a_head_gets_is_asked_early_and_told_among_the_first_three()
 def test_what_weighs_little_and_is_left_out_is_told():
     right = way(LAB7)
 
+    def weighed(inputs, kept):
+        a = READERS["decode"](inputs)
+        weights = torch.softmax(a.scores(), dim=-1)
+        return (weights * kept(weights) @ a.by_head(a.value)).reshape(a.out_shape)
+
     def without_small(inputs):
-        eye = torch.eye(inputs["key"].shape[2], dtype=inputs["value"].dtype).expand(*inputs["value"].shape[:3], -1)
-        weights = right({**inputs, "value": eye})
-        weights = weights * (weights > 1e-3 * weights.amax(-1, keepdim=True))
-        return (weights @ inputs["value"].double()[:, 0]).double()
+        return weighed(inputs, lambda weights: weights > 1e-3 * weights.amax(-1, keepdim=True))
 
     def until_little(inputs):
-        eye = torch.eye(inputs["key"].shape[2], dtype=inputs["value"].dtype).expand(*inputs["value"].shape[:3], -1)
-        weights = right({**inputs, "value": eye})
-        of_tiles = weights.unflatten(-1, (-1, 64)).sum(-1)
-        going = (of_tiles >= 1e-3 * of_tiles.cumsum(-1)).cumprod(-1).repeat_interleave(64, dim=-1)
-        return ((weights * going) @ inputs["value"].double()[:, 0]).double()
+        def kept(weights):
+            of_tiles = weights.unflatten(-1, (-1, 64)).sum(-1)
+            return (of_tiles >= 1e-3 * of_tiles.cumsum(-1)).cumprod(-1).repeat_interleave(64, dim=-1)
+
+        return weighed(inputs, kept)
 
     assert read(LAB7, "small_weights", without_small).fact.got == "keys at scores of −6.985 and less have the weight 0"
     assert read(LAB7, "hills", until_little).fact.got == "keys 192 to 207 weigh nothing"
