@@ -18,12 +18,13 @@ from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
 from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
-from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, different, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.carried import carried, may_carry
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
+from grader.judge.diagnosis.probes.seen import SEEN, loses_seen
 from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.repaired import Repair
@@ -84,8 +85,13 @@ class Inquiry:
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
-        """Whether one rule is left, or none: answers deny rules and bring none up, and a few facts will do then."""
-        return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) <= 1
+        """Whether one rule is left: answers deny rules and bring none up. Or none, and the facts that will be shown do not tell
+        the same thing twice: it may be two bugs.
+        """
+        if self._of_addresses is not None:
+            return True
+        left = len({rule.name for rule in self._suspects.left(_asked(answered))})
+        return left == 1 or (left == 0 and len(different(telling(answered))) >= FACTS)
 
     def to_follow(self, answered: Sequence[AskedQuestion]) -> Finding | None:
         """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
@@ -226,7 +232,8 @@ class Inquiry:
         if not misread and (of_terms := terms(self._lab.kind, wrong)):
             return of_terms
         answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
-        symptom = speaking(self._lab, self._findings, answers or None)
+        of_sight = [finding for each in answered if each.question.family == SEEN for finding in each.findings]
+        symptom = speaking(self._lab, self._findings, answers or None, seen_lost=loses_seen(of_sight))
         if symptom is not None:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
         if lost := few_bits(wrong):

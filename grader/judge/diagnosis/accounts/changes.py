@@ -319,6 +319,40 @@ def largest_of_sums(part: Part) -> Callable[[torch.Tensor, Attention], torch.Ten
     return finished
 
 
+def up_to_a_masked_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l are of the tiles before the first one that is wholly −inf; what follows it does not count."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        filled = torch.nn.functional.pad(x, (0, -x.shape[-1] % tile), value=-math.inf).unflatten(-1, (-1, tile))
+        going = (filled.amax(-1) > -math.inf).cumprod(-1).bool().repeat_interleave(tile, dim=-1)[..., : x.shape[-1]]
+        m = x.masked_fill(~going, -math.inf).amax(-1, keepdim=True)
+        power = torch.exp((x - m).float()).double()
+        return power / power.masked_fill(~going, 0.0).sum(-1, keepdim=True)
+
+    return finished
+
+
+def parts_exchanged(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l of each part of a row are stored part by part, [parts, rows], and read as [rows, parts], or the other way round:
+    it is the same, since both are the numbers in one order cut in another way.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        which = _part_of(part, a)
+        own = torch.arange(int(which.max()) + 1)
+        top = torch.stack([x.masked_fill(which != number, -math.inf).amax(-1) for number in own])  # [parts, .., rows]
+        power = torch.exp(x - _largest(x, which).clamp(min=-1e300))
+        total = torch.stack([power.masked_fill(which != number, 0.0).sum(-1) for number in own])
+        top, total = (kept.flatten(1).reshape(-1).view(-1, len(own)) for kept in (top, total))  # [rows, parts]
+        m = top.amax(-1, keepdim=True)
+        total = (total * torch.exp(top - m)).sum(-1, keepdim=True)
+        return torch.exp((x - m).float()).double() / total
+
+    return finished
+
+
 def of_running_maximum(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     """l is right, and each numerator stands under the maximum of the tiles up to its own."""
 
@@ -457,6 +491,20 @@ def under_one_tile(tile: int, *, last: bool) -> Callable[[Attention, torch.Tenso
         return x - x.masked_fill(~(seen & chosen), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
 
     return exponent
+
+
+def divided_by_the_whole(tile: int, *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Maximum m and sum l are those of the whole row, and acc is divided by l after each tile, with what it holds already."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        total = power.sum(-1, keepdim=True)
+        steps = (-(-a.kv_len // tile))[:, None, None, None] - torch.arange(a.keys) // tile
+        weights = power.half().double() if half else power
+        return (weights / total.clamp(min=1e-300) ** steps.clamp(min=0)) @ _valid_value(a)
+
+    return finished
 
 
 def of_no_key(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -779,6 +827,39 @@ def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> to
     seen = (first + (1 if end == "up" else rows)).clamp(0, a.keys)
     free = seen // tile * tile if end == "down" else -(-seen // tile) * tile
     return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
+
+
+def turned_in_tiles(a: Attention, *, tile: int) -> torch.Tensor:
+    """Causal, whose mask is turned round within each tile of as many keys as queries: [queries, keys] for [keys, queries]."""
+    query, key = torch.arange(a.rows)[:, None], torch.arange(a.keys)[None, :]
+    turned = query // tile * tile + key % tile + a.keys - a.rows >= key // tile * tile + query % tile
+    return (turned & (query // tile * tile + tile + a.keys - a.rows > key // tile * tile))[None, None]
+
+
+def of_some_steps(
+    rows: int, tile: int, *, lost: str, crossed: bool, none: float, rescaled: bool = True
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Causal in two loops, over tiles that every query of a program sees whole and over those that the diagonal crosses: what
+    one of them adds to "l", or to "acc", is not there. none: what is divided by where l is 0. rescaled: what the first loop
+    has added is brought to the last maximum all the same.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+        whole = (torch.arange(a.keys)[None, :] < ((first + 1).clamp(min=0) // tile * tile)[:, None])[None, None]
+        if not rescaled:
+            own = x.masked_fill(~whole, -math.inf)
+            some = torch.exp(own - own.amax(-1, keepdim=True).clamp(min=-1e300))
+        else:
+            some = power.masked_fill(~whole if crossed else whole, 0.0)
+        for_sum, for_acc = (some if lost == name else power for name in ("l", "acc"))
+        total = for_sum.sum(-1, keepdim=True)
+        return for_acc @ _valid_value(a) / total.masked_fill(total == 0, none)
+
+    return finished
 
 
 def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.Tensor:

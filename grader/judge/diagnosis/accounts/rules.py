@@ -148,6 +148,17 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
                 "must be multiplied by exp(m_then − m) before they are divided."
             )
             yield "numerators_not_rescaled", sentence, Way(after=(changes.of_running_maximum(tile),))
+            sentence = (
+                "The first pass ends at the first tile that is −inf as a whole: maximum m and sum l lack all that follows it. "
+                "−inf may stand anywhere in a row."
+            )
+            yield "ends_at_masked_tile", sentence, Way(after=(changes.up_to_a_masked_tile(tile),))
+    for part in changes.lanes_of_a_row():
+        sentence = (
+            "Maxima and sums of a row's parts (splits, tiles) are read from other places than they were stored at: as "
+            "[rows, parts] where they stand as [parts, rows], or the other way round."
+        )
+        yield "parts_exchanged", sentence, Way(after=(changes.parts_exchanged(part),))
     for tile, one_maximum in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
         sentence = "One sum serves several rows: what is summed along a row is summed over the rows of the tile, too."
         yield "sum_of_rows", sentence, Way(after=(changes.summed_together(tile, one_maximum=one_maximum),))
@@ -262,6 +273,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             sentence = f"The second pass subtracts the {which} tile's maximum, not the largest of all tiles."
             exponent = changes.under_one_tile(tile, last=which == "last")
             yield f"max_of_{which}_tile", sentence, Way(after=(changes.divided_at_last(exponent, half=half),))
+    for tile, half in itertools.product(_TILES, (True, False)) if kind in ("prefill", "causal") else ():
+        sentence = "acc is divided by l in every step, the old part again and again: divide acc once, after the last tile."
+        yield "acc_divided_in_each_step", sentence, Way(after=(changes.divided_by_the_whole(tile, half=half),))
     for half in (True, False):
         sentence = (
             "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "
@@ -377,7 +391,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             for tile, empty in itertools.product(_TILES, ("nan", "zero")):
                 way = Way(tile=tile, maximum="unscaled", unscaled=factor, empty=empty, narrow="product")
                 yield "max_not_scaled", _NOT_SCALED, way
-    for level in (0.0, -1.0, -10.0, -100.0, -1e3):
+    for level in (0.0, -1.0, -10.0, -100.0, -1e3, -1e4):
         said = _level(level)
         sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
         yield from _underflowing("max_starts_at_zero", sentence, Way(start=level))
@@ -560,6 +574,12 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         for edge, tile, rows in itertools.product(edges, _TILES, _TILES):
             seen = functools.partial(changes.window_by_tiles, rows=rows, tile=tile, edge=edge)
             yield name, sentence, Way(visible=seen)
+    for tile in _TILES if kind == "causal" else ():
+        sentence = (
+            "The mask is turned round within tiles: it stands as [queries, keys] and meets scores that stand as "
+            "[keys, queries]. Keys of the future are seen, and earlier ones are hidden."
+        )
+        yield "mask_not_turned", sentence, Way(visible=functools.partial(changes.turned_in_tiles, tile=tile))
     for tile, rows in itertools.product(_TILES, _TILES) if kind == "causal" else ():
         sentence = (
             f"The last, partial tile of keys ({tile} wide) takes no part: the loop's end, the last key that the program's "
@@ -576,6 +596,13 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         )
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
+        for lost, (crossed, rescaled) in itertools.product(("l", "acc"), ((True, False), (True, True), (False, True))):
+            lacks, has = ("The sum l lacks", "acc has it") if lost == "l" else ("acc lacks", "the sum l has it")
+            where = "that the diagonal crosses" if crossed else "before the diagonal, which are seen whole,"
+            sentence = f"{lacks} what the tiles {where} add; {has}. Both loops must hand on m, l and acc."
+            for none in (1.0, 0.0) if lost == "l" else (0.0,):
+                change = changes.of_some_steps(rows, tile, lost=lost, crossed=crossed, none=none, rescaled=rescaled)
+                yield f"{'sum' if lost == 'l' else 'acc'}_of_one_loop", sentence, Way(after=(change,))
         for end in ("down", "up", "all"):
             seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
             yield "unmasked_too_far", _CROSSED_BY_DIAGONAL, Way(visible=seen)

@@ -82,7 +82,17 @@ def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
     for each in answered:
         if each.reading is not None:
             first.setdefault(each.question.family, each.reading)
-    return sorted(first.values(), key=lambda reading: (not reading.first, reading.last))
+    again = {id(reading) for reading in first.values()} - {id(reading) for reading in different(list(first.values()))}
+    return sorted(first.values(), key=lambda reading: (not reading.first, reading.last, id(reading) in again))
+
+
+def different(readings: Sequence[Reading]) -> list[Reading]:
+    """Without those that tell what an earlier one does: two bugs at once show in two sorts of fact."""
+    return [
+        reading
+        for at, reading in enumerate(readings)
+        if not reading.tells or all(reading.tells != earlier.tells for earlier in readings[:at])
+    ]
 
 
 def _settled(answered: Sequence[AskedQuestion]) -> bool:

@@ -31,6 +31,10 @@ def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
     turned = x.clone()
     turned[1, 7] = 3.0
     yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32, name="apart", mixes=True)
+    x = drawn(8, 4, 4096 if widest == LAB2_WIDEST else 9000)
+    turned = x.clone()
+    turned[1, 7] = 6.0
+    yield reached(lab, [{"x": x}, {"x": turned}], [f"of row 1 of {x.shape[1]} columns"], FP32, name="apart_long", mixes=True)
     for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
         yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
     for cols in (*WIDTHS, *(WIDER if widest > LAB2_WIDEST else ())):

@@ -61,7 +61,8 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
         which = f" (queries {several(rows)})" if len(rows) < wrong.shape[2] else ""
         said.append(f"batch {b}, head {h} {_whose(got[b, h, rows[0]], batch, heads, own=b * heads + h // group)}{which}")
     should = "; ".join(f"of batch {b}, head {h // group}" for b, h in of_heads[:2])
-    return Reading(fact=Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should))
+    fact = Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should)
+    return Reading(fact=fact, tells="sum" if all("times its own" in each for each in said) else "")
 
 
 def _whose(halves: torch.Tensor, batch: int, heads: int, own: int) -> str:

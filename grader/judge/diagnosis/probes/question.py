@@ -23,6 +23,7 @@ class Reading:
     supposed: a rule with a number that was measured: named where it foretells what else there is to see.
     cause: what was measured itself, where it leaves nothing to be foretold.
     first, last: others tell less, or more.
+    tells: what sort of thing it tells, "sum" or "mask": of readings of one sort the first says it, and others come last.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
@@ -32,6 +33,7 @@ class Reading:
     cause: Diagnosis | None = None
     first: bool = False
     last: bool = False
+    tells: str = ""
     alone: bool = False
 
 
