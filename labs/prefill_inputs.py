@@ -78,7 +78,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
-        crossed("many_programs", "heads_at_levels", batch=31, heads=17, seqlen_q=3, seqlen_kv=5),
+        crossed("many_programs", "heads_at_levels", batch=20, heads=17, seqlen_q=3, seqlen_kv=5),
         crossed("tiles_of_several_heads", batch=2, heads=2, **of_heads),
         crossed("far_apart_query", batch=3, spread=("query",), **far),
         crossed("far_apart_key", heads=3, spread=("key",), **far),

@@ -68,7 +68,7 @@ SYMPTOMS = (
         name="head_offset",
         sentence=(
             "Right for one head, wrong for several: the offset of batch and head is wrong "
-            "(batch = pid // heads, head = pid % heads, each with its own stride), or the grid has too few programs."
+            "(batch = pid // heads, head = pid % heads, each with its own stride)."
         ),
         failing=("batch_heads",),
         passing=("ones", "random", "ragged_tail_17"),

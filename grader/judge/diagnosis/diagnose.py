@@ -14,6 +14,7 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis import origins as of_origins
 from grader.judge.diagnosis import repaired
 from grader.judge.diagnosis.accounts.rules import accounts
+from grader.judge.diagnosis.messages import without_remedy
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
@@ -79,7 +80,7 @@ class Inquiry:
             yield from far_apart(self._lab, self._lab.kind) if self._lab.kind else ()
         elif self._of_strides is not None:
             yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
-        elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+        elif len(self._lacking) < len(self._wrong) > len(failed) // 2:
             if may_carry(failed, [finding for finding in self._findings if finding.verdict is Verdict.PASSED]):
                 yield from carried(self._lab, self._lab.kind)
             yield from questions(self._lab, self._lab_id)
@@ -143,7 +144,8 @@ class Inquiry:
             if repair is not None and found.name != of_origins.NAME:
                 found = dataclasses.replace(found, name=repaired.NAME, line=repair.lines[0])
         if repair is not None:
-            found = dataclasses.replace(found, sentence=f"{found.sentence} {repaired.sentence(repair)}")
+            measured = without_remedy(found.sentence) if found.name == "bounds" else found.sentence
+            found = dataclasses.replace(found, sentence=f"{measured} {repaired.sentence(repair)}")
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
         followed = of_origins.facts(origins[:1], self.to_follow(answered))
@@ -183,6 +185,11 @@ class Inquiry:
             return dataclasses.replace(own, detail=_share(hard, findings))
         named = self._by_value(self._answered_wrong, answered, origins)
         return None if named is None else dataclasses.replace(self._with_lacking(named), detail=_detail(wrong))
+
+    @property
+    def _lacking(self) -> list[Finding]:
+        """Those of them that have cells which nobody wrote."""
+        return [finding for finding in self._wrong if finding.verdict is Verdict.NOT_WRITTEN]
 
     @property
     def _answered_wrong(self) -> list[Finding]:

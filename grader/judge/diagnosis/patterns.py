@@ -136,6 +136,8 @@ def unwritten_sentence(finding: Finding) -> str:
     if lacking.numel() < by_row.shape[0]:
         in_rows = f"{_stretch('row', lacking).lower()} ({lacking.numel()} of {by_row.shape[0]})"
         return f"{where} of {name} never written in {in_rows}: does the grid, or a loop over tiles, end too early?"
+    if not bool(by_row[:, -1].any()):
+        return f"{where} of {name} never written: does what is stored begin with the row's first tile, and leave none out?"
     return f"{where} of {name} never written: do the grid and the store cover the whole row, the last tile too?"
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import time
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from grader.judge.diagnosis.accounts.changes import (
     MERGES,
     SECOND_PASSES,
     SOURCES,
+    divided_by_the_whole,
     first_pass,
     floored,
+    held_at_the_end,
     largest_of_sums,
     last_pass,
     last_pass_mixed,
@@ -25,12 +28,17 @@ from grader.judge.diagnosis.accounts.changes import (
     of_own_softmax,
     of_row_zero,
     of_running_maximum,
+    of_some_steps,
     overlapping,
+    parts_exchanged,
     put_together,
     second_pass,
     softmax_twice,
     summed_down,
     summed_together,
+    turned_in_tiles,
+    under_older_maximum,
+    up_to_a_masked_tile,
     up_to_a_tile,
 )
 from grader.judge.diagnosis.accounts.rules import accounts
@@ -79,7 +87,8 @@ def diagnosed(lab_id, compute, *, cases=14, asked=True):
     findings = [finding(lab, prepare(lab, case, SEED), compute) for case in chosen]
     inquiry = Inquiry(lab, lab_id, findings)
     run = lambda prepared, stop: (finding(lab, each, compute) for each in prepared)  # noqa: E731
-    answered = ask(inquiry.questions(), run, cancelled=lambda: False, enough=inquiry.few_are_enough) if asked else ()
+    told = {"cancelled": lambda: False, "clock": time.thread_time, "enough": inquiry.few_are_enough}
+    answered = ask(inquiry.questions(), run, **told) if asked else ()
     return inquiry.diagnose(answered)
 
 
@@ -156,6 +165,15 @@ def way(lab_id, **changes):
         (LAB5, {"after": (merged(even_and_odd, MERGES[0][2]),)}, "merged_exp"),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=32, tile=16, diagonal=False)}, "diagonal_left_out"),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=16, tile=32, diagonal=True)}, "end_rounded_down"),
+        (LAB6, {"visible": lambda a: turned_in_tiles(a, tile=32)}, "mask_not_turned"),
+        (LAB6, {"after": (of_some_steps(32, 16, lost="l", crossed=True, none=1.0, rescaled=False),)}, "sum_of_one_loop"),
+        (LAB6, {"after": (of_some_steps(32, 32, lost="acc", crossed=False, none=0.0),)}, "acc_of_one_loop"),
+        (LAB3, {"after": (up_to_a_masked_tile(1024),)}, "ends_at_masked_tile"),
+        (LAB3, {"after": (under_older_maximum(1024),)}, "last_pass_older_maximum"),
+        (LAB2, {"times": functools.partial(held_at_the_end, tile=-1)}, "last_key_again"),
+        (LAB5, {"tile": 32, "times": functools.partial(held_at_the_end, tile=32)}, "last_key_again"),
+        (LAB3, {"after": (parts_exchanged(part_of(1024)),)}, "parts_exchanged"),
+        (LAB4, {"after": (divided_by_the_whole(32, half=False),)}, "acc_divided_in_each_step"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -183,6 +201,48 @@ def test_two_bugs_at_once_are_both_said_or_none_is_named():
     assert found.name == "measured" or (
         "Two things are wrong." in found.sentence and "never divided" in found.sentence and "powers of 2" in found.sentence
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"tile": 32, "padding": 0.0, "acc_power": 0.0}, ("the sum counts 32 keys", "the first half weighs")),
+        (
+            {"visible": lambda a: (a.distance() < 0)[None, None], "base": 0.5},
+            ("gives a weight to none", "0.5 times what it should be"),
+        ),
+    ],
+)
+def test_facts_of_two_bugs_are_of_both(changes, facts):
+    """Whatever comes of a wrong sum, or of a wrong mask, is told once: then comes what they do not explain."""
+    found = diagnosed(LAB5 if "tile" in changes else LAB6, way(LAB5 if "tile" in changes else LAB6, **changes))
+
+    said = " ".join(fact.got for fact in found.facts)
+    assert all(each in said for each in facts), found.facts
+
+
+def test_keys_of_another_head_are_told_whatever_the_scores_count():
+    """The logarithms of the weights go by its scores in a straight line."""
+    right = way(LAB5, base=math.log(2.0))
+    firsts = lambda inputs: right({**inputs, "key": inputs["key"][:1].expand_as(inputs["key"])})  # noqa: E731
+
+    fact = read(LAB5, "heads_3_3_1", firsts).fact
+
+    assert fact.got.startswith("query ") and "has weights that go by the keys of batch 0, head" in fact.got
+    assert "go by the keys" not in read(LAB5, "heads_3_3_1", right).fact.got
+
+
+def test_keys_that_are_hidden_and_should_be_seen_deny_that_hidden_ones_are_seen_alone():
+    """A mask that is turned round in a way that no rule knows."""
+    hides = lambda a: (a.distance() <= 0) ^ ((torch.arange(a.rows) % 8)[:, None] < (torch.arange(a.keys) % 8)[None, :])  # noqa: E731
+    shows = lambda a: (a.distance() <= 0) | ((torch.arange(a.keys) % 8)[None, :] > 5)  # noqa: E731
+    right = lambda a: a.rows == 1  # noqa: E731
+    named = [
+        diagnosed(LAB6, way(LAB6, visible=lambda a, seen=seen: (seen(a) | right(a))[None, None]), cases=20).diagnosis.name
+        for seen in (hides, shows)
+    ]
+
+    assert named == ["measured", "hidden_keys"]
 
 
 def test_what_a_kernel_answers_besides_denies_a_rule():
@@ -328,6 +388,20 @@ def test_only_tensors_that_lie_far_apart_are_a_matter_of_32_bits():
     assert "into key is computed in 32 bits" in inquiry.diagnose().diagnosis.sentence
     assert [question.name for question in inquiry.questions()] == ["far_apart"]
     assert Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key", "ones")).diagnose().diagnosis.name != "far_strides"
+
+
+def test_what_is_not_written_far_apart_is_no_matter_of_32_bits():
+    """A grid that goes by the distance between rows is too short for rows that lie very far apart."""
+    lab = load(LAB3).lab
+    cases = [prepare(lab, case, SEED) for case in lab.cases if case.name in ("random", "row_levels", "far_apart")]
+    findings = [finding(lab, case, lab.expected) for case in cases]
+    lacking = torch.zeros_like(findings[-1].unwritten)
+    lacking[1:] = True
+    findings[-1] = dataclasses.replace(findings[-1], verdict=Verdict.NOT_WRITTEN, unwritten=lacking)
+
+    said = Inquiry(lab, LAB3, findings).diagnose().diagnosis
+
+    assert said.name == "strides" and "count the gaps" in said.sentence
 
 
 @pytest.mark.parametrize("name", ["strided_key", "far_apart_key"])
@@ -527,6 +601,30 @@ def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected
     assert read(LAB11, "seen_100_100", way(LAB11)) is None
     assert read(LAB11, "seen_100_100", way(LAB11, divisions=0)) is None  # the sum is wrong there, and not the mask
     assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
+
+
+def test_a_factor_that_hangs_on_the_width_is_measured():
+    by_width = lambda inputs: torch.softmax(inputs["x"].double() / inputs["x"].shape[1] ** 0.5, dim=-1)  # noqa: E731
+
+    assert read(LAB2, "slope", by_width).fact.got == "0.25 in a row of 16 columns, 0.125 in a row of 64 columns"
+    assert read(LAB2, "slope", way(LAB2)) is None
+    assert read(LAB2, "slope", way(LAB2, divisions=0)) is None  # the sum is wrong, and not what is exponentiated
+
+
+@pytest.mark.parametrize(
+    ("compute", "got"),
+    [
+        (lambda query, key: key @ query + 5.0, "5 too much in each of out"),
+        (lambda query, key: (key @ query).clamp(min=0.0), "0 in the place of each negative score; the others are right"),
+        (lambda query, key: key @ query.roll(1), "out[0] is −64, which is query[63]; so are 64 of 64"),
+        (lambda query, key: key @ query.masked_fill(torch.arange(len(query)) > 9, 0.0), "components 10 to 63 add nothing"),
+        (lambda query, key: key @ query * 2.0 + 1.0, "out[63] is −127"),
+    ],
+)
+def test_what_becomes_of_each_component_is_told_as_it_is(compute, got):
+    fact = read(LAB1, "components_64", lambda inputs: compute(inputs["query"], inputs["key"])).fact
+
+    assert fact.got == got
 
 
 def test_heads_that_mix_where_keys_are_many_are_told():

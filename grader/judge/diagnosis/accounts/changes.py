@@ -200,6 +200,15 @@ def overlapping(lane: torch.Tensor, n: torch.Tensor, *, count: int, tile: int) -
     return read.sum(0).double()
 
 
+def held_at_the_end(lane: torch.Tensor, n: torch.Tensor, *, tile: int) -> torch.Tensor:
+    """How often each lane is counted where those beyond the last key read it again, up to whole tiles (−n: a power of two, of
+    at least n): [batch, lanes].
+    """
+    n = n[:, None]
+    width = (2.0 ** torch.log2(n.double()).ceil()).long().clamp(min=-tile) if tile < 0 else -(-n // tile) * tile
+    return torch.where(lane == n - 1, width - n + 1, 1).double()
+
+
 def _of_length(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
     return (lane // length).expand(len(n), -1)
 
@@ -315,6 +324,18 @@ def largest_of_sums(part: Part) -> Callable[[torch.Tensor, Attention], torch.Ten
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         power = torch.exp(a.scores() - a.scores().amax(-1, keepdim=True))
         return power / _total(power, _part_of(part, a)).amax(-1, keepdim=True)
+
+    return finished
+
+
+def under_older_maximum(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """l is right, and the last pass subtracts the maximum of all tiles but the last."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        older = torch.arange(a.keys) < (a.keys - 1) // tile * tile
+        m = x.masked_fill(~older, -math.inf).amax(-1, keepdim=True)
+        return torch.exp((x - m).float()).double() / _statistics(a, 1.0)[1]
 
     return finished
 

@@ -153,6 +153,10 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
                 "−inf may stand anywhere in a row."
             )
             yield "ends_at_masked_tile", sentence, Way(after=(changes.up_to_a_masked_tile(tile),))
+    for tile in (*WIDE, 16, 32):
+        if tile > 0:
+            sentence = "The last pass subtracts the maximum as it was before the last tile: keep the one after it."
+            yield "last_pass_older_maximum", sentence, Way(after=(changes.under_older_maximum(tile),))
     for part in changes.lanes_of_a_row():
         sentence = (
             "Maxima and sums of a row's parts (splits, tiles) are read from other places than they were stored at: as "
@@ -402,6 +406,12 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             yield name, sentence, dataclasses.replace(way, tile=tile)
             if key == "key":  # rows of which nothing is left: 0 where the kernel sees to it that no row is divided by 0
                 yield name, sentence, dataclasses.replace(way, tile=tile, empty="zero")
+        sentence = (
+            f"The last {key} counts several times: lanes beyond it, whose index is held at the end, read it again and are in "
+            "the sum. Mask them as well: their score must be −inf."
+        )
+        times = functools.partial(changes.held_at_the_end, tile=tile)
+        yield "last_key_again", sentence, Way(tile=max(tile, 0), times=times)
         for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."

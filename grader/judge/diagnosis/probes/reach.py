@@ -94,7 +94,8 @@ def _read(found: Sequence[Finding], said: Sequence[str], same: float, mixes: boo
             if bool(wrong.any()):
                 fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
                 of_rows = number == 0 and wrong is beyond  # no row hangs on another one's query
-                return Reading(fact=fact, first=of_rows, cause=_mixed(wrong, should) if mixes and of_rows else None)
+                cause = _mixed(wrong, should) if mixes and of_rows else None
+                return Reading(fact=fact, first=of_rows, cause=cause, tells="mask" if wrong is lost else "")
     return None
 
 

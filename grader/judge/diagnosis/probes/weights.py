@@ -131,7 +131,8 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
             got=f"{place} gives {which} the weight {number(rows[row, channel])}{right_rows(finding)}",
             expected=number(wanted.reshape(-1, channels)[row, channel]),
         )
-        tells = "mask" if (float(rows[row, channel]) == 0) != (float(wanted.reshape(-1, channels)[row, channel]) == 0) else ""
+        lost_or_shown = (rows[row] == 0) != (wanted.reshape(-1, channels)[row] == 0)
+        tells = "mask" if bool(lost_or_shown.any()) else ""
     return Reading(fact=fact, picture=picture(got, wanted, what), tells=tells)
 
 
