@@ -34,10 +34,13 @@ from grader.judge.diagnosis.accounts.changes import (
     put_together,
     second_pass,
     softmax_twice,
+    stored_as,
     summed_down,
+    summed_in_tile,
     summed_together,
     turned_in_tiles,
     under_older_maximum,
+    under_sum_so_far,
     up_to_a_masked_tile,
     up_to_a_tile,
 )
@@ -170,9 +173,12 @@ def way(lab_id, **changes):
         (LAB6, {"after": (of_some_steps(32, 32, lost="acc", crossed=False, none=0.0),)}, "acc_of_one_loop"),
         (LAB3, {"after": (up_to_a_masked_tile(1024),)}, "ends_at_masked_tile"),
         (LAB3, {"after": (under_older_maximum(1024),)}, "last_pass_older_maximum"),
+        (LAB3, {"after": (under_sum_so_far(1024),)}, "last_pass_sum_so_far"),
         (LAB2, {"times": functools.partial(held_at_the_end, tile=-1)}, "last_key_again"),
         (LAB5, {"tile": 32, "times": functools.partial(held_at_the_end, tile=32)}, "last_key_again"),
-        (LAB3, {"after": (parts_exchanged(part_of(1024)),)}, "parts_exchanged"),
+        (LAB3, {"after": (parts_exchanged(part_of(1024)),)}, "statistics_of_parts"),
+        (LAB4, {"after": (stored_as((0, 2, 1, 3)),)}, "out_by_sequence"),
+        (LAB4, {"after": (summed_in_tile(32, filled=True),)}, "sum_of_rows"),
         (LAB4, {"after": (divided_by_the_whole(32, half=False),)}, "acc_divided_in_each_step"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -601,6 +607,23 @@ def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected
     assert read(LAB11, "seen_100_100", way(LAB11)) is None
     assert read(LAB11, "seen_100_100", way(LAB11, divisions=0)) is None  # the sum is wrong there, and not the mask
     assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
+
+
+def test_what_comes_out_elsewhere_is_not_mixed_with_other_rows():
+    right = way(LAB5)
+    mixed = lambda inputs: right(inputs) + 0.5 * right(inputs).roll(1, dims=2)  # noqa: E731
+
+    moved = read(LAB5, "apart", way(LAB5, after=(stored_as((0, 2, 1, 3)),)))
+
+    assert moved.cause is None and moved.fact.got.endswith("batch 0, head 1, row 3 stays as it was")
+    assert read(LAB5, "apart", mixed).cause.name == "rows_mixed"
+
+
+def test_columns_of_unlike_weights_do_not_tell_what_the_sum_counts():
+    so_far = way(LAB3, after=(under_sum_so_far(1024),))
+
+    assert read(LAB3, "equal_1025", so_far).fact.got.startswith("the first column weighs")
+    assert read(LAB3, "equal_1025", way(LAB3, extra=1)).fact.got == "the sum counts 1026"
 
 
 def test_a_factor_that_hangs_on_the_width_is_measured():

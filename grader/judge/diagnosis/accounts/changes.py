@@ -268,6 +268,33 @@ def restacked(base: float, *, by_row: bool) -> Callable[[torch.Tensor, Attention
     return finished
 
 
+def stored_as(order: tuple[int, ...]) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Right answers, whose axes [batch, heads, rows, head_dim] stand in out in another order."""
+    return lambda out, a: out.permute(order).reshape(out.shape)
+
+
+PLACES_OF_OUT = (
+    ("out_by_sequence", "[batch, seqlen_q, heads, head_dim]", (0, 2, 1, 3)),
+    ("out_heads_first", "[heads, batch, seqlen_q, head_dim]", (1, 0, 2, 3)),
+    ("out_turned", "[batch, heads, head_dim, seqlen_q]", (0, 1, 3, 2)),
+)
+
+
+def summed_in_tile(rows: int, *, filled: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Each row has its own maximum, and l is that of all rows of a tile together. filled: rows beyond the last one count, too,
+    at scores of 0.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        beyond = float(a.keys) if filled else 0.0
+        total = torch.nn.functional.pad(power.sum(-1), (0, -a.rows % rows), value=beyond).unflatten(-1, (-1, rows)).sum(-1)
+        return power @ _valid_value(a) / total.repeat_interleave(rows, dim=-1)[..., : a.rows, None]
+
+    return finished
+
+
 def down_columns(out: torch.Tensor, a: Attention) -> torch.Tensor:
     return torch.softmax(a.scores(), dim=-2)
 
@@ -324,6 +351,17 @@ def largest_of_sums(part: Part) -> Callable[[torch.Tensor, Attention], torch.Ten
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         power = torch.exp(a.scores() - a.scores().amax(-1, keepdim=True))
         return power / _total(power, _part_of(part, a)).amax(-1, keepdim=True)
+
+    return finished
+
+
+def under_sum_so_far(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The maximum is the row's, and each tile is divided by the sum of those up to itself."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        power = torch.exp((a.scores() - a.scores().amax(-1, keepdim=True)).float()).double()
+        sums = torch.nn.functional.pad(power, (0, -a.keys % tile)).unflatten(-1, (-1, tile)).sum(-1).cumsum(-1)
+        return power / sums.repeat_interleave(tile, dim=-1)[..., : a.keys]
 
     return finished
 

@@ -157,12 +157,16 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
         if tile > 0:
             sentence = "The last pass subtracts the maximum as it was before the last tile: keep the one after it."
             yield "last_pass_older_maximum", sentence, Way(after=(changes.under_older_maximum(tile),))
+            sentence = (
+                "The last pass divides each tile by the sum l of the tiles up to it, which grows later: l is the whole row's."
+            )
+            yield "last_pass_sum_so_far", sentence, Way(after=(changes.under_sum_so_far(tile),))
     for part in changes.lanes_of_a_row():
         sentence = (
             "Maxima and sums of a row's parts (splits, tiles) are read from other places than they were stored at: as "
             "[rows, parts] where they stand as [parts, rows], or the other way round."
         )
-        yield "parts_exchanged", sentence, Way(after=(changes.parts_exchanged(part),))
+        yield "statistics_of_parts", sentence, Way(after=(changes.parts_exchanged(part),))
     for tile, one_maximum in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
         sentence = "One sum serves several rows: what is summed along a row is summed over the rows of the tile, too."
         yield "sum_of_rows", sentence, Way(after=(changes.summed_together(tile, one_maximum=one_maximum),))
@@ -548,6 +552,12 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
         yield _ONE_MORE
+        for name, order, axes in changes.PLACES_OF_OUT:
+            sentence = f"out is stored as if it were {order}: it is [batch, heads, seqlen_q, head_dim]."
+            yield name, sentence, Way(after=(changes.stored_as(axes),))
+        for tile, filled in itertools.product(_TILES, (False, True)):
+            sentence = "One sum serves several rows: l is summed over the rows of the tile, too. Each row has its own (axis=1)."
+            yield "sum_of_rows", sentence, Way(after=(changes.summed_in_tile(tile, filled=filled),))
         for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 

@@ -21,6 +21,7 @@ from labs.declaration import Lab
 
 FP32 = torch.float32
 NEAR = 1e-3  # of a factor
+EVEN = 1 - 1e-4  # of the largest of weights that should be alike: where some are less, they do not tell what the sum counts
 WIDTHS = (64, 1, 17, 100, 127, 128, 129, 257, 1000, 1024, 1025, 2049, 4096)
 WIDER = (8192, 8193, 20000)
 LAB2_WIDEST = 4096
@@ -107,7 +108,7 @@ def _equal(lab: Lab, cols: int) -> KernelQuestion:
         lost = int((row <= 0).sum())
         counted = 1 / float(row.max())
         exactly = f"{counted:.8g}" if number(counted) == str(cols) else number(counted)
-        uneven = float(row[row > 0].min()) < 0.98 * float(row.max())
+        uneven = float(row[row > 0].min()) < EVEN * float(row.max())
         if uneven and not lost:
             said = f"the first column weighs {number(row[0])}, the last {number(row[-1])}"
             return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / cols)} each"))
