@@ -240,7 +240,8 @@ class Inquiry:
             return of_terms
         answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
         of_sight = [finding for each in answered if each.question.family == SEEN for finding in each.findings]
-        symptom = speaking(self._lab, self._findings, answers or None, seen_lost=loses_seen(of_sight))
+        seen_lost = not of_sight or loses_seen(of_sight)
+        symptom = speaking(self._lab, self._findings, answers or None, seen_lost=seen_lost)
         if symptom is not None:
             return Diagnosis(name=symptom.name, sentence=symptom.sentence)
         if lost := few_bits(wrong):

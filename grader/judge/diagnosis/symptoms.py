@@ -69,7 +69,8 @@ def speaking(
 
     Args:
         answers: by the names of the questions that were asked, whether they were answered rightly; None where none was.
-        seen_lost: whether a query gave no weight to a key that it sees, which hidden keys alone do not explain.
+        seen_lost: whether a query gave no weight to a key that it sees, which hidden keys alone do not explain; or none was
+            asked.
     """
     for symptom in lab.symptoms:
         if symptom.name == "hidden_keys" and seen_lost:

@@ -888,6 +888,12 @@ def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> to
     return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
 
 
+def of_one_query(a: Attention, *, rows: int, last: bool) -> torch.Tensor:
+    """Causal, where all queries of a program see what its first one sees, or its last one."""
+    query = torch.arange(a.rows) // rows * rows + (rows - 1 if last else 0) + a.keys - a.rows
+    return (torch.arange(a.keys)[None, :] <= query[:, None])[None, None]
+
+
 def turned_in_tiles(a: Attention, *, tile: int) -> torch.Tensor:
     """Causal, whose mask is turned round within each tile of as many keys as queries: [queries, keys] for [keys, queries]."""
     query, key = torch.arange(a.rows)[:, None], torch.arange(a.keys)[None, :]
@@ -952,7 +958,15 @@ def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.T
 
 
 MASKS = {
-    "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),
+    "causal": (
+        *_CAUSAL,
+        ("not_causal", "There is no causal mask: every query sees every key.", _all),
+        (
+            "shift_turned",
+            "seqlen_kv − seqlen_q has the wrong sign in the mask: query i sees key j where j ≤ i + seqlen_kv − seqlen_q.",
+            lambda a: (a.distance() <= 2 * (a.rows - a.keys))[None, None],
+        ),
+    ),
     "window": (
         *_CAUSAL,
         ("not_causal", "Queries see the future: only the window's older end is masked.", lambda a: _in_window(a, 0)),

@@ -595,6 +595,13 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
             seen = functools.partial(changes.window_by_tiles, rows=rows, tile=tile, edge=edge)
             yield name, sentence, Way(visible=seen)
     for tile in _TILES if kind == "causal" else ():
+        for which, where in (("first", "begins"), ("last", "ends")):
+            sentence = (
+                f"All queries of a tile see what its {which} one sees: the mask holds keys against where the tile {where}, not "
+                "against each query."
+            )
+            seen = functools.partial(changes.of_one_query, rows=tile, last=which == "last")
+            yield "mask_of_one_query", sentence, Way(visible=seen)
         sentence = (
             "The mask is turned round within tiles: it stands as [queries, keys] and meets scores that stand as "
             "[keys, queries]. Keys of the future are seen, and earlier ones are hidden."
