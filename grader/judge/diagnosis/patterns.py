@@ -137,7 +137,9 @@ def unwritten_sentence(finding: Finding) -> str:
         in_rows = f"{_stretch('row', lacking).lower()} ({lacking.numel()} of {by_row.shape[0]})"
         return f"{where} of {name} never written in {in_rows}: does the grid, or a loop over tiles, end too early?"
     if not bool(by_row[:, -1].any()):
-        return f"{where} of {name} never written: does what is stored begin with the row's first tile, and leave none out?"
+        of_all = bool(by_row[:, 0].any())
+        asked = "does what is stored begin with the row's first tile?" if of_all else "does some program come to each tile?"
+        return f"{where} of {name} never written: {asked}"
     return f"{where} of {name} never written: do the grid and the store cover the whole row, the last tile too?"
 
 

@@ -312,6 +312,8 @@ def test_a_first_tile_that_is_missing_is_no_matter_of_the_last():
     lacking = dataclasses.replace(found, unwritten=missing, verdict=Verdict.NOT_WRITTEN)
 
     assert "begin with the row's first tile" in diagnose(lab(), [lacking]).sentence
+    between = dataclasses.replace(lacking, unwritten=missing.roll(16, dims=1))
+    assert "does some program come to each tile?" in diagnose(lab(), [between]).sentence
 
 
 def test_rows_that_must_be_zero_and_are_not_written_are_told_so():
