@@ -612,6 +612,14 @@ def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected
     assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
 
 
+def test_nothing_is_said_to_follow_the_last_key():
+    right = lambda inputs: inputs["key"].double() @ inputs["query"].double() * inputs["softmax_scale"]  # noqa: E731
+    without = lambda inputs, keys: right(inputs).masked_fill(torch.arange(len(inputs["key"])) >= keys, 0.0)  # noqa: E731
+
+    assert read(LAB1, "keys_129", lambda inputs: without(inputs, 128)).fact.got == "out[128] is 0; keys 0 to 127 are right"
+    assert "what follows it is wrong as well" in read(LAB1, "keys_129", lambda inputs: without(inputs, 120)).fact.got
+
+
 def test_what_comes_out_elsewhere_is_not_mixed_with_other_rows():
     right = way(LAB5)
     mixed = lambda inputs: right(inputs) + 0.5 * right(inputs).roll(1, dims=2)  # noqa: E731

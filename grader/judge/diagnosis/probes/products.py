@@ -118,7 +118,8 @@ def _keys(lab: Lab, keys: int) -> KernelQuestion:
         given = f"{keys} keys, softmax_scale 0.25, key j scores j + 1"
         said = f"out[{place}] is {number(out[place])}"
         if place > 1 and bool(wrong[place:].all()):
-            said += f", and what follows it is wrong as well; keys 0 to {place - 1} are right"
+            said += ", and what follows it is wrong as well" if place < keys - 1 else ""
+            said += f"; keys 0 to {place - 1} are right"
         return Reading(fact=Fact(given=given, got=said, expected=str(place + 1)))
 
     return KernelQuestion(name=f"keys_{keys}", cases=(case,), read=read)
