@@ -748,6 +748,11 @@ def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
 
 
+def of_channels(count: int) -> Callable[[Attention], Attention]:
+    """Query and key meet in so many channels, the first ones."""
+    return _of("query", lambda x, a: x.masked_fill(torch.arange(x.shape[-1]) >= count, 0.0))
+
+
 def without_rows(parts: str) -> Callable[[Attention], Attention]:
     """Rows from seqlen_q on are read as 0."""
     return _of(parts, lambda x, a: x.masked_fill((torch.arange(x.shape[2]) >= a.rows)[:, None], 0.0))

@@ -540,6 +540,9 @@ def _parts() -> Iterator[tuple[str, str, Way]]:
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
     again = itertools.chain.from_iterable(changes.not_advanced(tile) for tile in _TILES)
+    for count in (16, 32, 64):
+        sentence = f"Scores are made of the first {count} channels of query and key alone: the sum runs over all of head_dim."
+        yield "scores_of_some_channels", sentence, Way(before=(changes.of_channels(count),))
     for name, sentence, change in (*changes.SOURCES, *again):
         yield name, sentence, Way(before=(change,))
     if kind in ("decode", "fp8", "nvfp4"):
