@@ -79,7 +79,7 @@ def crossed_cases(*, equal_lengths: bool = False, **more: int | tuple[int, int])
         crossed("falling_steeply", "falling_steeply", seqlen_q=5, seqlen_kv=(300, 400)),
         crossed("peak_then_flat", "peak_then_flat", **long),
         crossed("last_key_alone_in_its_tile", "needle_last", seqlen_q=(17, 40), seqlen_kv=257),
-        crossed("many_programs", "heads_at_levels", batch=10, heads=15, seqlen_q=3, seqlen_kv=5),
+        crossed("many_programs", "heads_at_levels", batch=20, heads=17, seqlen_q=3, seqlen_kv=5),
         crossed("tiles_of_several_heads", batch=2, heads=2, **of_heads),
         *((blind,) if equal_lengths else ()),  # what a program keeps of one head is not a row's that sees nothing of the next
         crossed("far_apart_query", batch=3, spread=("query",), **far),
@@ -94,6 +94,19 @@ def fine_cases() -> tuple[Case, ...]:
     """
     sizes = {"seqlen_q": 2, "seqlen_kv": (2000, 2150), "group": "hostile", "crossed": True}
     return tuple(case(values, values, **sizes) for values in ("crumbs", "balanced", "valleys"))
+
+
+def size_cases(*, equal_lengths: bool = False) -> tuple[Case, ...]:
+    """Sizes that no other case has together: more tiles of queries than a loop that is written out has, and each head_dim with
+    several heads and lengths that end inside tiles.
+    """
+    long: dict[str, Any] = {"seqlen": (1030, 1100)} if equal_lengths else {"seqlen_q": (1030, 1100), "seqlen_kv": (17, 40)}
+    options: dict[str, Any] = {"group": "hidden", "crossed": True}
+    return (
+        case("many_queries", **long, **options),
+        case("head_dim_64_ragged", batch=2, heads=2, seqlen_q=(33, 63), seqlen_kv=(65, 127), head_dim=64, **options),
+        case("head_dim_128_ragged", batch=2, heads=2, seqlen_q=(17, 31), seqlen_kv=(129, 160), head_dim=128, **options),
+    )
 
 
 def make_inputs(draw: Draw) -> dict[str, torch.Tensor | float]:

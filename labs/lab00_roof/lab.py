@@ -102,7 +102,9 @@ CASES = (
     _case("ragged_tail_1025", "normal", 2, 1025),
     _case("strided", "normal", 4, 100, strided=("x",)),
     _case("random_size", "normal", (3, 9), (1025, 3000), group="hidden"),
-    _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
+    _case("many_rows", "normal", (1030, 1100), (2, 9), group="hidden"),
+    # more columns than 16 bits can number, and more tiles than a loop that is written out has
+    _case("long_row", "normal", 2, (66000, 70000), group="hidden", crossed=True),
     _case("strided_fp16", "normal", (3, 7), (1025, 2000), dtype=FP16, strided=("x",), group="hidden"),
     _case("tiny_numbers", "tiny", (2, 5), (100, 1023), group="hostile"),
     _case("far_apart", "normal", 3, (100, 200), spread=("x",), group="hostile", crossed=True, devices=("cpu",)),

@@ -175,7 +175,7 @@ CASES = (
     _case("random_size", "normal", (2, 5), (1025, 5000), group="hidden"),
     _case("random_size_fp16", "normal", (2, 5), (2049, 5000), dtype=FP16, group="hidden"),
     _case("strided_fp16", "normal", (2, 4), (1025, 3000), dtype=FP16, strided=("x",), group="hidden"),
-    _case("many_rows", "normal", (133, 150), (2, 9), group="hidden"),
+    _case("many_rows", "normal", (1030, 1100), (2, 9), group="hidden"),
     _case("mixed_levels", "mixed_levels", (133, 150), (12, 30), group="hostile", crossed=True),
     _case("plateau_then_low", "plateau_then_low", 2, (8000, 8192), dtype=FP16, group="hostile", crossed=True),
     _case("long_row", "normal", 1, (40000, 41000), group="hidden"),

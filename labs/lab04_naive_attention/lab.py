@@ -56,7 +56,7 @@ SYMPTOMS = (
         name="head_offset",
         sentence=(
             "Right for one head, wrong for several: the offset of batch and head is wrong "
-            "(batch = pid // heads, head = pid % heads, each with its own stride), or the grid has too few programs."
+            "(batch = pid // heads, head = pid % heads, each with its own stride)."
         ),
         failing=("batch_heads",),
         passing=("ones", "random", "ragged_tail_17"),
@@ -97,6 +97,7 @@ CASES = (
     case("row_levels", "levels", seqlen_q=40, seqlen_kv=(65, 150), group="hostile"),
     case("large_value", "large_value", seqlen_kv=(257, 300), group="hostile"),
     *crossed_cases(),
+    *prefill_inputs.size_cases(),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),
     case("many_heads", batch=4369, heads=15, seqlen_q=3, seqlen_kv=5, group="hidden", devices=("cuda",)),

@@ -68,7 +68,7 @@ SYMPTOMS = (
         name="head_offset",
         sentence=(
             "Right for one head, wrong for several: the offset of batch and head is wrong "
-            "(batch = pid // heads, head = pid % heads, each with its own stride), or the grid has too few programs."
+            "(batch = pid // heads, head = pid % heads, each with its own stride)."
         ),
         failing=("batch_heads",),
         passing=("ones", "random", "ragged_tail_17"),
@@ -115,6 +115,7 @@ CASES = (
     case("needle_at_tile_edges_long", "needle_edges", seqlen_q=(13, 30), seqlen_kv=(400, 600), group="hostile"),
     case("huge_scores_ragged", "huge", seqlen_q=20, seqlen_kv=(65, 127), group="hostile"),
     *crossed_cases(),
+    *prefill_inputs.size_cases(),
     *prefill_inputs.fine_cases(),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),

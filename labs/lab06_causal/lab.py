@@ -133,6 +133,7 @@ CASES = (
     case("offset_of_full_tiles", seqlen_q=(129, 150), seqlen_kv=(200, 330), group="hidden", crossed=True),
     case("fewer_keys_than_full_tiles", seqlen_q=(150, 200), seqlen_kv=(80, 128), group="hidden", crossed=True),
     *crossed_cases(equal_lengths=True),
+    *prefill_inputs.size_cases(equal_lengths=True),
     *prefill_inputs.fine_cases(),
     case("strided_everything", "shifted", batch=2, heads=2, seqlen_q=(5, 20), seqlen_kv=(17, 40),
          strided=("query", "key", "value"), group="hostile"),

@@ -14,6 +14,7 @@ from labs.declaration import Case, Draw
 from labs.decode_inputs import EMPTY
 
 SEEDS = [bytes([number]) * 32 for number in range(3)]
+WHOLE = ("lab04_naive_attention", "lab05_flash_attention", "lab06_causal")
 LABS = [lab_id for lab_id in lab_ids() if load(lab_id).lab.kind not in ("", "backward")]  # all but the first and the last
 
 
@@ -50,6 +51,31 @@ def test_each_two_regimes_meet_in_some_case(lab_id, seed):
     }
     assert len(levels["value"]) >= 4 and len(levels["shape"]) >= 4 and len(levels["layout"]) >= 2
     assert wanted <= met
+
+
+@pytest.mark.parametrize(
+    ("lab_id", "size", "most", "others"),
+    [
+        ("lab00_roof", "cols", 1 << 16, {}),
+        ("lab00_roof", "rows", 1024, {}),
+        ("lab01_scores", "n", 1 << 16, {}),
+        ("lab02_safe_softmax", "rows", 1024, {}),
+        ("lab03_online_softmax", "rows", 1024, {}),
+        *((lab_id, "seqlen_q", 1024, {}) for lab_id in WHOLE),
+        *((lab_id, "batch", 20, {}) for lab_id in WHOLE),
+        *((lab_id, "heads", 16, {}) for lab_id in WHOLE),
+        *((lab_id, "heads", 2, {"head_dim": each, "batch": 2}) for lab_id in WHOLE for each in (64, 128)),
+    ],
+)
+def test_no_size_ends_where_a_loop_that_is_written_out_does(lab_id, size, most, others):
+    """On a CPU, too: nothing is right in every case that stops at 16 tiles, or at as many programs as a GPU runs at once."""
+    drawn = [
+        prepare(load(lab_id).lab, case, SEEDS[0]).sizes
+        for case in load(lab_id).lab.cases
+        if "cpu" in case.devices and not case.spread
+    ]
+
+    assert any(each[size] >= most and all(each[name] >= least for name, least in others.items()) for each in drawn)
 
 
 def test_the_seed_draws_which_values_stand_together():

@@ -90,7 +90,8 @@ def _size(size: Size, generator: torch.Generator) -> int:
 def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
     """Strides with gaps in every axis but the last, and the two axes before it exchanged in memory where there are two.
 
-    `gap` differs from tensor to tensor, so that one tensor's strides never fit another.
+    `gap` differs from tensor to tensor, so that one tensor's strides never fit another. Rows of a matrix lie more than a row
+    apart, so that what goes over the gaps as well needs twice as many programs.
     """
     if len(shape) < 2:
         return contiguous_strides(shape)
@@ -98,7 +99,7 @@ def gapped_strides(shape: tuple[int, ...], gap: int) -> tuple[int, ...]:
     if len(order) >= 2:
         order[-1], order[-2] = order[-2], order[-1]
     strides = [1] * len(shape)
-    step = shape[-1] + 8 * (1 + gap)
+    step = (2 if len(shape) == 2 else 1) * shape[-1] + 8 * (1 + gap)
     for axis in reversed(order):
         strides[axis] = step
         step = step * shape[axis] + 16 * (1 + gap)

@@ -118,7 +118,8 @@ class _Search:
                 return
             failing = [(pace, self._trial.failed[at]) for pace, at in sorted((pace, at) for at, pace in paces.items())]
             slowest = failing[-1][0]
-            tried_on = [*failing, *((slowest, prepared) for prepared in (*self._trial.right, *self._twins))]
+            of_twins = max(slowest, SHORTEST_S)  # they may have many programs where what failed has few
+            tried_on = [*failing, *((slowest, each) for each in self._trial.right), *((of_twins, each) for each in self._twins)]
             for number, places in changes:
                 if over() or (self._hits and number > min(self._hits)):
                     return

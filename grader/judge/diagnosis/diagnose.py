@@ -14,17 +14,19 @@ from grader.judge.case.judged import Finding
 from grader.judge.diagnosis import origins as of_origins
 from grader.judge.diagnosis import repaired
 from grader.judge.diagnosis.accounts.rules import accounts
+from grader.judge.diagnosis.messages import without_remedy
 from grader.judge.diagnosis.offsets import offsets
 from grader.judge.diagnosis.oracles import Suspects
 from grader.judge.diagnosis.outputs import by_output, facts_of_outputs
 from grader.judge.diagnosis.patterns import by_little, few_bits, pattern, read_unwritten, worst
 from grader.judge.diagnosis.probes import merges
-from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, telling
+from grader.judge.diagnosis.probes.asking import ENDINGS, AskedQuestion, different, telling
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.carried import carried, may_carry
 from grader.judge.diagnosis.probes.far import far_apart
 from grader.judge.diagnosis.probes.layouts import LAYOUTS
 from grader.judge.diagnosis.probes.question import KernelQuestion
+from grader.judge.diagnosis.probes.seen import SEEN, loses_seen
 from grader.judge.diagnosis.probes.twins import told_by_twin, twins, unwritten_in_twin
 from grader.judge.diagnosis.remarks import remarks
 from grader.judge.diagnosis.repaired import Repair
@@ -79,14 +81,19 @@ class Inquiry:
             yield from far_apart(self._lab, self._lab.kind) if self._lab.kind else ()
         elif self._of_strides is not None:
             yield from (each for each in questions(self._lab, self._lab_id) if each.name == LAYOUTS)
-        elif sum(finding.verdict in BY_VALUE for finding in failed) > len(failed) // 2:
+        elif len(self._lacking) < len(self._wrong) > len(failed) // 2:
             if may_carry(failed, [finding for finding in self._findings if finding.verdict is Verdict.PASSED]):
                 yield from carried(self._lab, self._lab.kind)
             yield from questions(self._lab, self._lab_id)
 
     def few_are_enough(self, answered: Sequence[AskedQuestion]) -> bool:
-        """Whether one rule is left, or none: answers deny rules and bring none up, and a few facts will do then."""
-        return self._of_addresses is not None or len({rule.name for rule in self._suspects.left(_asked(answered))}) <= 1
+        """Whether one rule is left: answers deny rules and bring none up. Or none, and the facts that will be shown do not tell
+        the same thing twice: it may be two bugs.
+        """
+        if self._of_addresses is not None:
+            return True
+        left = len({rule.name for rule in self._suspects.left(_asked(answered))})
+        return left == 1 or (left == 0 and len(different(telling(answered))) >= FACTS)
 
     def to_follow(self, answered: Sequence[AskedQuestion]) -> Finding | None:
         """A case whose NaN or Inf is to be followed to where it comes from; None where there is none."""
@@ -138,7 +145,8 @@ class Inquiry:
             if repair is not None and found.name != of_origins.NAME:
                 found = dataclasses.replace(found, name=repaired.NAME, line=repair.lines[0])
         if repair is not None:
-            found = dataclasses.replace(found, sentence=f"{found.sentence} {repaired.sentence(repair)}")
+            measured = without_remedy(found.sentence) if found.name == "bounds" else found.sentence
+            found = dataclasses.replace(found, sentence=f"{measured} {repaired.sentence(repair)}")
         detail = " ".join((found.detail, *remarks(self._lab, self._findings))).strip()
         readings = telling(answered)
         followed = of_origins.facts(origins[:1], self.to_follow(answered))
@@ -178,6 +186,11 @@ class Inquiry:
             return dataclasses.replace(own, detail=_share(hard, findings))
         named = self._by_value(self._answered_wrong, answered, origins)
         return None if named is None else dataclasses.replace(self._with_lacking(named), detail=_detail(wrong))
+
+    @property
+    def _lacking(self) -> list[Finding]:
+        """Those of them that have cells which nobody wrote."""
+        return [finding for finding in self._wrong if finding.verdict is Verdict.NOT_WRITTEN]
 
     @property
     def _answered_wrong(self) -> list[Finding]:
@@ -227,7 +240,9 @@ class Inquiry:
         if not misread and (of_terms := terms(self._lab.kind, wrong)):
             return of_terms
         answers = {each.question.name: not any(finding.failed for finding in each.findings) for each in answered}
-        symptom = speaking(self._lab, self._findings, answers or None)
+        of_sight = [finding for each in answered if each.question.family == SEEN for finding in each.findings]
+        seen_lost = not of_sight or loses_seen(of_sight)
+        symptom = speaking(self._lab, self._findings, answers or None, seen_lost=seen_lost)
         if symptom is not None:
             found = Diagnosis(name=symptom.name, sentence=symptom.sentence)
             return of_merge(found, answered) if symptom.name == merges.NAME else found

@@ -122,6 +122,12 @@ def _with_remedy(text: str) -> str:
     return f"{text.rstrip('.')}: {remedy}" if remedy else text
 
 
+def without_remedy(sentence: str) -> str:
+    """What an access outside was, without what usually mends it: something else is known to."""
+    measured = next((sentence.partition(f": {remedy}")[0] for _, remedy in REMEDIES if f": {remedy}" in sentence), "")
+    return f"{measured}." if measured else sentence
+
+
 def _one_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = lines[-1] if lines else ""

@@ -14,6 +14,8 @@ def offsets(findings: Sequence[Finding]) -> Diagnosis | None:
     failed = [finding for finding in findings if finding.failed]
     if not failed or not all(finding.prepared.case.spread and of_addresses(finding) for finding in failed):
         return None
+    if any(finding.verdict is Verdict.NOT_WRITTEN for finding in failed):  # no input's offset decides what is written
+        return None
     if not any(finding.verdict is Verdict.PASSED for finding in findings):
         return None
     names = sorted({name for finding in failed for name in finding.prepared.case.spread})

@@ -121,6 +121,11 @@ def unwritten_sentence(finding: Finding) -> str:
     columns = unwritten.shape[-1]
     by_row = unwritten.reshape(-1, columns)
     rows = by_row.all(dim=1).nonzero().flatten()
+    if rows.numel() and len(finding.prepared.forms) == 1 and _are_zero(finding, rows):
+        return (
+            f"{_stretch('row', rows)} of {name} ({rows.numel()} of {by_row.shape[0]}) never written: "
+            "no key counts there, and such rows must be 0. Store them, too."
+        )
     if rows.numel():
         return (
             f"{_stretch('row', rows)} of {name} ({rows.numel()} of {by_row.shape[0]}) never written: "
@@ -131,7 +136,19 @@ def unwritten_sentence(finding: Finding) -> str:
     if lacking.numel() < by_row.shape[0]:
         in_rows = f"{_stretch('row', lacking).lower()} ({lacking.numel()} of {by_row.shape[0]})"
         return f"{where} of {name} never written in {in_rows}: does the grid, or a loop over tiles, end too early?"
+    if not bool(by_row[:, -1].any()):
+        of_all = bool(by_row[:, 0].any())
+        asked = "does what is stored begin with the row's first tile?" if of_all else "does some program come to each tile?"
+        return f"{where} of {name} never written: {asked}"
     return f"{where} of {name} never written: do the grid and the store cover the whole row, the last tile too?"
+
+
+def _are_zero(finding: Finding, rows: torch.Tensor) -> bool:
+    """Whether the answer is 0 throughout in these rows, and in no other."""
+    if finding.expected is None:
+        return False
+    zero = (finding.expected.reshape(-1, finding.expected.shape[-1]) == 0).all(dim=1).nonzero().flatten()
+    return zero.tolist() == rows.tolist() and zero.numel() < finding.expected.numel() // finding.expected.shape[-1]
 
 
 def _first_unwritten(forms: Sequence[Form], unwritten: torch.Tensor) -> tuple[str, torch.Tensor]:

@@ -25,12 +25,15 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
         return None
     if any(finding.own is not None and finding.own.name in _OF_A_SECOND_RUN for finding in failed):
         return None
-    if all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts: it may be either
+    of_writing = all(finding.verdict is Verdict.NOT_WRITTEN for finding in failed)  # which values do not matter to
+    if not of_writing and all(finding.prepared.case.crossed for finding in failed):  # they cross values with layouts
         return None
     plain = [finding for finding in passed if not _gapped(finding)]
     if not all(any(_as_many(finding, other) for other in plain) for finding in failed):
         return None
     in_view = [finding for finding in failed if finding.visible]
+    if of_writing and not any(map(_with_holes, in_view)):
+        return _too_short(failed)
     for finding in in_view:
         laid_out = _gapped(finding)
         own = finding.own
@@ -63,6 +66,23 @@ def strides(findings: Sequence[Finding]) -> Diagnosis | None:
 def _gapped(finding: Finding) -> tuple[str, ...]:
     """The tensors whose rows do not follow each other, be it by a little or by very much."""
     return finding.prepared.case.strided or finding.prepared.case.spread
+
+
+def _with_holes(finding: Finding) -> bool:
+    """Whether cells are written behind some that are not."""
+    assert finding.unwritten is not None
+    cells = finding.unwritten.flatten()
+    return not bool(cells[int(cells.int().argmax()) :].all())
+
+
+def _too_short(failed: Sequence[Finding]) -> Diagnosis:
+    """Nothing behind a certain cell of out is written where rows lie apart: whatever goes over them ends too early."""
+    names = listed(sorted(frozenset().union(*map(_gapped, failed))))
+    sentence = (
+        f"Only where rows of {names} lie apart, cells of out are never written: a grid, a loop or a mask holds offsets that "
+        "count the gaps against a number of cells that does not. Rows and columns must be told from the shape alone."
+    )
+    return Diagnosis(sentence=sentence, name="strides")
 
 
 def _unwritten(finding: Finding) -> str:

@@ -59,16 +59,23 @@ NEEDS = {
     "merge_weights": Needs(("equal_64", "equal_512", "slope", "values_"), ("step_", "climb")),
     "window_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
     "mask_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
+    "masked_first_block": Needs((*_PLAIN, "masked_middle", "masked_last"), ("masked_first",)),
 }
 
 
-def speaking(lab: Lab, findings: Sequence[Finding], answers: Mapping[str, bool] | None) -> Symptom | None:
+def speaking(
+    lab: Lab, findings: Sequence[Finding], answers: Mapping[str, bool] | None, *, seen_lost: bool = False
+) -> Symptom | None:
     """The first symptom that holds and that no fact denies.
 
     Args:
         answers: by the names of the questions that were asked, whether they were answered rightly; None where none was.
+        seen_lost: whether a query gave no weight to a key that it sees, which hidden keys alone do not explain; or none was
+            asked.
     """
     for symptom in lab.symptoms:
+        if symptom.name == "hidden_keys" and seen_lost:
+            continue
         if holds(symptom, findings) and not denied(symptom, answers) and not contradicted(symptom, findings):
             return symptom
     return None

@@ -91,9 +91,15 @@ def functions(node: ast.AST, scope: Scope) -> Iterator[Splice]:
             kept = ast.unparse(node)
             for other in (value for value in scope.of_kind(VALUE) if value not in kept):
                 yield Splice.of("larger", node, f"tl.maximum({other}, {kept})")
+        if name == "full" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant | ast.UnaryOp):
+            yield Splice.of("number", node.args[1], '-float("inf")')
+        if name in ("reshape", "view") and len(node.args) == 2:
+            yield Splice.of("turned", node, f"tl.trans({ast.unparse(node.args[0])})")
         if name == "dot":
             for at in range(min(2, len(node.args))):
                 yield Splice.of("transposed", node.args[at], f"tl.trans({ast.unparse(node.args[at])})")
+    elif name in ("reshape", "view") and len(node.args) == 1 and isinstance(node.func, ast.Attribute) and scope.is_kernel:
+        yield Splice.of("turned", node, f"tl.trans({module})")
     if name == "T" or (name == "t" and not node.args):
         yield Splice.of("without", node, text_of(node.func.value))  # type: ignore[attr-defined]
     for keyword in node.keywords:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from grader.sandbox.repairs.place import Splice
-from grader.sandbox.repairs.scope import VALUE, Scope, short
+from grader.sandbox.repairs.scope import INDEX, VALUE, Scope, short
 
 _AHEAD = 4  # statements on either side of a loop's beginning
 
@@ -21,6 +21,7 @@ def order(node: ast.AST, scope: Scope) -> Iterator[Splice]:
             if _plain(first) and _plain(second):
                 told = f"with `{short(second)}` before `{short(first)}`"
                 yield _both("order", first, second, [_text(second, first), _text(first, first)], told)
+                yield from _taken_apart(first, second, scope)
             if isinstance(first, ast.For | ast.While) and _plain(second):
                 deeper = " " * (first.body[0].col_offset - first.col_offset)
                 told = f"with `{short(second)}` in the loop, at its end"
@@ -42,6 +43,20 @@ def order(node: ast.AST, scope: Scope) -> Iterator[Splice]:
             margin = "\n" + " " * node.col_offset
             told = f"with `{short(block[-1])}` behind the loop"
             yield Splice.of("moved", node, _text(_less(node, -1), node) + margin + _text(block[-1], node), told=told)
+
+
+def _taken_apart(first: ast.stmt, second: ast.stmt, scope: Scope) -> Iterator[Splice]:
+    """Two indices that are made of one, each in the place of the other: row = t // n and column = t % n."""
+    if not isinstance(first, ast.Assign) or not isinstance(second, ast.Assign):
+        return
+    mine, its = first.targets[0], second.targets[0]
+    if not isinstance(mine, ast.Name) or not isinstance(its, ast.Name) or scope.kind(first.value) != INDEX:
+        return
+    one, other = ast.unparse(first.value), ast.unparse(second.value)
+    if {*"/%"}.isdisjoint(one) or {*"/%"}.isdisjoint(other):
+        return
+    texts = [f"{mine.id} = {other}", f"{its.id} = {one}"]
+    yield _both("exchanged", first, second, texts, f"with `{texts[0]}` and `{texts[1]}`")
 
 
 def _into(statements: list[ast.stmt], loop: ast.For | ast.While) -> Splice:

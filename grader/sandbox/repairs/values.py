@@ -29,7 +29,7 @@ def factors(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     if not isinstance(node, ast.expr) or scope.kind(node) != VALUE or not scope.is_kernel:
         return
     parent = scope.parents[node]
-    of_statement = isinstance(parent, ast.Assign | ast.AugAssign) and parent.value is node
+    of_statement = isinstance(parent, ast.Assign | ast.AugAssign) and parent.value is node and not _is_start(node)
     stored = isinstance(parent, ast.Call) and function_of(parent) == "store" and parent.args[1:2] == [node]
     kept = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and _is_updated(node, scope)
     if not (of_statement or stored or kept):
@@ -46,6 +46,11 @@ def factors(node: ast.AST, scope: Scope) -> Iterator[Splice]:
     if of_statement:
         for number in (LOG2_E, LN_2):
             yield Splice.of("far base", node, f"({own} * {number})")
+
+
+def _is_start(node: ast.expr) -> bool:
+    """Whether it is a block of one number, which nothing is multiplied by."""
+    return isinstance(node, ast.Call) and function_of(node) in ("full", "zeros")
 
 
 def subtracted(node: ast.AST, scope: Scope) -> Iterator[Splice]:

@@ -305,6 +305,44 @@ def test_cells_that_are_missing_here_and_there_are_told_of_a_case_that_has_other
     assert diagnose(lab(), findings[1:2]).sentence.startswith("out was never written: the kernel stores nothing")
 
 
+def test_a_first_tile_that_is_missing_is_no_matter_of_the_last():
+    (found,) = find(lab(), lambda inputs: inputs["x"].double() * torch.nan, case("a"))
+    missing = torch.zeros(4, 64, dtype=torch.bool)
+    missing[:, :16] = True
+    lacking = dataclasses.replace(found, unwritten=missing, verdict=Verdict.NOT_WRITTEN)
+
+    assert "begin with the row's first tile" in diagnose(lab(), [lacking]).sentence
+    between = dataclasses.replace(lacking, unwritten=missing.roll(16, dims=1))
+    assert "does some program come to each tile?" in diagnose(lab(), [between]).sentence
+
+
+def test_rows_that_must_be_zero_and_are_not_written_are_told_so():
+    (found,) = find(lab(), lambda inputs: inputs["x"].double() * torch.nan, case("a"))
+    expected = torch.ones(4, 64)
+    expected[:2] = 0.0
+    missing = torch.zeros(4, 64, dtype=torch.bool)
+    missing[:2] = True
+    lacking = dataclasses.replace(found, unwritten=missing, verdict=Verdict.NOT_WRITTEN, expected=expected)
+    more = dataclasses.replace(lacking, unwritten=missing.roll(1, dims=0))
+
+    assert "Rows 0 to 1 of out (2 of 4) never written: no key counts there" in diagnose(lab(), [lacking]).sentence
+    assert "is the grid large enough" in diagnose(lab(), [more]).sentence
+
+
+def test_views_whose_last_cells_are_not_written_say_nothing_of_whose_strides_are_used():
+    declared = lab()
+    junk = lambda inputs: inputs["x"] * 5  # noqa: E731
+    plain, view = find(declared, junk, case("a"), case("s", strided=("x",)), failing=lambda case: case.strided)
+    said = []
+    for first, behind in ((100, True), (100, False)):
+        missing = (torch.arange(256) >= first).view(4, 64) if behind else (torch.arange(256) % 80 >= 64).view(4, 64)
+        lacking = dataclasses.replace(view, verdict=Verdict.NOT_WRITTEN, unwritten=missing)
+        said.append(diagnose(declared, [plain, lacking]).sentence)
+
+    assert "count the gaps against a number of cells" in said[0]
+    assert "the strides of x" in said[1]  # with holes between
+
+
 def test_a_tile_that_is_missing_in_one_row_alone_is_told_with_the_row():
     (found,) = find(lab(), lambda inputs: inputs["x"].double() * torch.nan, case("a"))
     missing = torch.zeros(4, 64, dtype=torch.bool)

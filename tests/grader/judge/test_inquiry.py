@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+import time
 
 import pytest
 import torch
@@ -14,23 +15,35 @@ from grader.judge.diagnosis.accounts.changes import (
     MERGES,
     SECOND_PASSES,
     SOURCES,
+    divided_by_the_whole,
     first_pass,
     floored,
+    held_at_the_end,
     largest_of_sums,
     last_pass,
     last_pass_mixed,
     log_sum,
     merged,
     not_zero,
+    of_channels,
+    of_one_query,
     of_own_softmax,
     of_row_zero,
     of_running_maximum,
+    of_some_steps,
     overlapping,
+    parts_exchanged,
     put_together,
     second_pass,
     softmax_twice,
+    stored_as,
     summed_down,
+    summed_in_tile,
     summed_together,
+    turned_in_tiles,
+    under_older_maximum,
+    under_sum_so_far,
+    up_to_a_masked_tile,
     up_to_a_tile,
     window_by_tiles,
 )
@@ -82,7 +95,8 @@ def diagnosed(lab_id, compute, *, cases=14, asked=True):
     findings = [finding(lab, prepare(lab, case, SEED), compute) for case in chosen]
     inquiry = Inquiry(lab, lab_id, findings)
     run = lambda prepared, stop: (finding(lab, each, compute) for each in prepared)  # noqa: E731
-    answered = ask(inquiry.questions(), run, cancelled=lambda: False, enough=inquiry.few_are_enough) if asked else ()
+    told = {"cancelled": lambda: False, "clock": time.thread_time, "enough": inquiry.few_are_enough}
+    answered = ask(inquiry.questions(), run, **told) if asked else ()
     return inquiry.diagnose(answered)
 
 
@@ -174,6 +188,21 @@ def way(lab_id, **changes):
             )
         ),
         (LAB6, {"visible": lambda a: up_to_a_tile(a, rows=16, tile=32, diagonal=True)}, "end_rounded_down"),
+        (LAB6, {"visible": lambda a: turned_in_tiles(a, tile=32)}, "mask_not_turned"),
+        (LAB6, {"visible": lambda a: of_one_query(a, rows=32, last=False)}, "mask_of_one_query"),
+        (LAB6, {"visible": lambda a: (a.distance() <= 2 * (a.rows - a.keys))[None, None]}, "shift_turned"),
+        (LAB6, {"after": (of_some_steps(32, 16, lost="l", crossed=True, none=1.0, rescaled=False),)}, "sum_of_one_loop"),
+        (LAB6, {"after": (of_some_steps(32, 32, lost="acc", crossed=False, none=0.0),)}, "acc_of_one_loop"),
+        (LAB3, {"after": (up_to_a_masked_tile(1024),)}, "ends_at_masked_tile"),
+        (LAB3, {"after": (under_older_maximum(1024),)}, "last_pass_older_maximum"),
+        (LAB3, {"after": (under_sum_so_far(1024),)}, "last_pass_sum_so_far"),
+        (LAB2, {"times": functools.partial(held_at_the_end, tile=-1)}, "last_key_again"),
+        (LAB5, {"tile": 32, "times": functools.partial(held_at_the_end, tile=32)}, "last_key_again"),
+        (LAB3, {"after": (parts_exchanged(part_of(1024)),)}, "statistics_of_parts"),
+        (LAB4, {"after": (stored_as((0, 2, 1, 3)),)}, "out_by_sequence"),
+        (LAB5, {"before": (of_channels(32),)}, "scores_of_some_channels"),
+        (LAB4, {"after": (summed_in_tile(32, filled=True),)}, "sum_of_rows"),
+        (LAB4, {"after": (divided_by_the_whole(32, half=False),)}, "acc_divided_in_each_step"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -260,6 +289,48 @@ def test_a_pattern_of_lengths_is_denied_where_heads_are_mixed():
         assert denied(symptom, {**wrong, "values_3_3_1": False})
     merge = next(each for each in load("lab08_split_kv").lab.symptoms if each.name == "merge_weights")
     assert denied(merge, {"step_4": False, "values_3_3_1": False})
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"tile": 32, "padding": 0.0, "acc_power": 0.0}, ("the sum counts 32 keys", "the first half weighs")),
+        (
+            {"visible": lambda a: (a.distance() < 0)[None, None], "base": 0.5},
+            ("gives a weight to none", "the first half weighs"),
+        ),
+    ],
+)
+def test_facts_of_two_bugs_are_of_both(changes, facts):
+    """Whatever comes of a wrong sum, or of a wrong mask, is told once: then comes what they do not explain."""
+    found = diagnosed(LAB5 if "tile" in changes else LAB6, way(LAB5 if "tile" in changes else LAB6, **changes))
+
+    said = " ".join(fact.got for fact in found.facts)
+    assert all(each in said for each in facts), found.facts
+
+
+def test_keys_of_another_head_are_told_whatever_the_scores_count():
+    """The logarithms of the weights go by its scores in a straight line."""
+    right = way(LAB5, base=math.log(2.0))
+    firsts = lambda inputs: right({**inputs, "key": inputs["key"][:1].expand_as(inputs["key"])})  # noqa: E731
+
+    fact = read(LAB5, "heads_3_3_1", firsts).fact
+
+    assert fact.got.startswith("query ") and "has weights that go by the keys of batch 0, head" in fact.got
+    assert "go by the keys" not in read(LAB5, "heads_3_3_1", right).fact.got
+
+
+def test_keys_that_are_hidden_and_should_be_seen_deny_that_hidden_ones_are_seen_alone():
+    """A mask that is turned round in a way that no rule knows."""
+    hides = lambda a: (a.distance() <= 0) ^ ((torch.arange(a.rows) % 8)[:, None] < (torch.arange(a.keys) % 8)[None, :])  # noqa: E731
+    shows = lambda a: (a.distance() <= 0) | ((torch.arange(a.keys) % 8)[None, :] > 5)  # noqa: E731
+    right = lambda a: a.rows == 1  # noqa: E731
+    named = [
+        diagnosed(LAB6, way(LAB6, visible=lambda a, seen=seen: (seen(a) | right(a))[None, None]), cases=20).diagnosis.name
+        for seen in (hides, shows)
+    ]
+
+    assert named == ["measured", "hidden_keys"]
 
 
 def test_what_a_kernel_answers_besides_denies_a_rule():
@@ -405,6 +476,20 @@ def test_only_tensors_that_lie_far_apart_are_a_matter_of_32_bits():
     assert "into key is computed in 32 bits" in inquiry.diagnose().diagnosis.sentence
     assert [question.name for question in inquiry.questions()] == ["far_apart"]
     assert Inquiry(lab, LAB5, out_of_bounds(findings, "far_apart_key", "ones")).diagnose().diagnosis.name != "far_strides"
+
+
+def test_what_is_not_written_far_apart_is_no_matter_of_32_bits():
+    """A grid that goes by the distance between rows is too short for rows that lie very far apart."""
+    lab = load(LAB3).lab
+    cases = [prepare(lab, case, SEED) for case in lab.cases if case.name in ("random", "row_levels", "far_apart")]
+    findings = [finding(lab, case, lab.expected) for case in cases]
+    lacking = torch.zeros_like(findings[-1].unwritten)
+    lacking[1:] = True
+    findings[-1] = dataclasses.replace(findings[-1], verdict=Verdict.NOT_WRITTEN, unwritten=lacking)
+
+    said = Inquiry(lab, LAB3, findings).diagnose().diagnosis
+
+    assert said.name == "strides" and "count the gaps" in said.sentence
 
 
 @pytest.mark.parametrize("name", ["strided_key", "far_apart_key"])
@@ -604,6 +689,55 @@ def test_keys_that_a_window_should_hide_are_told_by_query(visible, got, expected
     assert read(LAB11, "seen_100_100", way(LAB11)) is None
     assert read(LAB11, "seen_100_100", way(LAB11, divisions=0)) is None  # the sum is wrong there, and not the mask
     assert read(LAB11, "seen_100_100", lambda inputs: 1e-3 * way(LAB11)(inputs)) is None  # a small weight is one, too
+
+
+def test_nothing_is_said_to_follow_the_last_key():
+    right = lambda inputs: inputs["key"].double() @ inputs["query"].double() * inputs["softmax_scale"]  # noqa: E731
+    without = lambda inputs, keys: right(inputs).masked_fill(torch.arange(len(inputs["key"])) >= keys, 0.0)  # noqa: E731
+
+    assert read(LAB1, "keys_129", lambda inputs: without(inputs, 128)).fact.got == "out[128] is 0; keys 0 to 127 are right"
+    assert "what follows it is wrong as well" in read(LAB1, "keys_129", lambda inputs: without(inputs, 120)).fact.got
+
+
+def test_what_comes_out_elsewhere_is_not_mixed_with_other_rows():
+    right = way(LAB5)
+    mixed = lambda inputs: right(inputs) + 0.5 * right(inputs).roll(1, dims=2)  # noqa: E731
+
+    moved = read(LAB5, "apart", way(LAB5, after=(stored_as((0, 2, 1, 3)),)))
+
+    assert moved.cause is None and moved.fact.got.endswith("batch 0, head 1, row 3 stays as it was")
+    assert read(LAB5, "apart", mixed).cause.name == "rows_mixed"
+
+
+def test_columns_of_unlike_weights_do_not_tell_what_the_sum_counts():
+    so_far = way(LAB3, after=(under_sum_so_far(1024),))
+
+    assert read(LAB3, "equal_1025", so_far).fact.got.startswith("the first column weighs")
+    assert read(LAB3, "equal_1025", way(LAB3, extra=1)).fact.got == "the sum counts 1026"
+
+
+def test_a_factor_that_hangs_on_the_width_is_measured():
+    by_width = lambda inputs: torch.softmax(inputs["x"].double() / inputs["x"].shape[1] ** 0.5, dim=-1)  # noqa: E731
+
+    assert read(LAB2, "slope", by_width).fact.got == "0.25 in a row of 16 columns, 0.125 in a row of 64 columns"
+    assert read(LAB2, "slope", way(LAB2)) is None
+    assert read(LAB2, "slope", way(LAB2, divisions=0)) is None  # the sum is wrong, and not what is exponentiated
+
+
+@pytest.mark.parametrize(
+    ("compute", "got"),
+    [
+        (lambda query, key: key @ query + 5.0, "5 too much in each of out"),
+        (lambda query, key: (key @ query).clamp(min=0.0), "0 in the place of each negative score; the others are right"),
+        (lambda query, key: key @ query.roll(1), "out[0] is −64, which is query[63]; so are 64 of 64"),
+        (lambda query, key: key @ query.masked_fill(torch.arange(len(query)) > 9, 0.0), "components 10 to 63 add nothing"),
+        (lambda query, key: key @ query * 2.0 + 1.0, "out[62] is 127"),
+    ],
+)
+def test_what_becomes_of_each_component_is_told_as_it_is(compute, got):
+    fact = read(LAB1, "components_64", lambda inputs: compute(inputs["query"], inputs["key"])).fact
+
+    assert fact.got == got
 
 
 def test_heads_that_mix_where_keys_are_many_are_told():

@@ -1,6 +1,7 @@
 """Where NaN and Inf come from, in words: by its line, with what went in, and nothing that a session could make up."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis import origins
 from grader.judge.diagnosis.diagnose import Inquiry
+from grader.judge.diagnosis.probes.twins import FEW_ROWS, twins_of_hidden
 from grader.judge.verdict.gate import compare, limit_for
 from grader.report import Diagnosis, Verdict
 from grader.sandbox.protocol import Done, Facts, Origin, Unwritten
@@ -125,3 +127,11 @@ def test_twins_of_hidden_cases_are_not_drawn_from_the_attempts_seed():
     assert all(torch.equal(twins[0].inputs[name], twins[1].inputs[name]) for name in ("query", "key", "value"))
     assert not torch.equal(twins[0].inputs["query"], found.prepared.inputs["query"])
     assert found.verdict is Verdict.NOT_FINITE
+
+
+def test_twins_that_a_repair_is_tried_on_have_few_rows():
+    """A program may take a row, and one of ours a thousand; a change that is tried has half a second."""
+    twins = {twin.case.name: math.prod(twin.out_shape[:-1]) for twin in twins_of_hidden(load("lab03_online_softmax").lab)}
+
+    assert "random_size" in twins and "many_rows" not in twins
+    assert max(twins.values()) <= FEW_ROWS

@@ -11,8 +11,10 @@ from grader.judge.case.inputs import prepare
 from grader.judge.case.outcome import Briefing
 from grader.judge.cpu import repairing
 from grader.judge.cpu.repairing import Trial, repair
+from grader.judge.diagnosis.messages import explain, without_remedy
 from grader.judge.diagnosis.repaired import NAME
 from grader.sandbox.process.door import Sandbox
+from grader.sandbox.protocol import Fault
 from labs import load
 
 SEED = b"a seed known to the tests alone!"
@@ -130,6 +132,16 @@ def test_what_a_session_proposes_is_only_a_place_in_the_source(sandbox, monkeypa
     monkeypatch.setattr(CpuRunner, "repairs", forged)
 
     assert search(sandbox, RIGHT.replace("/ total", "* total")) is None
+
+
+def test_what_usually_mends_an_access_outside_is_not_said_beside_what_does():
+    fault = Fault(
+        stage="bounds", error_type="AccessFault", text="A load reaches 3 elements past the end of x, within its mask.", line=4
+    )
+    own = explain(fault)[1].sentence
+
+    assert without_remedy(own) == "Line 4: A load reaches 3 elements past the end of x, within its mask."
+    assert without_remedy("Line 4: it is wrong.") == "Line 4: it is wrong."
 
 
 def test_a_report_names_the_line(monkeypatch):

@@ -152,6 +152,28 @@ def test_a_short_change_is_told_with_what_stands_around_it():
     assert "with `tl.program_id(1)` in the place of `tl.program_id(0)`" in told
 
 
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("s = tl.dot(q, tl.reshape(k, [D, N]))", "s = tl.dot(q, tl.trans(k))"),
+        ("s = tl.dot(q, k.reshape([D, N]))", "s = tl.dot(q, tl.trans(k))"),
+        ("m = tl.full([N], LOWEST, tl.float32)", 'm = tl.full([N], -float("inf"), tl.float32)'),
+        ("row = t % n\n    tile = t // n", "row = t // n\n    tile = t % n"),
+    ],
+)
+def test_a_slip_of_several_words_is_undone(wrong, right):
+    kernel = "@triton.jit\ndef f(q, k, t, n, D: tl.constexpr, N: tl.constexpr):\n    {}\n    x = 1.0\n"
+
+    assert kernel.format(right) in [spliced(kernel.format(wrong), places)[1] for places in repairs(kernel.format(wrong))]
+
+
+def test_where_a_maximum_begins_nothing_is_multiplied():
+    """A lower beginning only walks around it."""
+    source = "@triton.jit\ndef f(scale, N: tl.constexpr):\n    m = tl.full([N], LOWEST, tl.float32)\n    x = 1.0\n"
+
+    assert not any(" * " in places[0].new for places in repairs(source) if places[0].line == 3)
+
+
 def test_every_change_is_python_and_each_comes_once():
     source = (load("lab06_causal").path / "solution.py").read_text(encoding="utf-8")
     made = repairs(source)

@@ -200,6 +200,15 @@ def overlapping(lane: torch.Tensor, n: torch.Tensor, *, count: int, tile: int) -
     return read.sum(0).double()
 
 
+def held_at_the_end(lane: torch.Tensor, n: torch.Tensor, *, tile: int) -> torch.Tensor:
+    """How often each lane is counted where those beyond the last key read it again, up to whole tiles (−n: a power of two, of
+    at least n): [batch, lanes].
+    """
+    n = n[:, None]
+    width = (2.0 ** torch.log2(n.double()).ceil()).long().clamp(min=-tile) if tile < 0 else -(-n // tile) * tile
+    return torch.where(lane == n - 1, width - n + 1, 1).double()
+
+
 def _of_length(lane: torch.Tensor, n: torch.Tensor, *, length: int) -> torch.Tensor:
     return (lane // length).expand(len(n), -1)
 
@@ -255,6 +264,33 @@ def restacked(base: float, *, by_row: bool) -> Callable[[torch.Tensor, Attention
         kept = torch.stack([x.flatten() for x in _statistics(a, base)])  # [2, rows]
         m, total = kept.T.reshape(2, -1) if by_row else kept.reshape(-1, 2).T
         return torch.exp(((a.scores() * base - m[:, None]) / base).float()).double() / total[:, None]
+
+    return finished
+
+
+def stored_as(order: tuple[int, ...]) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Right answers, whose axes [batch, heads, rows, head_dim] stand in out in another order."""
+    return lambda out, a: out.permute(order).reshape(out.shape)
+
+
+PLACES_OF_OUT = (
+    ("out_by_sequence", "[batch, seqlen_q, heads, head_dim]", (0, 2, 1, 3)),
+    ("out_heads_first", "[heads, batch, seqlen_q, head_dim]", (1, 0, 2, 3)),
+    ("out_turned", "[batch, heads, head_dim, seqlen_q]", (0, 1, 3, 2)),
+)
+
+
+def summed_in_tile(rows: int, *, filled: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Each row has its own maximum, and l is that of all rows of a tile together. filled: rows beyond the last one count, too,
+    at scores of 0.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        beyond = float(a.keys) if filled else 0.0
+        total = torch.nn.functional.pad(power.sum(-1), (0, -a.rows % rows), value=beyond).unflatten(-1, (-1, rows)).sum(-1)
+        return power @ _valid_value(a) / total.repeat_interleave(rows, dim=-1)[..., : a.rows, None]
 
     return finished
 
@@ -315,6 +351,63 @@ def largest_of_sums(part: Part) -> Callable[[torch.Tensor, Attention], torch.Ten
     def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
         power = torch.exp(a.scores() - a.scores().amax(-1, keepdim=True))
         return power / _total(power, _part_of(part, a)).amax(-1, keepdim=True)
+
+    return finished
+
+
+def under_sum_so_far(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """The maximum is the row's, and each tile is divided by the sum of those up to itself."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        power = torch.exp((a.scores() - a.scores().amax(-1, keepdim=True)).float()).double()
+        sums = torch.nn.functional.pad(power, (0, -a.keys % tile)).unflatten(-1, (-1, tile)).sum(-1).cumsum(-1)
+        return power / sums.repeat_interleave(tile, dim=-1)[..., : a.keys]
+
+    return finished
+
+
+def under_older_maximum(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """l is right, and the last pass subtracts the maximum of all tiles but the last."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        older = torch.arange(a.keys) < (a.keys - 1) // tile * tile
+        m = x.masked_fill(~older, -math.inf).amax(-1, keepdim=True)
+        return torch.exp((x - m).float()).double() / _statistics(a, 1.0)[1]
+
+    return finished
+
+
+def up_to_a_masked_tile(tile: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l are of the tiles before the first one that is wholly −inf; what follows it does not count."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        filled = torch.nn.functional.pad(x, (0, -x.shape[-1] % tile), value=-math.inf).unflatten(-1, (-1, tile))
+        going = (filled.amax(-1) > -math.inf).cumprod(-1).bool().repeat_interleave(tile, dim=-1)[..., : x.shape[-1]]
+        m = x.masked_fill(~going, -math.inf).amax(-1, keepdim=True)
+        power = torch.exp((x - m).float()).double()
+        return power / power.masked_fill(~going, 0.0).sum(-1, keepdim=True)
+
+    return finished
+
+
+def parts_exchanged(part: Part) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """m and l of each part of a row are stored part by part, [parts, rows], and read as [rows, parts], or the other way round:
+    it is the same, since both are the numbers in one order cut in another way.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores()
+        which = _part_of(part, a)
+        own = torch.arange(int(which.max()) + 1)
+        top = torch.stack([x.masked_fill(which != number, -math.inf).amax(-1) for number in own])  # [parts, .., rows]
+        power = torch.exp(x - _largest(x, which).clamp(min=-1e300))
+        total = torch.stack([power.masked_fill(which != number, 0.0).sum(-1) for number in own])
+        top, total = (kept.flatten(1).reshape(-1).view(-1, len(own)) for kept in (top, total))  # [rows, parts]
+        m = top.amax(-1, keepdim=True)
+        total = (total * torch.exp(top - m)).sum(-1, keepdim=True)
+        return torch.exp((x - m).float()).double() / total
 
     return finished
 
@@ -457,6 +550,20 @@ def under_one_tile(tile: int, *, last: bool) -> Callable[[Attention, torch.Tenso
         return x - x.masked_fill(~(seen & chosen), -math.inf).amax(-1, keepdim=True).clamp(min=-1e30)
 
     return exponent
+
+
+def divided_by_the_whole(tile: int, *, half: bool) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Maximum m and sum l are those of the whole row, and acc is divided by l after each tile, with what it holds already."""
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        total = power.sum(-1, keepdim=True)
+        steps = (-(-a.kv_len // tile))[:, None, None, None] - torch.arange(a.keys) // tile
+        weights = power.half().double() if half else power
+        return (weights / total.clamp(min=1e-300) ** steps.clamp(min=0)) @ _valid_value(a)
+
+    return finished
 
 
 def of_no_key(a: Attention, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -641,6 +748,11 @@ def _following(shift: int) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
     return lambda x, a: x.roll(-shift, dims=2)
 
 
+def of_channels(count: int) -> Callable[[Attention], Attention]:
+    """Query and key meet in so many channels, the first ones."""
+    return _of("query", lambda x, a: x.masked_fill(torch.arange(x.shape[-1]) >= count, 0.0))
+
+
 def without_rows(parts: str) -> Callable[[Attention], Attention]:
     """Rows from seqlen_q on are read as 0."""
     return _of(parts, lambda x, a: x.masked_fill((torch.arange(x.shape[2]) >= a.rows)[:, None], 0.0))
@@ -781,6 +893,45 @@ def unmasked_up_to_a_tile(a: Attention, *, rows: int, tile: int, end: str) -> to
     return ((a.distance() <= 0) | (torch.arange(a.keys)[None, :] < free[:, None]))[None, None]
 
 
+def of_one_query(a: Attention, *, rows: int, last: bool) -> torch.Tensor:
+    """Causal, where all queries of a program see what its first one sees, or its last one."""
+    query = torch.arange(a.rows) // rows * rows + (rows - 1 if last else 0) + a.keys - a.rows
+    return (torch.arange(a.keys)[None, :] <= query[:, None])[None, None]
+
+
+def turned_in_tiles(a: Attention, *, tile: int) -> torch.Tensor:
+    """Causal, whose mask is turned round within each tile of as many keys as queries: [queries, keys] for [keys, queries]."""
+    query, key = torch.arange(a.rows)[:, None], torch.arange(a.keys)[None, :]
+    turned = query // tile * tile + key % tile + a.keys - a.rows >= key // tile * tile + query % tile
+    return (turned & (query // tile * tile + tile + a.keys - a.rows > key // tile * tile))[None, None]
+
+
+def of_some_steps(
+    rows: int, tile: int, *, lost: str, crossed: bool, none: float, rescaled: bool = True
+) -> Callable[[torch.Tensor, Attention], torch.Tensor]:
+    """Causal in two loops, over tiles that every query of a program sees whole and over those that the diagonal crosses: what
+    one of them adds to "l", or to "acc", is not there. none: what is divided by where l is 0. rescaled: what the first loop
+    has added is brought to the last maximum all the same.
+    """
+
+    def finished(out: torch.Tensor, a: Attention) -> torch.Tensor:
+        assert a.value is not None
+        x = a.scores().masked_fill(~a.counted(), -math.inf)
+        power = torch.exp(x - x.amax(-1, keepdim=True).clamp(min=-1e300))
+        first = torch.arange(a.rows) // rows * rows + a.keys - a.rows
+        whole = (torch.arange(a.keys)[None, :] < ((first + 1).clamp(min=0) // tile * tile)[:, None])[None, None]
+        if not rescaled:
+            own = x.masked_fill(~whole, -math.inf)
+            some = torch.exp(own - own.amax(-1, keepdim=True).clamp(min=-1e300))
+        else:
+            some = power.masked_fill(~whole if crossed else whole, 0.0)
+        for_sum, for_acc = (some if lost == name else power for name in ("l", "acc"))
+        total = for_sum.sum(-1, keepdim=True)
+        return for_acc @ _valid_value(a) / total.masked_fill(total == 0, none)
+
+    return finished
+
+
 def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.Tensor:
     """A window whose edges are not right in whole tiles, where a program of `rows` queries walks over them.
 
@@ -821,7 +972,15 @@ def window_by_tiles(a: Attention, *, rows: int, tile: int, edge: str) -> torch.T
 
 
 MASKS = {
-    "causal": (*_CAUSAL, ("not_causal", "There is no causal mask: every query sees every key.", _all)),
+    "causal": (
+        *_CAUSAL,
+        ("not_causal", "There is no causal mask: every query sees every key.", _all),
+        (
+            "shift_turned",
+            "seqlen_kv − seqlen_q has the wrong sign in the mask: query i sees key j where j ≤ i + seqlen_kv − seqlen_q.",
+            lambda a: (a.distance() <= 2 * (a.rows - a.keys))[None, None],
+        ),
+    ),
     "window": (
         *_CAUSAL,
         ("not_causal", "Queries see the future: only the window's older end is masked.", lambda a: _in_window(a, 0)),

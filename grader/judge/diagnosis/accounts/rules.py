@@ -148,6 +148,25 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
                 "must be multiplied by exp(m_then − m) before they are divided."
             )
             yield "numerators_not_rescaled", sentence, Way(after=(changes.of_running_maximum(tile),))
+            sentence = (
+                "The first pass ends at the first tile that is −inf as a whole: maximum m and sum l lack all that follows it. "
+                "−inf may stand anywhere in a row."
+            )
+            yield "ends_at_masked_tile", sentence, Way(after=(changes.up_to_a_masked_tile(tile),))
+    for tile in (*WIDE, 16, 32):
+        if tile > 0:
+            sentence = "The last pass subtracts the maximum as it was before the last tile: keep the one after it."
+            yield "last_pass_older_maximum", sentence, Way(after=(changes.under_older_maximum(tile),))
+            sentence = (
+                "The last pass divides each tile by the sum l of the tiles up to it, which grows later: l is the whole row's."
+            )
+            yield "last_pass_sum_so_far", sentence, Way(after=(changes.under_sum_so_far(tile),))
+    for part in changes.lanes_of_a_row():
+        sentence = (
+            "Maxima and sums of a row's parts (splits, tiles) are read from other places than they were stored at: as "
+            "[rows, parts] where they stand as [parts, rows], or the other way round."
+        )
+        yield "statistics_of_parts", sentence, Way(after=(changes.parts_exchanged(part),))
     for tile, one_maximum in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
         sentence = "One sum serves several rows: what is summed along a row is summed over the rows of the tile, too."
         yield "sum_of_rows", sentence, Way(after=(changes.summed_together(tile, one_maximum=one_maximum),))
@@ -262,6 +281,9 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
             sentence = f"The second pass subtracts the {which} tile's maximum, not the largest of all tiles."
             exponent = changes.under_one_tile(tile, last=which == "last")
             yield f"max_of_{which}_tile", sentence, Way(after=(changes.divided_at_last(exponent, half=half),))
+    for tile, half in itertools.product(_TILES, (True, False)) if kind in ("prefill", "causal") else ():
+        sentence = "acc is divided by l in every step, the old part again and again: divide acc once, after the last tile."
+        yield "acc_divided_in_each_step", sentence, Way(after=(changes.divided_by_the_whole(tile, half=half),))
     for half in (True, False):
         sentence = (
             "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "
@@ -371,7 +393,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     )
     if key == "key":
         yield from _not_scaled("unscaled", _NOT_SCALED)
-    for level in (0.0, -1.0, -10.0, -100.0, -1e3):
+    for level in (0.0, -1.0, -10.0, -100.0, -1e3, -1e4):
         said = _level(level)
         sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
         yield from _underflowing("max_starts_at_zero", sentence, Way(start=level))
@@ -382,6 +404,12 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             yield name, sentence, dataclasses.replace(way, tile=tile)
             if key == "key":  # rows of which nothing is left: 0 where the kernel sees to it that no row is divided by 0
                 yield name, sentence, dataclasses.replace(way, tile=tile, empty="zero")
+        sentence = (
+            f"The last {key} counts several times: lanes beyond it, whose index is held at the end, read it again and are in "
+            "the sum. Mask them as well: their score must be −inf."
+        )
+        times = functools.partial(changes.held_at_the_end, tile=tile)
+        yield "last_key_again", sentence, Way(tile=max(tile, 0), times=times)
         for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
             sentence = f"Lanes beyond the last {key} count as scores of {said}: they must be −inf."
@@ -515,6 +543,9 @@ def _parts() -> Iterator[tuple[str, str, Way]]:
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
     again = itertools.chain.from_iterable(changes.not_advanced(tile) for tile in _TILES)
+    for count in (16, 32, 64):
+        sentence = f"Scores are made of the first {count} channels of query and key alone: the sum runs over all of head_dim."
+        yield "scores_of_some_channels", sentence, Way(before=(changes.of_channels(count),))
     for name, sentence, change in (*changes.SOURCES, *again):
         yield name, sentence, Way(before=(change,))
     if kind in ("decode", "fp8", "nvfp4"):
@@ -527,6 +558,12 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
         yield _ONE_MORE
+        for name, order, axes in changes.PLACES_OF_OUT:
+            sentence = f"out is stored as if it were {order}: it is [batch, heads, seqlen_q, head_dim]."
+            yield name, sentence, Way(after=(changes.stored_as(axes),))
+        for tile, filled in itertools.product(_TILES, (False, True)):
+            sentence = "One sum serves several rows: l is summed over the rows of the tile, too. Each row has its own (axis=1)."
+            yield "sum_of_rows", sentence, Way(after=(changes.summed_in_tile(tile, filled=filled),))
         for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
@@ -575,6 +612,19 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         for edge, tile, rows in itertools.product(edges, _TILES, _TILES):
             seen = functools.partial(changes.window_by_tiles, rows=rows, tile=tile, edge=edge)
             yield name, sentence, Way(visible=seen)
+    for tile in _TILES if kind == "causal" else ():
+        for which, where in (("first", "begins"), ("last", "ends")):
+            sentence = (
+                f"All queries of a tile see what its {which} one sees: the mask holds keys against where the tile {where}, not "
+                "against each query."
+            )
+            seen = functools.partial(changes.of_one_query, rows=tile, last=which == "last")
+            yield "mask_of_one_query", sentence, Way(visible=seen)
+        sentence = (
+            "The mask is turned round within tiles: it stands as [queries, keys] and meets scores that stand as "
+            "[keys, queries]. Keys of the future are seen, and earlier ones are hidden."
+        )
+        yield "mask_not_turned", sentence, Way(visible=functools.partial(changes.turned_in_tiles, tile=tile))
     for tile, rows in itertools.product(_TILES, _TILES) if kind == "causal" else ():
         sentence = (
             f"The last, partial tile of keys ({tile} wide) takes no part: the loop's end, the last key that the program's "
@@ -591,6 +641,13 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
         )
         seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
+        for lost, (crossed, rescaled) in itertools.product(("l", "acc"), ((True, False), (True, True), (False, True))):
+            lacks, has = ("The sum l lacks", "acc has it") if lost == "l" else ("acc lacks", "the sum l has it")
+            where = "that the diagonal crosses" if crossed else "before the diagonal, which are seen whole,"
+            sentence = f"{lacks} what the tiles {where} add; {has}. Both loops must hand on m, l and acc."
+            for none in (1.0, 0.0) if lost == "l" else (0.0,):
+                change = changes.of_some_steps(rows, tile, lost=lost, crossed=crossed, none=none, rescaled=rescaled)
+                yield f"{'sum' if lost == 'l' else 'acc'}_of_one_loop", sentence, Way(after=(change,))
         for end in ("down", "up", "all"):
             seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
             yield "unmasked_too_far", _CROSSED_BY_DIAGONAL, Way(visible=seen)

@@ -84,7 +84,8 @@ def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
     for each in answered:
         if each.reading is not None:
             first.setdefault(each.question.family, each.reading)
-    told = sorted(first.values(), key=lambda reading: (not reading.first, reading.last))
+    again = {id(reading) for reading in first.values()} - {id(reading) for reading in different(list(first.values()))}
+    told = sorted(first.values(), key=lambda reading: (not reading.first, reading.last, id(reading) in again))
     of_heads = first.get(VALUES)
     if of_heads is not None and not of_heads.first:  # what it shows may come of what others show, but not whose value it is
         at = told.index(of_heads)
@@ -98,6 +99,15 @@ def telling(answered: Sequence[AskedQuestion]) -> list[Reading]:
 def _facts(answered: Sequence[AskedQuestion]) -> int:
     """How many families have told something, but for that which is asked in any case."""
     return len(telling([each for each in answered if each.question.family != VALUES]))
+
+
+def different(readings: Sequence[Reading]) -> list[Reading]:
+    """Without those that tell what an earlier one does: two bugs at once show in two sorts of fact."""
+    return [
+        reading
+        for at, reading in enumerate(readings)
+        if not reading.tells or all(reading.tells != earlier.tells for earlier in readings[:at])
+    ]
 
 
 def _settled(answered: Sequence[AskedQuestion]) -> bool:

@@ -20,6 +20,8 @@ from grader.report import Fact
 from labs.declaration import Lab
 
 FP32 = torch.float32
+NEAR = 1e-3  # of a factor
+EVEN = 1 - 1e-4  # of the largest of weights that should be alike: where some are less, they do not tell what the sum counts
 WIDTHS = (64, 1, 17, 100, 127, 128, 129, 257, 1000, 1024, 1025, 2049, 4096)
 WIDER = (8192, 8193, 20000)
 LAB2_WIDEST = 4096
@@ -31,8 +33,13 @@ def columns(lab: Lab, widest: int) -> Iterator[KernelQuestion]:
     turned = x.clone()
     turned[1, 7] = 3.0
     yield reached(lab, [{"x": x}, {"x": turned}], ["of row 1"], FP32, name="apart", mixes=True)
+    x = drawn(8, 4, 4096 if widest == LAB2_WIDEST else 9000)
+    turned = x.clone()
+    turned[1, 7] = 6.0
+    yield reached(lab, [{"x": x}, {"x": turned}], [f"of row 1 of {x.shape[1]} columns"], FP32, name="apart_long", mixes=True)
     for rows, cols in ((4, 16), (3, 12), (5, 40), (33, 20)):
         yield _asked(lab, f"weights_{rows}_{cols}", drawn(11, rows, cols), f"{rows} rows, {cols} columns")
+    yield _slopes(lab)
     for cols in (*WIDTHS, *(WIDER if widest > LAB2_WIDEST else ())):
         yield _equal(lab, cols)
     for cols in (256, *((4096,) if widest == LAB2_WIDEST else (4096, 20480))):
@@ -101,7 +108,7 @@ def _equal(lab: Lab, cols: int) -> KernelQuestion:
         lost = int((row <= 0).sum())
         counted = 1 / float(row.max())
         exactly = f"{counted:.8g}" if number(counted) == str(cols) else number(counted)
-        uneven = float(row[row > 0].min()) < 0.98 * float(row.max())
+        uneven = float(row[row > 0].min()) < EVEN * float(row.max())
         if uneven and not lost:
             said = f"the first column weighs {number(row[0])}, the last {number(row[-1])}"
             return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / cols)} each"))
@@ -109,6 +116,34 @@ def _equal(lab: Lab, cols: int) -> KernelQuestion:
         return Reading(fact=Fact(given=what, got=said, expected=str(cols)))
 
     return KernelQuestion(name=f"equal_{cols}", cases=(case,), read=read)
+
+
+def _slopes(lab: Lab) -> KernelQuestion:
+    """By how much ln(out) rises for each 1 of x, in rows of two widths: a factor may hang on the number of columns."""
+    widths = (16, 64)
+    cases = [
+        prepared(lab, f"slope_{cols}", {"x": torch.linspace(0, 4, cols)[None]}, FP32, what=f"{cols} columns, x from 0 to 4")
+        for cols in widths
+    ]
+
+    def read(found: Sequence[Finding]) -> Reading | None:
+        rises = [_rise(finding) for finding in found]
+        if any(rise is None or rise <= 0 or abs(rise - 1) < NEAR for rise in rises):
+            return None
+        said = ", ".join(f"{number(rise or 0.0)} in a row of {cols} columns" for rise, cols in zip(rises, widths, strict=True))
+        return Reading(fact=Fact(given="by how much ln(out) rises for each 1 of x", got=said, expected="1"))
+
+    return KernelQuestion(name="slope", cases=tuple(cases), read=read)
+
+
+def _rise(finding: Finding) -> float | None:
+    """Of the logarithm of out, where it is a straight line."""
+    if finding.out is None or not bool((finding.out > 0).all()) or not bool(torch.isfinite(finding.out).all()):
+        return None
+    y = torch.log(finding.out.double().flatten())
+    steps = y.diff()
+    straight = float((steps - steps.mean()).abs().max()) <= 1e-3 * abs(float(steps.mean())) + 1e-6
+    return float(steps.mean()) * (len(y) - 1) / 4 if straight else None
 
 
 def _steps(lab: Lab, cols: int) -> Iterator[KernelQuestion]:

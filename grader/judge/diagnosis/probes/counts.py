@@ -104,7 +104,7 @@ def _counted(row: torch.Tensor, kind: str, keys: int, held: int, what: str) -> R
             return Reading(fact=Fact(given=what, got=said, expected="all alike"))
         return Reading(fact=Fact(given=what, got=said, expected=f"{number(1 / keys)} each" if keys else "0"))
     right = parted is None and not lost and not taken and abs(1 / largest - keys) < 5e-3 * max(keys, 1)
-    return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"))
+    return None if right else Reading(fact=Fact(given=what, got=said, expected=f"{keys}"), tells="mask" if lost else "sum")
 
 
 def _without_some(counted: torch.Tensor, width: torch.Tensor, inside: torch.Tensor) -> tuple[int, int] | None:

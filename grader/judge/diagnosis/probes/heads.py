@@ -63,7 +63,8 @@ def _read(found: Sequence[Finding], heads: int, group: int, what: str) -> Readin
         said.append(f"batch {b}, head {h} {_whose(got[b, h, rows[0]], batch, heads, own=b * heads + h // group)}{which}")
     should = "; ".join(f"of batch {b}, head {h // group}" for b, h in of_heads[:2])
     fact = Fact(given=f"{what}, each with a value of its own", got="; ".join(said), expected=should)
-    return Reading(fact=fact, whose=_OF_ANOTHER in fact.got)
+    tells = "sum" if all("times its own" in each for each in said) else ""
+    return Reading(fact=fact, whose=_OF_ANOTHER in fact.got, tells=tells)
 
 
 def _whose(halves: torch.Tensor, batch: int, heads: int, own: int) -> str:

@@ -42,13 +42,40 @@ def _components(lab: Lab, head_dim: int) -> KernelQuestion:
         out = found[0].out.double()
         given = f"head_dim {head_dim}, query 1, −2, 3, −4 …, key j the j-th unit vector"
         lost = (out == 0).nonzero().flatten().tolist()
-        if lost:
+        if (more := _added(out, query.double())) is not None:
+            said = f"{number(abs(more))} {'too much' if more > 0 else 'too little'} in each of out"
+            return Reading(fact=Fact(given=given, got=said, expected="query[j] of each"))
+        if lost and bool((out == query.double().clamp(min=0.0)).all()):
+            said = "0 in the place of each negative score; the others are right"
+            return Reading(fact=Fact(given=given, got=said, expected="query[j] of each"))
+        if lost and bool((out[out != 0] == query.double()[out != 0]).all()):
             said = f"component{'s' if len(lost) > 1 else ''} {several(lost)} add{'' if len(lost) > 1 else 's'} nothing"
             return Reading(fact=Fact(given=given, got=said, expected="query[j] of each"))
+        moved = _moved(out, query.double())
+        if moved:
+            said = f"out[{moved[0]}] is {number(out[moved[0]])}, which is query[{moved[1]}]; so are {moved[2]} of {len(out)}"
+            return Reading(fact=Fact(given=given, got=said, expected=number(query[moved[0]])))
         place = int((out - query.double()).abs().nan_to_num(nan=torch.inf).argmax())
         return Reading(fact=Fact(given=given, got=f"out[{place}] is {number(out[place])}", expected=number(query[place])))
 
     return KernelQuestion(name=f"components_{head_dim}", cases=(case,), read=read)
+
+
+def _added(out: torch.Tensor, query: torch.Tensor) -> float | None:
+    """What each score has too much, where it is one number."""
+    beside = out - query
+    more = float(beside[0])
+    alike = len(out) > 1 and bool(torch.isfinite(out).all()) and float((beside - more).abs().max()) < 1e-3
+    return more if alike and abs(more) > 1e-2 else None
+
+
+def _moved(out: torch.Tensor, query: torch.Tensor) -> tuple[int, int, int] | None:
+    """Where each of out is some component of query, or 0, and not its own: the first that is another's, whose, and how many."""
+    whose = (out[:, None] == query[None, :]).int()
+    if not bool(((out == 0) | (whose.sum(-1) == 1)).all()):
+        return None
+    other = ((out != 0) & (whose.argmax(-1) != torch.arange(len(out)))).nonzero().flatten().tolist()
+    return (other[0], int(whose[other[0]].argmax()), len(other)) if other else None
 
 
 def _scales(lab: Lab) -> Iterator[KernelQuestion]:
@@ -91,7 +118,8 @@ def _keys(lab: Lab, keys: int) -> KernelQuestion:
         given = f"{keys} keys, softmax_scale 0.25, key j scores j + 1"
         said = f"out[{place}] is {number(out[place])}"
         if place > 1 and bool(wrong[place:].all()):
-            said += f", and what follows it is wrong as well; keys 0 to {place - 1} are right"
+            said += ", and what follows it is wrong as well" if place < keys - 1 else ""
+            said += f"; keys 0 to {place - 1} are right"
         return Reading(fact=Fact(given=given, got=said, expected=str(place + 1)))
 
     return KernelQuestion(name=f"keys_{keys}", cases=(case,), read=read)

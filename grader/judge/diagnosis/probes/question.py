@@ -24,6 +24,7 @@ class Reading:
     cause: what was measured itself, where it leaves nothing to be foretold.
     first, last: others tell less, or more.
     whose: it shows that one head's numbers are taken for another's.
+    tells: what sort of thing it tells, "sum" or "mask": of readings of one sort the first says it, and others come last.
     alone: nothing else is shown but readings of this sort: other questions would take the one for the other.
     """
 
@@ -34,6 +35,7 @@ class Reading:
     first: bool = False
     last: bool = False
     whose: bool = False
+    tells: str = ""
     alone: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 
@@ -94,7 +95,13 @@ def _read(found: Sequence[Finding], said: Sequence[str], same: float, mixes: boo
             if bool(wrong.any()):
                 fact = Fact(given=f"one number {what} changed", got=f"{_rows(wrong)} {got}", expected=expected)
                 of_rows = number == 0 and wrong is beyond  # no row hangs on another one's query
-                return Reading(fact=fact, first=of_rows, cause=_mixed(wrong, should) if mixes and of_rows else None)
+                if of_rows and bool(lost.any()):  # it comes out elsewhere, and is not mixed with others
+                    fact = dataclasses.replace(
+                        fact, got=f"{_rows(beyond)} {as_well.removesuffix(' as well')}, and {_rows(lost)} {stayed}"
+                    )
+                    return Reading(fact=fact, first=True)
+                cause = _mixed(wrong, should) if mixes and of_rows else None
+                return Reading(fact=fact, first=of_rows, cause=cause, tells="mask" if wrong is lost else "")
     return None
 
 

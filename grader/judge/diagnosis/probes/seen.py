@@ -14,6 +14,7 @@ from grader.judge.diagnosis.probes.question import KernelQuestion, Reading, prep
 from grader.report import Fact
 from labs.declaration import Lab
 
+SEEN = "seen"  # the questions' family
 HEAD_DIM = 128  # and as many keys at most: each has a channel of its own
 SHAPES = ((100, 100, 30), (96, 128, 33), (128, 60, 20), (70, 128, 3), (128, 128, WIDE_OPEN), (101, 37, WIDE_OPEN))
 SHIFTED = (
@@ -33,7 +34,7 @@ def seen(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
         given = arguments(kind, query, key, identity(kind, 1, 1, keys, HEAD_DIM), scale=0.25, window=window)
         what = f"{rows} queries, {keys} keys of equal score"
         what += f", window {window}" if kind == "window" and window != WIDE_OPEN else ""
-        name = f"seen_{rows}_{keys}"
+        name = f"{SEEN}_{rows}_{keys}"
         case = prepared(lab, name, given, FP16, what=what)
         yield KernelQuestion(name=name, cases=(case,), read=functools.partial(_read, keys=keys, what=what))
 
@@ -51,7 +52,15 @@ def _read(found: Sequence[Finding], keys: int, what: str) -> Reading | None:
     worst = int(count.argmax())
     more = f" (wrong are queries {several(wrong)})" if len(wrong) > 1 else ""
     fact = Fact(given=what, got=f"query {worst} gives a weight to {_keys(got[worst])}{more}", expected=_keys(wanted[worst]))
-    return Reading(fact=fact)
+    return Reading(fact=fact, tells="mask")
+
+
+def loses_seen(found: Sequence[Finding]) -> bool:
+    """Whether some query gives no weight to a key that it sees, of those of equal score."""
+    return any(
+        finding.out is not None and finding.expected is not None and bool(((finding.out == 0) & (finding.expected != 0)).any())
+        for finding in found
+    )
 
 
 def _keys(weighed: torch.Tensor) -> str:

@@ -14,6 +14,7 @@ from grader.report import Fact
 from labs.declaration import Lab
 
 KEYS, HEAD_DIM = 256, 64
+SAME = 1e-3  # of a weight
 
 
 def steps(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
@@ -46,6 +47,8 @@ def _read(found: Sequence[Finding], kind: str, what: str) -> Reading | None:
     got, wanted = (x.double().flatten() / unit(kind) for x in (finding.out, finding.expected))
     first, second = (float(part.sum()) for part in got.chunk(2))
     should = [float(part.sum()) for part in wanted.chunk(2)]
+    if max(abs(first - should[0]), abs(second - should[1])) < SAME:  # it is weights within a half that are wrong
+        return None
     return Reading(
         fact=Fact(
             given=what,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -23,7 +24,7 @@ from labs.declaration import Lab
 SEEDS = [hashlib.blake2b(b"twins of hidden cases" + bytes(turn), digest_size=32).digest() for turn in range(8)]
 MOST = 4
 LARGEST = 1 << 19  # numbers of a case's inputs
-SMALL = 1 << 16  # … where every hidden case has its twin
+SMALL, FEW_ROWS = 1 << 16, 512  # … and rows of out, where every hidden case has its twin
 
 
 def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
@@ -39,12 +40,15 @@ def twins(lab: Lab, failed: Sequence[Finding]) -> Iterator[KernelQuestion]:
 
 
 def twins_of_hidden(lab: Lab) -> tuple[PreparedCase, ...]:
-    """One twin of each case that is not visible, as far as it is small and runs in the interpreter, the smallest first."""
+    """One twin of each case that is not visible, as far as it is small, has few rows and runs in the interpreter, the smallest
+    first.
+    """
     declared = [case for case in lab.cases if case.group != "visible" and "cpu" in case.devices and not case.spread]
     with torch.device("cpu"):
         drawn = [prepare(lab, dataclasses.replace(case, group="visible"), SEEDS[0]) for case in declared]
     by_size = [(sum(tensor.numel() for tensor in twin.tensors.values()), turn) for turn, twin in enumerate(drawn)]
-    return tuple(drawn[turn] for size, turn in sorted(by_size) if size <= SMALL)
+    few = [math.prod(twin.out_shape[:-1]) <= FEW_ROWS for twin in drawn]  # each may be a program
+    return tuple(drawn[turn] for size, turn in sorted(by_size) if size <= SMALL and few[turn])
 
 
 def _read(found: Sequence[Finding]) -> Reading | None:

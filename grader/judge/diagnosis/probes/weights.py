@@ -17,6 +17,7 @@ from labs.declaration import Lab
 SCALE = 0.25
 RUNS = 4  # of keys whose weights are off by one factor each, at most
 ALIKE = 0.01  # of a factor
+LINE, STRAIGHT = 6, 0.02  # weights through which a line is laid, and how far off they are at most, of what they differ by
 PICTURE_SIDE = 32  # rows and columns of a picture, at most
 
 
@@ -101,6 +102,7 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
     flat = int(off.argmax())
     row, channel = divmod(flat, channels)
     place = where(tuple(got.shape[:-1]), row, decodes=kind in ("decode", "fp8", "nvfp4"))
+    tells = ""
     if not bool(torch.isfinite(rows[row]).all()):
         bad = (~torch.isfinite(rows).all(-1)).nonzero().flatten().tolist()
         said = f"NaN or Inf in {place}" + (f" and {len(bad) - 1} more rows" if len(bad) > 1 else "")
@@ -108,9 +110,16 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
     elif (other := _whose(rows[row], wanted.reshape(-1, channels), row)) is not None:
         of = where(tuple(got.shape[:-1]), other, decodes=kind in ("decode", "fp8", "nvfp4"))
         fact = Fact(given=what, got=f"{place} gets the weights of {of}{right_rows(finding)}", expected="its own")
+    elif per == 1 and (head := _whose_key(finding, rows[row], row)) is not None:
+        fact = Fact(
+            given=what,
+            got=f"{place} has weights that go by the keys of batch {head[0]}, head {head[1]}",
+            expected="by those of its own head",
+        )
     elif (factor := _one_factor(rows[row], wanted.reshape(-1, channels)[row])) is not None:
         got_sum = number(factor * float(wanted.reshape(-1, channels)[row].sum()))
         fact = Fact(given=what, got=f"the weights of {place} sum to {got_sum}, and have the right ratios", expected="1")
+        tells = "sum"
     elif per == 1 and (runs := _runs(rows[row], wanted.reshape(-1, channels)[row])):
         said = ", ".join(f"{keys_named(list(run))} by the factor {number(times)}" for run, times in runs)
         fact = Fact(given=what, got=f"weights of {place} are off: {said}", expected="1")
@@ -122,13 +131,33 @@ def read_weights(found: Sequence[Finding], kind: str, keys: int, what: str) -> R
             got=f"{place} gives {which} the weight {number(rows[row, channel])}{right_rows(finding)}",
             expected=number(wanted.reshape(-1, channels)[row, channel]),
         )
-    return Reading(fact=fact, picture=picture(got, wanted, what))
+        lost_or_shown = (rows[row] == 0) != (wanted.reshape(-1, channels)[row] == 0)
+        tells = "mask" if bool(lost_or_shown.any()) else ""
+    return Reading(fact=fact, picture=picture(got, wanted, what), tells=tells)
 
 
 def _whose(got: torch.Tensor, wanted: torch.Tensor, own: int) -> int | None:
     """The one other row whose weights these are; None where there is none, or several."""
     near = ((wanted - got).abs().amax(-1) < 0.01).nonzero().flatten().tolist()
     return near[0] if len(near) == 1 and near[0] != own else None
+
+
+def _whose_key(finding: Finding, got: torch.Tensor, row: int) -> tuple[int, int] | None:
+    """The one other head by whose keys the logarithms of a query's weights go, in a straight line, where its own do not."""
+    query, key = (finding.prepared.tensors[name].double() for name in ("query", "key"))
+    batch, heads, keys = key.shape[:3]
+    if query.dim() != 4 or heads != query.shape[1] or batch * heads == 1 or keys < LINE:
+        return None
+    if got.numel() < keys or not bool((got[:keys] > 0).all()):
+        return None
+    y = torch.log(got[:keys])
+    products = key.flatten(0, 1) @ query.flatten(0, 2)[row]  # [batch * heads, keys]
+    x, y = products - products.mean(-1, keepdim=True), y - y.mean()
+    rise = (x @ y) / x.square().sum(-1)
+    rest = (y - rise[:, None] * x).square().mean(-1).sqrt()
+    near = ((rest < STRAIGHT * y.square().mean().sqrt()) & (rise > 0)).nonzero().flatten().tolist()
+    own = row // query.shape[2]
+    return divmod(near[0], heads) if len(near) == 1 and near[0] != own else None
 
 
 def _one_factor(got: torch.Tensor, wanted: torch.Tensor) -> float | None:
