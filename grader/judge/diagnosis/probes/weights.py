@@ -144,9 +144,12 @@ def _whose(got: torch.Tensor, wanted: torch.Tensor, own: int) -> int | None:
 
 def _whose_key(finding: Finding, got: torch.Tensor, row: int) -> tuple[int, int] | None:
     """The one other head by whose keys the logarithms of a query's weights go, in a straight line, where its own do not."""
-    query, key = (finding.prepared.tensors[name].double() for name in ("query", "key"))
+    tensors = finding.prepared.tensors
+    if tensors["query"].dim() != 4:  # decoding: groups share a head, and the cache may be of codes
+        return None
+    query, key = (tensors[name].double() for name in ("query", "key"))
     batch, heads, keys = key.shape[:3]
-    if query.dim() != 4 or heads != query.shape[1] or batch * heads == 1 or keys < LINE:
+    if heads != query.shape[1] or batch * heads == 1 or keys < LINE:
         return None
     if got.numel() < keys or not bool((got[:keys] > 0).all()):
         return None
