@@ -207,7 +207,7 @@ def way(lab_id, **changes):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_known_bug_is_named_and_facts_are_measured(lab_id, changes, name):
-    found = diagnosed(lab_id, way(lab_id, **changes))
+    found = diagnosed(lab_id, way(lab_id, **changes), cases=17)  # the first of several heads among them
 
     assert found.diagnosis.name == name, found
     assert 1 <= len(found.facts) <= 3
