@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from grader.judge.diagnosis.accounts.attention import READERS
-from grader.judge.diagnosis.accounts.changes import MERGES, merged
+from grader.judge.diagnosis.accounts.parts import MERGES, merged
 from grader.judge.diagnosis.probes.battery import questions
 from grader.judge.diagnosis.probes.merges import WEIGHTS
 from labs import load

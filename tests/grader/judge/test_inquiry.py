@@ -11,43 +11,40 @@ import torch
 from grader.judge.case.inputs import prepare
 from grader.judge.case.judged import Finding
 from grader.judge.diagnosis.accounts.attention import READERS
-from grader.judge.diagnosis.accounts.changes import (
+from grader.judge.diagnosis.accounts.keys import held_at_the_end
+from grader.judge.diagnosis.accounts.masks import of_one_query, turned_in_tiles, up_to_a_tile, window_by_tiles
+from grader.judge.diagnosis.accounts.parts import (
     MERGES,
-    SECOND_PASSES,
-    SOURCES,
-    divided_by_the_whole,
-    first_pass,
-    floored,
-    held_at_the_end,
     largest_of_sums,
-    last_pass,
-    last_pass_mixed,
-    log_sum,
     merged,
-    not_zero,
-    of_channels,
-    of_one_query,
     of_own_softmax,
-    of_row_zero,
-    of_running_maximum,
-    of_some_steps,
     overlapping,
     parts_exchanged,
     put_together,
+)
+from grader.judge.diagnosis.accounts.passes import (
+    SECOND_PASSES,
+    divided_by_the_whole,
+    first_pass,
+    floored,
+    last_pass,
+    last_pass_mixed,
+    log_sum,
+    not_zero,
+    of_row_zero,
+    of_running_maximum,
+    of_some_steps,
     second_pass,
     softmax_twice,
-    stored_as,
     summed_down,
     summed_in_tile,
     summed_together,
-    turned_in_tiles,
     under_older_maximum,
     under_sum_so_far,
     up_to_a_masked_tile,
-    up_to_a_tile,
-    window_by_tiles,
 )
 from grader.judge.diagnosis.accounts.rules import accounts
+from grader.judge.diagnosis.accounts.sources import SOURCES, of_channels, stored_as
 from grader.judge.diagnosis.accounts.way import Way, answer
 from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import Suspects

@@ -5,7 +5,7 @@ import torch
 from test_inquiry import LAB2, LAB5, LAB6, SEED, diagnosed, finding, way
 
 from grader.judge.case.inputs import prepare
-from grader.judge.diagnosis.accounts.changes import SOURCES
+from grader.judge.diagnosis.accounts.sources import SOURCES
 from grader.judge.diagnosis.diagnose import Inquiry
 from grader.judge.diagnosis.oracles import _shared_sentence
 from grader.judge.diagnosis.probes.carried import carried, may_carry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -177,3 +178,26 @@ READERS: dict[str, Callable[[Inputs], Attention]] = {
     "fp8": _fp8,
     "nvfp4": _nvfp4,
 }
+
+
+def largest_of(x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The largest number of each one's part, along the last axis."""
+    return torch.full_like(x, -math.inf).scatter_reduce(-1, which, x, "amax").gather(-1, which)
+
+
+def total_of(x: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """The sum of each one's part, along the last axis."""
+    return torch.zeros_like(x).scatter_add(-1, which, x).gather(-1, which)
+
+
+def statistics_of(a: Attention, base: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Each row's maximum, times `base`, and its sum of exponentials."""
+    m = a.scores().amax(-1, keepdim=True)
+    return m * base, torch.exp(a.scores() - m).sum(-1, keepdim=True)
+
+
+def valid_value(a: Attention) -> torch.Tensor:
+    """Value once for each query head, 0 beyond a sequence's end, where it may be NaN."""
+    assert a.value is not None
+    valid = torch.arange(a.keys) < a.kv_len[:, None]
+    return a.by_head(a.value).masked_fill(~valid[:, None, :, None], 0.0)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch.utils.weak import WeakIdKeyDictionary
 
-from grader.judge.diagnosis.accounts import changes
+from grader.judge.diagnosis.accounts import keys, masks, parts, passes, quantised, scores, sources
 from grader.judge.diagnosis.accounts.attention import READERS, Attention
 from grader.judge.diagnosis.accounts.way import Way, answer
 from labs.declaration import Inputs
@@ -92,7 +92,7 @@ def accounts(kind: str) -> tuple[Account, ...]:
 
 
 def _softmax() -> Iterator[tuple[str, str, Way]]:
-    yield from _row_of_scores(changes.COLUMN, WIDE)
+    yield from _row_of_scores(keys.COLUMN, WIDE)
     yield "base_two", "The weights are powers of 2: exp2(x) needs x · log2(e), or use exp.", Way(base=LN2)
     for factor in SHORT:
         yield "log2e_short", _short(factor, "x is multiplied"), Way(base=factor * LN2)
@@ -106,11 +106,11 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
     yield (
         "over_rows",
         "The softmax runs down the columns: each column sums to 1, the rows do not.",
-        Way(after=(changes.down_columns,)),
+        Way(after=(passes.down_columns,)),
     )
     for tile, repeats in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
         sentence = "The sum runs down the rows of a tile, column by column: it must run along each row, as the maximum does."
-        yield "sum_over_rows", sentence, Way(after=(changes.summed_down(tile, repeats=repeats),))
+        yield "sum_over_rows", sentence, Way(after=(passes.summed_down(tile, repeats=repeats),))
     yield from _last_pass()
     for factor in (LN2, 1 / LN2):
         sentence = "The maximum is subtracted in another base than x has: log2(e) multiplies one of them alone."
@@ -124,52 +124,52 @@ def _softmax() -> Iterator[tuple[str, str, Way]]:
             "Maximum m and sum l are read from other places than they were stored at: as [2, rows] where they stand as "
             "[rows, 2], or the other way round."
         )
-        yield "statistics_exchanged", sentence, Way(after=(changes.restacked(base, by_row=by_row),))
-    for part in changes.lanes_of_a_row():
+        yield "statistics_exchanged", sentence, Way(after=(passes.restacked(base, by_row=by_row),))
+    for part in parts.lanes_of_a_row():
         sentence = (
             "Parts of a row (lanes, splits or tiles) have maxima of their own, and their sums l are added as they are: "
             "multiply each by exp(m_part − max) first."
         )
         yield "parts_sums_not_weighed", sentence, Way(part=part, unweighed="sum")
         sentence = "The last pass subtracts the maximum of each part of a row (lane, split or tile), not that of the whole row."
-        yield "last_pass_own_maximum", sentence, Way(after=(changes.of_own_maximum(part),))
+        yield "last_pass_own_maximum", sentence, Way(after=(parts.of_own_maximum(part),))
         sentence = (
             "Each part of a row (lane, split or tile) is a softmax by itself, with maximum and sum of its own: both must be "
             "those of the whole row."
         )
         for none in (math.nan, 0.0):
-            yield "parts_alone", sentence, Way(after=(changes.of_own_softmax(part, none=none),))
+            yield "parts_alone", sentence, Way(after=(parts.of_own_softmax(part, none=none),))
         sentence = "The sum l is the largest of the sums of a row's parts (lanes, splits or tiles): they must be added."
-        yield "sums_not_added", sentence, Way(after=(changes.largest_of_sums(part),))
+        yield "sums_not_added", sentence, Way(after=(parts.largest_of_sums(part),))
     for tile in WIDE:
         if tile > 0:
             sentence = (
                 "The sum l is right, but numerators are kept under the maximum of their own step: where it grows later, they "
                 "must be multiplied by exp(m_then − m) before they are divided."
             )
-            yield "numerators_not_rescaled", sentence, Way(after=(changes.of_running_maximum(tile),))
+            yield "numerators_not_rescaled", sentence, Way(after=(passes.of_running_maximum(tile),))
             sentence = (
                 "The first pass ends at the first tile that is −inf as a whole: maximum m and sum l lack all that follows it. "
                 "−inf may stand anywhere in a row."
             )
-            yield "ends_at_masked_tile", sentence, Way(after=(changes.up_to_a_masked_tile(tile),))
+            yield "ends_at_masked_tile", sentence, Way(after=(passes.up_to_a_masked_tile(tile),))
     for tile in (*WIDE, 16, 32):
         if tile > 0:
             sentence = "The last pass subtracts the maximum as it was before the last tile: keep the one after it."
-            yield "last_pass_older_maximum", sentence, Way(after=(changes.under_older_maximum(tile),))
+            yield "last_pass_older_maximum", sentence, Way(after=(passes.under_older_maximum(tile),))
             sentence = (
                 "The last pass divides each tile by the sum l of the tiles up to it, which grows later: l is the whole row's."
             )
-            yield "last_pass_sum_so_far", sentence, Way(after=(changes.under_sum_so_far(tile),))
-    for part in changes.lanes_of_a_row():
+            yield "last_pass_sum_so_far", sentence, Way(after=(passes.under_sum_so_far(tile),))
+    for part in parts.lanes_of_a_row():
         sentence = (
             "Maxima and sums of a row's parts (splits, tiles) are read from other places than they were stored at: as "
             "[rows, parts] where they stand as [parts, rows], or the other way round."
         )
-        yield "statistics_of_parts", sentence, Way(after=(changes.parts_exchanged(part),))
+        yield "statistics_of_parts", sentence, Way(after=(parts.parts_exchanged(part),))
     for tile, one_maximum in itertools.product((0, 2, 4, 8, 16, 32), (False, True)):
         sentence = "One sum serves several rows: what is summed along a row is summed over the rows of the tile, too."
-        yield "sum_of_rows", sentence, Way(after=(changes.summed_together(tile, one_maximum=one_maximum),))
+        yield "sum_of_rows", sentence, Way(after=(passes.summed_together(tile, one_maximum=one_maximum),))
 
 
 _HELD = (torch.float16, None)  # in fp16 whatever comes in, or in the inputs' type
@@ -189,14 +189,14 @@ def _rounded(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]
                 sentence = f"From tile to tile, or in scratch, {what} is kept in {_FEW}"
                 yield f"{name}_rounded", sentence, Way(tile=tile, rounded=name, rounded_to=to)
         for names, what in (("ml", "Maximum m and sum l are"), ("m", "The maximum m is"), ("s", "The log-sum-exp is")):
-            way = Way(after=(changes.rounded_statistics(names, to),))
+            way = Way(after=(scores.rounded_statistics(names, to),))
             yield "statistics_rounded", f"{what} rounded to {_FEW}", way
         for factor in (None, 1.0, 1 / LN2) if kept == "acc" else ():
-            way = Way(scores=changes.rounded_scores(factor, to))
+            way = Way(scores=scores.rounded_scores(factor, to))
             yield "scores_rounded", f"Before the softmax scores are rounded to {_FEW}", way
         for factor in (1.0, 1 / LN2) if kept == "acc" else ():
             sentence = "query · softmax_scale is rounded to fp16 (or bf16) before tl.dot: multiply the scores instead, in fp32."
-            yield "query_rounded", sentence, Way(before=(changes.rounded_query(factor, to),))
+            yield "query_rounded", sentence, Way(before=(scores.rounded_query(factor, to),))
 
 
 def _last_pass() -> Iterator[tuple[str, str, Way]]:
@@ -204,19 +204,19 @@ def _last_pass() -> Iterator[tuple[str, str, Way]]:
     for factor in SHORT:
         for of_m in (1.0, factor * LN2):
             sentence = _short(factor, "The first pass multiplies")
-            yield "log2e_short_in_sum", sentence, Way(after=(changes.first_pass(factor * LN2, of_m),))
+            yield "log2e_short_in_sum", sentence, Way(after=(passes.first_pass(factor * LN2, of_m),))
         for power, of_m in ((factor * LN2, 1.0), (factor * LN2, 1 / (factor * LN2))):
             sentence = _short(factor, "The last pass multiplies")
-            yield "log2e_short_in_last_pass", sentence, Way(after=(changes.last_pass(power, 1.0, of_m),))
+            yield "log2e_short_in_last_pass", sentence, Way(after=(passes.last_pass(power, 1.0, of_m),))
     for base in (1.0, 1 / LN2):
         for names, what in (
             ("lm", "subtracts the sum l and divides by the maximum m: they are exchanged"),
             ("ll", "subtracts the sum l, not the maximum m: one name or buffer holds both, or the wrong one is read"),
             ("mm", "divides by the maximum m, not by the sum l: one name or buffer holds both, or the wrong one is read"),
         ):
-            yield f"last_pass_{names}", f"The last pass {what}.", Way(after=(changes.last_pass_mixed(base, names),))
+            yield f"last_pass_{names}", f"The last pass {what}.", Way(after=(passes.last_pass_mixed(base, names),))
     sentence = "The sum l is of exp(x − m), but the last pass takes exp(x): it must subtract the same maximum m."
-    yield "last_pass_without_maximum", sentence, Way(after=(changes.last_pass(1.0, 1.0, 0.0),))
+    yield "last_pass_without_maximum", sentence, Way(after=(passes.last_pass(1.0, 1.0, 0.0),))
     for where, what in (
         ("m", "The last pass subtracts row 0's maximum m in every row"),
         ("l", "The last pass divides every row by row 0's sum l"),
@@ -224,25 +224,25 @@ def _last_pass() -> Iterator[tuple[str, str, Way]]:
         ("s", "The sum l of every row is taken under row 0's maximum m"),
     ):
         sentence = f"{what}: the row is missing in the offset of what is loaded there."
-        yield "statistics_of_row_zero", sentence, Way(after=(changes.of_row_zero(where),))
+        yield "statistics_of_row_zero", sentence, Way(after=(passes.of_row_zero(where),))
     for power in (LN2, 1 / LN2):
         sentence = (
             "The logarithm of the sum l is taken in another base than m and the weights: log beside exp, log2 beside exp2."
         )
-        yield "log_of_other_base", sentence, Way(after=(changes.log_sum(power, 1.0),))
+        yield "log_of_other_base", sentence, Way(after=(passes.log_sum(power, 1.0),))
         sentence = "The last exponential is of another base than what it is raised to: exp beside log, exp2 beside log2."
-        yield "exp_of_other_base", sentence, Way(after=(changes.log_sum(1.0, power),))
+        yield "exp_of_other_base", sentence, Way(after=(passes.log_sum(1.0, power),))
     for name, what, change in (
-        ("x_in_base_e", "m is in base 2, but x is not multiplied by log2(e)", changes.last_pass(LN2, 1.0, 1 / LN2)),
-        ("m_in_base_e", "x is multiplied by log2(e), but m is not in base 2", changes.last_pass(LN2, 1 / LN2, 1.0)),
-        ("exp_for_exp2", "log2(e) is in the exponent, but it raises e: use exp2", changes.last_pass(1 / LN2, 1.0, 1.0)),
+        ("x_in_base_e", "m is in base 2, but x is not multiplied by log2(e)", passes.last_pass(LN2, 1.0, 1 / LN2)),
+        ("m_in_base_e", "x is multiplied by log2(e), but m is not in base 2", passes.last_pass(LN2, 1 / LN2, 1.0)),
+        ("exp_for_exp2", "log2(e) is in the exponent, but it raises e: use exp2", passes.last_pass(1 / LN2, 1.0, 1.0)),
         (
             "m_in_base_two",
             "x is in base e, and so is the exponential, but m is in base 2",
-            changes.last_pass(1.0, 1.0, 1 / LN2),
+            passes.last_pass(1.0, 1.0, 1 / LN2),
         ),
-        ("x_in_base_two", "x is in base 2, and m and the exponential are in base e", changes.last_pass(1.0, 1 / LN2, 1.0)),
-        ("exp2_for_exp", "it raises 2, but log2(e) is not in the exponent", changes.last_pass(LN2, 1.0, 1.0)),
+        ("x_in_base_two", "x is in base 2, and m and the exponential are in base e", passes.last_pass(1.0, 1 / LN2, 1.0)),
+        ("exp2_for_exp", "it raises 2, but log2(e) is not in the exponent", passes.last_pass(LN2, 1.0, 1.0)),
     ):
         yield f"last_pass_{name}", f"The sum l is right, but not the exponent of the last pass: {what}.", Way(after=(change,))
 
@@ -254,67 +254,67 @@ def _attention(kind: str) -> Iterator[tuple[str, str, Way]]:
     yield from _rounded("acc", NARROW)
     yield from _parts()
     yield from _overlaps("key", _TILES)
-    for part in (*changes.halves(), *changes.few_parts()) if kind in ("prefill", "causal") else ():
-        for name, what, weight in changes.MERGES:
+    for part in (*parts.halves(), *parts.few_parts()) if kind in ("prefill", "causal") else ():
+        for name, what, weight in parts.MERGES:
             sentence = f"Parts of the keys (splits), each right by itself, are {what}."
-            yield f"merged_{name}", sentence, Way(after=(changes.merged(part, weight),))
-    for part, count in changes.counted_parts() if kind in ("prefill", "causal") else ():
+            yield f"merged_{name}", sentence, Way(after=(parts.merged(part, weight),))
+    for part, count in parts.counted_parts() if kind in ("prefill", "causal") else ():
         for none, shared in itertools.product((0.0, math.nan), (False, True)):
-            way = Way(after=(changes.put_together(part, count=count, mean=False, none=none, one_maximum=shared),))
+            way = Way(after=(parts.put_together(part, count=count, mean=False, none=none, one_maximum=shared),))
             yield "parts_added", _JOINED.format("added as they are"), way
         for number in {0, count}:
-            way = Way(after=(changes.put_together(part, count=number, mean=True, none=0.0),))
+            way = Way(after=(parts.put_together(part, count=number, mean=True, none=0.0),))
             yield "parts_averaged", _JOINED.format("averaged"), way
-    for part in changes.pairs() if kind in ("prefill", "causal") else ():
+    for part in parts.pairs() if kind in ("prefill", "causal") else ():
         sentence = "A part (split) that sees no key counts as lse 0 in the merge: its weight must be 0, its lse −inf."
-        way = Way(after=(changes.merged(part, lambda m, total: torch.exp(m) * total, of_none=1.0),))
+        way = Way(after=(parts.merged(part, lambda m, total: torch.exp(m) * total, of_none=1.0),))
         yield "empty_parts_count", sentence, way
         for of, what in (("acc", "acc"), ("l", "the sum l"), ("acc l", "acc and l"), ("answer", "out")):
             sentence = f"Two parts of the keys (splits) are joined with their weights exchanged, in {what}: each has its own."
-            yield "weights_exchanged", sentence, Way(after=(changes.exchanged(part, of),))
+            yield "weights_exchanged", sentence, Way(after=(parts.exchanged(part, of),))
     yield from _sources(kind)
-    for name, sentence, of_pass in changes.SECOND_PASSES:
+    for name, sentence, of_pass in passes.SECOND_PASSES:
         for half in (False, True):
-            yield name, sentence, Way(after=(changes.second_pass(of_pass, half=half),))
+            yield name, sentence, Way(after=(passes.second_pass(of_pass, half=half),))
     for tile, half in itertools.product(_TILES, (True, False)) if kind not in ("causal", "window") else ():
         for which in ("last", "first"):
             sentence = f"The second pass subtracts the {which} tile's maximum, not the largest of all tiles."
-            exponent = changes.under_one_tile(tile, last=which == "last")
-            yield f"max_of_{which}_tile", sentence, Way(after=(changes.divided_at_last(exponent, half=half),))
+            exponent = passes.under_one_tile(tile, last=which == "last")
+            yield f"max_of_{which}_tile", sentence, Way(after=(passes.divided_at_last(exponent, half=half),))
     for tile, half in itertools.product(_TILES, (True, False)) if kind in ("prefill", "causal") else ():
         sentence = "acc is divided by l in every step, the old part again and again: divide acc once, after the last tile."
-        yield "acc_divided_in_each_step", sentence, Way(after=(changes.divided_by_the_whole(tile, half=half),))
+        yield "acc_divided_in_each_step", sentence, Way(after=(passes.divided_by_the_whole(tile, half=half),))
     for half in (True, False):
         sentence = (
             "The second pass meets scores of 0: it reads no key, as where the pointer (or block pointer) is left where the "
             "first pass ended. Make it anew before the second loop."
         )
-        yield "second_pass_reads_no_key", sentence, Way(after=(changes.divided_at_last(changes.of_no_key, half=half),))
+        yield "second_pass_reads_no_key", sentence, Way(after=(passes.divided_at_last(passes.of_no_key, half=half),))
     if kind in ("causal", "window"):
         yield from _masks(kind)
     elif kind == "prefill":
-        for name, sentence, seen in changes.UNASKED_MASKS:
+        for name, sentence, seen in masks.UNASKED_MASKS:
             yield name, sentence, Way(visible=seen)
         sentence = "Keys from seqlen_q on take no part: a loop or mask over keys ends at seqlen_q, not at seqlen_kv."
         for tile in (1, *_TILES):
-            yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(changes.up_to_rows, tile=tile))
-        for parts in ("key", "value", "key value"):
-            said = parts.replace(" ", " and ")
+            yield "keys_up_to_seqlen_q", sentence, Way(visible=functools.partial(masks.up_to_rows, tile=tile))
+        for names in ("key", "value", "key value"):
+            said = names.replace(" ", " and ")
             sentence = (
                 f"Rows of {said} from seqlen_q on are read as 0: a mask, or a descriptor's shape, has seqlen_q for seqlen_kv."
             )
-            yield "rows_up_to_seqlen_q", sentence, Way(before=(changes.without_rows(parts),))
+            yield "rows_up_to_seqlen_q", sentence, Way(before=(sources.without_rows(names),))
     else:
         yield from _lengths()
     if kind in _SCALES:
-        for name, sentence, change in changes.quantised(_SCALES[kind]):
+        for name, sentence, change in quantised.quantised(_SCALES[kind]):
             yield name, sentence, Way(before=(change,))
         lacking = f"softmax_scale, by {_SCALES[kind]['key']} "
         yield from _not_scaled("undecoded", _NOT_SCALED.replace("softmax_scale ", lacking))
         for tile in NARROW:
             sentence = f"{_SCALES[kind]['value']} is applied again at each tile: it multiplies what earlier tiles have summed"
             for first, rest in ((False, "."), (True, ", and not the tile's own part.")):
-                way = Way(tile=tile, before=(changes.unscaled_value,), step_factor=changes.value_scale, step_first=first)
+                way = Way(tile=tile, before=(quantised.unscaled_value,), step_factor=quantised.value_scale, step_first=first)
                 yield "value_scale_each_tile", sentence + rest, way
 
 
@@ -325,7 +325,7 @@ _SCALES = {
 
 
 def _scales() -> Iterator[tuple[str, str, Way]]:
-    for name, sentence, change in changes.SCALES:
+    for name, sentence, change in scores.SCALES:
         yield name, sentence, Way(before=(change,))
     for factor in SHORT:
         yield "log2e_short", _short(factor, "The scores are multiplied"), Way(base=factor * LN2)
@@ -339,7 +339,7 @@ def _scales() -> Iterator[tuple[str, str, Way]]:
     yield (
         "scale_after",
         sentence,
-        Way(before=(changes.scaled_to(lambda a: 1.0),), after=(lambda out, a: out * a.softmax_scale,)),
+        Way(before=(scores.scaled_to(lambda a: 1.0),), after=(lambda out, a: out * a.softmax_scale,)),
     )
 
 
@@ -362,17 +362,17 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
     yield "not_normalised", "The weights are never divided by their sum l.", Way(divisions=0)
     yield "divided_twice", "Each row is divided by its sum l twice.", Way(divisions=2)
     counted = Way(divisions=0, after=(lambda out, a: out / a.kv_len[:, None, None, None],))
-    twice = Way(after=(changes.softmax_twice,))
+    twice = Way(after=(passes.softmax_twice,))
     yield "softmax_twice", "The softmax is taken twice: what is exponentiated are weights already.", twice
     for level in FLOORS:
         sentence = f"The exponent s − m is held above {_level(level)}: weights that should vanish add up."
-        yield "exponent_floored", sentence, Way(after=(functools.partial(changes.floored, level=level),))
+        yield "exponent_floored", sentence, Way(after=(functools.partial(passes.floored, level=level),))
     for added in ADDED:
         sentence = f"About {_level(added)} is added to the sum l: the weights do not sum to 1 with it."
         yield "added_to_sum", sentence, Way(added=added)
     sentence = "A score of exactly 0 gets no weight: which lanes count must be told by their place."
     for empty in ("right", "nan"):
-        yield "zeros_left_out", sentence, Way(visible=changes.not_zero, empty=empty)
+        yield "zeros_left_out", sentence, Way(visible=passes.not_zero, empty=empty)
     yield "divided_by_keys", f"The numerators are divided by the number of {key}s, not by their sum l.", counted
     yield from _underflowing(
         "max_not_subtracted",
@@ -397,10 +397,10 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
         said = _level(level)
         sentence = f"The maximum starts at {said}, not at −inf: rows whose scores all lie far below that underflow."
         yield from _underflowing("max_starts_at_zero", sentence, Way(start=level))
-    for name, sentence, way in changes.selections(key):
+    for name, sentence, way in keys.selections(key):
         yield name, sentence, way
     for tile in tiles:
-        for name, sentence, way in changes.tiled_selections(key, tile):
+        for name, sentence, way in keys.tiled_selections(key, tile):
             yield name, sentence, dataclasses.replace(way, tile=tile)
             if key == "key":  # rows of which nothing is left: 0 where the kernel sees to it that no row is divided by 0
                 yield name, sentence, dataclasses.replace(way, tile=tile, empty="zero")
@@ -408,7 +408,7 @@ def _row_of_scores(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str,
             f"The last {key} counts several times: lanes beyond it, whose index is held at the end, read it again and are in "
             "the sum. Mask them as well: their score must be −inf."
         )
-        times = functools.partial(changes.held_at_the_end, tile=tile)
+        times = functools.partial(keys.held_at_the_end, tile=tile)
         yield "last_key_again", sentence, Way(tile=max(tile, 0), times=times)
         for level in (*LEVELS, *LEVELS_OF_TWO):
             said = _level(level)
@@ -466,7 +466,7 @@ _BY_TILE = "multiplied by exp(m_old − the tile's own maximum): it must be m_ol
 def _sums(kept: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]]:
     """What becomes of the old sums when the maximum grows."""
     for tile in tiles:
-        for (power, what, short), backwards in itertools.product(changes.POWERS, (False, True)):
+        for (power, what, short), backwards in itertools.product(scores.POWERS, (False, True)):
             if backwards and power:  # tiles from the last to the first, for the commonest
                 continue
             turned = functools.partial(Way, tile=tile, backwards=backwards)
@@ -520,19 +520,19 @@ def _overlaps(key: str, tiles: tuple[int, ...]) -> Iterator[tuple[str, str, Way]
                 f"The last tile of each part (split) reaches into the next one: {key}s there count twice. "
                 "Its mask must end where the part ends."
             )
-            yield "parts_overlap", sentence, Way(times=functools.partial(changes.overlapping, count=count, tile=tile))
+            yield "parts_overlap", sentence, Way(times=functools.partial(parts.overlapping, count=count, tile=tile))
 
 
 def _parts() -> Iterator[tuple[str, str, Way]]:
-    for part in changes.parts():
-        for unweighed, what, name in changes.UNWEIGHED:
+    for part in parts.parts():
+        for unweighed, what, name in scores.UNWEIGHED:
             sentence = (
                 f"Parts of the keys (lanes, splits or tiles) have maxima of their own, and {what} added as they are: "
                 "multiply each by exp(m_part − max) first."
             )
             yield name, sentence, Way(part=part, unweighed=unweighed)
-    for part in changes.halves():
-        for unweighed, what, name in changes.UNWEIGHED:
+    for part in parts.halves():
+        for unweighed, what, name in scores.UNWEIGHED:
             sentence = (
                 f"Two parts of the keys have maxima of their own, and of one {what.replace('their', 'its')} added as they are: "
                 "multiply them by exp(m_part − max) first, as those of the other."
@@ -542,14 +542,14 @@ def _parts() -> Iterator[tuple[str, str, Way]]:
 
 
 def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
-    again = itertools.chain.from_iterable(changes.not_advanced(tile) for tile in _TILES)
+    again = itertools.chain.from_iterable(sources.not_advanced(tile) for tile in _TILES)
     for count in (16, 32, 64):
         sentence = f"Scores are made of the first {count} channels of query and key alone: the sum runs over all of head_dim."
-        yield "scores_of_some_channels", sentence, Way(before=(changes.of_channels(count),))
-    for name, sentence, change in (*changes.SOURCES, *again):
+        yield "scores_of_some_channels", sentence, Way(before=(sources.of_channels(count),))
+    for name, sentence, change in (*sources.SOURCES, *again):
         yield name, sentence, Way(before=(change,))
     if kind in ("decode", "fp8", "nvfp4"):
-        for name, sentence, change in changes.GROUPS:
+        for name, sentence, change in sources.GROUPS:
             yield name, sentence, Way(before=(change,))
         for lanes in LANES:
             sentence = "Empty parts (splits) count as lse 0 in the merge: their weight must be 0, an lse of −inf."
@@ -558,12 +558,12 @@ def _sources(kind: str) -> Iterator[tuple[str, str, Way]]:
             yield from _underflowing("shared_maximum", _SHARED_BY_HEADS, Way(maximum="group", row_tile=filled))
     else:
         yield _ONE_MORE
-        for name, order, axes in changes.PLACES_OF_OUT:
+        for name, order, axes in sources.PLACES_OF_OUT:
             sentence = f"out is stored as if it were {order}: it is [batch, heads, seqlen_q, head_dim]."
-            yield name, sentence, Way(after=(changes.stored_as(axes),))
+            yield name, sentence, Way(after=(sources.stored_as(axes),))
         for tile, filled in itertools.product(_TILES, (False, True)):
             sentence = "One sum serves several rows: l is summed over the rows of the tile, too. Each row has its own (axis=1)."
-            yield "sum_of_rows", sentence, Way(after=(changes.summed_in_tile(tile, filled=filled),))
+            yield "sum_of_rows", sentence, Way(after=(passes.summed_in_tile(tile, filled=filled),))
         for tile in (0, 16, 32, 64, 128, -16, -32, -64, -128):
             yield from _underflowing("max_of_rows", _SHARED, Way(maximum="rows", row_tile=tile))
 
@@ -606,11 +606,11 @@ _WINDOW_EDGES = (
 
 
 def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
-    for name, sentence, seen in changes.MASKS[kind]:
+    for name, sentence, seen in masks.MASKS[kind]:
         yield name, sentence, Way(visible=seen)
     for name, sentence, edges in _WINDOW_EDGES if kind == "window" else ():
         for edge, tile, rows in itertools.product(edges, _TILES, _TILES):
-            seen = functools.partial(changes.window_by_tiles, rows=rows, tile=tile, edge=edge)
+            seen = functools.partial(masks.window_by_tiles, rows=rows, tile=tile, edge=edge)
             yield name, sentence, Way(visible=seen)
     for tile in _TILES if kind == "causal" else ():
         for which, where in (("first", "begins"), ("last", "ends")):
@@ -618,38 +618,38 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
                 f"All queries of a tile see what its {which} one sees: the mask holds keys against where the tile {where}, not "
                 "against each query."
             )
-            seen = functools.partial(changes.of_one_query, rows=tile, last=which == "last")
+            seen = functools.partial(masks.of_one_query, rows=tile, last=which == "last")
             yield "mask_of_one_query", sentence, Way(visible=seen)
         sentence = (
             "The mask is turned round within tiles: it stands as [queries, keys] and meets scores that stand as "
             "[keys, queries]. Keys of the future are seen, and earlier ones are hidden."
         )
-        yield "mask_not_turned", sentence, Way(visible=functools.partial(changes.turned_in_tiles, tile=tile))
+        yield "mask_not_turned", sentence, Way(visible=functools.partial(masks.turned_in_tiles, tile=tile))
     for tile, rows in itertools.product(_TILES, _TILES) if kind == "causal" else ():
         sentence = (
             f"The last, partial tile of keys ({tile} wide) takes no part: the loop's end, the last key that the program's "
             "queries see, is rounded down to whole tiles."
         )
-        seen = functools.partial(changes.up_to_a_tile, rows=rows, tile=tile, diagonal=True)
+        seen = functools.partial(masks.up_to_a_tile, rows=rows, tile=tile, diagonal=True)
         yield "end_rounded_down", sentence, Way(visible=seen)
         sentence = "The loop ends before the diagonal: keys that the program's later queries see are left out."
-        seen = functools.partial(changes.up_to_a_tile, rows=rows, tile=tile, diagonal=False)
+        seen = functools.partial(masks.up_to_a_tile, rows=rows, tile=tile, diagonal=False)
         yield "diagonal_left_out", sentence, Way(visible=seen)
         sentence = (
             "The diagonal is hidden in tiles that are masked: position i sees itself; its last visible key is "
             "i + seqlen_kv − seqlen_q, included."
         )
-        seen = functools.partial(changes.diagonal_in_whole_tiles, rows=rows, tile=tile)
+        seen = functools.partial(masks.diagonal_in_whole_tiles, rows=rows, tile=tile)
         yield "diagonal_excluded", sentence, Way(visible=seen)
         for lost, (crossed, rescaled) in itertools.product(("l", "acc"), ((True, False), (True, True), (False, True))):
             lacks, has = ("The sum l lacks", "acc has it") if lost == "l" else ("acc lacks", "the sum l has it")
             where = "that the diagonal crosses" if crossed else "before the diagonal, which are seen whole,"
             sentence = f"{lacks} what the tiles {where} add; {has}. Both loops must hand on m, l and acc."
             for none in (1.0, 0.0) if lost == "l" else (0.0,):
-                change = changes.of_some_steps(rows, tile, lost=lost, crossed=crossed, none=none, rescaled=rescaled)
+                change = passes.of_some_steps(rows, tile, lost=lost, crossed=crossed, none=none, rescaled=rescaled)
                 yield f"{'sum' if lost == 'l' else 'acc'}_of_one_loop", sentence, Way(after=(change,))
         for end in ("down", "up", "all"):
-            seen = functools.partial(changes.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
+            seen = functools.partial(masks.unmasked_up_to_a_tile, rows=rows, tile=tile, end=end)
             yield "unmasked_too_far", _CROSSED_BY_DIAGONAL, Way(visible=seen)
         level = -1e30
         sentence = (
@@ -705,14 +705,14 @@ def _masks(kind: str) -> Iterator[tuple[str, str, Way]]:
 
 
 def _lengths() -> Iterator[tuple[str, str, Way]]:
-    for name, sentence, length in changes.LENGTHS:
+    for name, sentence, length in keys.LENGTHS:
         yield name, sentence, Way(kv_len=length)
     for tile in NARROW:
         sentence = (
             f"Keys up to the next multiple of {tile} take part: kv_len is rounded up, and what lies beyond it is not masked."
         )
-        yield "kv_len_rounded_up", sentence, Way(kv_len=functools.partial(changes.rounded_up, tile=tile))
+        yield "kv_len_rounded_up", sentence, Way(kv_len=functools.partial(keys.rounded_up, tile=tile))
         sentence = f"Sequences end at a multiple of {tile}: kv_len is rounded down."
-        yield "kv_len_rounded_down", sentence, Way(kv_len=functools.partial(changes.rounded_down, tile=tile))
+        yield "kv_len_rounded_down", sentence, Way(kv_len=functools.partial(keys.rounded_down, tile=tile))
     sentence = "A sequence without a key gives NaN: its sum l is 0, and 0 / 0 is NaN. Its row must be zero."
     yield "no_keys", sentence, Way(empty="nan")
