@@ -30,6 +30,7 @@ def test_a_browser_that_another_test_gets_has_said_everything_and_is_nobodys(chr
     visitor = Visitor(chromium, {"viewport": {"width": 800, "height": 600}})
     of_this_test = visitor.complaints
     visitor.page.goto(f"{url}health")
+    visitor.page.emulate_media(media="print")
     visitor.page.evaluate(
         "localStorage.a = sessionStorage.b = 'c'; document.cookie = 'd=e'; setTimeout(() => console.error('late'))"
     )
@@ -39,4 +40,5 @@ def test_a_browser_that_another_test_gets_has_said_everything_and_is_nobodys(chr
     visitor.page.goto(f"{url}health")
     assert of_this_test == ["console: late"] and visitor.complaints == []
     assert visitor.page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+    assert not visitor.page.evaluate("matchMedia('print').matches")
     visitor.close()

@@ -31,6 +31,7 @@ class Visitor:
             self.page.evaluate("0")  # whatever it has said until now has come, and is of the test that ends
             self.complaints = []
             self.page.set_viewport_size(self.options["viewport"])
+            self.page.emulate_media(media="null")  # a test may have printed it, and paper has no buttons
             self.page.goto(f"{address}health")
             self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
             self._context.clear_cookies()

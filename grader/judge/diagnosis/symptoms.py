@@ -37,6 +37,8 @@ class Needs:
 
 
 _PLAIN = ("weights_", "equal_", "slope", "step_", "climb", "fall")
+# Where only a loop's bound is not shifted, 20 keys lie in one tile with the diagonal, and show nothing.
+_LONGER_KEYS = ("weights_12_20", "weights_5_40", "seen_96_128")
 NEEDS = {
     "max_not_subtracted": Needs((*_PLAIN, "level_-20_", "level_-50"), ("level_200", "level_1000")),
     "max_starts_at_zero": Needs((*_PLAIN, "level_200", "level_1000"), ("level_-200_64", "level_-200_256")),
@@ -57,8 +59,8 @@ NEEDS = {
         ("equal_64", "equal_512", "slope", "step_", "climb", "fall"), ("kv_len_", "equal_1")
     ),  # few keys leave splits empty
     "merge_weights": Needs(("equal_64", "equal_512", "slope", "values_"), ("step_", "climb")),
-    "window_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
-    "mask_alignment": Needs(("weights_12_12", "values_"), ("weights_12_20",)),
+    "window_alignment": Needs(("weights_12_12", "values_3_3_1", "values_2_3_1"), _LONGER_KEYS),
+    "mask_alignment": Needs(("weights_12_12", "values_3_3_1", "values_2_3_1"), _LONGER_KEYS),
     "masked_first_block": Needs((*_PLAIN, "masked_middle", "masked_last"), ("masked_first",)),
 }
 
