@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-import threading
 import time
 
 PR_SET_PDEATHSIG = 1
@@ -33,39 +32,36 @@ def make_room() -> None:
 def keep_up() -> None:
     """Returns in each process that is to be the page. The process above it never returns: it exits as the page was told to.
 
-    A page that ends with an exit code of its own (a setting is wrong, a port is taken) is not started again.
+    A page that ends with an exit code of its own (a setting is wrong, a port is taken) is not started again. The process above
+    takes its signals one by one: a handler could miss one that comes just before a wait begins, and wait for ever.
     """
-    told = threading.Event()
-    page = 0
-
-    def pass_on(_number: int, _frame: object) -> None:
-        told.set()
-        if page:
-            os.kill(page, signal.SIGTERM)
-
-    of_the_page = {number: signal.signal(number, pass_on) for number in ENDS}
+    told = False
     pause_s = PAUSE_S
-    while not told.is_set():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDS, signal.SIGCHLD))
+    while not told:
         started = time.monotonic()
         above = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # until each of the two knows which one it is
         page = os.fork()
         if page == 0:
-            for number, handler in of_the_page.items():
-                signal.signal(number, handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             _die_with(above)
             return
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
-        os.waitid(os.P_PID, page, os.WEXITED | os.WNOWAIT)  # not reaped yet: its number is nobody else's
-        ended, page = page, 0
-        _, status = os.waitpid(ended, 0)
-        if told.is_set() or os.WIFEXITED(status):
+        while (status := _ended(page)) is None:
+            if signal.sigwait((*ENDS, signal.SIGCHLD)) in ENDS:
+                told = True
+                os.kill(page, signal.SIGTERM)  # not reaped yet: its number is nobody else's
+        if told or os.WIFEXITED(status):
             sys.exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 0)
         pause_s = PAUSE_S if time.monotonic() - started > LIVED_WELL_S else min(2 * pause_s, LONGEST_PAUSE_S)
         print(f"The page was killed by signal {os.WTERMSIG(status)}; it starts again in {pause_s:g} s.", file=sys.stderr)
-        told.wait(pause_s)
+        told = signal.sigtimedwait(ENDS, pause_s) is not None
     sys.exit(0)
+
+
+def _ended(page: int) -> int | None:
+    """How the page ended; None while it has not."""
+    ended, status = os.waitpid(page, os.WNOHANG)
+    return status if ended else None
 
 
 def _die_with(above: int) -> None:
@@ -76,8 +72,14 @@ def _die_with(above: int) -> None:
 
 
 def until_told() -> None:
-    """Wait for SIGTERM, Ctrl-C or the end of the terminal. Main thread only."""
-    told = threading.Event()
+    """Wait for SIGTERM, Ctrl-C or the end of the terminal. Main thread only.
+
+    A byte is written as soon as a signal comes; its handler alone would be missed where the wait is just about to begin.
+    """
+    heard, written = os.pipe()
+    os.set_blocking(written, False)
+    signal.set_wakeup_fd(written, warn_on_full_buffer=False)
     for number in ENDS:
-        signal.signal(number, lambda *_: told.set())
-    told.wait()
+        signal.signal(number, lambda *_: None)
+    while not set(os.read(heard, 64)).intersection(ENDS):
+        pass
