@@ -1,6 +1,6 @@
 """The first page, made once for each name of this server and kept, with what the first picture needs brought along.
 
-Gradio makes it anew for every visit: a copy of every tab's components, as JSON, then compressed, forty milliseconds of a core.
+Gradio makes it anew for every visit: a copy of every tab's components, as JSON, then compressed.
 It says the same to everybody: only the server's name stands in it, by which the visitor came. Whatever else a visitor sends
 (query, cookies) is not handed on, so nothing of one visit can stand in another's page.
 
