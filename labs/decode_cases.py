@@ -118,11 +118,8 @@ def crossed_cases(*cache: str) -> tuple[Case, ...]:
     layouts = {"plain": lambda shape: (), "strided": lambda shape: (*cache, "query")}
 
     strided: dict[str, Any] = {"strided": (*cache, "query")}
-    uneven: dict[str, Any] = {
-        "batch": 3,
-        "seqlen_kv": (35, 70),
-        **strided,
-    }  # a size at its least or largest, with all else as it may be, too
+    # for a size at its least or largest: all else as it may be
+    uneven: dict[str, Any] = {"batch": 3, "seqlen_kv": (35, 70), **strided}
     return (
         *covering(of_array, values=VALUES, together=TOGETHER, shapes=SHAPES, layouts=layouts),
         crossed("far_below_long", "far_below", group_size=2, seqlen_kv=(790, 1020)),  # splits that are no power of two

@@ -47,8 +47,7 @@ class Visitor:
         page.on("pageerror", lambda error: self.complaints.append(f"page error: {error}"))
         page.on("console", lambda said: self.complaints.append(f"console: {said.text}") if said.type == "error" else None)
 
-    def _failed(
-        self, asked
-    ):  # not a route through which all must pass: that costs a third of a visit, and the browser's memory of files
+    def _failed(self, asked):
+        """Not a route through which all must pass: that costs a third of a visit, and the browser's memory of files."""
         if not asked.url.startswith((f"http://{HERE}:", "data:", "blob:")):
             self.complaints.append(f"external request: {asked.url}")

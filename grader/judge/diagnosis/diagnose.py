@@ -199,7 +199,7 @@ class Inquiry:
 
     def _with_lacking(self, found: Diagnosis) -> Diagnosis:
         """What is wrong with the answers that are there, and which cells nobody writes in other cases."""
-        lacking = [finding for finding in self._wrong if finding.verdict is Verdict.NOT_WRITTEN and finding.visible]
+        lacking = [finding for finding in self._lacking if finding.visible]
         if not lacking or self._answered_wrong[0].verdict is Verdict.NOT_WRITTEN:
             return found
         of_cells = pattern(self._findings, lacking) or worst(lacking[0])

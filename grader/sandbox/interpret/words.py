@@ -137,6 +137,5 @@ def _visit_assert(self: ast.NodeTransformer, node: ast.Assert) -> ast.AST:
 
 
 def _call(node: ast.AST, name: str, arguments: list[ast.expr], keywords: list[ast.keyword] | None = None) -> ast.Call:
-    """A call of one of these functions, where `node` stands."""
-    call = ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=arguments, keywords=keywords or [])
-    return ast.fix_missing_locations(ast.copy_location(call, node))
+    """A call of one of these functions, where `node` stands; what is in it gets its place as all that is new in the tree."""
+    return ast.copy_location(ast.Call(func=ast.Name(id=name, ctx=ast.Load()), args=arguments, keywords=keywords or []), node)

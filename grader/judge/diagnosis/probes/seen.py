@@ -17,12 +17,8 @@ from labs.declaration import Lab
 SEEN = "seen"  # the questions' family
 HEAD_DIM = 128  # and as many keys at most: each has a channel of its own
 SHAPES = ((100, 100, 30), (96, 128, 33), (128, 60, 20), (70, 128, 3), (128, 128, WIDE_OPEN), (101, 37, WIDE_OPEN))
-SHIFTED = (
-    (40, 125, 29),
-    (35, 93, 1),
-    (80, 30, 1),
-    (40, 125, 125),
-)  # windows that begin inside tiles; the least and the largest
+# Windows that begin inside tiles; the least and the largest.
+SHIFTED = ((40, 125, 29), (35, 93, 1), (80, 30, 1), (40, 125, 125))
 
 
 def seen(lab: Lab, kind: str) -> Iterator[KernelQuestion]:
